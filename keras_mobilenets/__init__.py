@@ -1,1 +1,100 @@
-"""Mobile vision models from a Keras builder to a number on a phone."""
+"""Mobile vision models from a Keras builder to a number on a phone.
+
+    import keras_mobilenets as km
+
+    model = km.MobileNetV2(alpha=0.5, classes=10)
+    print(km.cost(model))
+
+Importing the package is cheap: Keras is imported when a builder or helper is first used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from keras_mobilenets.errors import UserError
+
+if TYPE_CHECKING:
+    from keras_mobilenets import blocks
+    from keras_mobilenets.costing import Cost, cost
+    from keras_mobilenets.mobilenet_v1 import MobileNetV1
+    from keras_mobilenets.mobilenet_v2 import MobileNetV2
+    from keras_mobilenets.preprocess import preprocess_input
+    from keras_mobilenets.published import reference
+    from keras_mobilenets.weights import load_weights
+
+__version__ = "0.1.0"
+
+# Builder: the module of its family.
+_BUILDERS = {
+    "MobileNetV1": "mobilenet_v1",
+    "MobileNetV2": "mobilenet_v2",
+}
+# Helper: its module.
+_HELPERS = {
+    "Cost": "costing",
+    "cost": "costing",
+    "load_weights": "weights",
+    "preprocess_input": "preprocess",
+    "reference": "published",
+}
+
+__all__ = [
+    "Cost",
+    "MobileNetV1",
+    "MobileNetV2",
+    "UserError",
+    "blocks",
+    "cost",
+    "create_model",
+    "list_models",
+    "load_weights",
+    "preprocess_input",
+    "reference",
+]
+
+
+def list_models() -> list[str]:
+    """The names of all builders, family by family."""
+    return list(_BUILDERS)
+
+
+def create_model(model: str, /, **arguments: Any) -> Any:
+    """Builds a model by the name of its builder: `create_model("MobileNetV2", alpha=0.5, classes=10)`.
+
+    Args:
+        model: A name from `list_models`, in any case.
+        **arguments: The builder's own.
+
+    Returns:
+        The Keras model.
+
+    Raises:
+        UserError: No builder has that name, the builder takes no such argument, or refuses its value.
+    """
+    builders = {name.lower(): name for name in _BUILDERS}
+    if not isinstance(model, str) or model.lower() not in builders:
+        from keras_mobilenets.errors import unknown
+
+        raise unknown("model", model, list_models(), "keras-mobilenets models")
+    builder = __getattr__(builders[model.lower()])
+    try:
+        return builder(**arguments)
+    except TypeError as error:
+        if "unexpected keyword argument" not in str(error):
+            raise
+        raise UserError(
+            f"{builder.__name__} takes no {str(error).rsplit(maxsplit=1)[-1]}; see help({builder.__name__})"
+        ) from error
+
+
+def __getattr__(name: str) -> Any:
+    if name in _BUILDERS or name in _HELPERS:
+        module = importlib.import_module(f"{__name__}.{_BUILDERS.get(name) or _HELPERS[name]}")
+        return getattr(module, name)
+    if name == "blocks":
+        return importlib.import_module(f"{__name__}.blocks")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,8 +1,25 @@
 """The one kind of error that is the user's to mend."""
 
+import difflib
+
 
 class UserError(ValueError):
     """Something the user gave cannot work; the message is one line that says what to do.
 
     The command line prints it without a traceback and exits with code 2.
     """
+
+
+def unknown(kind: str, name: str, known: list[str], more: str) -> UserError:
+    """The error for a name that is not there, with the closest that are.
+
+    Args:
+        kind: What the name should have named, such as "model".
+        name: What was given.
+        known: Every name that would do.
+        more: Where the whole list is, such as "keras-mobilenets models".
+    """
+    lower = {k.lower(): k for k in known}
+    close = [lower[match] for match in difflib.get_close_matches(str(name).lower(), lower, 3)]
+    hint = f"did you mean {' or '.join(close)}? " if close else ""
+    return UserError(f"unknown {kind} {name!r}: {hint}{more} lists them all")
