@@ -1,0 +1,51 @@
+"""From a trained model to a number on a phone: convert, inspect, evaluate, benchmark, report.
+
+The names below load on first use, so that importing this package needs neither TensorFlow nor the TFLite runtime.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keras_mobilenets.tflite.benchmarking import benchmark as benchmark
+    from keras_mobilenets.tflite.conversion import convert as convert
+    from keras_mobilenets.tflite.evaluation import Evaluation as Evaluation
+    from keras_mobilenets.tflite.evaluation import evaluate as evaluate
+    from keras_mobilenets.tflite.inspection import inspect as inspect
+    from keras_mobilenets.tflite.reporting import markdown as markdown
+    from keras_mobilenets.tflite.reporting import report as report
+    from keras_mobilenets.tflite.reporting import save_predictions as save_predictions
+    from keras_mobilenets.tflite.reporting import table as table
+    from keras_mobilenets.tflite.results import Row as Row
+    from keras_mobilenets.tflite.results import read_results as read_results
+    from keras_mobilenets.tflite.results import write_results as write_results
+
+# No module is named like a function: importing a submodule sets its name on the package, over the function.
+_HOME = {
+    "benchmark": "benchmarking",
+    "convert": "conversion",
+    "Evaluation": "evaluation",
+    "evaluate": "evaluation",
+    "inspect": "inspection",
+    "markdown": "reporting",
+    "report": "reporting",
+    "save_predictions": "reporting",
+    "table": "reporting",
+    "Row": "results",
+    "read_results": "results",
+    "write_results": "results",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    """Imports the module that holds `name` when it is first asked for."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """Lists the lazy names too, so that completion finds them."""
+    return sorted({*globals(), *_HOME})

@@ -1,0 +1,158 @@
+"""results.json: one measurement per row, and where it was measured; the Android app writes the same file.
+
+The format is results.schema.json beside this module (JSON Schema 2020-12). Unknown values are null.
+"""
+
+import dataclasses
+import datetime
+import functools
+import hashlib
+import json
+import platform
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from keras_mobilenets.errors import UserError
+from keras_mobilenets.files import read_json, write_json
+
+SCHEMA = Path(__file__).with_name("results.schema.json")
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model on one backend; times in milliseconds, sizes in 10⁶ bytes, accuracy 0..1. The schema says more."""
+
+    model: str
+    quantization: str | None = None
+    backend: str | None = None
+    threads: int | None = None
+    parameters: int | None = None
+    macs: int | None = None
+    model_size_mb: float | None = None
+    num_runs: int | None = None
+    num_warmup_runs: int | None = None
+    init_ms: float | None = None
+    first_inference_ms: float | None = None
+    median_ms: float | None = None
+    avg_ms: float | None = None
+    min_ms: float | None = None
+    max_ms: float | None = None
+    stddev_ms: float | None = None
+    p5_ms: float | None = None
+    p90_ms: float | None = None
+    p95_ms: float | None = None
+    peak_mem_mb: float | None = None
+    top1: float | None = None
+    max_abs_err: float | None = None
+    nodes_total: int | None = None
+    nodes_delegated: int | None = None
+    partitions: int | None = None
+    accelerator: str | None = None
+    thermal_start: str | None = None
+    thermal_end: str | None = None
+    status: str = "ok"
+    error: str | None = None
+
+    def with_(self, **values: Any) -> "Row":
+        """A copy with more known, such as `row.with_(top1=0.93, parameters=716_298)`."""
+        return dataclasses.replace(self, **values)
+
+
+@dataclass(frozen=True)
+class Results:
+    """Rows and the environment they were measured in."""
+
+    rows: list[Row]
+    environment: dict[str, Any]
+
+
+def environment(paths: Iterable[str | Path] = ()) -> dict[str, Any]:
+    """Describes this machine and these .tflite files, as results.json records them."""
+    try:
+        system = platform.freedesktop_os_release()["PRETTY_NAME"]
+    except (OSError, KeyError):
+        system = platform.system()
+    from keras_mobilenets.tflite.evaluation import usable_threads
+
+    return {
+        "device": f"{platform.machine()} host",
+        "soc": _cpu_name(),
+        "os": f"{system}, kernel {platform.release()}",
+        "runtime": "LiteRT",
+        "runtime_version": metadata.version("ai-edge-litert"),
+        "threads_available": usable_threads(),
+        "timestamp": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "model_sha256": {Path(path).name: sha256(path) for path in paths},
+    }
+
+
+def write_results(path: str | Path, rows: Sequence[Row], environment: dict[str, Any]) -> Path:
+    """Writes results.json, checked against its schema first.
+
+    Args:
+        path: The file.
+        rows: What was measured.
+        environment: As `environment()` gives it.
+
+    Raises:
+        UserError: A value does not fit the schema, or the file cannot be written.
+    """
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "environment": environment,
+        "rows": [dataclasses.asdict(row) for row in rows],
+    }
+    _validate(content, path)
+    return write_json(path, content)
+
+
+def read_results(path: str | Path) -> Results:
+    """Reads a results.json, from this machine or from a phone.
+
+    Raises:
+        UserError: The file is missing, is not JSON, or does not fit the schema.
+    """
+    content = read_json(path)
+    _validate(content, path)
+    return Results([Row(**row) for row in content["rows"]], content["environment"])
+
+
+def sha256(path: str | Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _validate(content: Any, path: str | Path) -> None:
+    from jsonschema.exceptions import best_match
+
+    problem = best_match(_validator().iter_errors(content))
+    if problem is not None:
+        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem.path).lstrip(".")
+        reason = " ".join(problem.message.split())
+        raise UserError(f"{path} does not fit results.schema.json at {place or 'its top'}: {reason[:200]}")
+
+
+@functools.cache
+def _validator() -> Any:
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator(
+        json.loads(SCHEMA.read_text(encoding="utf-8")), format_checker=Draft202012Validator.FORMAT_CHECKER
+    )
+
+
+def _cpu_name() -> str | None:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "Hardware")))
+    return next(named, None) or platform.processor() or None
