@@ -165,7 +165,7 @@ def inverted_residual(
     """
     shortcut, channels = x, x.shape[-1]
     if expansion != 1:
-        x = conv_bn(x, make_divisible(expansion * channels, 1), 1, activation=activation, name=f"{name}_expand")
+        x = conv_bn(x, int(expansion * channels), 1, activation=activation, name=f"{name}_expand")
     x = depthwise_bn(x, kernel_size, strides=strides, activation=activation, name=f"{name}_depthwise")
     x = conv_bn(x, filters, 1, activation=None, name=f"{name}_project")
     if strides == 1 and channels == filters:

@@ -1,7 +1,13 @@
-"""What every builder does alike: check the arguments, make the input, put the classifier on top, load weights."""
+"""What every builder does alike, so that a family's file holds nothing but its network.
 
+A family writes the body, from the input tensor to the last feature map, and `@builder` makes of it the public function
+with the signature every builder shares: input, body, pooling and classifier, weights.
+"""
+
+import functools
+import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 from keras import layers
@@ -10,92 +16,179 @@ from keras_mobilenets.errors import UserError
 
 SMALLEST_INPUT = 32
 
-
-def check_arguments(*, alpha: float = 1.0, classes: int, pooling: str | None, stem_strides: int, dropout_rate: float):
-    """Checks what every builder takes.
+_ARGUMENTS = """
+    Args:
+        input_shape: (height, width, 3), 32 or more a side, odd sizes too. Default: {size}×{size} with the classifier,
+            any size without it.
+{width}        include_top: Whether to end in the classifier.
+        weights: None (random), "imagenet", or a file for `load_weights`.
+        input_tensor: Keras tensor to build on instead of a new input (any number of channels).
+        pooling: Without the classifier: None for the feature map, "avg" or "max" for a vector.
+        classes: Number of classes.
+        classifier_activation: "softmax", or None for logits.
+        stem_strides: Strides of the first convolution: 2, or 1 for small images such as 32×32.
+        dropout_rate: Dropout before the classifier.
+        name: Name of the model.
+{own}
+    Returns:
+        A functional Keras model: float32 images (batch, height, width, 3) in [−1, 1] to (batch, classes); without the
+        classifier to the feature map, or to a vector when `pooling` says so.
 
     Raises:
         UserError: An argument is out of its range; the message names the range.
-    """
-    if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0 < alpha < 100:
-        raise UserError(f"alpha={alpha!r}: the width multiplier must be a positive number such as 0.35, 0.5 or 1.0")
-    if isinstance(classes, bool) or not isinstance(classes, int) or classes < 1:
-        raise UserError(f"classes={classes!r}: give a whole number of classes, 1 or more")
-    if pooling not in (None, "avg", "max"):
-        raise UserError(f'pooling={pooling!r}: choose None, "avg" or "max"')
-    if stem_strides not in (1, 2):
-        raise UserError(f"stem_strides={stem_strides!r}: choose 2, or 1 for small images such as 32×32")
-    if not isinstance(dropout_rate, int | float) or not 0 <= dropout_rate < 1:
-        raise UserError(f"dropout_rate={dropout_rate!r}: give a rate from 0 up to, but not including, 1")
+"""
+_WIDTH = "        {0}: Width multiplier on the channels of every layer.\n"
 
 
-def image_input(input_shape: Any, input_tensor: Any, include_top: bool, default_size: int = 224) -> Any:
-    """The tensor a network starts from.
+class Builder(Protocol):
+    """A public builder: `MobileNetV2(input_shape=None, alpha=1.0, *, ...) -> keras.Model`."""
+
+    __name__: str
+
+    def __call__(
+        self,
+        input_shape: tuple[int | None, int | None, int] | None = None,
+        alpha: float = 1.0,
+        *,
+        include_top: bool = True,
+        weights: Any = None,
+        input_tensor: Any = None,
+        pooling: str | None = None,
+        classes: int = 1000,
+        classifier_activation: Any = "softmax",
+        stem_strides: int = 2,
+        dropout_rate: float = ...,
+        name: str | None = None,
+        **own: Any,
+    ) -> keras.Model:
+        """Builds the model."""
+
+
+def builder(
+    *, default_size: int = 224, dropout_rate: float = 0.2, head: Callable[..., Any] | None = None
+) -> Callable[[Callable[..., Any]], Builder]:
+    """Turns the body of a network into its public builder.
+
+    The body is called `body(x, stem_strides=..., **own)` and returns the last feature map. Its own keyword arguments,
+    with their defaults, join the shared ones; one called `alpha` or `width` is the width multiplier.
 
     Args:
-        input_shape: (height, width, 3), each side 32 or more or None; None means `default_size` with the classifier
-            and any size without it.
-        input_tensor: A Keras tensor to build on instead (any number of channels).
-        include_top: Whether the classifier follows.
-        default_size: The paper's input size.
-
-    Raises:
-        UserError: The shape is not an RGB image's, or is too small.
+        default_size: The paper's input side in pixels.
+        dropout_rate: The default of the builder's argument.
+        head: Layers between the pooled vector and the dropout, `head(vector, **own)`; none when not given.
     """
-    if input_tensor is not None:
-        if not keras.backend.is_keras_tensor(input_tensor):
+
+    def decorate(body: Callable[..., Any]) -> Builder:
+        own = [p for p in inspect.signature(body).parameters.values() if p.name not in ("x", "stem_strides")]
+        signature = _signature(own, dropout_rate)
+
+        @functools.wraps(body)
+        def build(*args: Any, **kwargs: Any) -> keras.Model:
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            given = bound.arguments
+            options = {p.name: given[p.name] for p in own}
+            _check(given)
+            x = inputs = _input(given["input_shape"], given["input_tensor"], given["include_top"], default_size)
+            x = body(x, stem_strides=given["stem_strides"], **options)
+            if given["include_top"]:
+                x = layers.GlobalAveragePooling2D(name="pool")(x)
+                x = head(x, **options) if head else x
+                x = _classifier(x, given["classes"], given["classifier_activation"], given["dropout_rate"])
+            else:
+                x = _pool(x, given["pooling"])
+            name = given["name"] or "_".join([body.__name__.lower(), *(f"{v:g}" for v in options.values() if v != 1)])
+            model = keras.Model(keras.utils.get_source_inputs(inputs), x, name=name)
+            model.variant = (body.__name__, options)
+            if given["weights"] is not None:
+                from keras_mobilenets.weights import load_weights
+
+                load_weights(model, given["weights"])
+            return model
+
+        build.__signature__ = signature  # type: ignore[attr-defined]
+        build.__doc__ = _document(body, own, default_size)
+        return build
+
+    return decorate
+
+
+def _signature(own: list[inspect.Parameter], dropout_rate: float) -> inspect.Signature:
+    """The signature of `Builder`, the width multiplier as the body calls it, the body's other arguments at the end."""
+    shared = inspect.signature(Builder.__call__).parameters
+    parameters = []
+    for parameter in shared.values():
+        if parameter.name == "alpha":
+            parameters += [_positional(p) for p in own if p.name in ("alpha", "width")]
+        elif parameter.name == "dropout_rate":
+            parameters.append(parameter.replace(default=dropout_rate))
+        elif parameter.name not in ("self", "own"):
+            parameters.append(parameter)
+    parameters += [p.replace(kind=p.KEYWORD_ONLY) for p in own if p.name not in ("alpha", "width")]
+    return inspect.Signature(parameters, return_annotation=keras.Model)
+
+
+def _positional(parameter: inspect.Parameter) -> inspect.Parameter:
+    return parameter.replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def _document(body: Callable[..., Any], own: list[inspect.Parameter], size: int) -> str:
+    """The body's docstring with the shared arguments; its own "Args:" section, if any, follows them."""
+    summary, _, described = (body.__doc__ or "").partition("\n    Args:\n")
+    width = "".join(_WIDTH.format(p.name) for p in own if p.name in ("alpha", "width"))
+    return summary.rstrip() + "\n" + _ARGUMENTS.format(size=size, width=width, own=described.rstrip() + "\n")
+
+
+def _check(given: dict[str, Any]) -> None:
+    for multiplier in ("alpha", "width"):
+        value = given.get(multiplier, 1.0)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 100:
+            raise UserError(
+                f"{multiplier}={value!r}: the width multiplier must be a positive number such as 0.35, 0.5 or 1.0"
+            )
+    classes, rate = given["classes"], given["dropout_rate"]
+    if isinstance(classes, bool) or not isinstance(classes, int) or classes < 1:
+        raise UserError(f"classes={classes!r}: give a whole number of classes, 1 or more")
+    if given["pooling"] not in (None, "avg", "max"):
+        raise UserError(f'pooling={given["pooling"]!r}: choose None, "avg" or "max"')
+    if given["stem_strides"] not in (1, 2):
+        raise UserError(f"stem_strides={given['stem_strides']!r}: choose 2, or 1 for small images such as 32×32")
+    if not isinstance(rate, int | float) or not 0 <= rate < 1:
+        raise UserError(f"dropout_rate={rate!r}: give a rate from 0 up to, but not including, 1")
+
+
+def _input(shape: Any, tensor: Any, include_top: bool, default_size: int) -> Any:
+    if tensor is not None:
+        if not keras.backend.is_keras_tensor(tensor):
             raise UserError("input_tensor must be a Keras tensor, such as keras.Input(shape=(224, 224, 3))")
-        return input_tensor
-    if input_shape is None:
-        input_shape = (default_size, default_size, 3) if include_top else (None, None, 3)
-    shape = tuple(input_shape) if isinstance(input_shape, list | tuple) else (input_shape,)
-    if len(shape) != 3 or not all(side is None or isinstance(side, int) for side in shape):
-        raise UserError(f"input_shape={input_shape!r}: give (height, width, 3), for example (224, 224, 3)")
+        return tensor
+    if shape is None:
+        shape = (default_size, default_size, 3) if include_top else (None, None, 3)
+    if not isinstance(shape, list | tuple) or len(shape) != 3 or not all(isinstance(n, int | None) for n in shape):
+        raise UserError(f"input_shape={shape!r}: give (height, width, 3), for example (224, 224, 3)")
     if shape[2] != 3:
         raise UserError(
-            f"input_shape={input_shape!r} has {shape[2]} channels: the models take RGB images, 3 channels "
+            f"input_shape={shape!r} has {shape[2]} channels: the models take RGB images, 3 channels "
             "(build on input_tensor= for anything else)"
         )
     if any(side is not None and side < SMALLEST_INPUT for side in shape[:2]):
-        raise UserError(f"input_shape={input_shape!r}: height and width must be {SMALLEST_INPUT} or more")
-    return keras.Input(shape, name="image")
+        raise UserError(f"input_shape={shape!r}: height and width must be {SMALLEST_INPUT} or more")
+    return keras.Input(tuple(shape), name="image")
 
 
-def classifier(x: Any, classes: int, activation: str | Callable | None, dropout_rate: float) -> Any:
-    """Global average pooling, dropout and a dense layer, named `pool`, `dropout`, `predictions`."""
+def _classifier(x: Any, classes: int, activation: Any, dropout_rate: float) -> Any:
     try:
         activation = keras.activations.get(activation)
     except ValueError as error:
         raise UserError(f'classifier_activation={activation!r} is unknown: use "softmax" or None for logits') from error
-    x = layers.GlobalAveragePooling2D(name="pool")(x)
     if dropout_rate:
         x = layers.Dropout(dropout_rate, name="dropout")(x)
     return layers.Dense(classes, activation=activation, name="predictions")(x)
 
 
-def global_pool(x: Any, pooling: str | None) -> Any:
-    """The output of a network without classifier: the feature map, or its mean or maximum over the image."""
+def _pool(x: Any, pooling: str | None) -> Any:
     if pooling == "avg":
         return layers.GlobalAveragePooling2D(name="pool")(x)
     if pooling == "max":
         return layers.GlobalMaxPooling2D(name="pool")(x)
     return x
-
-
-def finish(x: Any, outputs: Any, name: str, weights: Any, variant: tuple[str, dict[str, Any]]) -> keras.Model:
-    """Makes the model from its first and last tensor and loads its weights.
-
-    Args:
-        x: The tensor the network started from (from `image_input`).
-        outputs: The last tensor.
-        name: Name of the model.
-        weights: None for random weights, else a source for `load_weights`.
-        variant: Builder and the arguments that name a published variant; found again as `model.variant`.
-    """
-    model = keras.Model(keras.utils.get_source_inputs(x), outputs, name=name)
-    model.variant = variant
-    if weights is not None:
-        from keras_mobilenets.weights import load_weights
-
-        load_weights(model, weights)
-    return model

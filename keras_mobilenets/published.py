@@ -41,19 +41,19 @@ class Published:
 @cache
 def table() -> tuple[Published, ...]:
     """Every row of models.csv, in its order."""
-    with (files("keras_mobilenets") / "models.csv").open(encoding="utf-8", newline="") as lines:
-        return tuple(
-            Published(
-                row["builder"],
-                _arguments(row["arguments"]),
-                int(row["input_size"]) if row["input_size"].isdigit() else row["input_size"],
-                int(row["parameters"]),
-                float(row["macs_millions"]),
-                float(row["imagenet_top1"]),
-                row["source"],
-            )
-            for row in csv.DictReader(lines)
+    text = (files("keras_mobilenets") / "models.csv").read_text(encoding="utf-8")
+    return tuple(
+        Published(
+            row["builder"],
+            _arguments(row["arguments"]),
+            int(row["input_size"]) if row["input_size"].isdigit() else row["input_size"],
+            int(row["parameters"]),
+            float(row["macs_millions"]),
+            float(row["imagenet_top1"]),
+            row["source"],
         )
+        for row in csv.DictReader(text.splitlines())
+    )
 
 
 def reference(model: str, *, input_size: int | None = None, **arguments: Any) -> Published:
