@@ -1,0 +1,197 @@
+"""Data for training: `load_data` opens the embedded `shapes`, any TFDS data set, or a folder of class folders.
+
+Images are decoded once and held in memory as uint8 where they fit, else streamed. The order of an epoch is a function
+of (seed, epoch) alone and the randomness of a batch of (seed, step) alone, so that a training can resume anywhere.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from keras_mobilenets.errors import UserError
+from keras_mobilenets.progress import track
+from keras_mobilenets.training import augment
+from keras_mobilenets.training.images import UNREADABLE, Split, shuffled
+
+MEMORY_LIMIT = 2 * 2**30  # bytes of uint8 images, all splits together
+
+
+def load_data(
+    name: str | Path = "shapes",
+    image_size: int = 64,
+    batch_size: int = 64,
+    data_dir: str | Path | None = None,
+    *,
+    limit: int | None = None,
+) -> "Data":
+    """Opens a data set for image classification.
+
+    Images become RGB squares: the shorter side is resized (antialiased), the centre cropped.
+
+    Args:
+        name: "shapes" (embedded, generated on first use); a folder with one folder of images per class (split 80/10/10
+            by a hash of the file names) or with `train`, `val`, `test` folders of such folders; or a TFDS name, such as
+            "cifar10" or "tf_flowers" (a missing validation split is cut from train).
+        image_size: Height and width in pixels.
+        batch_size: Images per batch.
+        data_dir: Where TFDS data sets and `shapes` are kept. Default: the environment variable KERAS_MOBILENETS_DATA,
+            else the user's cache folder for `shapes` and TFDS's own folder for the others.
+        limit: At most so many images of each split, for quick trials.
+
+    Returns:
+        The data; nothing is decoded before it is used.
+
+    Raises:
+        UserError: No such data set, or one that cannot be trained on; the message says why.
+    """
+    for value, what in ((image_size, "image_size"), (batch_size, "batch_size"), (limit, "limit")):
+        if value is not None and value < 1:
+            raise UserError(f"{what} must be at least 1, not {value}")
+    folder = Path(name).expanduser()
+    data_dir = data_dir or os.environ.get("KERAS_MOBILENETS_DATA") or None
+    if name == "shapes" or not folder.is_dir():
+        if folder.is_absolute() or str(name).startswith((".", "~")):
+            raise UserError(f"{name} is not a folder; give a folder that holds one folder of images per class")
+        from keras_mobilenets.training.records import open_records, prepare, prepared_builder
+
+        if name == "shapes":
+            from keras_mobilenets.training.shapes import Shapes
+
+            builder = prepare(Shapes(data_dir=data_dir or Path.home() / ".cache" / "keras_mobilenets"))
+        else:
+            builder = prepared_builder(str(name), data_dir)
+        class_names, splits = open_records(builder, image_size, limit)
+    else:
+        from keras_mobilenets.training.folder import open_folder
+
+        class_names, splits = open_folder(folder, image_size, limit)
+    return Data(str(name), class_names, splits, image_size, batch_size)
+
+
+class Data:
+    """A data set with three splits: "train", "validation" and "test".
+
+    Attributes:
+        name: What it was loaded by.
+        class_names: The classes; a label is an index into this list.
+        image_size: Height and width of every image, in pixels.
+        batch_size: Images per batch.
+    """
+
+    def __init__(self, name: str, class_names: list[str], splits: dict[str, Split], image_size: int, batch_size: int):
+        """Takes the splits as they lie on disk; `load_data` is the usual way to make one."""
+        self.name = name
+        self.class_names = class_names
+        self.image_size = image_size
+        self.batch_size = batch_size
+        self._splits = splits
+        self._in_memory = sum(split.count for split in splits.values()) * image_size**2 * 3 <= MEMORY_LIMIT
+        self._arrays: dict[str, tuple[tf.Tensor, tf.Tensor]] = {}
+
+    @property
+    def train(self) -> tf.data.Dataset:
+        """Batches of (float32 images in [−1, 1], integer labels), shuffled anew in every epoch."""
+        epoch_seeds = tf.data.Dataset.random(seed=0, rerandomize_each_iteration=True).take(1)
+        batches = epoch_seeds.flat_map(lambda seed: self._batches("train", tf.stack([seed, seed])))
+        steps = -(-self.count("train") // self.batch_size)
+        return self._scaled(batches).apply(tf.data.experimental.assert_cardinality(steps))
+
+    @property
+    def validation(self) -> tf.data.Dataset:
+        """Batches of (float32 images in [−1, 1], integer labels), always in the same order."""
+        return self._scaled(self._batches("validation"))
+
+    @property
+    def test(self) -> tf.data.Dataset:
+        """Batches of (float32 images in [−1, 1], integer labels), always in the same order."""
+        return self._scaled(self._batches("test"))
+
+    def count(self, split: str) -> int:
+        """The number of images of a split."""
+        return len(self._load(split)[1]) if self._in_memory else self._splits[split].count
+
+    def images(self, split: str = "train", count: int | None = None, seed: int | None = None) -> tuple:
+        """Raw pixels, for calibration and for looking at.
+
+        Args:
+            split: "train", "validation" or "test".
+            count: How many images; None for all. Fewer when the split is smaller.
+            seed: Draws the images at random, the same ones for the same seed; None takes the first ones.
+
+        Returns:
+            (uint8 images count×H×W×3, int64 labels): NumPy arrays.
+        """
+        order = None if seed is None else tf.constant([seed, 0], tf.int64)
+        images = self._batches(split, order).unbatch().take(self.count(split) if count is None else count)
+        pairs = list(images.as_numpy_iterator())
+        return np.stack([image for image, _ in pairs]), np.array([label for _, label in pairs], np.int64)
+
+    def steps_per_epoch(self) -> int:
+        """Batches in one epoch of `epochs`."""
+        return max(1, self.count("train") // self.batch_size)
+
+    def epochs(self, first: int, last: int, seed: int = 0, augmentation: str = "none") -> tf.data.Dataset:
+        """Training batches of the epochs first..last−1, one after the other, `steps_per_epoch()` each.
+
+        The same arguments give the same images, whatever was read before. Images that do not fill an epoch's last
+        batch are left out of that epoch (a different draw each time).
+
+        Args:
+            first: Number of the first epoch, from 0.
+            last: Number of the epoch to stop before.
+            seed: Of the order and of the augmentation.
+            augmentation: A name in `recipe.AUGMENTATIONS`.
+        """
+        steps = self.steps_per_epoch()
+        augmented = augment.BY_NAME[augmentation]
+
+        def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+            return self._batches("train", tf.stack([tf.constant(seed, tf.int64), epoch])).take(steps)
+
+        def prepare(step: tf.Tensor, batch: tuple) -> tuple:
+            images, labels = batch
+            return augmented(images, tf.stack([tf.constant(-1 - seed, tf.int64), step])), labels
+
+        batches = tf.data.Dataset.range(first, last).flat_map(one_epoch).enumerate(start=first * steps)
+        return batches.map(prepare, tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+
+    def _batches(self, split: str, seed: tf.Tensor | None = None) -> tf.data.Dataset:
+        """Batches of (uint8 images, labels) in the order that the seed (two integers) gives, or as they lie."""
+        if not self._in_memory:
+            count = self._splits[split].count
+            stream = self._splits[split].images(seed).filter(lambda _, label: label != UNREADABLE)
+            if seed is not None:  # unreadable images must not shorten an epoch: some others are seen twice
+                stream = stream.repeat().take(count)
+            shape = (self.image_size, self.image_size, 3)
+            return stream.map(lambda image, label: (tf.ensure_shape(image, shape), label)).batch(self.batch_size)
+        images, labels = self._load(split)
+        order = tf.range(len(labels)) if seed is None else shuffled(len(labels), seed)
+        batches = tf.data.Dataset.from_tensor_slices(order).batch(self.batch_size)
+        return batches.map(lambda index: (tf.gather(images, index), tf.gather(labels, index)))
+
+    def _scaled(self, batches: tf.data.Dataset) -> tf.data.Dataset:
+        return batches.map(
+            lambda images, labels: (augment.scale(images), labels), tf.data.AUTOTUNE, deterministic=True
+        ).prefetch(tf.data.AUTOTUNE)
+
+    def _load(self, split: str) -> tuple[tf.Tensor, tf.Tensor]:
+        """Decodes a split once; images that cannot be read are left out."""
+        if split not in self._arrays:
+            count = self._splits[split].count
+            images = np.empty((count, self.image_size, self.image_size, 3), np.uint8)
+            labels = np.empty(count, np.int64)
+            kept = 0
+            stream = self._splits[split].images(None).prefetch(tf.data.AUTOTUNE).as_numpy_iterator()
+            for image, label in track(stream, f"reading {self.name} ({split})", total=count):
+                if label != UNREADABLE:
+                    images[kept], labels[kept] = image, label
+                    kept += 1
+            if not kept or (kept < count and split == "train" and len(set(labels[:kept])) < len(self.class_names)):
+                raise UserError(
+                    f"{self.name}: a class has no readable image in the {split} split; replace the damaged files"
+                )
+            with tf.device("CPU"):
+                self._arrays[split] = tf.constant(images[:kept]), tf.constant(labels[:kept])
+        return self._arrays[split]

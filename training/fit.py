@@ -1,0 +1,281 @@
+"""`model.fit` with what a training needs around it: checkpoints, resume after a kill, logs, the best model at the end.
+
+A run folder holds run.json (what was asked), model.keras (the best model so far, by validation accuracy),
+checkpoint.npz (the whole state after the last epoch), history.csv and logs/ (TensorBoard).
+"""
+
+import csv
+import dataclasses
+import json
+import math
+import tempfile
+import time
+import zipfile
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_mobilenets import files
+from keras_mobilenets.errors import UserError
+from keras_mobilenets.training.data import Data
+from keras_mobilenets.training.recipe import Recipe, make_optimizer
+
+
+def fit(
+    model: keras.Model,
+    data: Data,
+    recipe: Recipe | None = None,
+    run_dir: str | Path | None = None,
+    *,
+    callbacks: tuple[keras.callbacks.Callback, ...] = (),
+    verbose: int | str = "auto",
+) -> keras.callbacks.History:
+    """Trains a classifier; afterwards the model holds the weights of its best epoch, ready to use.
+
+    Called again with the same arguments after a kill, it goes on after the last whole epoch and ends as an undisturbed
+    training would have; after the end, it returns what is there at once.
+
+    The model is compiled here (an earlier `compile` is overridden) and left compiled for `evaluate` and `predict`.
+    XLA is never used on a CPU, where it makes depthwise convolutions about ten times slower.
+
+    Args:
+        model: Takes images of the data's size in [−1, 1]; gives one probability (or logit) per class.
+        data: What `load_data` returns.
+        recipe: How to train. Default: `Recipe()`.
+        run_dir: Folder for checkpoints and logs. Default: none is kept.
+        callbacks: Further Keras callbacks.
+        verbose: As in `model.fit`: 0 silent, 1 a progress bar, 2 a line per epoch.
+
+    Returns:
+        The History of all epochs: `.history` has loss, accuracy, val_loss, val_accuracy and learning_rate.
+
+    Raises:
+        UserError: Model and data do not fit together, the run folder holds another training or cannot be written, or
+            the loss became NaN.
+    """
+    recipe = recipe or Recipe()
+    _check_shapes(model, data)
+    if run_dir is None:
+        with tempfile.TemporaryDirectory() as folder:
+            return fit(model, data, recipe, folder, callbacks=callbacks, verbose=verbose)
+    run_dir = Path(run_dir)
+    _claim(run_dir, model, data, recipe)
+
+    from_logits = gives_logits(model)
+    _compile(model, data, recipe, from_logits)
+    run = _Run(model, data, run_dir, recipe)
+    run.resume()
+    if run.first_epoch < recipe.epochs:
+        steps = data.steps_per_epoch()
+        try:
+            model.fit(
+                data.epochs(run.first_epoch, recipe.epochs, recipe.seed, recipe.augmentation),
+                validation_data=data.validation,
+                initial_epoch=run.first_epoch,
+                epochs=recipe.epochs,
+                steps_per_epoch=steps,
+                shuffle=False,  # the data set has shuffled already; Keras warns otherwise
+                callbacks=[run, _tensorboard(run_dir), *callbacks],
+                verbose=verbose,
+            )
+        except tf.errors.OpError as error:  # TensorBoard's writer on a full disk
+            raise UserError(f"training in {run_dir} stopped: {str(error).splitlines()[0]}") from error
+    run.restore_best()
+    model.compile(loss=_loss(from_logits), metrics=["accuracy"], jit_compile=_jit_compile())
+    return run.history()
+
+
+def gives_logits(model: keras.Model) -> bool:
+    """Whether a model ends without a softmax."""
+    last = model.layers[-1]
+    if isinstance(last, keras.Model):
+        return gives_logits(last)
+    if isinstance(last, keras.layers.Softmax):
+        return False
+    return getattr(last, "activation", None) is not keras.activations.softmax
+
+
+def _check_shapes(model: keras.Model, data: Data) -> None:
+    size, classes = data.image_size, len(data.class_names)
+    wanted, given = (size, size, 3), tuple(model.input_shape[1:])
+    if len(given) != 3 or any(have not in (None, want) for have, want in zip(given, wanted, strict=True)):
+        raise UserError(
+            f"the model takes images of {_by(given)} but {data.name} was loaded as {_by(wanted)}; "
+            f"build it with input_shape={wanted} or load the data with another image_size"
+        )
+    if tuple(model.output_shape[1:]) != (classes,):
+        raise UserError(
+            f"the model has output {_by(model.output_shape[1:])} but {data.name} has {classes} classes; "
+            f"build it with classes={classes}"
+        )
+
+
+def _by(shape: tuple) -> str:
+    return "×".join("any" if length is None else str(length) for length in shape)
+
+
+def _claim(run_dir: Path, model: keras.Model, data: Data, recipe: Recipe) -> None:
+    """Writes run.json, or checks that the one there asks for the same training."""
+    asked = {
+        "model": {
+            "name": model.name,
+            "input_shape": list(model.input_shape[1:]),
+            "classes": model.output_shape[-1],
+            "parameters": model.count_params(),
+        },
+        "data": {
+            "name": data.name,
+            "image_size": data.image_size,
+            "batch_size": data.batch_size,
+            "class_names": data.class_names,
+            "train_images": data.count("train"),
+        },
+        "recipe": dataclasses.asdict(recipe),
+    }
+    path = run_dir / "run.json"
+    before = files.read_json(path) if path.exists() else {}
+    for part, values in asked.items():
+        there = before.get(part, values)
+        for key, value in values.items():
+            if there.get(key, value) != value:
+                raise UserError(
+                    f"{run_dir} holds a training with {part} {key} {there[key]}, not {value}; "
+                    "give another run folder or delete this one"
+                )
+    packages = ("keras_mobilenets", "keras", "tensorflow", "numpy")
+    versions = {"backend": keras.backend.backend()} | {package: metadata.version(package) for package in packages}
+    if not asked.items() <= before.items():
+        files.write_json(path, before | asked | {"versions": versions})
+
+
+def _compile(model: keras.Model, data: Data, recipe: Recipe, from_logits: bool) -> None:
+    if recipe.bn_momentum is not None:
+        for layer in model._flatten_layers():
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.momentum = recipe.bn_momentum
+    model.compile(
+        optimizer=make_optimizer(recipe, model, data.steps_per_epoch()),
+        loss=_loss(from_logits, recipe.label_smoothing, len(data.class_names)),
+        metrics=["accuracy"],
+        jit_compile=_jit_compile(),
+    )
+
+
+def _loss(from_logits: bool, smoothing: float = 0.0, classes: int = 0) -> Any:
+    """Cross-entropy on integer labels; Keras smooths one-hot labels only."""
+    if not smoothing:
+        return keras.losses.SparseCategoricalCrossentropy(from_logits)
+
+    def smoothed_crossentropy(labels: Any, outputs: Any) -> Any:
+        one_hot = keras.ops.one_hot(keras.ops.reshape(labels, [-1]), classes)
+        return keras.losses.categorical_crossentropy(one_hot, outputs, from_logits, smoothing)
+
+    return smoothed_crossentropy
+
+
+def _jit_compile() -> bool | str:
+    return "auto" if tf.config.list_physical_devices("GPU") else False
+
+
+def _tensorboard(run_dir: Path) -> keras.callbacks.TensorBoard:
+    return keras.callbacks.TensorBoard(run_dir / "logs", write_graph=False, profile_batch=0)
+
+
+class _Run(keras.callbacks.Callback):
+    """The state of a training in its folder: saved after every epoch, read back at the start."""
+
+    def __init__(self, model: keras.Model, data: Data, run_dir: Path, recipe: Recipe):
+        super().__init__()
+        self.set_model(model)
+        self.run_dir = run_dir
+        self.epochs = recipe.epochs
+        self.images_per_epoch = data.steps_per_epoch() * data.batch_size
+        self.rows: list[dict[str, float]] = []
+        # The same layers without optimizer and loss: a third of the size, and nothing in it that is ours alone.
+        self.bare = keras.Model(model.inputs, model.outputs, name=model.name)
+
+    @property
+    def first_epoch(self) -> int:
+        return len(self.rows)
+
+    # What happens during model.fit
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self.started = self.trained = time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        if not math.isfinite((logs or {}).get("loss", 0.0)):
+            kept = (
+                f"the best model so far is kept in {self.run_dir / 'model.keras'}" if self.rows else "nothing is kept"
+            )
+            raise UserError(
+                f"loss is NaN in epoch {len(self.rows) + 1}, step {batch + 1}; {kept}; lower the learning_rate"
+            )
+
+    def on_test_begin(self, logs: dict | None = None) -> None:
+        self.trained = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        assert logs is not None
+        row = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
+        row["learning_rate"] = float(self.model.optimizer.learning_rate)
+        row["images_per_second"] = logs["images_per_second"] = round(
+            self.images_per_epoch / (self.trained - self.started), 1
+        )
+        row["seconds"] = round(time.perf_counter() - self.started, 3)
+        self.rows.append(row)
+        if row["val_accuracy"] > max((r["val_accuracy"] for r in self.rows[:-1]), default=-1.0):
+            with files.atomic(self.run_dir / "model.keras") as path:
+                self.bare.save(path)
+        self._save()
+
+    # The files
+
+    def _variables(self) -> list:
+        """All that a training changes: weights, BatchNorm statistics, dropout's random state, optimizer."""
+        return [*self.model.variables, *self.model.optimizer.variables]
+
+    def _save(self) -> None:
+        with files.atomic(self.run_dir / "history.csv") as path, open(path, "w", newline="") as file:
+            writer = csv.DictWriter(file, list(self.rows[0]))
+            writer.writeheader()
+            writer.writerows(self.rows)
+        with files.atomic(self.run_dir / "checkpoint.npz") as path:
+            arrays = {f"v{i}": np.asarray(variable) for i, variable in enumerate(self._variables())}
+            np.savez(path, rows=np.array(json.dumps(self.rows)), allow_pickle=False, **arrays)
+
+    def resume(self) -> None:
+        """Takes up the state of the last whole epoch, if there is one."""
+        path = self.run_dir / "checkpoint.npz"
+        if not path.exists():
+            return
+        variables = self._variables()
+        try:
+            with np.load(path, allow_pickle=False) as state:
+                rows = json.loads(str(state["rows"]))
+                values = [state[f"v{i}"] for i in range(len(variables))]
+                for variable, value in zip(variables, values, strict=True):
+                    variable.assign(value)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise UserError(f"{path} cannot be resumed from; delete {self.run_dir} to start over") from error
+        self.rows = rows
+
+    def restore_best(self) -> None:
+        path = self.run_dir / "model.keras"
+        try:
+            self.bare.load_weights(path)
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise UserError(f"{path} cannot be read; delete {self.run_dir} to start over") from error
+
+    def history(self) -> keras.callbacks.History:
+        """All rows as Keras gives them; what depends on the machine's speed is in history.csv only."""
+        history = keras.callbacks.History()
+        history.set_model(self.model)
+        history.epoch = list(range(len(self.rows)))
+        names = [name for name in self.rows[0] if name not in ("epoch", "seconds", "images_per_second")]
+        history.history = {name: [row[name] for row in self.rows] for name in names}
+        return history

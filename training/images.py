@@ -1,0 +1,53 @@
+"""Images as people expect them: any format Pillow reads → uint8 RGB squares, upright, undistorted, antialiased."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image, ImageOps
+
+UNREADABLE = -1  # the label of an image that could not be decoded
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images that lie on disk.
+
+    Attributes:
+        count: How many there are.
+        images: Given a seed (two integers, or None for the order on disk), a data set of single (uint8 image, label)
+            pairs in an order that depends on the seed alone. The label is UNREADABLE where decoding failed.
+    """
+
+    count: int
+    images: Callable[[tf.Tensor | None], tf.data.Dataset]
+
+
+def read_image(file: str | Path, size: int) -> np.ndarray:
+    """Reads one image file as uint8 size×size×3: turned as its EXIF tag says, CMYK and grey converted to RGB."""
+    with Image.open(file) as image:
+        image.draft(None, (2 * size, 2 * size))  # large JPEGs decode faster when they are reduced on the way
+        return square(ImageOps.exif_transpose(image), size)
+
+
+def square(image: Image.Image | np.ndarray, size: int) -> np.ndarray:
+    """Resizes the shorter side to `size` (antialiased, bilinear), crops the centre, rounds to uint8 RGB."""
+    if isinstance(image, np.ndarray):
+        image = Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image)
+    return np.asarray(ImageOps.fit(_rgb(image), (size, size), Image.Resampling.BILINEAR))
+
+
+def shuffled(count: int, seed: tf.Tensor) -> tf.Tensor:
+    """The numbers below `count` in an order that depends on `seed` (two integers) alone."""
+    return tf.argsort(tf.random.stateless_uniform([count], seed), stable=True)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip at 255
+        image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
+    if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")

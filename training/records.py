@@ -1,0 +1,134 @@
+"""TensorFlow Datasets as a data set: any builder with one image and one class label, or `shapes` of this package."""
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from keras_mobilenets.errors import UserError
+from keras_mobilenets.training.images import Split, square
+
+SHUFFLE_BUFFER = 4096  # encoded images; TFDS has shuffled the whole set when it wrote the records
+
+
+def open_records(builder: Any, size: int, limit: int | None = None) -> tuple[list[str], dict[str, Split]]:
+    """Opens a prepared TFDS builder; decodes nothing.
+
+    A missing validation split is the last tenth of the training split; a missing (or unlabelled) test split is the
+    validation split.
+
+    Args:
+        builder: A `tfds.core.DatasetBuilder` that is prepared.
+        size: Height and width, in pixels, that images are resized to.
+        limit: At most so many images of each split.
+
+    Returns:
+        The class names and the splits "train", "validation" and "test".
+
+    Raises:
+        UserError: The data set has no single image and label, or no training split.
+    """
+    name, there = builder.info.name, builder.info.splits
+    features = dict(builder.info.features) if isinstance(builder.info.features, tfds.features.FeaturesDict) else {}
+    image_keys = [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
+    label_keys = [key for key, feature in features.items() if isinstance(feature, tfds.features.ClassLabel)]
+    if "image" in image_keys:
+        image_keys = ["image"]
+    if "label" in label_keys:
+        label_keys = ["label"]
+    if len(image_keys) != 1 or len(label_keys) != 1:
+        raise UserError(f"data set {name} is not for classification: it needs one image and one class label")
+    if "train" not in there:
+        raise UserError(f"data set {name} has no train split, only {', '.join(there)}")
+
+    total = there["train"].num_examples
+    ranges = {"train": ("train", 0, total), "validation": ("train", total - total // 10, total)}
+    if "validation" in there:
+        ranges["validation"] = ("validation", 0, there["validation"].num_examples)
+    else:
+        ranges["train"] = ("train", 0, total - total // 10)
+    ranges["test"] = ranges["validation"]
+    if "test" in there and _labelled(builder, label_keys[0]):
+        ranges["test"] = ("test", 0, there["test"].num_examples)
+    splits = {}
+    for split, (source, first, last) in ranges.items():
+        last = last if limit is None else min(last, first + limit)
+        if first == last:
+            raise UserError(f"data set {name} is too small: its {split} split is empty")
+        splits[split] = _split(builder, f"{source}[{first}:{last}]", last - first, image_keys[0], label_keys[0], size)
+    return list(features[label_keys[0]].names), splits
+
+
+def prepared_builder(name: str, data_dir: str | Path | None) -> Any:
+    """Finds a TFDS data set by name and downloads it when it is not there.
+
+    Raises:
+        UserError: No such data set, or it is not prepared and cannot be downloaded.
+    """
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+    except (tfds.core.DatasetNotFoundError, ModuleNotFoundError) as error:
+        known = ["shapes", *tfds.list_builders(with_community_datasets=False)]
+        close = difflib.get_close_matches(name.split("/")[0].split(":")[0], known, n=3)
+        hint = f"did you mean {' or '.join(close)}?" if close else "give shapes, a TFDS name or a folder of images"
+        raise UserError(f"unknown data set {name!r}; {hint}") from error
+    except (ValueError, AssertionError) as error:  # a config or version that does not exist
+        raise UserError(f"cannot open data set {name!r}: {_one_line(error)}") from error
+    return prepare(builder)
+
+
+def prepare(builder: Any) -> Any:
+    """Downloads or generates a builder's data set when it is not there yet; returns the builder."""
+    if builder.data_path.exists():
+        return builder
+    folder = builder._data_dir_root
+    try:
+        builder.download_and_prepare()
+    except OSError as error:
+        raise UserError(f"cannot write data set {builder.name} under {folder}: {_one_line(error)}") from error
+    except Exception as error:  # offline, moved downloads, and files that must be placed by hand all end here
+        by_hand = getattr(builder, "MANUAL_DOWNLOAD_INSTRUCTIONS", None)
+        advice = f"by hand: {' '.join(by_hand.split())}" if by_hand else "prepare it there on a machine with a network"
+        raise UserError(
+            f"data set {builder.name} is not prepared under {folder} and cannot be downloaded ({_one_line(error)});"
+            f" {advice}, or give its data_dir"
+        ) from error
+    return builder
+
+
+def _split(builder: Any, split: str, count: int, image_key: str, label_key: str, size: int) -> Split:
+    decode = builder.info.features[image_key].decode_example
+
+    def to_square(image: tf.Tensor) -> tf.Tensor:
+        return tf.numpy_function(lambda pixels: square(pixels, size), [decode(image)], tf.uint8)
+
+    def images(seed: tf.Tensor | None) -> tf.data.Dataset:
+        encoded = builder.as_dataset(
+            split=split,
+            shuffle_files=False,
+            decoders={image_key: tfds.decode.SkipDecoding()},
+            read_config=tfds.ReadConfig(try_autocache=False),
+        ).map(lambda example: (example[image_key], example[label_key]))
+        if seed is not None:
+            encoded = encoded.shuffle(
+                SHUFFLE_BUFFER, seed=seed[0] * 1_000_003 + seed[1], reshuffle_each_iteration=False
+            )
+        return encoded.map(
+            lambda image, label: (to_square(image), tf.cast(label, tf.int64)), num_parallel_calls=tf.data.AUTOTUNE
+        )
+
+    return Split(count, images)
+
+
+def _labelled(builder: Any, label_key: str) -> bool:
+    """Whether the test split has labels; contests such as imagenet2012 keep theirs and store −1."""
+    first = next(iter(tfds.as_numpy(builder.as_dataset(split="test[:1]", shuffle_files=False))))
+    return bool(np.asarray(first[label_key]) >= 0)
+
+
+def _one_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
