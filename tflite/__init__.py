@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from keras_mobilenets.tflite.evaluation import Evaluation as Evaluation
     from keras_mobilenets.tflite.evaluation import evaluate as evaluate
     from keras_mobilenets.tflite.inspection import inspect as inspect
-    from keras_mobilenets.tflite.reporting import markdown as markdown
     from keras_mobilenets.tflite.reporting import report as report
     from keras_mobilenets.tflite.reporting import save_predictions as save_predictions
-    from keras_mobilenets.tflite.reporting import table as table
     from keras_mobilenets.tflite.results import Row as Row
     from keras_mobilenets.tflite.results import read_results as read_results
     from keras_mobilenets.tflite.results import write_results as write_results
+    from keras_mobilenets.tflite.tables import markdown as markdown
+    from keras_mobilenets.tflite.tables import table as table
 
 # No module is named like a function: importing a submodule sets its name on the package, over the function.
 _HOME = {
@@ -27,10 +27,10 @@ _HOME = {
     "Evaluation": "evaluation",
     "evaluate": "evaluation",
     "inspect": "inspection",
-    "markdown": "reporting",
+    "markdown": "tables",
     "report": "reporting",
     "save_predictions": "reporting",
-    "table": "reporting",
+    "table": "tables",
     "Row": "results",
     "read_results": "results",
     "write_results": "results",

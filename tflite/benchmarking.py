@@ -56,8 +56,8 @@ def benchmark(
     if threads < 1 or min_runs < 1 or warmup_runs < 0 or min(warmup_seconds, min_seconds) < 0 or max_seconds <= 0:
         raise UserError("threads, min_runs and max_seconds must be positive, and the other limits not negative")
 
-    runners = [_Runner(open_model(file, threads)) for file in files]
     starts = [cold_start(file, threads) for file in track(files, "Starting each model afresh")]
+    runners = [_Runner(open_model(file, threads)) for file in files]
     for runner in track(runners, "Warming up"):
         runner.warm_up(warmup_runs, warmup_seconds)
     _take_turns(runners, min_runs, min_seconds, max_seconds)
