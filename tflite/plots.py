@@ -53,19 +53,17 @@ def labels(rows: Sequence[Row]) -> list[Label]:
 
 
 def accuracy_latency(points: Sequence[Label]) -> str:
-    """Top-1 over median latency, a whisker from the 5th to the 95th percentile, each point named beside it."""
+    """Top-1 over median latency, each point named beside it."""
     with _figure(5.4, 3.7) as figure:
         axes = figure.subplots()
         for point in points:
             row, (colour, marker) = point.row, STYLES.get(point.row.quantization, STYLES[None])
             accuracy = 100 * (row.top1 or 0)
-            low, high = row.p5_ms or row.median_ms, row.p95_ms or row.median_ms
-            axes.plot([low, high], [accuracy, accuracy], color=colour, alpha=0.55, linewidth=1.6)
             axes.plot(row.median_ms, accuracy, marker, color=colour, markersize=8, markeredgecolor="none")
         axes.set_xlabel("median latency, ms  (lower is better)")
         axes.set_ylabel("top-1, %  (higher is better)")
         axes.margins(x=0.18, y=0.22)
-        _widen(axes, 1.0)
+        _widen(axes, 2.0)
         axes.set_xlim(left=max(0.0, axes.get_xlim()[0]))
         _name_points(figure, axes, points)
         return _svg(figure, "Top-1 accuracy over median latency")

@@ -203,17 +203,19 @@ def _content(runs: Sequence[_Run]) -> dict[str, Any]:
 
 
 def _lines(run: _Run) -> list[dict[str, Any]]:
-    """The rows of the big table, each against the float32 row it came from."""
+    """The rows of the big table, each compared with the float32 row it came from."""
     lines = []
     for row in run.rows:
         base = _baseline(row, run.rows)
+        size, speed, points = _against(row, base)
+        larger = None if size is None else f"{size:.2f}× larger" if size > 1 else f"{1 / size:.2f}× smaller"
         lines.append(
             {
                 "run": run.name,
                 "row": row,
-                "smaller": _ratio(base and base.model_size_mb, row.model_size_mb),
-                "faster": _ratio(base and base.median_ms, row.median_ms),
-                "points": _points(base, row),
+                "accuracy": None if points is None else f"{points:+.1f} points".replace("-", "−"),
+                "size": "same" if size and abs(size - 1) < 0.005 else larger,
+                "speed": None if speed is None else f"{speed:.2f}× speed",
             }
         )
     return lines
@@ -226,31 +228,31 @@ def _baseline(row: Row, rows: Sequence[Row]) -> Row | None:
     return same[0] if same and same[0] is not row else None
 
 
+def _against(row: Row, base: Row | None) -> tuple[float | None, float | None, float | None]:
+    """Size and speed of `row` as multiples of `base`, and the points of top-1 between them, where known."""
+    if base is None:
+        return None, None, None
+    size = row.model_size_mb / base.model_size_mb if row.model_size_mb and base.model_size_mb else None
+    speed = base.median_ms / row.median_ms if row.median_ms and base.median_ms else None
+    # Rounded to what is shown; adding 0 turns −0.0 into 0.0.
+    points = None if row.top1 is None or base.top1 is None else round(100 * (row.top1 - base.top1), 1) + 0.0
+    return size, speed, points
+
+
 def _headlines(run: _Run) -> list[str]:
-    """What the quantization brought, in a sentence for each int8 row."""
+    """What quantization brought: a sentence for each int8 row."""
     sentences = []
-    for line in _lines(run):
-        row = line["row"]
-        if row.quantization != "int8" or not (line["smaller"] and line["faster"]):
+    for row in run.rows:
+        size, speed, points = _against(row, _baseline(row, run.rows))
+        if row.quantization != "int8" or size is None or speed is None:
             continue
-        speed = f"{line['faster']:.2f}× as fast" if line["faster"] >= 1 else f"{1 / line['faster']:.2f}× as slow"
-        text = f"{row.model} in int8 takes {1 / line['smaller']:.0%} of the float32 file and is {speed}"
-        if line["points"] is not None:
-            points = round(line["points"], 1)
-            lost = (
-                f"loses {-points:.1f} points" if points < 0 else f"gains {points:.1f} points" if points else "keeps all"
-            )
-            text += f"; it {lost} of top-1 ({tables.percent(row.top1)})"
-        sentences.append(text + f", on {row.backend} with {row.threads} thread{'s' * (row.threads != 1)}.")
+        pace = f"{speed:.2f} times as fast" if speed >= 1 else f"{1 / speed:.2f} times as slow"
+        text = f"{row.model} in int8 takes {size:.0%} of the float32 file's size and is {pace}"
+        if points is not None:
+            change = f"{abs(points):.1f} points {'lower' if points < 0 else 'higher'}" if points else "unchanged"
+            text += f"; top-1 is {tables.percent(row.top1)}, {change}"
+        sentences.append(f"{text} ({row.backend}, {row.threads} thread{'s' * (row.threads != 1)}).")
     return sentences
-
-
-def _ratio(base: float | None, value: float | None) -> float | None:
-    return base / value if base and value else None
-
-
-def _points(base: Row | None, row: Row) -> float | None:
-    return None if base is None or base.top1 is None or row.top1 is None else 100 * (row.top1 - base.top1)
 
 
 def _curves(run: _Run) -> list[str]:
@@ -270,7 +272,10 @@ def _curves(run: _Run) -> list[str]:
 def _grid(content: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Test images with what each model said: first those the models differ on, then those all get wrong."""
     names, labels = [str(name) for name in content["class_names"]], content["labels"]
-    outputs = {name.removeprefix("pred_"): _shares(v) for name, v in content.items() if name.startswith("pred_")}
+    stems = [name.removeprefix("pred_") for name in content if name.startswith("pred_")]
+    first, *others = [stem.rpartition("_") for stem in stems] or [("", "", "")]
+    shared = "".join(first[:2]) if others and all(other[:2] == first[:2] for other in others) else ""
+    outputs = {stem.removeprefix(shared): _shares(content[f"pred_{stem}"]) for stem in stems}
     said = np.stack([v.argmax(axis=1) for v in outputs.values()]) if outputs else np.empty((0, len(labels)), int)
     differ = (said != said[:1]).any(axis=0)
     wrong = (said != labels).any(axis=0) & ~differ

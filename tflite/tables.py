@@ -17,11 +17,13 @@ def table(rows: Sequence[Row]) -> "Table":
     Args:
         rows: As `benchmark` or `read_results` give them.
     """
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    grid = Table()
+    # Units under the titles, and no edge: so the columns fit 80 characters.
+    grid = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     for title, _, is_number in COLUMNS:
-        grid.add_column(title, justify="right" if is_number else "left", no_wrap=is_number)
+        grid.add_column(title.replace(" ", "\n"), justify="right" if is_number else "left", no_wrap=is_number)
     for row in rows:
         grid.add_row(*cells(row))
     return grid
