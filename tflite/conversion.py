@@ -1,0 +1,127 @@
+"""A Keras model as a .tflite: float32, float16 weights, dynamic range, or all int8.
+
+int8 follows TensorFlow Lite's quantization specification: weights symmetric and per channel, activations per tensor.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from keras_mobilenets import files
+from keras_mobilenets.errors import UserError
+from keras_mobilenets.tflite.quiet import quiet
+
+QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
+TARGETS = ("nnapi", "xnnpack")
+
+
+def convert(
+    model: Any,
+    path: str | Path,
+    *,
+    quantize: str = "none",
+    calibration: Any = None,
+    calibration_images: int = 256,
+    target: str = "nnapi",
+) -> Path:
+    """Converts a Keras 3 model to a .tflite that runs one image at a time.
+
+    Args:
+        model: Keras model of a fixed input size on the TensorFlow backend, one image input; or the path of a `.keras`.
+        path: Where the .tflite is written.
+        quantize: "none" (float32), "float16" (weights), "dynamic" (int8 weights, float activations), or "int8": every
+            tensor, the input and output too. Its input is then raw pixels minus 128 (scale 1/127.5).
+        calibration: For "int8": images like those the model will see, a few hundred or so. uint8 N×H×W×3 (scaled as
+            `preprocess_input` does) or floats already scaled; an array, or a tf.data pipeline with or without labels.
+        calibration_images: At most this many are used, the first ones.
+        target: "nnapi" quantizes dense layers per tensor, since NNAPI refuses them per channel; "xnnpack" per channel.
+
+    Returns:
+        The path.
+
+    Raises:
+        UserError: An argument is unknown, calibration images are missing or do not fit, the model has an input of no
+            fixed size or an operator that TensorFlow Lite lacks, or the file cannot be written.
+    """
+    if quantize not in QUANTIZATIONS:
+        raise UserError(f"quantize={quantize!r}: choose one of {', '.join(QUANTIZATIONS)}")
+    if target not in TARGETS:
+        raise UserError(f"target={target!r}: choose one of {', '.join(TARGETS)}")
+    if quantize == "int8" and calibration is None:
+        raise UserError('quantize="int8" needs calibration= images: a hundred or more of those the model will see')
+    if calibration_images < 1:
+        raise UserError(f"calibration_images={calibration_images}: give 1 or more")
+    if isinstance(model, str | Path):
+        from keras_mobilenets.saved import load_model
+
+        model = load_model(model)
+    content = _float_model(model, quantize)
+    if quantize == "int8":
+        content = _int8_model(content, calibration, calibration_images, per_channel_dense=target != "nnapi")
+    with files.atomic(path) as temporary:
+        temporary.write_bytes(content)
+    return Path(path)
+
+
+def _float_model(model: Any, quantize: str) -> bytes:
+    """Converts from a graph traced with the weights as constants.
+
+    `TFLiteConverter.from_keras_model` saves the model, loads it and freezes it before it converts it: six times the work
+    for the same operators.
+    """
+    import keras
+    import tensorflow as tf
+
+    graph = tf.Graph()
+    weights = [(variable, keras.ops.convert_to_numpy(variable)) for variable in model.variables]
+    with graph.as_default():
+        image = tf.compat.v1.placeholder(tf.float32, _input_shape(model), name="image")
+        constants = [(variable, tf.constant(value)) for variable, value in weights]
+        with keras.StatelessScope(state_mapping=constants):
+            outputs = [tf.identity(y, name="output") for y in keras.tree.flatten(model(image, training=False))]
+    # The public converter that takes a frozen graph as it is.
+    converter = tf.compat.v1.lite.TFLiteConverter(graph.as_graph_def(), [image], outputs)
+    if quantize in ("float16", "dynamic"):
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if quantize == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    with quiet() as last_line:
+        try:
+            return converter.convert()
+        except Exception as error:
+            reason = str(error).strip().splitlines() or [last_line()]
+            raise UserError(f"{model.name} does not convert: {' '.join(reason[0].split())}") from error
+
+
+def _int8_model(content: bytes, images: Any, limit: int, *, per_channel_dense: bool) -> bytes:
+    import tensorflow as tf
+    from tensorflow.lite.python.convert import mlir_quantize
+
+    from keras_mobilenets.tflite.calibration import calibrate
+
+    calibrated = calibrate(content, images, limit)
+    with quiet() as last_line:
+        try:
+            return mlir_quantize(
+                calibrated,
+                input_data_type=tf.int8,
+                output_data_type=tf.int8,
+                disable_per_channel_for_dense_layers=not per_channel_dense,
+            )
+        except Exception as error:
+            raise UserError(f"the model does not quantize to int8: {last_line() or error}") from error
+
+
+def _input_shape(model: Any) -> tuple[int, ...]:
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        raise UserError(
+            f"conversion needs the TensorFlow backend, Keras runs on {keras.backend.backend()}: save the model, set "
+            "KERAS_BACKEND=tensorflow and convert the file"
+        )
+    if len(model.inputs) != 1:
+        raise UserError(f"{model.name} has {len(model.inputs)} inputs; a model with one image input is needed")
+    shape = tuple(model.inputs[0].shape[1:])
+    if None in shape:
+        raise UserError(f"{model.name} takes images of any size: build it with input_shape=(height, width, 3)")
+    return 1, *shape

@@ -1,0 +1,191 @@
+"""What is in a .tflite: operators, number types, float islands, what the CPU delegate takes, sizes, oldest runtime."""
+
+import gzip
+import itertools
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_mobilenets.tflite import flatbuffer
+from keras_mobilenets.tflite.runtime import open_model
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor of the graph.
+
+    Attributes:
+        name: Its name in the file.
+        dtype: Such as "int8".
+        shape: Sizes; −1 where it is known at run time only.
+        constant: Whether its values are stored in the file (weights, biases).
+        scales: Quantization scales: none, one, or one per channel.
+        zero_point: The integer that stands for 0.0 (0 without quantization).
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    constant: bool
+    scales: tuple[float, ...]
+    zero_point: int
+
+
+@dataclass(frozen=True)
+class Operator:
+    """An operator of the graph: its name, version and tensors, in the order of execution."""
+
+    index: int
+    name: str
+    version: int
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+    @property
+    def is_float(self) -> bool:
+        """Whether it computes in floating point."""
+        return any(tensor.dtype.startswith(("float", "bfloat")) for tensor in self.outputs)
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What `inspect` found; `str()` of it is a page to read.
+
+    Attributes:
+        path: The file.
+        operators: All operators, in the order of execution.
+        inputs: The graph's inputs.
+        outputs: The graph's outputs.
+        size_bytes: Of the file.
+        gzip_bytes: Of the file after gzip, as it travels in an app.
+        minimum_runtime: The oldest TensorFlow Lite that runs every operator ("2.3.0"); empty when not recorded.
+        nodes: Operators the runtime plans; None when it does not tell.
+        nodes_delegated: How many of them XNNPACK takes.
+        partitions: Into how many pieces XNNPACK's share falls (1 is best).
+    """
+
+    path: Path
+    operators: tuple[Operator, ...] = field(repr=False)
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    size_bytes: int
+    gzip_bytes: int
+    minimum_runtime: str
+    nodes: int | None
+    nodes_delegated: int | None
+    partitions: int | None
+
+    @property
+    def operator_counts(self) -> Counter[str]:
+        """How often each operator occurs, by name."""
+        return Counter(operator.name for operator in self.operators)
+
+    @property
+    def dtypes(self) -> Counter[str]:
+        """How many tensors have each number type; bias vectors of int8 layers are int32."""
+        tensors = {t for operator in self.operators for t in (*operator.inputs, *operator.outputs)}
+        return Counter(tensor.dtype for tensor in tensors)
+
+    @property
+    def float_islands(self) -> tuple[tuple[Operator, ...], ...]:
+        """Runs of operators that compute in float inside a model that has integer operators; empty in a pure model."""
+        if all(operator.is_float for operator in self.operators):
+            return ()
+        runs = itertools.groupby(self.operators, key=lambda operator: operator.is_float)
+        return tuple(tuple(run) for is_float, run in runs if is_float)
+
+    def __str__(self) -> str:
+        operators = ", ".join(f"{name} ×{count}" for name, count in self.operator_counts.most_common())
+        dtypes = ", ".join(f"{name} ×{count}" for name, count in self.dtypes.most_common())
+        islands = "; ".join(
+            f"{run[0].index}–{run[-1].index} ({', '.join(sorted({op.name for op in run}))})"
+            for run in self.float_islands
+        )
+        taken = (
+            f"{self.nodes_delegated} of {self.nodes} operators in {self.partitions} piece(s)"
+            if self.nodes is not None
+            else "the runtime does not tell"
+        )
+        rows = {
+            "file": f"{self.path}, {self.size_bytes / 1e6:.2f} MB, {self.gzip_bytes / 1e6:.2f} MB after gzip",
+            "input": "; ".join(map(_describe, self.inputs)),
+            "output": "; ".join(map(_describe, self.outputs)),
+            "operators": f"{len(self.operators)}: {operators}",
+            "tensors": dtypes,
+            "float islands": islands or "none",
+            "XNNPACK takes": taken,
+            "minimum runtime": f"TensorFlow Lite {self.minimum_runtime or 'not recorded'}",
+        }
+        return "\n".join(f"{name:16} {value}" for name, value in rows.items())
+
+
+def inspect(path: str | Path) -> Inspection:
+    """Reads a .tflite and asks the runtime which of its operators XNNPACK takes.
+
+    Args:
+        path: The .tflite file.
+
+    Raises:
+        UserError: The file is missing, is no .tflite, or is damaged.
+    """
+    path = Path(path)
+    nodes, delegated, partitions = open_model(path).delegation()  # refuses damaged files before they are read here
+    content = path.read_bytes()
+    model = flatbuffer.read(content, path)
+    graph = model.subgraphs[0]
+    tensors = [_tensor(model, tensor) for tensor in graph.tensors]
+    return Inspection(
+        path,
+        operators=tuple(
+            Operator(
+                index,
+                flatbuffer.operator_name(model, operator),
+                model.operatorCodes[operator.opcodeIndex].version,
+                tuple(tensors[i] for i in operator.inputs if i >= 0),
+                tuple(tensors[i] for i in operator.outputs),
+            )
+            for index, operator in enumerate(graph.operators)
+        ),
+        inputs=tuple(tensors[i] for i in graph.inputs),
+        outputs=tuple(tensors[i] for i in graph.outputs),
+        size_bytes=len(content),
+        gzip_bytes=len(gzip.compress(content, 6)),
+        minimum_runtime=_minimum_runtime(model),
+        nodes=nodes,
+        nodes_delegated=delegated,
+        partitions=partitions,
+    )
+
+
+def _tensor(model: Any, tensor: Any) -> Tensor:
+    shape = tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature
+    quantization = tensor.quantization
+    has_scale = quantization is not None and quantization.scale is not None
+    return Tensor(
+        name=(tensor.name or b"").decode("utf-8", "replace"),
+        dtype=flatbuffer.type_name(tensor.type),
+        shape=tuple(int(size) for size in (shape if shape is not None else ())),
+        constant=flatbuffer.is_constant(model, tensor),
+        scales=tuple(float(scale) for scale in quantization.scale) if has_scale else (),
+        zero_point=int(quantization.zeroPoint[0]) if has_scale and quantization.zeroPoint is not None else 0,
+    )
+
+
+def _minimum_runtime(model: Any) -> str:
+    for entry in model.metadata or []:
+        if entry.name == b"min_runtime_version":
+            return (
+                np.asarray(model.buffers[entry.buffer].data, np.uint8)
+                .tobytes()
+                .rstrip(b"\0")
+                .decode("ascii", "replace")
+            )
+    return ""
+
+
+def _describe(tensor: Tensor) -> str:
+    scale = f", scale {tensor.scales[0]:.6g}, zero point {tensor.zero_point}" if tensor.scales else ""
+    return f"{tensor.name} {tensor.dtype} {'×'.join(map(str, tensor.shape))}{scale}"
