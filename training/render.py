@@ -213,12 +213,12 @@ def _main() -> None:
     """Writes every `step`-th image of a split to standard output: a length of four bytes, then a PNG file."""
     seed, split, first, count, step = map(int, sys.argv[1:])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the program that reads; it ends this one
-    with contextlib.suppress(BrokenPipeError):
-        for index in range(first, count, step):
-            png = io.BytesIO()
-            Image.fromarray(example(seed, split, index)).save(png, "PNG", compress_level=1)
-            sys.stdout.buffer.write(struct.pack("<I", png.tell()) + png.getvalue())
-            sys.stdout.buffer.flush()
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # ends quietly when nobody reads any more
+    for index in range(first, count, step):
+        png = io.BytesIO()
+        Image.fromarray(example(seed, split, index)).save(png, "PNG", compress_level=1)
+        sys.stdout.buffer.write(struct.pack("<I", png.tell()) + png.getvalue())
+        sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 It is drawn on this machine (render.py) in half a minute, so the demo and the tests need no download.
 """
 
+import contextlib
 import dataclasses
 import inspect
 import io
@@ -34,6 +35,30 @@ class Shapes(tfds.core.GeneratorBasedBuilder):
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        image = tfds.features.Image(shape=(render.SIZE, render.SIZE, 3), encoding_format="png")
+        label = tfds.features.ClassLabel(names=list(render.LABELS))
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=inspect.cleandoc(type(self).__doc__ or ""),
+            features=tfds.features.FeaturesDict({"image": image, "label": label}),
+            supervised_keys=("image", "label"),
+        )
+
+    def download_and_prepare(self, **options: Any) -> None:
+        """Draws and stores the data set unless it is there; an interrupted run leaves nothing and starts over.
+
+        Args:
+            **options: As for every TFDS builder. TFDS' announcement of a download and its bars, three deep and drawn
+                even into files, give way to one bar.
+        """
+        tfds.disable_progress_bar()
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                super().download_and_prepare(**options)
+        finally:
+            tfds.enable_progress_bar()
 
     def _info(self) -> tfds.core.DatasetInfo:
         image = tfds.features.Image(shape=(render.SIZE, render.SIZE, 3), encoding_format="png")
