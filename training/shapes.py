@@ -36,16 +36,6 @@ class Shapes(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012
 
-    def _info(self) -> tfds.core.DatasetInfo:
-        image = tfds.features.Image(shape=(render.SIZE, render.SIZE, 3), encoding_format="png")
-        label = tfds.features.ClassLabel(names=list(render.LABELS))
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description=inspect.cleandoc(type(self).__doc__ or ""),
-            features=tfds.features.FeaturesDict({"image": image, "label": label}),
-            supervised_keys=("image", "label"),
-        )
-
     def download_and_prepare(self, **options: Any) -> None:
         """Draws and stores the data set unless it is there; an interrupted run leaves nothing and starts over.
 
@@ -69,18 +59,6 @@ class Shapes(tfds.core.GeneratorBasedBuilder):
             features=tfds.features.FeaturesDict({"image": image, "label": label}),
             supervised_keys=("image", "label"),
         )
-
-    def download_and_prepare(self, **options: Any) -> None:
-        """Draws and stores the data set unless it is there; an interrupted run leaves nothing and starts over.
-
-        Args:
-            **options: As for every TFDS builder. TFDS' own bars, three deep and drawn even into files, give way to one.
-        """
-        tfds.disable_progress_bar()
-        try:
-            super().download_and_prepare(**options)
-        finally:
-            tfds.enable_progress_bar()
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
         return {split: self._generate_examples(split) for split in ("train", "validation", "test")}
