@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from keras_mobilenets.training.data import Data, load_data
-    from keras_mobilenets.training.fit import fit
+    from keras_mobilenets.training.fitting import fit
     from keras_mobilenets.training.recipe import Recipe
     from keras_mobilenets.training.shapes import Shapes
 
-_MODULE_OF = {"Data": "data", "load_data": "data", "Recipe": "recipe", "Shapes": "shapes", "fit": "fit"}
+# Where each name lives. No module may be called as a public name: importing it would put it in the name's place.
+_MODULE_OF = {"Data": "data", "load_data": "data", "Recipe": "recipe", "Shapes": "shapes", "fit": "fitting"}
 
 __all__ = ["Data", "Recipe", "Shapes", "fit", "load_data"]
 
@@ -21,7 +22,7 @@ def __getattr__(name: str) -> Any:
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
-    globals()[name] = value  # also replaces the submodule of the same name (fit) that the import above has put here
+    globals()[name] = value
     return value
 
 

@@ -93,9 +93,9 @@ class Data:
     @property
     def train(self) -> tf.data.Dataset:
         """Batches of (float32 images in [−1, 1], integer labels), shuffled anew in every epoch."""
+        steps = -(-self.count("train") // self.batch_size)
         epoch_seeds = tf.data.Dataset.random(seed=0, rerandomize_each_iteration=True).take(1)
         batches = epoch_seeds.flat_map(lambda seed: self._batches("train", tf.stack([seed, seed])))
-        steps = -(-self.count("train") // self.batch_size)
         return self._scaled(batches).apply(tf.data.experimental.assert_cardinality(steps))
 
     @property
@@ -183,11 +183,12 @@ class Data:
             images = np.empty((count, self.image_size, self.image_size, 3), np.uint8)
             labels = np.empty(count, np.int64)
             kept = 0
-            stream = self._splits[split].images(None).prefetch(tf.data.AUTOTUNE).as_numpy_iterator()
-            for image, label in track(stream, f"reading {self.name} ({split})", total=count):
-                if label != UNREADABLE:
-                    images[kept], labels[kept] = image, label
-                    kept += 1
+            chunks = self._splits[split].images(None).batch(256).prefetch(1).as_numpy_iterator()
+            for pixels, classes in track(chunks, f"reading {self.name} ({split})", total=-(-count // 256)):
+                good = classes != UNREADABLE
+                last = kept + int(good.sum())
+                images[kept:last], labels[kept:last] = pixels[good], classes[good]
+                kept = last
             if not kept or (kept < count and split == "train" and len(set(labels[:kept])) < len(self.class_names)):
                 raise UserError(
                     f"{self.name}: a class has no readable image in the {split} split; replace the damaged files"

@@ -92,7 +92,7 @@ def _split(members: list[tuple[str, int]], size: int, limit: int | None, folder:
     labels = np.array([label for _, label in members], np.int64)
     skipped: set[str] = set()
 
-    def read(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def read(index: np.ndarray) -> tuple[np.ndarray, np.int64]:
         file = files[int(index)]
         try:
             return read_image(file, size), labels[index]
