@@ -1,0 +1,42 @@
+"""The command line `keras-mobilenets`: a thin layer of verbs over the library; nothing imports it."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from keras_mobilenets.cli.arguments import make_parser
+from keras_mobilenets.errors import UserError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one verb.
+
+    Args:
+        arguments: What stands behind the program's name; by default what it was started with.
+
+    Returns:
+        0, or 2 after an error the user can mend (one line on standard error), or 130 after Ctrl-C.
+    """
+    options = make_parser().parse_args(arguments)
+    if not options.debug:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        options.verb(options)
+        sys.stdout.flush()
+    except UserError as error:
+        return _refuse(str(error), options.debug)
+    except BrokenPipeError:  # `keras-mobilenets models | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        return _refuse(f"{error.filename or 'file'}: {error.strerror or error}", options.debug)
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on where this one was", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _refuse(message: str, debug: bool) -> int:
+    if debug:
+        raise
+    print(f"keras-mobilenets: {' '.join(message.split())}", file=sys.stderr)
+    return 2

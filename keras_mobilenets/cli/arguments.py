@@ -1,0 +1,190 @@
+"""The verbs' arguments. Nothing heavy is imported here, so that --help answers at once."""
+
+import argparse
+import dataclasses
+import importlib
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from keras_mobilenets import __version__
+
+
+class _Parser(argparse.ArgumentParser):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all verbs; each sets `verb`, the function that carries it out."""
+    parser = _Parser(
+        prog="keras-mobilenets",
+        description="Mobile vision models from a Keras builder to a number on a phone.",
+        epilog="example:\n  keras-mobilenets pipeline MobileNetV2 --alpha 0.5 --data shapes --size 64 --run runs/demo",
+    )
+    parser.add_argument("--version", action="version", version=f"keras_mobilenets {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error and TensorFlow's log")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+
+    def verb(name: str, purpose: str, example: str) -> argparse.ArgumentParser:
+        added = verbs.add_parser(name, help=purpose, description=purpose, epilog=f"example:\n  {example}")
+        added.set_defaults(verb=_lazy(name))
+        return added
+
+    add = verb("models", "list every model with its published figures", "keras-mobilenets models")
+
+    add = verb(
+        "summary",
+        "print a model's layers with parameters and multiply-adds",
+        "keras-mobilenets summary MobileNetV2 --alpha 0.5 --size 224",
+    )
+    _add_model(add, size=224)
+    add.add_argument("--classes", type=int, default=1000, help="number of classes (default: 1000)")
+
+    add = verb(
+        "train",
+        "train a model into a run folder; a killed training goes on where it was",
+        "keras-mobilenets train MobileNetV2 --alpha 0.5 --data ~/my_photos --size 96 --run runs/photos",
+    )
+    _add_model(add, size=64)
+    _add_training(add)
+    _add_run(add)
+
+    add = verb(
+        "convert",
+        "convert a trained model to .tflite files",
+        "keras-mobilenets convert runs/photos --quantize float32 int8",
+    )
+    add.add_argument("source", metavar="RUN", help="run folder, or a .keras file")
+    _add_conversion(add)
+    add.add_argument("--data", help="calibration images: shapes, a TFDS name or a folder (default: the run's data)")
+    add.add_argument("--data-dir", help="where TFDS data sets are kept")
+    add.add_argument(
+        "--out", metavar="DIR", help="folder of the .tflite files (default: the run, or beside the .keras)"
+    )
+
+    add = verb("inspect", "show what is in .tflite files", "keras-mobilenets inspect runs/photos")
+    _add_sources(add)
+    add.add_argument("--operators", action="store_true", help="also list every operator with its tensors")
+
+    add = verb(
+        "evaluate",
+        "measure top-1 and top-5 accuracy of .tflite files on the test split",
+        "keras-mobilenets evaluate runs/photos",
+    )
+    _add_sources(add)
+    add.add_argument("--data", help="shapes, a TFDS name or a folder (default: the run's data)")
+    add.add_argument("--data-dir", help="where TFDS data sets are kept")
+    add.add_argument("--limit", type=int, metavar="N", help="at most N images (nothing is recorded then)")
+
+    add = verb(
+        "benchmark",
+        "measure the latency of .tflite files on this CPU",
+        "keras-mobilenets benchmark runs/photos --threads 1 2",
+    )
+    _add_sources(add)
+    _add_timing(add)
+    add.add_argument("--again", action="store_true", help="measure again what was measured before")
+
+    add = verb(
+        "report", "write one page about one run or several", "keras-mobilenets report runs/photos --out report.html"
+    )
+    add.add_argument("runs", nargs="+", metavar="RUN", help="run folders")
+    add.add_argument("--out", metavar="FILE", help="the page (default: report.html in the run folder)")
+
+    add = verb(
+        "pipeline",
+        "train, convert, evaluate, benchmark and report; what is there and up to date is skipped",
+        "keras-mobilenets pipeline MobileNetV2 --alpha 0.5 --data shapes --size 64 --run runs/demo",
+    )
+    _add_model(add, size=64)
+    _add_training(add)
+    _add_run(add)
+    _add_conversion(add)
+    _add_timing(add)
+    return parser
+
+
+def _lazy(name: str) -> Callable[[argparse.Namespace], None]:
+    def run(options: argparse.Namespace) -> None:
+        getattr(importlib.import_module("keras_mobilenets.cli.verbs"), name)(options)
+
+    return run
+
+
+def _add_model(parser: argparse.ArgumentParser, size: int) -> None:
+    group = parser.add_argument_group("model")
+    group.add_argument("model", metavar="MODEL", help="a name that `keras-mobilenets models` lists")
+    group.add_argument("--alpha", type=float, help="width multiplier (default: 1.0)")
+    group.add_argument("--size", type=int, default=size, metavar="PIXELS", help=f"side of the input (default: {size})")
+    group.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="ARGUMENT=VALUE",
+        help="any further argument of the builder, such as stem_strides=1",
+    )
+
+
+def _add_training(parser: argparse.ArgumentParser) -> None:
+    from keras_mobilenets.training.recipe import Recipe
+
+    group = parser.add_argument_group("training")
+    group.add_argument(
+        "--data",
+        default="shapes",
+        help="shapes (embedded), a folder of class folders, or a TFDS name (default: shapes)",
+    )
+    group.add_argument("--data-dir", help="where TFDS data sets are kept")
+    group.add_argument("--batch-size", type=int, default=64, metavar="N", help="images per step (default: 64)")
+    for field in dataclasses.fields(Recipe):
+        kind = {int: int, float: float, str: str}.get(field.type, float)  # type: ignore[arg-type]
+        group.add_argument(
+            f"--{field.name.replace('_', '-')}",
+            dest=f"recipe_{field.name}",
+            type=kind,
+            metavar=kind.__name__.upper().replace("STR", "NAME"),
+            help=f"default: {field.default}",
+        )
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--run", required=True, metavar="DIR", help="the run folder; made when missing")
+
+
+def _add_conversion(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("conversion")
+    group.add_argument(
+        "--quantize",
+        nargs="+",
+        default=["float32", "float16", "int8"],
+        choices=["float32", "float16", "dynamic", "int8"],
+        help="which .tflite files to write (default: float32 float16 int8)",
+    )
+    group.add_argument(
+        "--calibration",
+        type=int,
+        default=200,
+        metavar="N",
+        help="training images that int8 is calibrated on (default: 200)",
+    )
+    group.add_argument(
+        "--target", choices=["nnapi", "xnnpack"], default="nnapi", help="what the int8 file is for (default: nnapi)"
+    )
+
+
+def _add_timing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--threads",
+        type=int,
+        nargs="+",
+        default=[1],
+        metavar="N",
+        help="CPU threads; several are measured apart (default: 1)",
+    )
+
+
+def _add_sources(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("sources", nargs="+", metavar="RUN|FILE", help="run folders or .tflite files")

@@ -1,0 +1,239 @@
+"""A run folder and the steps that fill it. Each step skips what is there and was made from the same things.
+
+run.json records what was asked and from which model each .tflite was made; results.json, by SHA-256, which of them the
+figures belong to.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from keras_mobilenets import files
+from keras_mobilenets.errors import UserError
+
+QUANTIZE = {"float32": "none", "float16": "float16", "dynamic": "dynamic", "int8": "int8"}  # file suffix: for `convert`
+SHOWN = 24  # test images kept for the report's grid
+
+
+class Run:
+    """A run folder.
+
+    Attributes:
+        folder: Its path.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        """Takes the folder; it need not exist yet."""
+        self.folder = Path(folder)
+
+    @property
+    def model_file(self) -> Path:
+        """The trained Keras model."""
+        return self.folder / "model.keras"
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The content of run.json; empty when there is none."""
+        path = self.folder / "run.json"
+        return files.read_json(path) if path.exists() else {}
+
+    def record(self, key: str, value: Any) -> None:
+        """Puts one entry into run.json."""
+        files.write_json(self.folder / "run.json", self.asked | {key: value})
+
+    def tflite_files(self) -> list[Path]:
+        """The .tflite files, float32 first.
+
+        Raises:
+            UserError: There are none.
+        """
+        found = sorted(self.folder.glob("*.tflite"))
+        if not found:
+            raise UserError(f"{self.folder} holds no .tflite files; run keras-mobilenets convert {self.folder}")
+        order = list(QUANTIZE)
+        return sorted(
+            found, key=lambda path: next((i for i, q in enumerate(order) if path.stem.endswith(q)), len(order))
+        )
+
+    def data(self, name: str | None = None, data_dir: str | None = None) -> Any:
+        """Opens the data of the run's training, or other data of the same image size.
+
+        Raises:
+            UserError: The run does not say what it was trained on.
+        """
+        from keras_mobilenets import training
+
+        settings = self.asked.get("data")
+        if settings is None:
+            raise UserError(f"{self.folder} has no run.json that names its data; give a folder that `train` made")
+        data_dir = data_dir or self.asked.get("data_dir")
+        return training.load_data(name or settings["name"], settings["image_size"], settings["batch_size"], data_dir)
+
+    def train(self, builder: str, arguments: dict[str, Any], data: dict[str, Any], recipe: Any) -> None:
+        """Trains into the folder, or goes on with a training that was stopped.
+
+        Args:
+            builder: Name of the model's builder.
+            arguments: The builder's, without input shape and classes.
+            data: Arguments of `load_data`.
+            recipe: A `Recipe`.
+        """
+        import dataclasses
+
+        asked = {"builder": builder, "arguments": arguments, "data": data, "recipe": dataclasses.asdict(recipe)}
+        if self.asked.get("train") == asked and self.model_file.exists():
+            return
+        import keras
+
+        import keras_mobilenets as km
+        from keras_mobilenets import training
+
+        keras.utils.set_random_seed(recipe.seed)
+        source = training.load_data(**data)
+        size = data["image_size"]
+        model = km.create_model(builder, input_shape=(size, size, 3), classes=len(source.class_names), **arguments)
+        training.fit(model, source, recipe, self.folder)
+        self.record("data_dir", data.get("data_dir"))
+        self.record("train", asked)  # the last line of a finished training
+
+    def convert(self, quantizations: Sequence[str], count: int, target: str, data: Any = None) -> list[Path]:
+        """Writes a .tflite for each quantization.
+
+        Args:
+            quantizations: Of "float32", "float16", "dynamic", "int8".
+            count: Training images to calibrate on; drawn at random with seed 0, recorded in run.json.
+            target: As in `tflite.convert`.
+            data: Where calibration images come from; the run's own data when not given.
+
+        Returns:
+            The files.
+        """
+        from keras_mobilenets.tflite.results import sha256
+
+        if not self.model_file.exists():
+            raise UserError(f"{self.folder} holds no model.keras; run keras-mobilenets train --run {self.folder}")
+        made_from, recorded = sha256(self.model_file), self.asked.get("convert", {})
+        stem, images, model = self._stem(), None, None
+        paths = []
+        for quantization in quantizations:
+            path = self.folder / f"{stem}_{quantization}.tflite"
+            paths.append(path)
+            settings = {"model_sha256": made_from, "quantize": quantization}
+            if quantization == "int8":
+                settings |= {"calibration": {"split": "train", "images": count, "seed": 0}, "target": target}
+            if path.exists() and recorded.get(path.name) == settings | {"sha256": sha256(path)}:
+                continue
+            from keras_mobilenets import tflite
+            from keras_mobilenets.saved import load_model
+
+            model = model or load_model(self.model_file)
+            if quantization == "int8" and images is None:
+                images, _ = (data or self.data()).images("train", count, seed=0)
+            tflite.convert(
+                model,
+                path,
+                quantize=QUANTIZE[quantization],
+                calibration=images if quantization == "int8" else None,
+                calibration_images=count,
+                target=target,
+            )
+            recorded = recorded | {path.name: settings | {"sha256": sha256(path)}}
+            self.record("convert", recorded)
+        return paths
+
+    def evaluate(self, data: Any = None) -> list[Any]:
+        """Scores every .tflite, and the Keras model they came from, on the test split.
+
+        Returns:
+            The rows of results.json.
+        """
+        rows, stale = self._rows("top1")
+        if not stale:
+            return rows
+        from keras_mobilenets import cost, tflite
+        from keras_mobilenets.saved import load_model
+        from keras_mobilenets.tflite.evaluation import max_abs_err
+
+        data = data or self.data()
+        images, labels = data.images("test")
+        kept = {}
+        known: dict[str, Any] = {}
+        expected = None
+        if self.model_file.exists():
+            model = load_model(self.model_file)
+            counted = cost(model)
+            known = {"parameters": counted.parameters, "macs": counted.macs}
+            expected = model.predict(data.test, verbose=0)
+        for path in self.tflite_files():
+            result = tflite.evaluate(path, (images, labels))
+            kept[path.stem] = result.predictions[:SHOWN]
+            figures = known | {"top1": result.top1}
+            if expected is not None:
+                figures["max_abs_err"] = max_abs_err(result, expected)
+            rows = [row.with_(**figures) if row.model == path.stem else row for row in rows]
+        tflite.save_predictions(self.folder / "predictions.npz", images[:SHOWN], labels[:SHOWN], data.class_names, kept)
+        self._write(rows)
+        return rows
+
+    def benchmark(self, threads: Sequence[int], again: bool = False) -> list[Any]:
+        """Times every .tflite on this machine, in turns.
+
+        Args:
+            threads: Numbers of CPU threads; each gives rows of its own.
+            again: Whether to measure what was measured before.
+
+        Returns:
+            The rows of results.json.
+        """
+        from keras_mobilenets import tflite
+
+        rows, _ = self._rows("top1")
+        for count in threads:
+            have = {row.model for row in rows if row.threads == count and row.median_ms is not None}
+            if not again and have >= {path.stem for path in self.tflite_files()}:
+                continue
+            for timed in tflite.benchmark(self.tflite_files(), threads=count):
+                same = [row for row in rows if row.model == timed.model]
+                known = {key: getattr(same[0], key) for key in ("parameters", "macs", "top1", "max_abs_err")}
+                rows = [row for row in rows if row.model != timed.model or row.threads not in (None, count)]
+                rows.append(timed.with_(**known))
+            self._write(rows)
+        return self._ordered(rows)
+
+    def _stem(self) -> str:
+        """What the .tflite files are called before their quantization: the model's name."""
+        return self.asked.get("model", {}).get("name") or self.model_file.stem
+
+    def _rows(self, figure: str) -> tuple[list[Any], bool]:
+        """The rows of results.json that still belong to the files, an empty row for each other file, and whether any
+        row lacks `figure`.
+        """
+        from keras_mobilenets.tflite.results import Row, read_results, sha256
+
+        path = self.folder / "results.json"
+        rows: list[Row] = []
+        paths = self.tflite_files()
+        if path.exists():
+            results = read_results(path)
+            measured = results.environment.get("model_sha256", {})
+            valid = {p.stem for p in paths if measured.get(p.name) == sha256(p)}
+            rows = [row for row in results.rows if row.model in valid]
+        have = {row.model for row in rows}
+        rows += [
+            Row(p.stem, quantization=self._quantization(p), model_size_mb=round(p.stat().st_size / 1e6, 6))
+            for p in paths
+            if p.stem not in have
+        ]
+        return self._ordered(rows), any(getattr(row, figure) is None for row in rows)
+
+    def _quantization(self, path: Path) -> str | None:
+        return next((QUANTIZE[suffix] for suffix in QUANTIZE if path.stem.endswith(suffix)), None)
+
+    def _ordered(self, rows: list[Any]) -> list[Any]:
+        order = [path.stem for path in self.tflite_files()]
+        return sorted(rows, key=lambda row: (row.threads or 0, order.index(row.model)))
+
+    def _write(self, rows: list[Any]) -> None:
+        from keras_mobilenets.tflite.results import environment, write_results
+
+        write_results(self.folder / "results.json", self._ordered(rows), environment(self.tflite_files()))

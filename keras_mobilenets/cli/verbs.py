@@ -1,0 +1,206 @@
+"""What each verb does: options to library calls, results to the terminal."""
+
+import ast
+import dataclasses
+import sys
+import time
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from keras_mobilenets.cli.run import QUANTIZE, Run
+from keras_mobilenets.errors import UserError
+
+
+def models(options: Namespace) -> None:
+    """Lists the builders and what was published of them."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    import keras_mobilenets as km
+    from keras_mobilenets.published import table
+
+    grid = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    for title in ("model", "arguments", "input", "parameters", "multiply-adds", "ImageNet top-1"):
+        grid.add_column(title, justify="left" if title in ("model", "arguments") else "right")
+    published = {row.builder for row in table()}
+    for name in km.list_models():
+        for row in (row for row in table() if row.builder == name):
+            arguments = ", ".join(f"{key}={value}" for key, value in row.arguments.items())
+            size, macs, top1 = str(row.input_size), f"{row.macs_millions:,.1f} M", f"{row.imagenet_top1:.1f}%"
+            grid.add_row(name, arguments, size, f"{row.parameters:,}", macs, top1)
+        if name not in published:
+            grid.add_row(name, "", "", "", "", "")
+    _print(grid)
+
+
+def summary(options: Namespace) -> None:
+    """Prints the layer table."""
+    import keras_mobilenets as km
+
+    shape = (options.size, options.size, 3)
+    print(km.cost(km.create_model(options.model, input_shape=shape, classes=options.classes, **_arguments(options))))
+
+
+def train(options: Namespace) -> None:
+    """Trains into a run folder."""
+    run = Run(options.run)
+    _train(run, options)
+    _say(f"{run.model_file} is the best model of the training; next: keras-mobilenets convert {run.folder}")
+
+
+def convert(options: Namespace) -> None:
+    """Converts a run's model, or a .keras file."""
+    from keras_mobilenets import tflite, training
+
+    source = Path(options.source)
+    if source.is_dir():
+        run = Run(source)
+        data = run.data(options.data, options.data_dir) if options.data else None
+        paths = run.convert(options.quantize, options.calibration, options.target, data)
+        if options.out:
+            raise UserError("--out goes with a .keras file; a run keeps its .tflite files in its own folder")
+    else:
+        from keras_mobilenets.saved import load_model
+
+        model, images, paths = load_model(source), None, []
+        if "int8" in options.quantize:
+            if not options.data:
+                raise UserError("int8 needs calibration images: give --data shapes, a folder of images or a TFDS name")
+            size = model.input_shape[1]
+            images, _ = training.load_data(options.data, size, data_dir=options.data_dir).images(
+                "train", options.calibration, seed=0
+            )
+        for quantization in options.quantize:
+            path = Path(options.out or source.parent) / f"{source.stem}_{quantization}.tflite"
+            paths.append(
+                tflite.convert(
+                    model,
+                    path,
+                    quantize=QUANTIZE[quantization],
+                    calibration=images if quantization == "int8" else None,
+                    calibration_images=options.calibration,
+                    target=options.target,
+                )
+            )
+    for path in paths:
+        print(f"{path}  {path.stat().st_size / 1e6:.2f} MB")
+
+
+def inspect(options: Namespace) -> None:
+    """Shows what is in .tflite files."""
+    from keras_mobilenets import tflite
+
+    for number, path in enumerate(_tflite_files(options.sources)):
+        found = tflite.inspect(path)
+        print("\n" * bool(number), end="")
+        print(found)
+        for operator in found.operators if options.operators else ():
+            shapes = " → ".join(
+                ", ".join(f"{t.dtype} {'×'.join(map(str, t.shape))}" for t in side)
+                for side in (operator.inputs, operator.outputs)
+            )
+            print(f"{operator.index:4} {operator.name} v{operator.version}: {shapes}")
+
+
+def evaluate(options: Namespace) -> None:
+    """Scores .tflite files; a run's figures go into its results.json."""
+    from keras_mobilenets import tflite, training
+
+    for source in map(Path, options.sources):
+        if source.is_dir() and not (options.data or options.limit):
+            for row in Run(source).evaluate():
+                print(f"{row.model}: top-1 {row.top1:.2%}")
+            continue
+        if source.is_dir():
+            data = Run(source).data(options.data, options.data_dir)
+        elif options.data:
+            from keras_mobilenets.tflite.runtime import open_model
+
+            data = training.load_data(
+                options.data, int(open_model(source).input["shape"][1]), data_dir=options.data_dir
+            )
+        else:
+            raise UserError(f"what shall {source} be tested on? give --data shapes, a folder of images or a TFDS name")
+        for path in _tflite_files([source]):
+            result = tflite.evaluate(path, data.test, limit=options.limit)
+            top5 = f", top-5 {result.top5:.2%}" if result.top5 is not None else ""
+            print(f"{path}: top-1 {result.top1:.2%}{top5} on {result.images:,} images")
+
+
+def benchmark(options: Namespace) -> None:
+    """Times .tflite files; a run's figures go into its results.json."""
+    from keras_mobilenets import tflite
+
+    folders = [Path(source) for source in options.sources if Path(source).is_dir()]
+    for folder in folders:
+        _print(tflite.table(Run(folder).benchmark(options.threads, options.again)))
+    loose = [source for source in options.sources if Path(source) not in folders]
+    for threads in options.threads if loose else ():
+        _print(tflite.table(tflite.benchmark(loose, threads=threads)))
+
+
+def report(options: Namespace) -> None:
+    """Writes the page."""
+    from keras_mobilenets import tflite
+
+    print(tflite.report(options.runs, options.out))
+
+
+def pipeline(options: Namespace) -> None:
+    """Train, convert, evaluate, benchmark, report."""
+    from keras_mobilenets import tflite
+
+    run, started = Run(options.run), time.perf_counter()
+    _say(f"1/5 train {options.model} on {options.data} at {options.size} px into {run.folder}")
+    _train(run, options)
+    _say(f"2/5 convert to {', '.join(options.quantize)}")
+    run.convert(options.quantize, options.calibration, options.target)
+    _say("3/5 evaluate on the test split")
+    run.evaluate()
+    _say(f"4/5 benchmark on {', '.join(map(str, options.threads))} CPU thread(s)")
+    rows = run.benchmark(options.threads)
+    _say("5/5 report")
+    page = tflite.report(run.folder)
+    _print(tflite.table(rows))
+    _say(f"{page} shows this with plots and images; done in {time.perf_counter() - started:.0f} s")
+
+
+def _train(run: Run, options: Namespace) -> None:
+    from keras_mobilenets.training.recipe import Recipe
+
+    asked = {f.name: getattr(options, f"recipe_{f.name}") for f in dataclasses.fields(Recipe)}
+    recipe = Recipe(**{name: value for name, value in asked.items() if value is not None})
+    data = {"name": options.data, "image_size": options.size, "batch_size": options.batch_size}
+    if options.data_dir:
+        data["data_dir"] = options.data_dir
+    run.train(options.model, _arguments(options), data, recipe)
+
+
+def _arguments(options: Namespace) -> dict[str, Any]:
+    """The builder's arguments: --alpha, and what --set gives, read as Python values where they are ones."""
+    arguments: dict[str, Any] = {} if options.alpha is None else {"alpha": options.alpha}
+    for pair in options.set:
+        name, equals, text = pair.partition("=")
+        if not equals or not name.isidentifier():
+            raise UserError(f"--set {pair}: write it as ARGUMENT=VALUE, for example --set stem_strides=1")
+        try:
+            arguments[name] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            arguments[name] = text
+    return arguments
+
+
+def _tflite_files(sources: list[Any]) -> list[Path]:
+    return [path for s in map(Path, sources) for path in (Run(s).tflite_files() if s.is_dir() else [s])]
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+def _print(renderable: Any) -> None:
+    from rich.console import Console
+
+    console = Console()
+    Console(width=console.width if console.is_terminal else 160).print(renderable)
