@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from keras_mobilenets.costing import Cost, cost
     from keras_mobilenets.mobilenet_v1 import MobileNetV1
     from keras_mobilenets.mobilenet_v2 import MobileNetV2
+    from keras_mobilenets.mobilenet_v3 import MobileNetV3Large, MobileNetV3Small
     from keras_mobilenets.preprocess import preprocess_input
     from keras_mobilenets.published import reference
     from keras_mobilenets.weights import load_weights
@@ -28,6 +29,8 @@ __version__ = "0.1.0"
 _BUILDERS = {
     "MobileNetV1": "mobilenet_v1",
     "MobileNetV2": "mobilenet_v2",
+    "MobileNetV3Large": "mobilenet_v3",
+    "MobileNetV3Small": "mobilenet_v3",
 }
 # Helper: its module.
 _HELPERS = {
@@ -42,6 +45,8 @@ __all__ = [
     "Cost",
     "MobileNetV1",
     "MobileNetV2",
+    "MobileNetV3Large",
+    "MobileNetV3Small",
     "UserError",
     "blocks",
     "cost",

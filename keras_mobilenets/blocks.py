@@ -2,10 +2,13 @@
 
 Depthwise separable convolution: Howard et al. 2017, arXiv:1704.04861 (MobileNetV1), section 3.1.
 Inverted residual with linear bottleneck: Sandler et al. 2018, arXiv:1801.04381 (MobileNetV2), section 3.
+Squeeze-and-excite: Hu et al. 2018, arXiv:1709.01507, section 3.
+Fused inverted residual: Tan & Le 2021, arXiv:2104.00298 (EfficientNetV2), section 3.2.
 
 Every block names its layers from its own name: `block_3_expand`, `block_3_expand_bn`, `block_3_expand_relu6`.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from keras import layers
@@ -144,6 +147,7 @@ def inverted_residual(
     kernel_size: int = 3,
     strides: int = 1,
     activation: str | None = "relu6",
+    excite: Callable[..., Any] | None = None,
     name: str,
 ) -> Any:
     """Inverted residual with linear bottleneck: expand 1×1, depthwise, project 1×1 without activation, add.
@@ -158,6 +162,7 @@ def inverted_residual(
         kernel_size: Side of the depthwise kernel.
         strides: Of the depthwise convolution.
         activation: After the expanding and the depthwise convolution.
+        excite: Applied to the depthwise output as `excite(x, name=name)`, such as a partial `squeeze_excite`.
         name: Prefix of the layer names: `{name}_expand`, `{name}_depthwise`, `{name}_project`, `{name}_add`.
 
     Returns:
@@ -165,11 +170,74 @@ def inverted_residual(
     """
     shortcut, channels = x, x.shape[-1]
     if expansion != 1:
-        x = conv_bn(x, int(expansion * channels), 1, activation=activation, name=f"{name}_expand")
+        x = conv_bn(x, round(expansion * channels), 1, activation=activation, name=f"{name}_expand")
     x = depthwise_bn(x, kernel_size, strides=strides, activation=activation, name=f"{name}_depthwise")
+    if excite is not None:
+        x = excite(x, name=name)
     x = conv_bn(x, filters, 1, activation=None, name=f"{name}_project")
-    if strides == 1 and channels == filters:
-        x = layers.Add(name=f"{name}_add")([shortcut, x])
+    return _residual(shortcut, x, strides, name)
+
+
+def fused_inverted_residual(
+    x: Any,
+    filters: int,
+    expansion: float,
+    *,
+    kernel_size: int = 3,
+    strides: int = 1,
+    activation: str | None = "silu",
+    name: str,
+) -> Any:
+    """Fused-MBConv: one standard convolution does the expanding and the depthwise convolution's work.
+
+    Early in a network, where channels are few, it is faster than the pair (EfficientNetV2, section 3.2). With an
+    expansion of 1 that convolution is the whole block.
+
+    Args:
+        x: Tensor (batch, height, width, channels).
+        filters: Output channels.
+        expansion: Channels between the bottlenecks, as a multiple of the input channels.
+        kernel_size: Side of the convolution's kernel.
+        strides: Of that convolution.
+        activation: After that convolution.
+        name: Prefix of the layer names: `{name}_fused`, `{name}_project`, `{name}_add`.
+
+    Returns:
+        Tensor (batch, ⌈height / strides⌉, ⌈width / strides⌉, filters).
+    """
+    shortcut = x
+    wide = filters if expansion == 1 else round(expansion * x.shape[-1])
+    x = conv_bn(x, wide, kernel_size, strides=strides, activation=activation, name=f"{name}_fused")
+    if expansion != 1:
+        x = conv_bn(x, filters, 1, activation=None, name=f"{name}_project")
+    return _residual(shortcut, x, strides, name)
+
+
+def squeeze_excite(x: Any, reduced: int, *, activation: str = "relu", gate: str = "hard_sigmoid", name: str) -> Any:
+    """Squeeze-and-excite: weighs every channel by what the whole image says of it.
+
+    Args:
+        x: Tensor (batch, height, width, channels).
+        reduced: Channels between the two 1×1 convolutions, which have biases.
+        activation: Between them.
+        gate: Makes the weights: "hard_sigmoid" is ReLU6(x + 3) / 6 (MobileNetV3, section 5.2), or "sigmoid".
+        name: Prefix of the layer names: `{name}_se_pool`, `{name}_se_reduce`, `{name}_se_expand`, `{name}_se_scale`.
+
+    Returns:
+        Tensor of the shape of `x`.
+    """
+    weights = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_se_pool")(x)
+    weights = layers.Conv2D(reduced, 1, name=f"{name}_se_reduce")(weights)
+    weights = _activate(weights, activation, f"{name}_se_reduce")
+    weights = layers.Conv2D(x.shape[-1], 1, name=f"{name}_se_expand")(weights)
+    weights = _activate(weights, gate, f"{name}_se_expand")
+    return layers.Multiply(name=f"{name}_se_scale")([x, weights])
+
+
+def _residual(shortcut: Any, x: Any, strides: int, name: str) -> Any:
+    """Adds the input of a block to its output where their shapes are equal."""
+    if strides == 1 and shortcut.shape[-1] == x.shape[-1]:
+        return layers.Add(name=f"{name}_add")([shortcut, x])
     return x
 
 

@@ -18,15 +18,14 @@ SMALLEST_INPUT = 32
 
 _ARGUMENTS = """
     Args:
-        input_shape: (height, width, 3), 32 or more a side, odd sizes too. Default: {size}×{size} with the classifier,
-            any size without it.
+        input_shape: (height, width, 3), 32 or more a side, odd sizes too. Default: {size}×{size}{without}.
 {width}        include_top: Whether to end in the classifier.
         weights: None (random), "imagenet", or a file for `load_weights`.
         input_tensor: Keras tensor to build on instead of a new input (any number of channels).
         pooling: Without the classifier: None for the feature map, "avg" or "max" for a vector.
         classes: Number of classes.
         classifier_activation: "softmax", or None for logits.
-        stem_strides: Strides of the first convolution: 2, or 1 for small images such as 32×32.
+        stem_strides: Strides of the first convolution: 2 halves the image, 1 suits small ones such as 32×32.
         dropout_rate: Dropout before the classifier.
         name: Name of the model.
 {own}
@@ -65,7 +64,13 @@ class Builder(Protocol):
 
 
 def builder(
-    *, default_size: int = 224, dropout_rate: float = 0.2, head: Callable[..., Any] | None = None
+    *,
+    default_size: int = 224,
+    dropout_rate: float = 0.2,
+    stem_strides: int = 2,
+    head: Callable[..., Any] | None = None,
+    flatten: bool = False,
+    known_size: bool = False,
 ) -> Callable[[Callable[..., Any]], Builder]:
     """Turns the body of a network into its public builder.
 
@@ -75,12 +80,16 @@ def builder(
     Args:
         default_size: The paper's input side in pixels.
         dropout_rate: The default of the builder's argument.
-        head: Layers between the pooled vector and the dropout, `head(vector, **own)`; none when not given.
+        stem_strides: The default of the builder's argument.
+        head: Layers between the pooled vector and the last dropout, `head(vector, dropout_rate=..., **own)`; none when
+            not given.
+        flatten: The classifier reads every position of the feature map, as before global pooling (VGG).
+        known_size: The body must know height and width (attention); without them given it takes the default size.
     """
 
     def decorate(body: Callable[..., Any]) -> Builder:
         own = [p for p in inspect.signature(body).parameters.values() if p.name not in ("x", "stem_strides")]
-        signature = _signature(own, dropout_rate)
+        signature = _signature(own, {"dropout_rate": dropout_rate, "stem_strides": stem_strides})
 
         @functools.wraps(body)
         def build(*args: Any, **kwargs: Any) -> keras.Model:
@@ -89,15 +98,19 @@ def builder(
             given = bound.arguments
             options = {p.name: given[p.name] for p in own}
             _check(given)
-            x = inputs = _input(given["input_shape"], given["input_tensor"], given["include_top"], default_size)
+            wants_size = known_size or (flatten and given["include_top"])
+            size = default_size if wants_size or given["include_top"] else None
+            x = inputs = _input(given["input_shape"], given["input_tensor"], size)
+            if wants_size and None in x.shape[1:3]:
+                raise UserError(f"{body.__name__} must know its input size: give it, such as ({size}, {size}, 3)")
             x = body(x, stem_strides=given["stem_strides"], **options)
             if given["include_top"]:
-                x = layers.GlobalAveragePooling2D(name="pool")(x)
-                x = head(x, **options) if head else x
+                x = layers.Flatten(name="flatten")(x) if flatten else layers.GlobalAveragePooling2D(name="pool")(x)
+                x = head(x, dropout_rate=given["dropout_rate"], **options) if head else x
                 x = _classifier(x, given["classes"], given["classifier_activation"], given["dropout_rate"])
             else:
                 x = _pool(x, given["pooling"])
-            name = given["name"] or "_".join([body.__name__.lower(), *(f"{v:g}" for v in options.values() if v != 1)])
+            name = given["name"] or _name(body, own, options)
             model = keras.Model(keras.utils.get_source_inputs(inputs), x, name=name)
             model.variant = (body.__name__, options)
             if given["weights"] is not None:
@@ -107,21 +120,21 @@ def builder(
             return model
 
         build.__signature__ = signature  # type: ignore[attr-defined]
-        build.__doc__ = _document(body, own, default_size)
+        build.__doc__ = _document(body, own, default_size, known_size)
         return build
 
     return decorate
 
 
-def _signature(own: list[inspect.Parameter], dropout_rate: float) -> inspect.Signature:
+def _signature(own: list[inspect.Parameter], defaults: dict[str, Any]) -> inspect.Signature:
     """The signature of `Builder`, the width multiplier as the body calls it, the body's other arguments at the end."""
     shared = inspect.signature(Builder.__call__).parameters
     parameters = []
     for parameter in shared.values():
         if parameter.name == "alpha":
             parameters += [_positional(p) for p in own if p.name in ("alpha", "width")]
-        elif parameter.name == "dropout_rate":
-            parameters.append(parameter.replace(default=dropout_rate))
+        elif parameter.name in defaults:
+            parameters.append(parameter.replace(default=defaults[parameter.name]))
         elif parameter.name not in ("self", "own"):
             parameters.append(parameter)
     parameters += [p.replace(kind=p.KEYWORD_ONLY) for p in own if p.name not in ("alpha", "width")]
@@ -132,11 +145,22 @@ def _positional(parameter: inspect.Parameter) -> inspect.Parameter:
     return parameter.replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
-def _document(body: Callable[..., Any], own: list[inspect.Parameter], size: int) -> str:
+def _name(body: Callable[..., Any], own: list[inspect.Parameter], options: dict[str, Any]) -> str:
+    """The network and what differs from its defaults: `mobilenetv3large_0.75_minimalistic`."""
+    differs = [(p.name, options[p.name]) for p in own if options[p.name] != p.default]
+    parts = [
+        key if value is True else f"{value:g}" if isinstance(value, float) else f"{value}" for key, value in differs
+    ]
+    return "_".join([body.__name__.lower(), *parts])
+
+
+def _document(body: Callable[..., Any], own: list[inspect.Parameter], size: int, known_size: bool) -> str:
     """The body's docstring with the shared arguments; its own "Args:" section, if any, follows them."""
     summary, _, described = (body.__doc__ or "").partition("\n    Args:\n")
     width = "".join(_WIDTH.format(p.name) for p in own if p.name in ("alpha", "width"))
-    return summary.rstrip() + "\n" + _ARGUMENTS.format(size=size, width=width, own=described.rstrip() + "\n")
+    without = "" if known_size else " with the classifier,\n            any size without it"
+    described = described.rstrip() + "\n"
+    return summary.rstrip() + "\n" + _ARGUMENTS.format(size=size, without=without, width=width, own=described)
 
 
 def _check(given: dict[str, Any]) -> None:
@@ -157,13 +181,13 @@ def _check(given: dict[str, Any]) -> None:
         raise UserError(f"dropout_rate={rate!r}: give a rate from 0 up to, but not including, 1")
 
 
-def _input(shape: Any, tensor: Any, include_top: bool, default_size: int) -> Any:
+def _input(shape: Any, tensor: Any, default_size: int | None) -> Any:
     if tensor is not None:
         if not keras.backend.is_keras_tensor(tensor):
             raise UserError("input_tensor must be a Keras tensor, such as keras.Input(shape=(224, 224, 3))")
         return tensor
     if shape is None:
-        shape = (default_size, default_size, 3) if include_top else (None, None, 3)
+        shape = (default_size, default_size, 3)
     if not isinstance(shape, list | tuple) or len(shape) != 3 or not all(isinstance(n, int | None) for n in shape):
         raise UserError(f"input_shape={shape!r}: give (height, width, 3), for example (224, 224, 3)")
     if shape[2] != 3:
