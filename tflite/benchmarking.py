@@ -16,7 +16,8 @@ from keras_mobilenets.progress import track
 from keras_mobilenets.tflite.results import Row
 from keras_mobilenets.tflite.runtime import Model, cold_start, open_model
 
-BURSTS = 10  # turns each model takes at least
+TURNS = 10  # that each model takes at least
+LONGEST_TURN = 100  # runs
 
 
 def benchmark(
@@ -125,7 +126,7 @@ class _Runner:
 
 
 def _take_turns(runners: list[_Runner], runs: int, seconds: float, most_seconds: float) -> None:
-    per_turn = -(-runs // BURSTS)
+    per_turn = min(-(-runs // TURNS), LONGEST_TURN)
     collecting = gc.isenabled()
     gc.disable()  # a collection in the middle of a run would be counted as the model's time
     try:

@@ -75,15 +75,9 @@ def latency_ranges(points: Sequence[Label]) -> str:
         axes = figure.subplots()
         for place, point in enumerate(points):
             row, (colour, _) = point.row, STYLES.get(point.row.quantization, STYLES[None])
-            axes.barh(place, row.median_ms, height=0.55, color=colour, alpha=0.85)
-            low, high = row.p5_ms or row.median_ms, row.p95_ms or row.median_ms
-            axes.plot([low, high], [place, place], color=INK, linewidth=1.4)
-            axes.plot(
-                [low, low, np.nan, high, high],
-                [place - 0.12, place + 0.12, np.nan] + [place - 0.12, place + 0.12],
-                color=INK,
-                linewidth=1.4,
-            )
+            median = row.median_ms or 0.0
+            whisker = [[median - (row.p5_ms or median)], [(row.p95_ms or median) - median]]
+            axes.barh(place, median, height=0.55, color=colour, alpha=0.85, xerr=whisker, ecolor=INK, capsize=4)
         axes.set_yticks(range(len(points)), [point.text for point in points])
         axes.invert_yaxis()
         axes.grid(visible=False, axis="y")

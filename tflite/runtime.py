@@ -5,11 +5,9 @@ Format: a TFLite flatbuffer, whose bytes 4 to 8 spell its file identifier, TFL3.
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.tflite.quiet import quiet
 
 
 def open_model(path: str | Path, threads: int = 1) -> "Model":
@@ -38,7 +37,7 @@ def open_model(path: str | Path, threads: int = 1) -> "Model":
     from ai_edge_litert.interpreter import Interpreter
 
     try:
-        with _quiet_stderr():
+        with quiet():  # the runtime announces each delegate on standard error
             interpreter = Interpreter(model_path=str(path), num_threads=threads)
             interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
@@ -211,20 +210,6 @@ def _memory_mb(name: str) -> float | None:
     except OSError:
         return None
     return next((int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith(name + ":")), None)
-
-
-@contextlib.contextmanager
-def _quiet_stderr() -> Iterator[None]:
-    """Drops what native code writes to standard error (the runtime announces each delegate there)."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with open(os.devnull, "wb") as nothing:
-            os.dup2(nothing.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 def _one_line(error: object) -> str:

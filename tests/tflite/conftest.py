@@ -1,0 +1,86 @@
+import os
+import shutil
+import subprocess
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import pytest
+
+CLASSES = 7
+
+
+@pytest.fixture(scope="session")
+def keras_model():
+    """A small classifier with the operators of a mobile network and untrained but lively weights.
+
+    The wide convolution is there because TensorFlow Lite leaves weights of fewer than 1024 elements in float.
+    """
+    import keras
+
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input(batch_shape=(1, 32, 32, 3))
+    x = keras.layers.Conv2D(8, 3, strides=2, padding="same", activation="relu6")(inputs)
+    x = keras.layers.DepthwiseConv2D(3, padding="same", activation="relu6")(x)
+    x = keras.layers.Conv2D(160, 1, activation="relu6")(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    x = keras.layers.Dense(CLASSES, kernel_initializer=keras.initializers.RandomNormal(stddev=4.0))(x)
+    return keras.Model(inputs, keras.layers.Softmax()(x))
+
+
+@pytest.fixture(scope="session")
+def pixels():
+    """Sixty images of coloured noise, uint8, no two alike in tone."""
+    rng = np.random.default_rng(0)
+    tone = rng.uniform(0, 255, (60, 1, 1, 3))
+    return np.clip(tone + rng.normal(0, 60, (60, 32, 32, 3)), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def tflite_files(keras_model, pixels, tmp_path_factory):
+    """The model through the stock converter: {"float32", "int8", "dynamic"} to path."""
+    import tensorflow as tf
+
+    folder = tmp_path_factory.mktemp("tflite")
+
+    def write(name, **settings):
+        converter = tf.lite.TFLiteConverter.from_keras_model(keras_model)
+        for key, value in settings.items():
+            setattr(converter, key, value)
+        if name == "int8":
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        path = folder / f"{name}.tflite"
+        path.write_bytes(converter.convert())
+        return path
+
+    calibration = pixels.astype(np.float32) / 127.5 - 1
+    calibration[0, 0, 0], calibration[0, 0, 1] = -1, 1
+    smaller = [tf.lite.Optimize.DEFAULT]
+    return {
+        "float32": write("float32"),
+        "dynamic": write("dynamic", optimizations=smaller),
+        "int8": write(
+            "int8",
+            optimizations=smaller,
+            representative_dataset=lambda: ([image[None]] for image in calibration),
+            inference_input_type=tf.int8,
+            inference_output_type=tf.int8,
+        ),
+    }
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Runs headless Chromium on a page; skips where there is none, but fails on CI."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        message = "Chromium is not installed, so the report is not looked at in a browser"
+        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+
+    def run(page, profile, *arguments):
+        quiet = ["gpu", "quic", "background-networking", "component-update", "sync", "dev-shm-usage"]
+        command = [program, "--headless", "--no-sandbox", "--no-first-run", "--hide-scrollbars"]
+        command += [f"--disable-{name}" for name in quiet] + [f"--user-data-dir={profile}", *arguments, page.as_uri()]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+
+    return run

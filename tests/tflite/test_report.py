@@ -1,0 +1,247 @@
+"""The report page: what it says, that it needs nothing else, and that a browser shows it."""
+
+import html.parser
+import json
+import re
+
+import numpy as np
+import pytest
+from matplotlib.text import Text
+from PIL import Image
+
+from keras_mobilenets import tflite
+from keras_mobilenets.errors import UserError
+from keras_mobilenets.tflite import plots
+from keras_mobilenets.tflite.results import Row, environment
+
+CLASSES = ["circle", "square", "<b>star</b>"]
+HISTORY = "epoch,accuracy,loss,val_accuracy,val_loss,learning_rate\n0,0.5,1.2,0.4,1.4,0.01\n1,0.8,0.6,0.75,0.7,0.001\n"
+FIGURES = {"backend": "xnnpack", "threads": 1, "num_runs": 100, "p5_ms": 0.9, "p95_ms": 2.5}
+
+
+def make_run(folder):
+    rng = np.random.default_rng(0)
+    labels = np.arange(40) % 3
+    right = np.eye(3)[labels] * 0.8 + 0.1 / 1.5
+    int8 = right.copy()
+    int8[5] = np.roll(int8[5], 1)  # here alone the two models differ
+    folder.mkdir(parents=True)
+    images = rng.integers(0, 256, (40, 24, 24, 3), dtype=np.uint8)
+    tflite.save_predictions(folder / "predictions.npz", images, labels, CLASSES, {"m_float32": right, "m_int8": int8})
+    rows = [
+        Row("MobileNetV2 0.5", "none", model_size_mb=4.0, top1=0.95, median_ms=2.0, p90_ms=2.2, **FIGURES),
+        Row("MobileNetV2 0.5", "int8", model_size_mb=1.0, top1=0.94, median_ms=1.0, p90_ms=1.1, **FIGURES),
+        Row("MobileNetV2 0.5", "int8", backend="nnapi", status="failed", error="no accelerator takes <ADD>"),
+    ]
+    tflite.write_results(folder / "results.json", rows, environment())
+    (folder / "run.json").write_text(json.dumps({"model": "MobileNetV2", "recipe": {"epochs": 2, "seed": None}}))
+    (folder / "history.csv").write_text(HISTORY)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("runs") / "v2_050")
+
+
+@pytest.fixture(scope="module")
+def page(run):
+    return tflite.report(run).read_text(encoding="utf-8")
+
+
+class Outline(html.parser.HTMLParser):
+    """Collects tags, attributes and text, and fails on an element closed out of order."""
+
+    void = ("meta", "link", "img")
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.open, self.text = [], [], ""
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in self.void:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        if tag not in self.void:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.text += data
+
+    def all(self, name):
+        return [attributes for tag, attributes in self.tags if tag == name]
+
+
+def test_report_is_written_into_the_run_folder_and_names_every_section(run, page):
+    assert (run / "report.html").exists()
+    headings = re.findall(r"<h2[^>]*>([^<]*)", page)
+    assert headings == ["Accuracy, size and latency", "Training", "Test images", "Measured on", "What was asked"]
+
+
+def test_report_says_what_int8_brought(page):
+    assert (
+        "takes 25% of the float32 file&#39;s size and is 2.00 times as fast; top-1 is 94.0%, 1.0 points lower" in page
+    )
+    assert all(text in page for text in ("4.00× smaller", "2.00× speed", "−1.0 points", "95.0%"))
+
+
+def test_report_needs_no_other_file(page):
+    for attributes in (attributes for _, attributes in Outline(page).tags):
+        for name in ("src", "href"):
+            assert attributes.get(name, "#").startswith(("data:", "#")), attributes
+    assert "@import" not in page and not re.search(r"url\((?!#)", page)
+
+
+def test_report_is_well_formed_and_its_ids_are_unique(page):
+    outline = Outline(page)
+    ids = [attributes["id"] for _, attributes in outline.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    used = re.findall(r'(?:href="#|url\(#)([^")]+)', page)
+    assert set(used) <= set(ids)
+
+
+def test_report_can_be_read_without_seeing_it(page):
+    outline = Outline(page)
+    assert len(outline.all("table")) == len(outline.all("caption"))
+    assert all("scope" in attributes for attributes in outline.all("th"))
+    assert {"Test image 5: <b>star</b>", "Test image 0: circle"} <= {image["alt"] for image in outline.all("img")}
+    assert all(attributes.get("role") == "img" for attributes in outline.all("svg"))
+    assert page.count("<svg") == page.count("<title>") - 1 == 4
+
+
+def test_names_from_files_are_escaped(page):
+    assert "<b>star" not in page.replace("<b>&lt;b&gt;star", "")
+    assert "no accelerator takes &lt;ADD&gt;" in page
+
+
+def test_images_the_models_differ_on_come_first_and_are_marked_in_words(page):
+    cards = page.split('<li class="card')[1:]
+    assert len(cards) == 24
+    assert [i for i, card in enumerate(cards) if "models differ" in card] == [0]
+    assert 'alt="Test image 5: ' in cards[0]
+    assert re.search(r'class="right"><span class="who">float32</span>', cards[0])
+    assert re.search(r'class="wrong"><span class="who">int8</span>', cards[0])
+    assert "The models differ on 1 and share a wrong answer on 0." in page
+
+
+@pytest.mark.parametrize("missing", ["results.json", "run.json", "history.csv", "predictions.npz"])
+def test_a_missing_file_leaves_out_only_its_section(tmp_path, missing):
+    run = make_run(tmp_path / "run")
+    (run / missing).unlink()
+    page = tflite.report(run).read_text()
+    gone = {
+        "results.json": ["Accuracy, size and latency", "Measured on"],
+        "run.json": ["What was asked"],
+        "history.csv": ["Training"],
+        "predictions.npz": ["Test images"],
+    }[missing]
+    assert re.findall(r"<h2[^>]*>([^<]*)", page) == [
+        heading
+        for heading in ["Accuracy, size and latency", "Training", "Test images", "Measured on", "What was asked"]
+        if heading not in gone
+    ]
+
+
+def test_several_runs_share_one_table(tmp_path):
+    runs = [make_run(tmp_path / name) for name in ("a", "b")]
+    path = tflite.report(runs)
+    page = path.read_text()
+    assert path == tmp_path / "report.html"
+    assert page.count('<th scope="row">MobileNetV2 0.5') == 6
+    Outline(page)
+    assert "Training: a" in page and "Training: b" in page
+
+
+def test_a_folder_with_nothing_or_damaged_files_is_refused_in_one_line(tmp_path):
+    def refusal(folder):
+        with pytest.raises(UserError) as refused:
+            tflite.report(folder)
+        assert "\n" not in str(refused.value) and not (folder / "report.html").exists()
+        return str(refused.value)
+
+    assert "not a folder" in refusal(tmp_path / "none")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "holds none of" in refusal(empty)
+    for name, content in {
+        "history.csv": b"epoch,loss\n0,abc\n",
+        "predictions.npz": b"PK\x03\x04 cut",
+        "run.json": b"{",
+        "results.json": b"{}",
+    }.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / name).write_bytes(content)
+        assert name in refusal(folder)
+
+
+def test_predictions_with_pickled_objects_are_refused(tmp_path):
+    np.savez(tmp_path / "predictions.npz", images=np.array([print], object))
+    with pytest.raises(UserError, match="damaged"):
+        tflite.report(tmp_path)
+
+
+def test_scaled_floats_are_saved_as_the_pixels_they_came_from(tmp_path):
+    pixels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=3)
+    path = tflite.save_predictions(tmp_path / "p.npz", pixels / np.float32(127.5) - 1, [0], ["a"], {"m": [[1.0]]})
+    with np.load(path, allow_pickle=False) as saved:
+        np.testing.assert_array_equal(saved["images"], pixels)
+    with pytest.raises(UserError, match="pred_m"):
+        tflite.save_predictions(tmp_path / "q.npz", pixels, [0], ["a"], {"m": [[1.0, 0.0]]})
+    assert not (tmp_path / "q.npz").exists()
+
+
+def test_names_in_the_plot_do_not_cover_each_other():
+    """Nine models crowded together: no two names overlap, by their boxes in the drawing."""
+    rows = [Row(f"MobileNetV2 {i}", "int8", median_ms=1 + 0.03 * i, top1=0.9 + 0.001 * i) for i in range(9)]
+    with plots._figure(5.4, 3.7) as figure:
+        axes = figure.subplots()
+        axes.plot([row.median_ms for row in rows], [100 * row.top1 for row in rows], "o")
+        axes.margins(0.3)
+        plots._name_points(figure, axes, plots.labels(rows))
+        figure.canvas.draw()
+        renderer = figure.canvas.get_renderer()
+        boxes = [Text.get_window_extent(note, renderer) for note in axes.texts]  # the words, without the leader line
+    assert len(boxes) == 9
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+def test_terminal_table_and_markdown_have_the_same_cells():
+    from rich.console import Console
+
+    rows = [
+        Row("MobileNetV2 0.5", "none", "xnnpack", 1, model_size_mb=2.81, median_ms=0.3456, p90_ms=12.34, top1=0.9345),
+        Row("a|b", "int8", "nnapi", status="failed", error="no NNAPI here"),
+    ]
+    console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(tflite.table(rows[:1]))
+    shown = console.export_text().splitlines()[-1].split()
+    assert shown == ["MobileNetV2", "0.5", "float32", "2.81", "93.5%", "0.346", "12.3", "xnnpack", "1"]
+    lines = tflite.markdown(rows).splitlines()
+    assert lines[0] == "| model | quantization | size MB | top-1 | median ms | p90 ms | backend | threads |"
+    assert lines[2] == "| MobileNetV2 0.5 | float32 | 2.81 | 93.5% | 0.346 | 12.3 | xnnpack | 1 |"
+    assert lines[3] == r"| a\|b | int8 | – | – | – | – | nnapi (failed: no NNAPI here) | – |"
+
+
+def test_report_opens_in_chromium(run, page, chromium, tmp_path):
+    """The browser runs the page to its end, and what it paints is no blank sheet, on a light and on a dark screen."""
+    dom = chromium(run / "report.html", tmp_path / "dom", "--dump-dom")
+    assert all(text in dom for text in ("</html>", "Accuracy, size and latency", "<svg", "models differ"))
+    brightness = []
+    for name, *scheme in (("light",), ("dark", "--blink-settings=preferredColorScheme=0")):
+        picture = tmp_path / f"{name}.png"
+        chromium(run / "report.html", tmp_path / name, f"--screenshot={picture}", "--window-size=400,1600", *scheme)
+        pixels = np.asarray(Image.open(picture).convert("L"), float)
+        brightness.append(np.median(pixels))
+        assert pixels.shape == (1600, 400)
+        assert (np.abs(pixels - np.median(pixels)) > 60).mean() > 0.02  # ink on the page
+        assert all(band.std() > 5 for band in np.array_split(pixels, 8))  # from its head to its foot
+    assert brightness[0] > 200 and brightness[1] < 60
