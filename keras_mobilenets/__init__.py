@@ -16,6 +16,21 @@ from keras_mobilenets.errors import UserError
 if TYPE_CHECKING:
     from keras_mobilenets import blocks
     from keras_mobilenets.costing import Cost, cost
+    from keras_mobilenets.efficientnet import (
+        EfficientNetB0,
+        EfficientNetB1,
+        EfficientNetB2,
+        EfficientNetB3,
+        EfficientNetB4,
+        EfficientNetB5,
+        EfficientNetB6,
+        EfficientNetB7,
+        EfficientNetLite0,
+        EfficientNetLite1,
+        EfficientNetLite2,
+        EfficientNetLite3,
+        EfficientNetLite4,
+    )
     from keras_mobilenets.mobilenet_v1 import MobileNetV1
     from keras_mobilenets.mobilenet_v2 import MobileNetV2
     from keras_mobilenets.mobilenet_v3 import MobileNetV3Large, MobileNetV3Small
@@ -31,6 +46,19 @@ _BUILDERS = {
     "MobileNetV2": "mobilenet_v2",
     "MobileNetV3Large": "mobilenet_v3",
     "MobileNetV3Small": "mobilenet_v3",
+    "EfficientNetB0": "efficientnet",
+    "EfficientNetB1": "efficientnet",
+    "EfficientNetB2": "efficientnet",
+    "EfficientNetB3": "efficientnet",
+    "EfficientNetB4": "efficientnet",
+    "EfficientNetB5": "efficientnet",
+    "EfficientNetB6": "efficientnet",
+    "EfficientNetB7": "efficientnet",
+    "EfficientNetLite0": "efficientnet",
+    "EfficientNetLite1": "efficientnet",
+    "EfficientNetLite2": "efficientnet",
+    "EfficientNetLite3": "efficientnet",
+    "EfficientNetLite4": "efficientnet",
 }
 # Helper: its module.
 _HELPERS = {
@@ -43,6 +71,19 @@ _HELPERS = {
 
 __all__ = [
     "Cost",
+    "EfficientNetB0",
+    "EfficientNetB1",
+    "EfficientNetB2",
+    "EfficientNetB3",
+    "EfficientNetB4",
+    "EfficientNetB5",
+    "EfficientNetB6",
+    "EfficientNetB7",
+    "EfficientNetLite0",
+    "EfficientNetLite1",
+    "EfficientNetLite2",
+    "EfficientNetLite3",
+    "EfficientNetLite4",
     "MobileNetV1",
     "MobileNetV2",
     "MobileNetV3Large",

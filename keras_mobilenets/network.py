@@ -111,7 +111,8 @@ def builder(
             else:
                 x = _pool(x, given["pooling"])
             name = given["name"] or _name(body, own, options)
-            model = keras.Model(keras.utils.get_source_inputs(inputs), x, name=name)
+            sources = keras.utils.get_source_inputs(inputs)
+            model = keras.Model(sources[0] if len(sources) == 1 else sources, x, name=name)
             model.variant = (body.__name__, options)
             if given["weights"] is not None:
                 from keras_mobilenets.weights import load_weights
