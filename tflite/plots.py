@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
 from keras_mobilenets.tflite.results import Row
-from keras_mobilenets.tflite.tables import quantization_name
+from keras_mobilenets.tflite.tables import family_name, quantization_name
 
 INK = "#0a0b0c"  # stands for the page's text colour until the SVG is written
 STYLES = {  # colour with 3:1 or more against white and against near-black, marker
@@ -40,13 +40,12 @@ class Label:
 
 def labels(rows: Sequence[Row]) -> list[Label]:
     """Names rows as briefly as tells them apart: by quantization, and by model, backend and threads where they vary."""
-    several = len({row.model for row in rows}) > 1
+    several = len({family_name(row) for row in rows}) > 1
     vary = [name for name in ("backend", "threads") if len({getattr(row, name) for row in rows}) > 1]
     named = []
     for row in rows:
-        kind = quantization_name(row.quantization)
-        words = [row.model] if several else []
-        words += [] if several and kind in row.model else [kind]
+        words = [family_name(row)] if several else []
+        words.append(quantization_name(row.quantization))
         words += [f"{row.threads} threads" if name == "threads" else str(row.backend) for name in vary]
         named.append(Label(", ".join(words), row))
     return named

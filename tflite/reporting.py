@@ -20,7 +20,7 @@ from keras_mobilenets.files import atomic, read_json
 from keras_mobilenets.tflite import tables
 from keras_mobilenets.tflite.results import Results, Row, read_results
 
-SHOWN = 24  # images in the grid
+SHOWN = 20  # images in the grid
 
 
 def report(run_dirs: str | Path | Sequence[str | Path], out: str | Path | None = None) -> Path:
@@ -55,6 +55,7 @@ def report(run_dirs: str | Path | Sequence[str | Path], out: str | Path | None =
         "percent": tables.percent,
         "number": tables.number,
         "quantization": tables.quantization_name,
+        "family": tables.family_name,
     }
     page = environment.get_template("report.html").render(_content(runs))
     path = Path(out) if out else Path(os.path.commonpath([folder.resolve() for folder in folders])) / "report.html"
@@ -213,7 +214,11 @@ def _lines(run: _Run) -> list[dict[str, Any]]:
             {
                 "run": run.name,
                 "row": row,
-                "accuracy": None if points is None else f"{points:+.1f} points".replace("-", "−"),
+                "accuracy": "same"
+                if points == 0
+                else None
+                if points is None
+                else f"{points:+.1f} points".replace("-", "−"),
                 "size": "same" if size and abs(size - 1) < 0.005 else larger,
                 "speed": None if speed is None else f"{speed:.2f}× speed",
             }
@@ -224,7 +229,9 @@ def _lines(run: _Run) -> list[dict[str, Any]]:
 def _baseline(row: Row, rows: Sequence[Row]) -> Row | None:
     """The float32 row on the same backend and threads: of the same model, or the only one there is."""
     floats = [r for r in rows if r.quantization == "none" and (r.backend, r.threads) == (row.backend, row.threads)]
-    same = [r for r in floats if r.model == row.model] or (floats if len(floats) == 1 else [])
+    same = [r for r in floats if tables.family_name(r) == tables.family_name(row)] or (
+        floats if len(floats) == 1 else []
+    )
     return same[0] if same and same[0] is not row else None
 
 
@@ -234,8 +241,7 @@ def _against(row: Row, base: Row | None) -> tuple[float | None, float | None, fl
         return None, None, None
     size = row.model_size_mb / base.model_size_mb if row.model_size_mb and base.model_size_mb else None
     speed = base.median_ms / row.median_ms if row.median_ms and base.median_ms else None
-    # Rounded to what is shown; adding 0 turns −0.0 into 0.0.
-    points = None if row.top1 is None or base.top1 is None else round(100 * (row.top1 - base.top1), 1) + 0.0
+    points = None if row.top1 is None or base.top1 is None else round(100 * (row.top1 - base.top1), 1)  # as shown
     return size, speed, points
 
 
@@ -247,7 +253,7 @@ def _headlines(run: _Run) -> list[str]:
         if row.quantization != "int8" or size is None or speed is None:
             continue
         pace = f"{speed:.2f} times as fast" if speed >= 1 else f"{1 / speed:.2f} times as slow"
-        text = f"{row.model} in int8 takes {size:.0%} of the float32 file's size and is {pace}"
+        text = f"{tables.family_name(row)} in int8 takes {size:.0%} of the float32 file's size and is {pace}"
         if points is not None:
             change = f"{abs(points):.1f} points {'lower' if points < 0 else 'higher'}" if points else "unchanged"
             text += f"; top-1 is {tables.percent(row.top1)}, {change}"

@@ -44,6 +44,14 @@ def cells(row: Row) -> list[str]:
     return texts
 
 
+def family_name(row: Row) -> str:
+    """The model's name without the quantization that a file's name ends in."""
+    for ending in (f"_{row.quantization}", f"_{quantization_name(row.quantization)}"):
+        if row.model.endswith(ending):
+            return row.model.removesuffix(ending)
+    return row.model
+
+
 def quantization_name(quantization: str | None) -> str:
     """What people call it: float32 for none."""
     return {"none": "float32", "dynamic": "dynamic range", None: UNKNOWN}.get(quantization, quantization or UNKNOWN)
