@@ -115,9 +115,9 @@ def builder(
             model = keras.Model(sources[0] if len(sources) == 1 else sources, x, name=name)
             model.variant = (body.__name__, options)
             if given["weights"] is not None:
-                from keras_mobilenets.weights import load_weights
+                from keras_mobilenets.weights import pretrained
 
-                load_weights(model, given["weights"])
+                model = pretrained(model, given["weights"], shared=keras.Model(sources, inputs).layers)
             return model
 
         build.__signature__ = signature  # type: ignore[attr-defined]

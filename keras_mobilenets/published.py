@@ -45,7 +45,7 @@ def table() -> tuple[Published, ...]:
     return tuple(
         Published(
             row["builder"],
-            _arguments(row["arguments"]),
+            parse_arguments(row["arguments"]),
             int(row["input_size"]) if row["input_size"].isdigit() else row["input_size"],
             int(row["parameters"]),
             float(row["macs_millions"]),
@@ -83,7 +83,7 @@ def reference(model: str, *, input_size: int | None = None, **arguments: Any) ->
     return max(matching, key=lambda row: row.imagenet_top1)
 
 
-def _arguments(text: str) -> dict[str, Any]:
+def parse_arguments(text: str) -> dict[str, Any]:
     """Reads "groups=3; width=0.5; classifier without bias"; a part without a value is a remark, kept as True."""
     result: dict[str, Any] = {}
     for part in filter(None, (part.strip() for part in text.split(";"))):

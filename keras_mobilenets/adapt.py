@@ -1,0 +1,75 @@
+"""The same network as its weights were trained: with other padding, epsilon or input scaling than the builders have.
+
+PyTorch pads a strided convolution alike on both sides; "same" pads below and right only, when the size is even.
+"""
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+import keras
+from keras import layers
+
+_STRIDED = (layers.Conv2D, layers.DepthwiseConv2D, layers.MaxPooling2D)
+
+
+def adapted(
+    model: keras.Model,
+    *,
+    symmetric: bool = False,
+    epsilon: float | None = None,
+    scaling: tuple[list[float], list[float]] | None = None,
+    changes: Callable[[Any], dict[str, Any]] = lambda layer: {},
+    shared: Collection[Any] = (),
+) -> keras.Model:
+    """Rebuilds a functional model with new layers, freshly initialized.
+
+    Args:
+        model: What a builder returned.
+        symmetric: Whether strided convolutions and max-poolings are padded alike on both sides, as in PyTorch. Only
+            right for poolings of values that are not negative: the padding is zeros.
+        epsilon: Of every batch normalization; None keeps it.
+        scaling: Factors and offsets, one a channel, of a layer `scaling` in front of the network; None for no layer.
+        changes: What to change in the configuration of a layer.
+        shared: Layers in front of the network (those of `input_tensor`), which the result shares with the model.
+
+    Returns:
+        The new model; it remembers the builder's `variant`.
+    """
+    kept = {id(layer) for layer in shared}
+    first = next(layer for layer in model.layers if id(layer) not in kept and not isinstance(layer, layers.InputLayer))
+
+    def clone(layer: Any) -> Any:
+        if id(layer) in kept:
+            return layer
+        config = layer.get_config() | changes(layer)
+        if epsilon is not None and isinstance(layer, layers.BatchNormalization):
+            config["epsilon"] = epsilon
+        if symmetric and _is_strided(config, layer):
+            config["padding"] = "valid"
+        return type(layer).from_config(config)
+
+    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+        (x, *rest) = args
+        if scaling and layer.name == first.name:
+            x = layers.Rescaling(*scaling, name="scaling")(x)
+        if symmetric and id(layer) not in kept:
+            if isinstance(layer, layers.ZeroPadding2D):  # the builder's own for "same"
+                return x
+            pad = _side(layer) // 2 if _is_strided(layer.get_config(), layer) else 0
+            if pad:
+                x = layers.ZeroPadding2D(pad, name=f"{layer.name}_pad")(x)
+        return layer(x, *rest, **kwargs)
+
+    result = keras.models.clone_model(
+        model, input_tensors=model.input if kept else None, clone_function=clone, call_function=call
+    )
+    result.variant = model.variant
+    return result
+
+
+def _is_strided(config: dict[str, Any], layer: Any) -> bool:
+    return isinstance(layer, _STRIDED) and max(config["strides"]) > 1
+
+
+def _side(layer: Any) -> int:
+    return (layer.pool_size if isinstance(layer, layers.MaxPooling2D) else layer.kernel_size)[0]
