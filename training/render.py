@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 LABELS = ("arrow", "crescent", "cross", "disc", "heart", "pentagon", "ring", "square", "star", "triangle")
 SIZE = 96
+TILT = np.pi / 7  # rotation to either side, in radians
 SUPERSAMPLE = 2  # edges are drawn at twice the size, then averaged
 
 
@@ -51,11 +52,10 @@ def render(label: int, rng: np.random.Generator, size: int = SIZE) -> np.ndarray
     background, figure = _two_colours(rng)
     canvas = _texture(background, rng, size)
     _clutter(canvas, rng)
-    radius = canvas.width * rng.uniform(0.2, 0.38)
-    centre = canvas.width / 2 + rng.uniform(-1, 1, 2) * (canvas.width / 2 - radius)
+    radius = canvas.width * rng.uniform(0.24, 0.37)
+    centre = canvas.width * rng.uniform(0.37, 0.63, 2)
     rings = [ring * radius + centre for ring in _pose(_outline(label, rng), rng)]
-    mask = _silhouette(rings, canvas.width)
-    canvas.paste(_texture(figure, rng, size), mask=mask)
+    canvas.paste(_texture(figure, rng, size), mask=_silhouette(rings, canvas.width))
     _occlude(canvas, centre, radius, rng)
     return _photograph(canvas.reduce(SUPERSAMPLE), rng)
 
@@ -83,12 +83,12 @@ def stream(seed: int, split: int, count: int, workers: int = 2) -> Iterator[byte
             yield pipe.read(struct.unpack("<I", header)[0])
 
 
-def _two_colours(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Two RGB colours that differ enough in brightness for the shape to be seen."""
+def _two_colours(rng: np.random.Generator) -> np.ndarray:
+    """Two RGB colours, the second bright enough against the first for a shape to be seen."""
     while True:
-        first, second = rng.uniform(20, 235, (2, 3))
-        if abs(np.dot(first - second, (0.299, 0.587, 0.114))) > 40:
-            return first, second
+        colours = rng.uniform(20, 235, (2, 3))
+        if np.dot(colours[1] - colours[0], (0.299, 0.587, 0.114)) > 60:
+            return colours
 
 
 def _texture(colour: np.ndarray, rng: np.random.Generator, size: int) -> Image.Image:
@@ -107,7 +107,7 @@ def _texture(colour: np.ndarray, rng: np.random.Generator, size: int) -> Image.I
     else:
         coarse = rng.uniform(-1, 1, (rng.integers(4, 13),) * 2).astype(np.float32)
         pattern = np.asarray(Image.fromarray(coarse).resize((size, size), Image.Resampling.BICUBIC))
-    swing = rng.normal(0, 14, 3)
+    swing = rng.normal(0, 10, 3)
     pixels = np.clip(colour + pattern[..., None] * swing, 0, 255).astype(np.uint8)
     return Image.fromarray(pixels).resize((size * SUPERSAMPLE,) * 2, Image.Resampling.NEAREST)
 
@@ -115,7 +115,7 @@ def _texture(colour: np.ndarray, rng: np.random.Generator, size: int) -> Image.I
 def _clutter(canvas: Image.Image, rng: np.random.Generator) -> None:
     """Strews strokes, dots and splinters over the background; none has the outline of a class."""
     draw, size = ImageDraw.Draw(canvas), canvas.width
-    for _ in range(rng.integers(3, 10)):
+    for _ in range(rng.integers(1, 5)):
         colour = tuple(int(value) for value in rng.integers(0, 256, 3))
         place = rng.uniform(0, size, 2)
         if rng.random() < 0.5:
@@ -139,7 +139,7 @@ def _outline(label: int, rng: np.random.Generator) -> list[np.ndarray]:
         points[1::2] *= rng.uniform(0.4, 0.5)
         return [points]
     if name == "cross":
-        arm = rng.uniform(0.24, 0.36)
+        arm = rng.uniform(0.24, 0.37)
         quarter = np.array([(0.95, -arm), (0.95, arm), (arm, arm)])
         return [np.concatenate([quarter @ _rotation(turn * np.pi / 2).T for turn in range(4)])]
     if name == "arrow":
@@ -167,11 +167,17 @@ def _circle(corners: int) -> np.ndarray:
 
 
 def _pose(rings: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
-    """Turns, stretches and mirrors an outline as a slanted view of it would."""
-    angle, lean = rng.uniform(0, 2 * np.pi, 2)
-    stretch = np.diag([1, rng.uniform(0.72, 1)])
-    view = _rotation(lean) @ stretch @ _rotation(angle)
-    return [ring @ view.T for ring in rings]
+    """Gives an outline the area all share, so that brightness tells no class; turns it and looks at it aslant."""
+    angle, lean = rng.uniform(-TILT, TILT), rng.uniform(0, np.pi)
+    stretch = np.diag([1, rng.uniform(0.75, 1)])
+    view = _rotation(lean) @ stretch @ _rotation(angle - lean)
+    unit = np.sqrt(abs(_area(rings[0])) - sum(abs(_area(hole)) for hole in rings[1:]))
+    return [ring @ view.T * (1.2 / unit) for ring in rings]
+
+
+def _area(ring: np.ndarray) -> float:
+    x, y = ring.T
+    return float(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
 
 
 def _rotation(angle: float) -> np.ndarray:
@@ -190,7 +196,7 @@ def _silhouette(rings: list[np.ndarray], size: int) -> Image.Image:
 def _occlude(canvas: Image.Image, centre: np.ndarray, radius: float, rng: np.random.Generator) -> None:
     """Lays up to two bars across the shape: a stranger's finger, a branch."""
     draw = ImageDraw.Draw(canvas)
-    for _ in range(rng.integers(3)):
+    for _ in range(rng.integers(2)):
         colour = tuple(int(value) for value in rng.integers(0, 256, 3))
         angle = rng.uniform(0, 2 * np.pi)
         along, across = _on_circle(np.array([angle, angle + np.pi / 2]))
@@ -202,10 +208,10 @@ def _occlude(canvas: Image.Image, centre: np.ndarray, radius: float, rng: np.ran
 def _photograph(canvas: Image.Image, rng: np.random.Generator) -> np.ndarray:
     """What a poor camera makes of the scene: exposure, vignette-free haze, blur and sensor noise."""
     if rng.random() < 0.5:
-        canvas = canvas.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.2)))
+        canvas = canvas.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 0.9)))
     pixels = np.asarray(canvas, np.float32)
     exposure, haze = rng.uniform(0.75, 1.2), rng.uniform(-15, 15)
-    noise = rng.standard_normal(pixels.shape, dtype=np.float32) * rng.uniform(2, 16)
+    noise = rng.standard_normal(pixels.shape, dtype=np.float32) * rng.uniform(2, 9)
     return np.clip(pixels * np.float32(exposure) + np.float32(haze) + noise, 0, 255).astype(np.uint8)
 
 
