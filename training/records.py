@@ -1,6 +1,9 @@
 """TensorFlow Datasets as a data set: any builder with one image and one class label, or `shapes` of this package."""
 
 import difflib
+import socket
+import urllib.parse
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -86,10 +89,13 @@ def prepare(builder: Any) -> Any:
         return builder
     folder = builder._data_dir_root
     try:
+        _find_hosts(builder)
         builder.download_and_prepare()
-    except OSError as error:
-        raise UserError(f"cannot write data set {builder.name} under {folder}: {_one_line(error)}") from error
-    except Exception as error:  # offline, moved downloads, and files that must be placed by hand all end here
+    except Exception as error:  # no network, moved downloads, files that must be placed by hand, a full disk
+        if (
+            isinstance(error, OSError) and (error.errno or 0) > 0
+        ):  # not those of the network, which have none or a negative
+            raise UserError(f"cannot write data set {builder.name} under {folder}: {error.strerror}") from error
         by_hand = getattr(builder, "MANUAL_DOWNLOAD_INSTRUCTIONS", None)
         advice = f"by hand: {' '.join(by_hand.split())}" if by_hand else "prepare it there on a machine with a network"
         raise UserError(
@@ -97,6 +103,13 @@ def prepare(builder: Any) -> Any:
             f" {advice}, or give its data_dir"
         ) from error
     return builder
+
+
+def _find_hosts(builder: Any) -> None:
+    """Fails at once where there is no network; TFDS would try again for many minutes."""
+    if not urllib.request.getproxies():  # a proxy looks names up by itself
+        for host in {urllib.parse.urlsplit(url).hostname for url in builder.url_infos} - {None}:
+            socket.getaddrinfo(host, None)
 
 
 def _split(builder: Any, split: str, count: int, image_key: str, label_key: str, size: int) -> Split:
@@ -130,5 +143,6 @@ def _labelled(builder: Any, label_key: str) -> bool:
 
 
 def _one_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
+    text = error.strerror if isinstance(error, OSError) else None
+    lines = (text or str(error)).strip().splitlines()
     return lines[0][:200] if lines else type(error).__name__
