@@ -31,11 +31,23 @@ if TYPE_CHECKING:
         EfficientNetLite3,
         EfficientNetLite4,
     )
+    from keras_mobilenets.efficientnet_v2 import (
+        EfficientNetV2B0,
+        EfficientNetV2B1,
+        EfficientNetV2B2,
+        EfficientNetV2B3,
+        EfficientNetV2L,
+        EfficientNetV2M,
+        EfficientNetV2S,
+    )
     from keras_mobilenets.mobilenet_v1 import MobileNetV1
     from keras_mobilenets.mobilenet_v2 import MobileNetV2
     from keras_mobilenets.mobilenet_v3 import MobileNetV3Large, MobileNetV3Small
     from keras_mobilenets.preprocess import preprocess_input
     from keras_mobilenets.published import reference
+    from keras_mobilenets.resnet import ResNet18, ResNet50
+    from keras_mobilenets.standard_convnet import StandardConvNet
+    from keras_mobilenets.vgg import VGG16
     from keras_mobilenets.weights import load_weights
 
 __version__ = "0.1.0"
@@ -59,6 +71,17 @@ _BUILDERS = {
     "EfficientNetLite2": "efficientnet",
     "EfficientNetLite3": "efficientnet",
     "EfficientNetLite4": "efficientnet",
+    "EfficientNetV2B0": "efficientnet_v2",
+    "EfficientNetV2B1": "efficientnet_v2",
+    "EfficientNetV2B2": "efficientnet_v2",
+    "EfficientNetV2B3": "efficientnet_v2",
+    "EfficientNetV2S": "efficientnet_v2",
+    "EfficientNetV2M": "efficientnet_v2",
+    "EfficientNetV2L": "efficientnet_v2",
+    "ResNet18": "resnet",
+    "ResNet50": "resnet",
+    "StandardConvNet": "standard_convnet",
+    "VGG16": "vgg",
 }
 # Helper: its module.
 _HELPERS = {
@@ -70,6 +93,7 @@ _HELPERS = {
 }
 
 __all__ = [
+    "VGG16",
     "Cost",
     "EfficientNetB0",
     "EfficientNetB1",
@@ -84,10 +108,20 @@ __all__ = [
     "EfficientNetLite2",
     "EfficientNetLite3",
     "EfficientNetLite4",
+    "EfficientNetV2B0",
+    "EfficientNetV2B1",
+    "EfficientNetV2B2",
+    "EfficientNetV2B3",
+    "EfficientNetV2L",
+    "EfficientNetV2M",
+    "EfficientNetV2S",
     "MobileNetV1",
     "MobileNetV2",
     "MobileNetV3Large",
     "MobileNetV3Small",
+    "ResNet18",
+    "ResNet50",
+    "StandardConvNet",
     "UserError",
     "blocks",
     "cost",

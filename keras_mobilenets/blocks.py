@@ -33,6 +33,11 @@ def make_divisible(value: float, divisor: int = 8, minimum: int | None = None) -
     return rounded + divisor if rounded < 0.9 * value else rounded
 
 
+def scaled(filters: int, alpha: float) -> int:
+    """Channels times the width multiplier, rounded down as in the reference implementation of MobileNetV1."""
+    return max(1, int(filters * alpha))
+
+
 def activation(x: Any, kind: str | None, name: str) -> Any:
     """Applies an activation as a layer of its own, called `{name}_{kind}`.
 

@@ -7,6 +7,7 @@ from typing import Any
 from keras import layers
 
 from keras_mobilenets import blocks
+from keras_mobilenets.blocks import scaled
 from keras_mobilenets.network import builder
 
 STEM_FILTERS = 32
@@ -34,14 +35,10 @@ def MobileNetV1(x: Any, *, stem_strides: int, alpha: float = 1.0) -> Any:
 
     The resolution multiplier (section 3.4) is the choice of the input size: 224, 192, 160, 128.
     """
-    x = blocks.conv_bn(x, _scaled(STEM_FILTERS, alpha), strides=stem_strides, name="stem")
+    x = blocks.conv_bn(x, scaled(STEM_FILTERS, alpha), strides=stem_strides, name="stem")
     for index, (filters, strides) in enumerate(TABLE, 1):
-        x = _separable(x, _scaled(filters, alpha), strides, f"block_{index}")
+        x = _separable(x, scaled(filters, alpha), strides, f"block_{index}")
     return x
-
-
-def _scaled(filters: int, alpha: float) -> int:
-    return max(1, int(filters * alpha))
 
 
 def _separable(x: Any, filters: int, strides: int, name: str) -> Any:
