@@ -82,8 +82,11 @@ def fit(
                 callbacks=[run, _tensorboard(run_dir), *callbacks],
                 verbose=verbose,
             )
-        except tf.errors.OpError as error:  # TensorBoard's writer on a full disk
-            raise UserError(f"training in {run_dir} stopped: {str(error).splitlines()[0]}") from error
+        except tf.errors.OpError as error:
+            if str(run_dir / "logs") not in str(error):
+                raise
+            reason = str(error.message).rsplit(";", 1)[-1].strip()
+            raise UserError(f"cannot write {run_dir / 'logs'}: {reason}; free some space and start again") from error
     run.restore_best()
     model.compile(loss=_loss(from_logits), metrics=["accuracy"], jit_compile=_jit_compile())
     return run.history()
