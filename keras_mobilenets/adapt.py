@@ -55,7 +55,7 @@ def adapted(
         if symmetric and id(layer) not in kept:
             if isinstance(layer, layers.ZeroPadding2D):  # the builder's own for "same"
                 return x
-            pad = _side(layer) // 2 if _is_strided(layer.get_config(), layer) else 0
+            pad = (_side(layer) - 1) // 2 if _is_strided(layer.get_config(), layer) else 0
             if pad:
                 x = layers.ZeroPadding2D(pad, name=f"{layer.name}_pad")(x)
         return layer(x, *rest, **kwargs)

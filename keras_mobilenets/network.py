@@ -121,6 +121,7 @@ def builder(
             return model
 
         build.__signature__ = signature  # type: ignore[attr-defined]
+        build.any_size = not (known_size or flatten)  # type: ignore[attr-defined]
         build.__doc__ = _document(body, own, default_size, known_size)
         return build
 

@@ -6,6 +6,7 @@ their formats, `.keras`, and `.safetensors`.
 import csv
 import re
 import warnings
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -130,7 +131,7 @@ def _differences(model: Any, source: Any, stored: Stored | None) -> dict[str, di
     if (scaling := _scaling(name, source, stored)) is not None:
         needed["scaling"] = {"scaling": scaling}
     if name == "ResNet50":  # He et al. 2015, where a block's first convolution has the stride
-        needed["strides, padding"] = {"symmetric": True, "epsilon": 1.001e-5}
+        needed["strides"] = {"symmetric": True, "epsilon": 1.001e-5, "changes": _stride_first(model)}
     return needed
 
 
@@ -153,6 +154,17 @@ def _scaling(name: str, source: Any, stored: Stored) -> tuple[list[float], list[
     else:
         return None
     return (factors * 127.5).tolist(), (offsets + factors * 127.5).tolist()
+
+
+def _stride_first(model: Any) -> Callable[[Any], dict[str, Any]]:
+    """For `adapted`: moves the stride of a bottleneck from its second convolution to the first."""
+    strides = {layer.name: layer.strides for layer in model.layers if isinstance(layer, keras.layers.Conv2D)}
+
+    def changes(layer: Any) -> dict[str, Any]:
+        block, _, index = layer.name.partition("_conv_")
+        return {"strides": strides[f"{block}_conv_2"] if index == "1" else (1, 1)} if index in ("1", "2") else {}
+
+    return changes
 
 
 def _fill(model: Any, source: Any, path: Path, stored: Stored | None) -> None:
@@ -269,7 +281,7 @@ def _read_h5(path: Path) -> Stored | None:
     try:
         with h5py.File(path) as file:
             if "layers" in file and "layer_names" not in file.attrs:
-                groups = sorted(file["layers"].items(), key=lambda item: _natural(item[0]))
+                groups = sorted(file["layers"].items(), key=lambda item: natural(item[0]))
                 if any("layers" in group for _, group in groups):
                     return None
                 stored = [(name, [np.asarray(var) for var in group.get("vars", {}).values()]) for name, group in groups]
@@ -292,7 +304,8 @@ def _texts(group: Any, name: str) -> list[str]:
     return [text.decode() if isinstance(text, bytes) else str(text) for part in parts for text in part]
 
 
-def _natural(name: str) -> list[Any]:
+def natural(name: str) -> list[Any]:
+    """The key that sorts names by the numbers in them: `block_2` before `block_10`."""
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
