@@ -43,10 +43,20 @@ if TYPE_CHECKING:
     from keras_mobilenets.mobilenet_v1 import MobileNetV1
     from keras_mobilenets.mobilenet_v2 import MobileNetV2
     from keras_mobilenets.mobilenet_v3 import MobileNetV3Large, MobileNetV3Small
+    from keras_mobilenets.mobilenet_v4 import (
+        MobileNetV4ConvLarge,
+        MobileNetV4ConvMedium,
+        MobileNetV4ConvSmall,
+        MobileNetV4HybridLarge,
+        MobileNetV4HybridMedium,
+    )
+    from keras_mobilenets.predictions import decode_predictions
     from keras_mobilenets.preprocess import preprocess_input
     from keras_mobilenets.published import reference
+    from keras_mobilenets.pytorch import from_torch
     from keras_mobilenets.resnet import ResNet18, ResNet50
     from keras_mobilenets.standard_convnet import StandardConvNet
+    from keras_mobilenets.taps import features
     from keras_mobilenets.vgg import VGG16
     from keras_mobilenets.weights import load_weights
 
@@ -82,11 +92,19 @@ _BUILDERS = {
     "ResNet50": "resnet",
     "StandardConvNet": "standard_convnet",
     "VGG16": "vgg",
+    "MobileNetV4ConvSmall": "mobilenet_v4",
+    "MobileNetV4ConvMedium": "mobilenet_v4",
+    "MobileNetV4ConvLarge": "mobilenet_v4",
+    "MobileNetV4HybridMedium": "mobilenet_v4",
+    "MobileNetV4HybridLarge": "mobilenet_v4",
 }
 # Helper: its module.
 _HELPERS = {
     "Cost": "costing",
     "cost": "costing",
+    "decode_predictions": "predictions",
+    "features": "taps",
+    "from_torch": "pytorch",
     "load_weights": "weights",
     "preprocess_input": "preprocess",
     "reference": "published",
@@ -119,6 +137,11 @@ __all__ = [
     "MobileNetV2",
     "MobileNetV3Large",
     "MobileNetV3Small",
+    "MobileNetV4ConvLarge",
+    "MobileNetV4ConvMedium",
+    "MobileNetV4ConvSmall",
+    "MobileNetV4HybridLarge",
+    "MobileNetV4HybridMedium",
     "ResNet18",
     "ResNet50",
     "StandardConvNet",
@@ -126,6 +149,9 @@ __all__ = [
     "blocks",
     "cost",
     "create_model",
+    "decode_predictions",
+    "features",
+    "from_torch",
     "list_models",
     "load_weights",
     "preprocess_input",

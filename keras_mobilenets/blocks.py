@@ -4,6 +4,7 @@ Depthwise separable convolution: Howard et al. 2017, arXiv:1704.04861 (MobileNet
 Inverted residual with linear bottleneck: Sandler et al. 2018, arXiv:1801.04381 (MobileNetV2), section 3.
 Squeeze-and-excite: Hu et al. 2018, arXiv:1709.01507, section 3.
 Fused inverted residual: Tan & Le 2021, arXiv:2104.00298 (EfficientNetV2), section 3.2.
+Universal inverted bottleneck, multi-query attention: Qin et al. 2024, arXiv:2404.10518 (MobileNetV4), sections 3 and 4.
 
 Every block names its layers from its own name: `block_3_expand`, `block_3_expand_bn`, `block_3_expand_relu6`.
 """
@@ -11,7 +12,7 @@ Every block names its layers from its own name: `block_3_expand`, `block_3_expan
 from collections.abc import Callable
 from typing import Any
 
-from keras import layers
+from keras import initializers, layers
 
 # The running mean and variance must catch up within a short training: with keras.applications' 0.999 a MobileNetV2
 # trained for 15 epochs on 1,437 images tests at 8%, with 0.9 at 92%. Long recipes raise it (Recipe.bn_momentum).
@@ -237,6 +238,104 @@ def squeeze_excite(x: Any, reduced: int, *, activation: str = "relu", gate: str 
     weights = layers.Conv2D(x.shape[-1], 1, name=f"{name}_se_expand")(weights)
     weights = _activate(weights, gate, f"{name}_se_expand")
     return layers.Multiply(name=f"{name}_se_scale")([x, weights])
+
+
+def universal_inverted_bottleneck(
+    x: Any,
+    filters: int,
+    expansion: float,
+    *,
+    start: int = 0,
+    middle: int = 0,
+    strides: int = 1,
+    activation: str | None = "relu",
+    layer_scale: float | None = None,
+    name: str,
+) -> Any:
+    """Universal inverted bottleneck: an inverted residual with a depthwise convolution at its start, middle or both.
+
+    With both it is the paper's ExtraDW, with the middle the inverted bottleneck (IB), with the start ConvNext, with
+    neither the feed-forward network (FFN) (figure 4).
+
+    Args:
+        x: Tensor (batch, height, width, channels).
+        filters: Output channels.
+        expansion: Channels between the 1×1 convolutions, as a multiple of the input channels.
+        start: Side of the kernel before the expansion, whose output stays linear; 0 for none.
+        middle: Side of the kernel after the expansion; 0 for none.
+        strides: Of the middle convolution, or else of the start.
+        activation: After the expanding and the middle convolution.
+        layer_scale: First value of a learned scale of the output's channels; None for no scale.
+        name: Prefix of the layer names: `{name}_start_depthwise`, `{name}_expand`, `{name}_depthwise`,
+            `{name}_project`, `{name}_scale`, `{name}_add`.
+
+    Returns:
+        Tensor (batch, ⌈height / strides⌉, ⌈width / strides⌉, filters).
+    """
+    shortcut = x
+    if start:
+        first = 1 if middle else strides
+        x = depthwise_bn(x, start, strides=first, activation=None, name=f"{name}_start_depthwise")
+    x = conv_bn(x, make_divisible(expansion * shortcut.shape[-1]), 1, activation=activation, name=f"{name}_expand")
+    if middle:
+        x = depthwise_bn(x, middle, strides=strides, activation=activation, name=f"{name}_depthwise")
+    x = conv_bn(x, filters, 1, activation=None, name=f"{name}_project")
+    x = x if layer_scale is None else channel_scale(x, layer_scale, name=f"{name}_scale")
+    return _residual(shortcut, x, strides, name)
+
+
+def multi_query_attention(
+    x: Any, heads: int, key_dim: int, *, kv_strides: int = 1, layer_scale: float = 1e-5, name: str
+) -> Any:
+    """Mobile multi-query attention: every position looks at all others, the heads share one key and one value.
+
+    It is made of plain layers, which every exporter knows; height and width must therefore be known.
+
+    Args:
+        x: Tensor (batch, height, width, channels) with known height and width.
+        heads: Number of heads.
+        key_dim: Channels of a head's query, of the key and of the value.
+        kv_strides: 2 halves height and width of key and value by a depthwise 3×3 convolution.
+        layer_scale: First value of the learned scale of the output's channels.
+        name: Prefix of the layer names: `{name}_input_bn`, `{name}_query`, `{name}_key_depthwise`, `{name}_key`,
+            `{name}_value_depthwise`, `{name}_value`, `{name}_scores`, `{name}_attended`, `{name}_project`,
+            `{name}_scale`, `{name}_add`.
+
+    Returns:
+        Tensor of the shape of `x`.
+    """
+    _, height, width, channels = x.shape
+    normal = batch_norm(x, f"{name}_input")
+    query = layers.Conv2D(heads * key_dim, 1, use_bias=False, name=f"{name}_query")(normal)
+    query = layers.Rescaling(key_dim**-0.5, name=f"{name}_query_rescale")(query)
+    query = layers.Reshape((height * width * heads, key_dim), name=f"{name}_query_rows")(query)
+    key, value = (_shared_head(normal, key_dim, kv_strides, f"{name}_{role}") for role in ("key", "value"))
+    weights = layers.Dot(axes=2, name=f"{name}_scores")([query, key])
+    weights = layers.Softmax(name=f"{name}_softmax")(weights)
+    attended = layers.Dot(axes=(2, 1), name=f"{name}_attended")([weights, value])
+    attended = layers.Reshape((height, width, heads * key_dim), name=f"{name}_attended_map")(attended)
+    attended = layers.Conv2D(channels, 1, use_bias=False, name=f"{name}_project")(attended)
+    return layers.Add(name=f"{name}_add")([x, channel_scale(attended, layer_scale, name=f"{name}_scale")])
+
+
+def channel_scale(x: Any, initial: float, *, name: str) -> Any:
+    """Multiplies every channel by a learned number: a depthwise 1×1 convolution, as a plain layer.
+
+    Args:
+        x: Tensor (batch, height, width, channels).
+        initial: First value of all the numbers; 1e-5 lets a deep residual network start as the identity.
+        name: Name of the layer.
+    """
+    constant = initializers.Constant(initial)
+    return layers.DepthwiseConv2D(1, use_bias=False, depthwise_initializer=constant, name=name)(x)
+
+
+def _shared_head(x: Any, key_dim: int, strides: int, name: str) -> Any:
+    """The key or the value: (batch, positions, key_dim)."""
+    if strides > 1:
+        x = depthwise_bn(x, strides=strides, activation=None, name=f"{name}_depthwise")
+    x = layers.Conv2D(key_dim, 1, use_bias=False, name=name)(x)
+    return layers.Reshape((-1, key_dim), name=f"{name}_rows")(x)
 
 
 def _residual(shortcut: Any, x: Any, strides: int, name: str) -> Any:
