@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-LABELS = ("arrow", "crescent", "cross", "disc", "heart", "pentagon", "ring", "square", "star", "triangle")
+LABELS = ("arrow", "bolt", "crescent", "cross", "disc", "heart", "ring", "square", "star", "triangle")
 SIZE = 96
 TILT = np.pi / 7  # rotation to either side, in radians
 SUPERSAMPLE = 2  # edges are drawn at twice the size, then averaged
@@ -52,7 +52,7 @@ def render(label: int, rng: np.random.Generator, size: int = SIZE) -> np.ndarray
     background, figure = _two_colours(rng)
     canvas = _texture(background, rng, size)
     _clutter(canvas, rng)
-    radius = canvas.width * rng.uniform(0.24, 0.37)
+    radius = canvas.width * rng.uniform(0.26, 0.38)
     centre = canvas.width * rng.uniform(0.37, 0.63, 2)
     rings = [ring * radius + centre for ring in _pose(_outline(label, rng), rng)]
     canvas.paste(_texture(figure, rng, size), mask=_silhouette(rings, canvas.width))
@@ -129,23 +129,25 @@ def _clutter(canvas: Image.Image, rng: np.random.Generator) -> None:
 def _outline(label: int, rng: np.random.Generator) -> list[np.ndarray]:
     """The outline of a class as rings of points (x, y) within the unit circle; a second ring is a hole."""
     name = LABELS[label]
-    if name in ("disc", "pentagon", "square", "triangle"):
-        corners = {"disc": 60, "pentagon": 5, "square": 4, "triangle": 3}[name]
-        return [_circle(corners)]
+    if name in ("disc", "square", "triangle"):
+        return [_circle({"disc": 60, "square": 4, "triangle": 3}[name])]
     if name == "ring":
         return [_circle(60), rng.uniform(0.45, 0.65) * _circle(60)]
     if name == "star":
         points = _circle(10)
-        points[1::2] *= rng.uniform(0.4, 0.5)
+        points[1::2] *= rng.uniform(0.36, 0.44)
         return [points]
     if name == "cross":
-        arm = rng.uniform(0.24, 0.37)
+        arm = rng.uniform(0.26, 0.38)
         quarter = np.array([(0.95, -arm), (0.95, arm), (arm, arm)])
         return [np.concatenate([quarter @ _rotation(turn * np.pi / 2).T for turn in range(4)])]
     if name == "arrow":
         neck, stem, head = rng.uniform(-0.1, 0.2), rng.uniform(0.18, 0.28), rng.uniform(0.65, 0.85)
         half = np.array([(1, 0), (neck, head), (neck, stem), (-1, stem)])
         return [np.concatenate([half, half[:0:-1] * (1, -1)])]
+    if name == "bolt":
+        half = np.array([(0.2, -1), (-0.6, 0.15), (-0.1, 0.15)])
+        return [np.concatenate([half, -half])]
     if name == "crescent":
         shift = rng.uniform(0.4, 0.6)
         tip = np.arccos(shift / 2)  # where a unit circle at (shift, 0) cuts the outline
@@ -169,7 +171,7 @@ def _circle(corners: int) -> np.ndarray:
 def _pose(rings: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
     """Gives an outline the area all share, so that brightness tells no class; turns it and looks at it aslant."""
     angle, lean = rng.uniform(-TILT, TILT), rng.uniform(0, np.pi)
-    stretch = np.diag([1, rng.uniform(0.75, 1)])
+    stretch = np.diag([1, rng.uniform(0.8, 1)])
     view = _rotation(lean) @ stretch @ _rotation(angle - lean)
     unit = np.sqrt(abs(_area(rings[0])) - sum(abs(_area(hole)) for hole in rings[1:]))
     return [ring @ view.T * (1.2 / unit) for ring in rings]
