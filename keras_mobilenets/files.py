@@ -29,7 +29,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
         reason = error.strerror or str(error).splitlines()[0]
         raise UserError(f"cannot write {path}: {reason}; free some space or choose another folder") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def write_json(path: str | Path, value: Any) -> Path:
