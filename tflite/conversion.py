@@ -65,8 +65,8 @@ def convert(
 def _float_model(model: Any, quantize: str) -> bytes:
     """Converts from a graph traced with the weights as constants.
 
-    `TFLiteConverter.from_keras_model` saves the model, loads it and freezes it before it converts it: six times the work
-    for the same operators.
+    `TFLiteConverter.from_keras_model` saves the model, loads it and freezes it before it converts it: six times the
+    work for the same operators.
     """
     import keras
     import tensorflow as tf

@@ -18,7 +18,7 @@ def read(content: bytes, path: object = "the model") -> Any:
         raise UserError(f"{path} is not a .tflite file: it lacks the TFL3 identifier")
     try:
         model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
-        model.subgraphs[0].tensors[0]  # noqa: B018  (a model without a tensor is no model)
+        model.subgraphs[0].tensors[0]  # a model without a tensor is no model
     except Exception as error:  # offsets of a damaged file lead anywhere
         raise UserError(f"{path} is damaged: its tables cannot be read; convert it again") from error
     return model

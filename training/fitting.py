@@ -8,6 +8,7 @@ import csv
 import dataclasses
 import json
 import math
+import sys
 import tempfile
 import time
 import zipfile
@@ -48,7 +49,7 @@ def fit(
         recipe: How to train. Default: `Recipe()`.
         run_dir: Folder for checkpoints and logs. Default: none is kept.
         callbacks: Further Keras callbacks.
-        verbose: As in `model.fit`: 0 silent, 1 a progress bar, 2 a line per epoch.
+        verbose: As in `model.fit`: 0 silent, 1 a progress bar, 2 a line per epoch; "auto" is 1 on a terminal, else 2.
 
     Returns:
         The History of all epochs: `.history` has loss, accuracy, val_loss, val_accuracy and learning_rate.
@@ -58,6 +59,8 @@ def fit(
             the loss became NaN.
     """
     recipe = recipe or Recipe()
+    if verbose == "auto":
+        verbose = 1 if sys.stdout.isatty() else 2
     _check_shapes(model, data)
     if run_dir is None:
         with tempfile.TemporaryDirectory() as folder:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from keras_mobilenets.cli.arguments import make_parser
 from keras_mobilenets.errors import UserError
 
+_WITH_TENSORFLOW = {"summary", "train", "convert", "evaluate", "pipeline"}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one verb.
@@ -18,8 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0, or 2 after an error the user can mend (one line on standard error), or 130 after Ctrl-C.
     """
     options = make_parser().parse_args(arguments)
-    if not options.debug:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if not options.debug and options.name in _WITH_TENSORFLOW:
+        _import_tensorflow_quietly()
     try:
         options.verb(options)
         sys.stdout.flush()
@@ -33,6 +35,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\nstopped; the same command goes on where this one was", file=sys.stderr)
         return 130
     return 0
+
+
+def _import_tensorflow_quietly() -> None:
+    """TensorFlow greets at import, before any of its own switches is heard."""
+    from keras_mobilenets.tflite.quiet import quiet
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with quiet():
+        import tensorflow  # noqa: F401
 
 
 def _refuse(message: str, debug: bool) -> int:

@@ -30,7 +30,7 @@ def make_parser() -> argparse.ArgumentParser:
 
     def verb(name: str, purpose: str, example: str) -> argparse.ArgumentParser:
         added = verbs.add_parser(name, help=purpose, description=purpose, epilog=f"example:\n  {example}")
-        added.set_defaults(verb=_lazy(name))
+        added.set_defaults(verb=_lazy(name), name=name)
         return added
 
     add = verb("models", "list every model with its published figures", "keras-mobilenets models")
