@@ -1,0 +1,205 @@
+"""The command line as a user types it: the road through a run folder, and one line for each mistake."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_mobilenets.cli import main
+
+PIPELINE = ["--alpha", "0.35", "--size", "32", "--epochs", "2", "--batch-size", "8", "--calibration", "8"]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """A folder of two classes: reddish and bluish images."""
+    folder, rng = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
+    for name, tint in (("red", (1, 0.3, 0.3)), ("blue", (0.3, 0.3, 1))):
+        (folder / name).mkdir()
+        for index in range(40):
+            pixels = rng.uniform(60, 255, (40, 48, 3)) * tint
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{index}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(photos, tmp_path_factory):
+    """A run folder that `pipeline` has filled."""
+    folder = tmp_path_factory.mktemp("runs") / "demo"
+    command = ["pipeline", "MobileNetV2", *PIPELINE, "--data", str(photos), "--run", str(folder)]
+    assert main(command) == 0
+    return folder, command
+
+
+def test_pipeline_fills_the_run_folder(run):
+    folder, _ = run
+    stem = "mobilenetv2_0.35"
+    names = {path.name for path in folder.iterdir()}
+    assert names >= {"run.json", "model.keras", "history.csv", "results.json", "report.html", "predictions.npz"}
+    assert names >= {f"{stem}_{quantization}.tflite" for quantization in ("float32", "float16", "int8")}
+    rows = json.loads((folder / "results.json").read_text())["rows"]
+    assert [row["quantization"] for row in rows] == ["none", "float16", "int8"]
+    for row in rows:
+        assert 0 <= row["top1"] <= 1
+        assert row["median_ms"] > 0
+        assert row["parameters"] > 0 and row["macs"] > 0
+    assert rows[0]["max_abs_err"] < 1e-4
+    asked = json.loads((folder / "run.json").read_text())
+    assert asked["train"]["arguments"] == {"alpha": 0.35}
+    assert asked["convert"][f"{stem}_int8.tflite"]["calibration"] == {"images": 8, "seed": 0, "split": "train"}
+
+
+def test_pipeline_skips_what_is_up_to_date_and_does_again_what_is_not(run, capsys):
+    folder, command = run
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert main(command) == 0
+    table = capsys.readouterr().out
+    assert "int8" in table
+    after = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert {name for name in after if after[name] != before[name]} == {"report.html"}
+
+    int8 = folder / "mobilenetv2_0.35_int8.tflite"
+    content = int8.read_bytes()
+    int8.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert main(command) == 0
+    assert int8.read_bytes() == content
+    assert (folder / "mobilenetv2_0.35_float32.tflite").stat().st_mtime_ns == after["mobilenetv2_0.35_float32.tflite"]
+
+
+def test_a_run_folder_is_not_trained_over_with_other_arguments(run, capsys):
+    _, command = run
+    train = ["train", *command[1:], "--epochs", "3"]
+    position = train.index("--calibration")
+    assert main(train[:position] + train[position + 2 :]) == 2
+    assert "epochs" in _one_line(capsys)
+
+
+def test_the_steps_one_by_one(run, capsys):
+    folder, _ = run
+    assert main(["evaluate", str(folder)]) == 0
+    assert "top-1" in capsys.readouterr().out
+    assert main(["evaluate", str(folder), "--limit", "4"]) == 0
+    assert "on 4 images" in capsys.readouterr().out
+    assert main(["convert", str(folder), "--quantize", "dynamic"]) == 0
+    assert "dynamic.tflite" in capsys.readouterr().out
+    assert main(["inspect", str(folder / "mobilenetv2_0.35_int8.tflite"), "--operators"]) == 0
+    printed = capsys.readouterr().out
+    assert "CONV_2D ×35" in printed and "64 SOFTMAX" in printed
+    page = folder / "page.html"
+    assert main(["report", str(folder), "--out", str(page)]) == 0
+    assert page.stat().st_size > 10_000
+    (folder / "mobilenetv2_0.35_dynamic.tflite").unlink()
+
+
+def test_a_keras_file_converts_and_a_loose_tflite_is_timed_and_scored(run, photos, tmp_path, capsys):
+    folder, _ = run
+    command = ["convert", str(folder / "model.keras"), "--quantize", "int8", "--out", str(tmp_path)]
+    assert main(command) == 2
+    assert "--data" in _one_line(capsys)
+    assert main([*command, "--data", str(photos), "--calibration", "8"]) == 0
+    path = tmp_path / "model_int8.tflite"
+    assert path.read_bytes() == (folder / "mobilenetv2_0.35_int8.tflite").read_bytes()
+    assert main(["evaluate", str(path), "--data", str(photos)]) == 0
+    assert main(["benchmark", str(path)]) == 0
+    assert "model_int8" in capsys.readouterr().out
+
+
+def test_models_lists_every_builder(capsys):
+    import keras_mobilenets as km
+
+    assert main(["models"]) == 0
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in km.list_models())
+    assert "3,504,872" in printed
+
+
+def test_summary_prints_layers_and_what_standard_convolutions_would_cost(capsys):
+    assert main(["summary", "MobileNetV1", "--size", "224"]) == 0
+    printed = capsys.readouterr().out
+    assert "block_13_pointwise" in printed
+    assert "4,231,976 trainable parameters, 568.7 M multiply-adds" in printed
+    assert "29,294,088 parameters" in printed
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (["summary", "MobilNetV2"], "did you mean MobileNetV2"),
+        (["summary", "MobileNetV2", "--alpha", "0"], "alpha=0"),
+        (["summary", "MobileNetV2", "--size", "31"], "32 or more"),
+        (["summary", "MobileNetV2", "--set", "depth=2"], "takes no 'depth'"),
+        (["summary", "MobileNetV2", "--set", "depth"], "ARGUMENT=VALUE"),
+        (["train", "MobileNetV2", "--run", "{tmp}/r", "--epochs", "0"], "epochs"),
+        (["train", "MobileNetV2", "--run", "{tmp}/r", "--data", "{tmp}/none"], "is not a folder"),
+        (["train", "MobileNetV2", "--run", "{tmp}/r", "--data", "{tmp}"], "class"),
+        (["convert", "{tmp}/none"], "does not exist"),
+        (["convert", "{tmp}"], "model.keras"),
+        (["inspect", "{tmp}/none.tflite"], "does not exist"),
+        (["inspect", "{tmp}/text.tflite"], "not a .tflite file"),
+        (["inspect", "{tmp}"], "no .tflite files"),
+        (["evaluate", "{tmp}/text.tflite", "--data", "{tmp}"], "not a .tflite file"),
+        (["evaluate", "{tmp}/text.tflite"], "--data"),
+        (["benchmark", "{tmp}/text.tflite"], "not a .tflite file"),
+        (["report", "{tmp}/none"], "not a folder"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_is_answered_by_one_line_and_exit_code_2(command, says, tmp_path, capsys):
+    (tmp_path / "text.tflite").write_text("this is no model")
+    assert main([part.format(tmp=tmp_path) for part in command]) == 2
+    assert says in _one_line(capsys)
+    assert {path.name for path in tmp_path.iterdir()} == {"text.tflite"}
+
+
+def test_arguments_that_cannot_be_read_are_answered_by_one_line(capsys):
+    for command in (["trian"], [], ["train", "MobileNetV2"], ["summary", "MobileNetV2", "--alpha", "half"]):
+        with pytest.raises(SystemExit) as stopped:
+            main(command)
+        assert stopped.value.code == 2
+        assert "--help" in _one_line(capsys)
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    command = [sys.executable, "-m", "keras_mobilenets", "--debug", "inspect", str(tmp_path / "none.tflite")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert "Traceback" in done.stderr
+
+
+def test_help_imports_nothing_heavy():
+    code = """
+import sys
+from keras_mobilenets.cli.arguments import make_parser
+make_parser().format_help()
+print([name for name in ("keras", "tensorflow", "numpy", "rich", "matplotlib") if name in sys.modules])
+"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_every_verb_has_an_example_in_its_help(capsys):
+    from keras_mobilenets.cli.arguments import make_parser
+
+    verbs = ("models", "summary", "train", "convert", "inspect", "evaluate", "benchmark", "report", "pipeline")
+    for verb in verbs:
+        with pytest.raises(SystemExit) as stopped:
+            make_parser().parse_args([verb, "--help"])
+        assert stopped.value.code == 0
+        assert f"example:\n  keras-mobilenets {verb}" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not Path("/proc/self").exists(), reason="needs /proc to refuse a folder")
+def test_an_unwritable_run_folder_is_answered_by_one_line(photos, capsys):
+    run = "/proc/self/run" if os.geteuid() == 0 else "/run_of_nobody"  # root may write anywhere else
+    assert main(["train", "MobileNetV2", *PIPELINE[:-2], "--data", str(photos), "--run", run]) == 2
+    assert "cannot write" in _one_line(capsys)
+
+
+def _one_line(capsys):
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1, error
+    assert "Traceback" not in error
+    return error
