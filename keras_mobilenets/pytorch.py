@@ -24,13 +24,26 @@ TORCHVISION_EPSILON_1E3 = re.compile("MobileNetV3|EfficientNetV2|EfficientNetB[5
 # Modules behind the last feature map.
 TOP = re.compile(r"(classifier|fc|head|pre_logits|conv_head|norm_head)\.")
 
-# Of a convolution in a block: what timm calls it; {} is the number of its normalization.
+# What timm calls the convolutions of an inverted residual, ...
 TIMM_ROLES = {
     "expand": "conv_pw",
     "depthwise": "conv_dw",
     "pointwise": "conv_pw",
     "fused": "conv_exp",
     "project": "conv_pwl",
+}
+# ... of a universal inverted bottleneck, ...
+TIMM_UNIVERSAL = {"start_depthwise": "dw_start", "expand": "pw_exp", "depthwise": "dw_mid", "project": "pw_proj"}
+# ... and of multi-query attention.
+TIMM_ATTENTION = {
+    "query": "query.proj",
+    "key_depthwise": "key.down_conv",
+    "key_depthwise_bn": "key.norm",
+    "key": "key.proj",
+    "value_depthwise": "value.down_conv",
+    "value_depthwise_bn": "value.norm",
+    "value": "value.proj",
+    "project": "output.proj",
 }
 
 
@@ -161,11 +174,15 @@ def _leaves(layer: Any) -> list[str]:
     """What PyTorch calls the weights of a layer, in the order of Keras."""
     if isinstance(layer, layers.BatchNormalization):
         return ["weight", "bias", "running_mean", "running_var"]
+    if layer.name.endswith("_scale"):
+        return ["gamma"][: len(layer.weights)]
     return ["weight", "bias"][: len(layer.weights)]
 
 
 def _torch_shape(layer: Any, weight: Any) -> tuple[int, ...]:
     shape = tuple(weight.shape)
+    if layer.name.endswith("_scale"):
+        return shape[2:3]
     if len(shape) < 4:
         return shape[::-1]
     height, width, inputs, filters = shape
@@ -173,6 +190,8 @@ def _torch_shape(layer: Any, weight: Any) -> tuple[int, ...]:
 
 
 def _keras_layout(model: keras.Model, layer: Any, weight: Any, array: np.ndarray) -> np.ndarray:
+    if array.ndim == 1:
+        return array.reshape(weight.shape)
     if len(weight.shape) == 4:
         return array.transpose((2, 3, 0, 1) if _is_depthwise(layer) else (2, 3, 1, 0))
     if len(weight.shape) == 2:
@@ -227,22 +246,37 @@ def _timm(names: list[str], arrays: Mapping[str, Any]) -> Iterator[tuple[str, st
     blocks = _blocks(names)
     cut = "hidden" in names  # the head is a block of its own where another convolution follows the pooling
     prefixes = _prefixes(r"blocks\.\d+\.\d+", arrays, len(blocks) + cut)
+    universal = any(".pw_exp." in name for name in arrays)
     for (block, roles), prefix in zip(blocks.items(), prefixes, strict=False):
-        convolutions = [role for role in roles if not role.startswith("se_")]
-        for role in roles:
-            if role.startswith("se_"):
-                yield f"{block}_{role}", f"{prefix}.{role.replace('se_', 'se.conv_')}"
-                continue
-            module = TIMM_ROLES[role]
-            if len(convolutions) == 1:
-                module = "conv"
-            elif role == "project" and convolutions[0] == "depthwise":
-                module = "conv_pw"
-            yield f"{block}_{role}", f"{prefix}.{module}"
-            yield f"{block}_{role}_bn", f"{prefix}.bn{convolutions.index(role) + 1}"
-    yield from (("stem", "conv_stem"), ("stem_bn", "bn1"), ("hidden", "conv_head"), ("predictions", "classifier"))
+        inside = _timm_attention() if "query" in roles else _timm_block(roles, universal and "expand" in roles)
+        yield from ((f"{block}_{role}", f"{prefix}.{module}") for role, module in inside)
+    yield from (("stem", "conv_stem"), ("stem_bn", "bn1"), ("predictions", "classifier"))
+    yield from (("hidden", "conv_head"), ("hidden_bn", "norm_head"))
     yield "head", f"{prefixes[-1]}.conv" if cut else "conv_head"
     yield "head_bn", f"{prefixes[-1]}.bn1" if cut else "bn2"
+
+
+def _timm_attention() -> Iterator[tuple[str, str]]:
+    yield from ((role, f"attn.{module}") for role, module in TIMM_ATTENTION.items())
+    yield from (("input_bn", "norm"), ("scale", "layer_scale"))
+
+
+def _timm_block(roles: list[str], universal: bool) -> Iterator[tuple[str, str]]:
+    """The modules of a block: its normalizations are numbered, except a universal one's."""
+    number = 0
+    for role in roles:
+        if role == "scale":
+            yield role, "layer_scale"
+        elif role.startswith("se_"):
+            yield role, role.replace("se_", "se.conv_")
+        elif universal:
+            yield role, f"{TIMM_UNIVERSAL[role]}.conv"
+            yield f"{role}_bn", f"{TIMM_UNIVERSAL[role]}.bn"
+        else:
+            number += 1
+            second = role == "project" and roles[0] == "depthwise"  # of a depthwise separable block
+            yield role, "conv" if len(roles) == 1 else "conv_pw" if second else TIMM_ROLES[role]
+            yield f"{role}_bn", f"bn{number}"
 
 
 def _torchvision(names: list[str], arrays: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
