@@ -1,0 +1,236 @@
+"""MobileNetV3 and V4, EfficientNet, EfficientNetV2 and the baselines against the published figures and against
+keras.applications, and what every builder has in common.
+"""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import keras_mobilenets as km
+from keras_mobilenets import efficientnet
+from keras_mobilenets.published import table
+
+MODULES = ("mobilenet_v3", "mobilenet_v4", "efficientnet", "efficientnet_v2", "resnet", "standard_convnet", "vgg")
+NAMES = [name for name in km.list_models() if km._BUILDERS[name] in MODULES]
+ONE_OF_EACH = {
+    "MobileNetV3Small": {"alpha": 0.35},
+    "MobileNetV4ConvSmall": {"alpha": 0.35},
+    "MobileNetV4HybridMedium": {"alpha": 0.35},
+    "EfficientNetB0": {"alpha": 0.35},
+    "EfficientNetLite0": {"alpha": 0.35},
+    "EfficientNetV2B0": {"alpha": 0.35},
+    "ResNet18": {"alpha": 0.25},
+    "StandardConvNet": {"alpha": 0.25},
+    "VGG16": {"alpha": 0.125},
+}
+
+
+def _randomize(model, seed=0):
+    """Statistics and biases that a mistake in their order would show, kernels as initialized."""
+    rng = np.random.default_rng(seed)
+    for weight in model.weights:
+        if weight.path.endswith(("moving_variance", "gamma")):
+            weight.assign(rng.uniform(0.5, 1.5, weight.shape))
+        elif len(weight.shape) == 1:
+            weight.assign(0.1 * rng.standard_normal(weight.shape))
+
+
+def _images(size, seed=0):
+    return np.random.default_rng(seed).uniform(-1, 1, (2, *size, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("row", [row for row in table() if row.builder in NAMES], ids=lambda row: row.label)
+def test_parameters_and_multiply_adds_are_the_published_ones(row):
+    shape = (row.input_size, row.input_size, 3)
+    cost = km.cost(km.create_model(row.builder, input_shape=shape, **row.arguments))
+    assert cost.parameters == row.parameters
+    assert cost.macs / 1e6 == pytest.approx(row.macs_millions, rel=0.005)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "millions"),
+    [  # as the model cards of timm and the papers print them
+        ("MobileNetV4HybridMedium", {}, 11.07),
+        ("MobileNetV4HybridLarge", {}, 37.76),
+        ("MobileNetV4ConvSmall", {"alpha": 0.5}, 2.24),
+        ("EfficientNetLite0", {}, 4.65),
+        ("EfficientNetLite1", {}, 5.42),
+        ("EfficientNetLite2", {}, 6.09),
+        ("EfficientNetLite3", {}, 8.20),
+        ("EfficientNetLite4", {}, 13.01),
+        ("StandardConvNet", {}, 29.3),
+        ("VGG16", {}, 138.36),
+    ],
+)
+def test_parameters_agree_with_the_published_millions(name, arguments, millions):
+    shape = (224, 224, 3) if name == "VGG16" else (64, 64, 3)
+    model = km.create_model(name, input_shape=shape, **arguments)
+    parameters = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+    assert parameters / 1e6 == pytest.approx(millions, abs=0.051 if millions == 29.3 else 0.0051)
+
+
+def test_mobilenet_v1_with_standard_convolutions_costs_what_its_paper_says():
+    assert km.cost(km.StandardConvNet()).macs / 1e6 == pytest.approx(4866, rel=0.001)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "size"),
+    [
+        ("MobileNetV3Large", {}, 96),
+        ("MobileNetV3Large", {"alpha": 0.75}, 97),
+        ("MobileNetV3Large", {"alpha": 1.25}, 64),
+        ("MobileNetV3Large", {"minimalistic": True}, 65),
+        ("MobileNetV3Small", {}, 97),
+        ("MobileNetV3Small", {"alpha": 0.75}, 224),
+        ("MobileNetV3Small", {"minimalistic": True}, 96),
+        ("EfficientNetB0", {}, 97),
+        ("EfficientNetB2", {}, 64),
+        ("EfficientNetV2B0", {}, 96),
+        ("EfficientNetV2B3", {}, 65),
+        pytest.param("EfficientNetB7", {}, 64, marks=pytest.mark.slow),
+        pytest.param("EfficientNetV2S", {}, 64, marks=pytest.mark.slow),
+        pytest.param("EfficientNetV2M", {}, 64, marks=pytest.mark.slow),
+        pytest.param("EfficientNetV2L", {}, 64, marks=pytest.mark.slow),
+    ],
+)
+def test_same_weights_give_the_outputs_of_keras_applications(name, arguments, size):
+    bare = {} if "EfficientNetB" in name else {"include_preprocessing": False}
+    theirs = getattr(keras.applications, name)(input_shape=(size, size, 3), weights=None, **arguments, **bare)
+    _randomize(theirs)
+    ours = km.create_model(name, input_shape=(size, size, 3), **arguments)
+    weights = [w for layer in theirs.layers if not isinstance(layer, keras.layers.Normalization) for w in layer.weights]
+    for mine, other in zip(ours.weights, weights, strict=True):
+        mine.assign(np.reshape(other.numpy(), mine.shape))  # their dense layers may be 1×1 convolutions
+    images = _images((size, size))
+    # EfficientNetB rescales by 1/255 and, before ImageNet's statistics are loaded, normalizes by nothing.
+    expected = np.asarray(theirs(255 * images if "EfficientNetB" in name else images))
+    np.testing.assert_allclose(ours(images), expected, atol=1e-5)
+    assert expected.std() > 0
+
+
+@pytest.mark.parametrize(("name", "arguments"), ONE_OF_EACH.items())
+def test_odd_sizes_give_feature_maps_of_stride_32(name, arguments):
+    image = keras.Input((65, 97, 3))
+    model = km.create_model(name, input_tensor=image, include_top=False, pooling="avg", **arguments)
+    features = model.layers[-2].output.shape
+    assert features[1:3] == ((2, 3) if name == "VGG16" else (3, 4))  # VGG's poolings drop the odd row
+    assert model.output_shape == (None, features[-1])
+
+
+@pytest.mark.parametrize(("name", "arguments"), ONE_OF_EACH.items())
+def test_saved_and_loaded_without_custom_objects_is_the_same(name, arguments, tmp_path):
+    model = km.create_model(name, input_shape=(64, 48, 3), classes=5, **arguments)
+    _randomize(model)
+    model.save(tmp_path / "m.keras")
+    images = _images((64, 48))
+    loaded = keras.models.load_model(tmp_path / "m.keras")(images)
+    np.testing.assert_allclose(model(images), loaded, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ONE_OF_EACH)
+def test_networks_are_of_plain_layers_that_exporters_know(name):
+    model = km.create_model(name, input_shape=(64, 64, 3), **ONE_OF_EACH[name])
+    for layer in model.layers:
+        assert getattr(keras.layers, type(layer).__name__) is type(layer), layer.name
+        assert not isinstance(layer, keras.layers.Lambda)
+
+
+@pytest.mark.parametrize(
+    ("name", "layers"),
+    [
+        ("MobileNetV3Small", "stem block_3_expand block_3_se_reduce block_3_project_bn head hidden predictions"),
+        ("MobileNetV4ConvSmall", "stem block_0_conv block_4_start_depthwise block_4_depthwise head hidden predictions"),
+        ("MobileNetV4HybridMedium", "block_0_fused block_7_query block_7_key_depthwise block_7_scale hidden_bn"),
+        ("EfficientNetB0", "stem_silu block_0_depthwise block_0_se_expand_sigmoid block_2_add head predictions"),
+        ("EfficientNetV2B0", "block_0_fused block_1_project block_6_se_scale head_bn"),
+        ("ResNet18", "stem_pool block_2_shortcut_bn block_2_conv_2 block_7_add"),
+        ("VGG16", "stem block_4_conv_3 block_4_pool hidden_1 hidden_2_relu predictions"),
+    ],
+)
+def test_layer_names_are_stable(name, layers):
+    names = {layer.name for layer in km.create_model(name, input_shape=(64, 64, 3), **ONE_OF_EACH[name]).layers}
+    assert set(layers.split()) <= names
+
+
+def test_stem_strides_1_keeps_the_resolution_of_small_images():
+    for name, arguments in ONE_OF_EACH.items():
+        model = km.create_model(name, input_shape=(32, 32, 3), include_top=False, stem_strides=1, **arguments)
+        assert model.output_shape[1] == (1 if name == "VGG16" else 2)  # VGG's stem always keeps it
+
+
+def test_attention_and_a_flattened_classifier_want_a_known_size():
+    assert km.MobileNetV4HybridMedium(alpha=0.25, include_top=False).input_shape == (None, 256, 256, 3)
+    assert km.VGG16(alpha=0.0625, include_top=False).input_shape == (None, None, None, 3)
+    for name in ("MobileNetV4HybridMedium", "VGG16"):
+        with pytest.raises(km.UserError, match=f"{name} must know its input size"):
+            km.create_model(name, input_shape=(None, None, 3), alpha=0.0625)
+
+
+def test_names_say_what_differs_from_the_defaults():
+    assert km.MobileNetV3Small((32, 32, 3), 0.5, minimalistic=True).name == "mobilenetv3small_0.5_minimalistic"
+    assert km.EfficientNetLite0((32, 32, 3), include_top=False).name == "efficientnetlite0"
+
+
+def test_compound_scaling_keeps_its_rule_and_is_near_the_published_coefficients():
+    baseline = efficientnet.compound_scaling(0)
+    assert (baseline.width, baseline.depth, baseline.size) == (1, 1, 224)
+    one = efficientnet.compound_scaling(1)
+    growth = one.depth * one.width**2 * (one.size / 224) ** 2
+    assert growth == pytest.approx(2, rel=0.05)  # section 3.3: α · β² · γ² ≈ 2
+    for variant, phi in {"B1": 0.5, "B2": 1, "B3": 2, "B4": 3.5, "B5": 5, "B6": 6, "B7": 7}.items():
+        published, rule = efficientnet.SCALINGS[variant], efficientnet.compound_scaling(phi)
+        assert published.width == pytest.approx(rule.width, rel=0.05)
+        assert published.size == pytest.approx(rule.size, rel=0.05)
+        assert 0.85 * rule.depth < published.depth <= 1.01 * rule.depth
+
+
+def test_multi_query_attention_computes_what_its_formula_says():
+    """softmax(q kᵀ / √d) v with one key and value for all heads, written out with NumPy."""
+    image = keras.Input((3, 4, 8))
+    model = keras.Model(image, km.blocks.multi_query_attention(image, 2, 5, layer_scale=0.7, name="a"))
+    _randomize(model)
+    kernel = {layer.name: np.squeeze(layer.kernel) for layer in model.layers if hasattr(layer, "kernel")}
+    x = np.random.default_rng(1).normal(size=(1, 3, 4, 8)).astype(np.float32)
+    rows = np.asarray(model.get_layer("a_input_bn")(x)).reshape(12, 8)
+    key, value = rows @ kernel["a_key"], rows @ kernel["a_value"]
+    heads = []
+    for head in range(2):
+        scores = rows @ kernel["a_query"][:, 5 * head : 5 * head + 5] @ key.T / np.sqrt(5)
+        weights = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
+        heads.append(weights @ value)
+    expected = x + 0.7 * (np.concatenate(heads, -1) @ kernel["a_project"]).reshape(1, 3, 4, 8)
+    np.testing.assert_allclose(model(x), expected, atol=1e-5)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed")
+def test_the_jax_backend_gives_the_same_outputs(tmp_path):
+    images = _images((64, 64))
+    np.save(tmp_path / "images.npy", images)
+    expected = {}
+    for name, arguments in ONE_OF_EACH.items():
+        model = km.create_model(name, input_shape=(64, 64, 3), **arguments)
+        _randomize(model)
+        model.save_weights(tmp_path / f"{name}.weights.h5")
+        expected[name] = np.asarray(model(images))
+    code = """
+import json, sys, pathlib, numpy as np, keras_mobilenets as km
+folder = pathlib.Path(sys.argv[1])
+images = np.load(folder / "images.npy")
+for name, arguments in json.loads(sys.argv[2]).items():
+    model = km.create_model(name, input_shape=(64, 64, 3), **arguments)
+    model.load_weights(folder / f"{name}.weights.h5")
+    np.save(folder / f"{name}.npy", np.asarray(model(images)))
+assert "tensorflow" not in sys.modules
+"""
+    environment = os.environ | {"KERAS_BACKEND": "jax"}
+    command = [sys.executable, "-c", code, str(tmp_path), json.dumps(ONE_OF_EACH)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for name in ONE_OF_EACH:
+        np.testing.assert_allclose(np.load(tmp_path / f"{name}.npy"), expected[name], atol=1e-4, err_msg=name)
