@@ -6,7 +6,7 @@ normalization, no activations. Depthwise separable against standard convolution:
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import singledispatch
 from typing import Any
 
@@ -29,6 +29,7 @@ class LayerCost:
         standard_parameters: Parameters if the depthwise separable convolution that starts here (a depthwise
             convolution with the pointwise one behind it) were one standard convolution; elsewhere those it has.
         standard_macs: Its multiply-adds in that case.
+        pointwise: Of a depthwise convolution, the name of the pointwise one that makes it a separable one.
     """
 
     name: str
@@ -38,6 +39,7 @@ class LayerCost:
     macs: int
     standard_parameters: int
     standard_macs: int
+    pointwise: str | None = None
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,23 @@ def _(layer: layers.Dense) -> int:
     return math.prod(_shape(layer)) * layer.kernel.shape[0]
 
 
+@multiply_adds.register
+def _(layer: layers.Dot) -> int:
+    axis = layer.axes if isinstance(layer.axes, int) else layer.axes[0]
+    return math.prod(_shape(layer)) * layer.input[0].shape[axis]
+
+
+@multiply_adds.register
+def _(layer: layers.MultiHeadAttention) -> int:
+    """The four projections, and the two products of every query with every key and value."""
+    query, value = (shape[1] for shape in (layer._query_shape, layer._value_shape))
+    scores = query * value * layer.num_heads
+    dense = (layer.query_dense, layer.key_dense, layer.value_dense, layer.output_dense)
+    rows = (query, value, value, query)
+    projections = sum(n * math.prod(part.kernel.shape) for n, part in zip(rows, dense, strict=True))
+    return projections + scores * (layer.key_dim + (layer.value_dim or layer.key_dim))
+
+
 def _flat(model: keras.Model) -> Iterator[Any]:
     for layer in model.layers:
         if isinstance(layer, keras.Model):
@@ -216,7 +235,7 @@ def _separable_pairs(parts: list[Any]) -> Iterator[tuple[Any, Any]]:
     """Each depthwise convolution with the pointwise one it feeds: of the same image size, whatever lies between."""
     consumers = _consumers(parts)
     for depthwise in parts:
-        if not isinstance(depthwise, layers.DepthwiseConv2D):
+        if not isinstance(depthwise, layers.DepthwiseConv2D) or depthwise.kernel_size == (1, 1):
             continue
         todo, seen = consumers(depthwise), set()
         while todo:
@@ -236,12 +255,13 @@ def _separable_pairs(parts: list[Any]) -> Iterator[tuple[Any, Any]]:
 
 def _put_standard(costs: dict[str, LayerCost], depthwise: Any, pointwise: Any) -> None:
     """Books the standard convolution on the depthwise one; the pointwise one, and one BatchNorm, go."""
-    from dataclasses import replace
-
     channels, filters, kernel = _shape(depthwise)[-1], _shape(pointwise)[-1], math.prod(depthwise.kernel_size)
     weights = kernel * channels * filters
     costs[depthwise.name] = replace(
-        costs[depthwise.name], standard_parameters=weights, standard_macs=_positions(depthwise) * weights
+        costs[depthwise.name],
+        standard_parameters=weights,
+        standard_macs=_positions(depthwise) * weights,
+        pointwise=pointwise.name,
     )
     costs[pointwise.name] = replace(costs[pointwise.name], standard_parameters=0, standard_macs=0)
     norm = f"{depthwise.name}_bn"

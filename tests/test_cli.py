@@ -89,7 +89,8 @@ def test_the_steps_one_by_one(run, capsys):
     assert "dynamic.tflite" in capsys.readouterr().out
     assert main(["inspect", str(folder / "mobilenetv2_0.35_int8.tflite"), "--operators"]) == 0
     printed = capsys.readouterr().out
-    assert "CONV_2D ×35" in printed and "64 SOFTMAX" in printed
+    assert "DEPTHWISE_CONV_2D ×17" in printed
+    assert "SOFTMAX v2: int8 1×2 → int8 1×2" in printed
     page = folder / "page.html"
     assert main(["report", str(folder), "--out", str(page)]) == 0
     assert page.stat().st_size > 10_000
@@ -141,7 +142,8 @@ def test_summary_prints_layers_and_what_standard_convolutions_would_cost(capsys)
         (["convert", "{tmp}"], "model.keras"),
         (["inspect", "{tmp}/none.tflite"], "does not exist"),
         (["inspect", "{tmp}/text.tflite"], "not a .tflite file"),
-        (["inspect", "{tmp}"], "no .tflite files"),
+        (["inspect", "{tmp}"], "not a .tflite file"),
+        (["evaluate", "{tmp}"], "names its data"),
         (["evaluate", "{tmp}/text.tflite", "--data", "{tmp}"], "not a .tflite file"),
         (["evaluate", "{tmp}/text.tflite"], "--data"),
         (["benchmark", "{tmp}/text.tflite"], "not a .tflite file"),

@@ -33,7 +33,23 @@ def make_parser() -> argparse.ArgumentParser:
         added.set_defaults(verb=_lazy(name), name=name)
         return added
 
-    add = verb("models", "list every model with its published figures", "keras-mobilenets models")
+    add = verb(
+        "models",
+        "list every model with its published figures",
+        "keras-mobilenets models --max-params 4M --max-macs 300M --sort top1",
+    )
+    _add_limits(add)
+    add.add_argument("--sort", default="", metavar="BY", help="top1 (best first), parameters or macs (least first)")
+
+    add = verb(
+        "choose",
+        "pick a model for a phone and say why",
+        "keras-mobilenets choose --target nnapi --max-size-mb 4 --task accuracy",
+    )
+    _add_limits(add)
+    add.add_argument("--target", default="nnapi", help="what runs the model: nnapi, xnnpack or gpu (default: nnapi)")
+    add.add_argument("--task", default="balanced", help="accuracy, balanced or speed (default: balanced)")
+    add.add_argument("--max-size-mb", type=_count, default=float("inf"), metavar="MB", help="of the .tflite, at most")
 
     add = verb(
         "summary",
@@ -42,6 +58,11 @@ def make_parser() -> argparse.ArgumentParser:
     )
     _add_model(add, size=224)
     add.add_argument("--classes", type=int, default=1000, help="number of classes (default: 1000)")
+    add.add_argument(
+        "--compare",
+        action="store_true",
+        help="instead of the layers: what depthwise separable convolutions save beside standard ones",
+    )
 
     add = verb(
         "train",
@@ -112,6 +133,28 @@ def _lazy(name: str) -> Callable[[argparse.Namespace], None]:
         getattr(importlib.import_module("keras_mobilenets.cli.verbs"), name)(options)
 
     return run
+
+
+def _count(text: str) -> float:
+    """A positive number that may end in K, M or G: "300M"."""
+    units = {"K": 1e3, "M": 1e6, "G": 1e9}
+    try:
+        value = float(text[:-1]) * units[text[-1].upper()] if text[-1:].upper() in units else float(text)
+    except ValueError:
+        value = 0.0
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number such as 4M, 300M or 1.5G")
+    return value
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--max-params", type=_count, default=float("inf"), metavar="N", help="parameters at most, such as 4M"
+    )
+    parser.add_argument(
+        "--max-macs", type=_count, default=float("inf"), metavar="N", help="multiply-adds at most, such as 300M"
+    )
+    parser.add_argument("--family", default="", metavar="NAME", help="only models whose name contains this")
 
 
 def _add_model(parser: argparse.ArgumentParser, size: int) -> None:

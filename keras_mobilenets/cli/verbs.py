@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import math
 import sys
 import time
 from argparse import Namespace
@@ -14,23 +15,46 @@ from keras_mobilenets.errors import UserError
 
 def models(options: Namespace) -> None:
     """Lists the builders and what was published of them."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
     import keras_mobilenets as km
-    from keras_mobilenets.published import table
+    from keras_mobilenets.choosing import select
 
-    grid = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    for title in ("model", "arguments", "input", "parameters", "multiply-adds", "ImageNet top-1"):
-        grid.add_column(title, justify="left" if title in ("model", "arguments") else "right")
-    published = {row.builder for row in table()}
-    for name in km.list_models():
-        for row in (row for row in table() if row.builder == name):
-            arguments = ", ".join(f"{key}={value}" for key, value in row.arguments.items())
-            size, macs, top1 = str(row.input_size), f"{row.macs_millions:,.1f} M", f"{row.imagenet_top1:.1f}%"
-            grid.add_row(name, arguments, size, f"{row.parameters:,}", macs, top1)
-        if name not in published:
-            grid.add_row(name, "", "", "", "", "")
+    rows = select(
+        max_parameters=options.max_params, max_macs=options.max_macs, family=options.family, sort=options.sort
+    )
+    grid = _table("model", "arguments", "input", "parameters", "multiply-adds", "ImageNet top-1")
+    for row in rows:
+        arguments = ", ".join(f"{key}={value}" for key, value in row.arguments.items())
+        macs, top1 = f"{row.macs_millions:,.1f} M", f"{row.imagenet_top1:.1f}%"
+        grid.add_row(row.builder, arguments, str(row.input_size), f"{row.parameters:,}", macs, top1)
+    _print(grid)
+    if not rows:
+        raise UserError("no published variant is within these limits")
+    rest = [name for name in km.list_models() if not select(family=name) and options.family.lower() in name.lower()]
+    if rest and math.isinf(options.max_params) and math.isinf(options.max_macs):
+        print(f"without published figures: {', '.join(rest)}")
+
+
+def choose(options: Namespace) -> None:
+    """Picks a variant for a target and says why."""
+    from keras_mobilenets import choosing
+
+    rows = choosing.select(max_parameters=options.max_params, max_macs=options.max_macs, family=options.family)
+    ranked = choosing.choose(rows, target=options.target, task=options.task, max_size_mb=options.max_size_mb)
+    best = ranked[0]
+    print(f"{best.variant.label}: {best.variant.imagenet_top1:.1f}% top-1 published, about {best.size_mb:.1f} MB")
+    print(f"{len(ranked)} of {len(rows)} variants fit; {options.task}: {choosing.tasks()[options.task]}")
+    for reason in best.reasons:
+        print(f"  {reason}")
+    grid = _table("best first", "top-1", "M multiply-adds", "MB", "score")
+    for choice in ranked[:5]:
+        row = choice.variant
+        figures = (
+            f"{row.imagenet_top1:.1f}%",
+            f"{row.macs_millions:,.0f}",
+            f"{choice.size_mb:.1f}",
+            f"{choice.score:.1f}",
+        )
+        grid.add_row(row.label, *figures)
     _print(grid)
 
 
@@ -39,7 +63,13 @@ def summary(options: Namespace) -> None:
     import keras_mobilenets as km
 
     shape = (options.size, options.size, 3)
-    print(km.cost(km.create_model(options.model, input_shape=shape, classes=options.classes, **_arguments(options))))
+    model = km.create_model(options.model, input_shape=shape, classes=options.classes, **_arguments(options))
+    if options.compare:
+        from keras_mobilenets.comparing import compare
+
+        print(compare(model))
+    else:
+        print(km.cost(model))
 
 
 def train(options: Namespace) -> None:
@@ -193,6 +223,16 @@ def _arguments(options: Namespace) -> dict[str, Any]:
 
 def _tflite_files(sources: list[Any]) -> list[Path]:
     return [path for s in map(Path, sources) for path in (Run(s).tflite_files() if s.is_dir() else [s])]
+
+
+def _table(*titles: str) -> Any:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    grid = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    for title in titles:
+        grid.add_column(title, justify="left" if title in ("model", "arguments", "best first") else "right")
+    return grid
 
 
 def _say(message: str) -> None:
