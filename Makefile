@@ -15,7 +15,9 @@ setup: .venv/ready
 	@touch $@
 
 demo: setup
-	$(BIN)/keras-mobilenets pipeline MobileNetV2 --alpha 0.5 --data shapes --size 64 --run runs/demo
+	$(BIN)/keras-mobilenets pipeline MobileNetV2 --alpha 0.5 --data shapes --size 64 --run runs/demo \
+		--epochs 7 --batch-size 32 --learning-rate 0.004 --warmup-epochs 0.3 --weight-decay 0.05 \
+		--augmentation none --set dropout_rate=0
 
 test: setup
 	$(BIN)/python -m pytest -m "not slow"

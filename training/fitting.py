@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from keras_mobilenets import files
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.training.batch_norm import fused_batch_norm
 from keras_mobilenets.training.data import Data
 from keras_mobilenets.training.recipe import Recipe, make_optimizer
 
@@ -75,16 +76,17 @@ def fit(
     if run.first_epoch < recipe.epochs:
         steps = data.steps_per_epoch()
         try:
-            model.fit(
-                data.epochs(run.first_epoch, recipe.epochs, recipe.seed, recipe.augmentation),
-                validation_data=data.validation,
-                initial_epoch=run.first_epoch,
-                epochs=recipe.epochs,
-                steps_per_epoch=steps,
-                shuffle=False,  # the data set has shuffled already; Keras warns otherwise
-                callbacks=[run, _tensorboard(run_dir), *callbacks],
-                verbose=verbose,
-            )
+            with fused_batch_norm():
+                model.fit(
+                    data.epochs(run.first_epoch, recipe.epochs, recipe.seed, recipe.augmentation),
+                    validation_data=data.validation,
+                    initial_epoch=run.first_epoch,
+                    epochs=recipe.epochs,
+                    steps_per_epoch=steps,
+                    shuffle=False,  # the data set has shuffled already; Keras warns otherwise
+                    callbacks=[run, _tensorboard(run_dir), *callbacks],
+                    verbose=verbose,
+                )
         except tf.errors.OpError as error:
             if str(run_dir / "logs") not in str(error):
                 raise
