@@ -37,7 +37,8 @@ def features(model: keras.Model, *, expanded: bool = False) -> keras.Model:
         stride = strides[id(layer.output)]
         if stride in STRIDES:
             following = ends[index + 1].name if index + 1 < len(ends) else ""
-            taps[f"stride_{stride}"] = (expanded and _expansion(model, following)) or layer.output
+            inside = _expansion(model, following) if expanded else None
+            taps[f"stride_{stride}"] = layer.output if inside is None else inside
     return keras.Model(model.inputs, taps, name=f"{model.name}_features")
 
 

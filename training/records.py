@@ -108,7 +108,7 @@ def prepare(builder: Any) -> Any:
 def _find_hosts(builder: Any) -> None:
     """Fails at once where there is no network; TFDS would try again for many minutes."""
     if not urllib.request.getproxies():  # a proxy looks names up by itself
-        for host in {urllib.parse.urlsplit(url).hostname for url in builder.url_infos} - {None}:
+        for host in {urllib.parse.urlsplit(url).hostname for url in builder.url_infos or ()} - {None}:
             socket.getaddrinfo(host, None)
 
 

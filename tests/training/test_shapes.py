@@ -138,6 +138,18 @@ def test_default_data_set_has_the_published_sizes(tmp_path):
     assert (default.train, default.validation, default.test) == (8000, 1000, 2000)
 
 
+def test_load_data_draws_the_data_set_on_first_use(tmp_path, monkeypatch):
+    from keras_mobilenets import training
+    from keras_mobilenets.training import shapes
+
+    small = shapes.ShapesConfig(name="default", train=40, validation=10, test=10)
+    monkeypatch.setattr(shapes, "ShapesConfig", lambda **_: small)
+    data = training.load_data("shapes", image_size=32, batch_size=10, data_dir=tmp_path)
+    images, labels = data.images("train")
+    assert images.shape == (40, 32, 32, 3)
+    assert sorted(labels) == sorted(list(range(10)) * 4)
+
+
 def test_interrupted_generation_leaves_nothing_that_looks_prepared(tmp_path):
     program = (
         "import sys; from keras_mobilenets.training.shapes import Shapes, ShapesConfig;"
