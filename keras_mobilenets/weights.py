@@ -180,7 +180,7 @@ def _fill(model: Any, source: Any, path: Path, stored: Stored | None) -> None:
                 kernel.assign(np.asarray(kernel)[:, :, ::-1])
         else:
             model.load_weights(path)
-    except (ValueError, OSError, KeyError) as error:
+    except Exception as error:  # damaged files fail in many ways
         model.set_weights(before)
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise UserError(f"{path} does not fit {model.name}: {reason}") from error
@@ -226,7 +226,7 @@ def check_names(missing: Any, extra: Any, shapes: dict[str, tuple[Any, Any]]) ->
 
 def _fill_in_order(model: Any, stored: Stored) -> None:
     """Layer by layer, kind by kind: the n-th depthwise convolution of the file is the model's n-th."""
-    for kind in ("kernel", "depthwise", "norm"):
+    for kind in ("norm", "depthwise", "kernel"):  # normalizations first: biases join them
         ours = [layer for layer in model.layers if _kind(layer.weights) == kind]
         theirs = [(name, arrays) for name, arrays in stored if _kind(arrays) == kind]
         if len(ours) != len(theirs):

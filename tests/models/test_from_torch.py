@@ -1,0 +1,155 @@
+"""from_torch against the outputs of timm's models (tests/golden), and what it says of weights that do not fit."""
+
+import base64
+import json
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import keras_mobilenets as km
+from keras_mobilenets.errors import UserError
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+def weight_of(name, shape, gain):
+    """The weight that the golden models have: a function of the tensor's name and shape."""
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    leaf = name.rsplit(".", 1)[-1]
+    if leaf == "running_var" or (leaf not in ("running_mean", "bias") and (len(shape) <= 1 or leaf != "weight")):
+        value = rng.uniform(0.5, 1.5, shape)
+    elif leaf in ("running_mean", "bias"):
+        value = 0.1 * rng.standard_normal(shape)
+    else:
+        value = rng.standard_normal(shape) * np.sqrt(gain / np.prod(shape[1:]))
+    return value.astype(np.float32)
+
+
+def golden(name):
+    return json.loads((GOLDEN / f"{name}.json").read_text())
+
+
+def weights_of(reference):
+    return {name: weight_of(name, shape, reference["gain"]) for name, shape in reference["state"]}
+
+
+@pytest.fixture(scope="module")
+def small():
+    """The smallest model's name and weights."""
+    reference = golden("mobilenetv2_050")
+    return reference["model"], weights_of(reference)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in GOLDEN.glob("*.json")))
+def test_outputs_are_those_of_the_pytorch_model(name):
+    reference = golden(name)
+    model = km.from_torch(reference["model"], weights_of(reference))
+    side = reference["input_size"]
+    images = np.random.default_rng(0).uniform(-1, 1, (2, side, side, 3)).astype(np.float32)
+    expected = np.frombuffer(base64.b64decode(reference["logits_f32le_base64"]), "<f4")
+    actual = np.asarray(model(images, training=False))
+    assert actual.shape == tuple(reference["logits_shape"])
+    assert np.linalg.norm(actual.ravel() - expected) / np.linalg.norm(expected) < 1e-4
+    assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == reference["trainable_parameters"]
+
+
+def renamed(state, rename):
+    return {rename(name): value for name, value in state.items()}
+
+
+def test_torchvision_names_give_the_same_model(small):
+    """torchvision's MobileNetV2 is timm's under other names: its modules are numbered in their order."""
+    _, state = small
+    blocks = list(dict.fromkeys(name.rsplit(".", 2)[0] for name in state if name.startswith("blocks.")))
+
+    def rename(name):
+        module, leaf = name.rsplit(".", 1)
+        if module in ("conv_stem", "bn1", "conv_head", "bn2"):
+            return f"features.{0 if module in ('conv_stem', 'bn1') else 18}.{int(module.startswith('bn'))}.{leaf}"
+        if module == "classifier":
+            return f"classifier.1.{leaf}"
+        block, part = module.rsplit(".", 1)
+        index = blocks.index(block)
+        if index == 0:
+            place = {"conv_dw": "0.0", "bn1": "0.1", "conv_pw": "1", "bn2": "2"}[part]
+        else:
+            order = {"conv_pw": "0.0", "bn1": "0.1", "conv_dw": "1.0", "bn2": "1.1", "conv_pwl": "2", "bn3": "3"}
+            place = order[part]
+        return f"features.{index + 1}.conv.{place}.{leaf}"
+
+    images = np.random.default_rng(0).uniform(-1, 1, (1, 64, 64, 3)).astype(np.float32)
+    ours = km.from_torch("mobilenetv2_050", state)
+    other = km.from_torch("mobilenet_v2", renamed(state, rename), alpha=0.5)
+    np.testing.assert_allclose(np.asarray(other(images)), np.asarray(ours(images)), rtol=1e-5)
+
+
+def test_strided_convolutions_are_padded_alike_on_both_sides(small):
+    model = km.from_torch(*small)
+    assert model.get_layer("stem_pad").padding == ((1, 1), (1, 1))
+    assert model.get_layer("stem").padding == "valid"
+    assert {layer.epsilon for layer in model.layers if hasattr(layer, "epsilon")} == {1e-5}
+
+
+def test_safetensors_are_read_and_batch_counters_ignored(small, tmp_path):
+    from safetensors.numpy import save_file
+
+    name, state = small
+    save_file(state | {"bn1.num_batches_tracked": np.array(1)}, tmp_path / "model.safetensors")
+    model = km.from_torch(name, tmp_path / "model.safetensors")
+    assert np.array_equal(np.asarray(model.get_layer("stem_bn").gamma), state["bn1.weight"])
+
+
+def test_the_model_has_as_many_classes_as_the_weights(small):
+    name, state = small
+    few = state | {"classifier.weight": state["classifier.weight"][:7], "classifier.bias": state["classifier.bias"][:7]}
+    assert km.from_torch(name, few).output_shape == (None, 7)
+
+
+def test_overrides_go_to_the_builder(small):
+    name, state = small
+    model = km.from_torch(name, state, input_shape=(64, 96, 3), include_top=False, pooling="avg")
+    assert (model.input_shape, model.output_shape) == ((None, 64, 96, 3), (None, 1280))
+
+
+def test_missing_extra_and_misshapen_tensors_are_named_in_one_line(small):
+    name, state = small
+    damaged = state | {"blocks.1.0.conv_dw.weight": np.zeros((3, 3)), "stranger.weight": np.zeros(3)}
+    del damaged["conv_stem.weight"]
+    with pytest.raises(UserError) as caught:
+        km.from_torch(name, damaged)
+    message = str(caught.value)
+    assert "missing: conv_stem.weight;" in message
+    assert "extra: stranger.weight;" in message
+    assert "of another shape: blocks.1.0.conv_dw.weight (3, 3) for (48, 1, 3, 3)" in message
+    assert "\n" not in message
+
+
+def test_long_lists_of_names_are_shortened(small):
+    name, state = small
+    with pytest.raises(UserError) as caught:
+        km.from_torch(name, {key: value for key, value in state.items() if not key.startswith("blocks.5.2.")})
+    assert len(str(caught.value)) < 2000
+    with pytest.raises(UserError, match="no names of timm or torchvision"):
+        km.from_torch(name, {"encoder.weight": np.zeros(3)})
+
+
+@pytest.mark.parametrize("file", ["model.pt", "model.pth", "pytorch_model.bin"])
+def test_pickled_weights_are_refused(tmp_path, file):
+    with pytest.raises(UserError, match="safetensors") as caught:
+        km.from_torch("mobilenetv2_100", tmp_path / file)
+    assert "\n" not in str(caught.value)
+
+
+def test_damaged_and_missing_files_are_one_line(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"not one")
+    for path in (tmp_path / "model.safetensors", tmp_path / "none.safetensors"):
+        with pytest.raises(UserError, match=str(path)):
+            km.from_torch("mobilenetv2_100", path)
+
+
+@pytest.mark.parametrize("name", ["mobilenetv9_100", "resnet50d", ""])
+def test_unknown_names_are_one_line(name, small):
+    with pytest.raises(UserError):
+        km.from_torch(name, small[1])
