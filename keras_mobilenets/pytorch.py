@@ -66,13 +66,13 @@ def from_torch(name: str, state: Any, **overrides: Any) -> keras.Model:
             the tensors that are missing, too many, or of another shape.
     """
     arrays = _read(state)
-    arguments = _arguments(name, arrays) | overrides
+    plain = name.split("/")[-1].split(".")[0]  # of the hub's "timm/mobilenetv2_100.ra_in1k" too
+    arguments = _arguments(plain, arrays) | overrides
     model = keras_mobilenets.create_model(arguments.pop("builder"), **arguments)
-    variant = model.variant
-    if not name.startswith("tf_"):
+    if not plain.startswith("tf_"):
         torchvision = any(tensor.startswith("features.") for tensor in arrays)
-        slow = torchvision and TORCHVISION_EPSILON_1E3.match(variant[0])
-        model = adapted(model, symmetric=True, epsilon=1e-3 if slow else EPSILON)
+        large = torchvision and TORCHVISION_EPSILON_1E3.match(model.variant[0])
+        model = adapted(model, symmetric=True, epsilon=1e-3 if large else EPSILON)
     try:
         _fill(model, arrays, top=arguments.get("include_top", True))
     except ValueError as error:
@@ -82,12 +82,10 @@ def from_torch(name: str, state: Any, **overrides: Any) -> keras.Model:
 
 def _arguments(name: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
     """The builder of a name and its arguments: "tf_mobilenetv3_large_minimal_100" says all of them."""
-    plain = re.sub("^tf_", "", name.split("/")[-1].split(".")[0])
-    match = re.fullmatch(r"(?P<words>.+?)(?P<minimal>_minimal)?(_(?P<percent>\d{3}))?", plain)
-    assert match
+    match = re.fullmatch(r"(tf_)?(?P<words>\w+?)(?P<minimal>_minimal)?(_(?P<percent>\d{3}))?", name)
     builders = {builder.lower(): builder for builder in keras_mobilenets.list_models()}
-    builder = builders.get(match["words"].replace("_", ""))
-    if builder is None:
+    builder = builders.get(match["words"].replace("_", "")) if match else None
+    if match is None or builder is None:
         raise unknown("PyTorch model", name, list(builders.values()), "keras-mobilenets models")
     arguments: dict[str, Any] = {"builder": builder, "classifier_activation": None}
     if getattr(keras_mobilenets, builder).any_size:
@@ -106,6 +104,8 @@ def _arguments(name: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
 def _read(state: Any) -> dict[str, np.ndarray]:
     if isinstance(state, Mapping):
         return {name: _array(name, value) for name, value in state.items() if not name.endswith("num_batches_tracked")}
+    if not isinstance(state, str | Path):
+        raise UserError(f"weights of type {type(state).__name__}: give a .safetensors file, a dictionary, or a hub id")
     path = Path(state)
     if path.suffix in (".pt", ".pth", ".bin", ".tar", ".pkl"):
         raise UserError(
@@ -219,7 +219,7 @@ def _modules(model: keras.Model, arrays: Mapping[str, Any]) -> Iterator[tuple[st
     elif any(name.startswith("blocks.") for name in arrays):
         dialect = _timm
     else:
-        raise ValueError(f"these are no names of timm or torchvision: {', '.join(sorted(arrays)[:3])}, …")
+        raise ValueError(f"they have no names of timm or torchvision: {', '.join(sorted(arrays)[:3]) or 'none at all'}")
     return dialect(names, arrays)
 
 

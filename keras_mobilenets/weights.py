@@ -90,6 +90,8 @@ def published() -> list[Pretrained]:
 
 def _open(model: Any, source: Any) -> tuple[Path, Stored | None]:
     """The file, and its layers when it is one of keras.applications' formats."""
+    if not isinstance(source, str | Path):
+        raise UserError(f'weights={source!r}: give "imagenet" or the path of a {", ".join(SUFFIXES)} file')
     path = _download(model) if source == "imagenet" else Path(source)
     if not path.is_file():
         raise UserError(f'no weights file {path}: give "imagenet" or the path of a {", ".join(SUFFIXES)} file')

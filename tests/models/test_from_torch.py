@@ -131,7 +131,7 @@ def test_long_lists_of_names_are_shortened(small):
     with pytest.raises(UserError) as caught:
         km.from_torch(name, {key: value for key, value in state.items() if not key.startswith("blocks.5.2.")})
     assert len(str(caught.value)) < 2000
-    with pytest.raises(UserError, match="no names of timm or torchvision"):
+    with pytest.raises(UserError, match="no names of timm or torchvision: encoder.weight"):
         km.from_torch(name, {"encoder.weight": np.zeros(3)})
 
 
@@ -151,5 +151,12 @@ def test_damaged_and_missing_files_are_one_line(tmp_path):
 
 @pytest.mark.parametrize("name", ["mobilenetv9_100", "resnet50d", ""])
 def test_unknown_names_are_one_line(name, small):
-    with pytest.raises(UserError):
+    with pytest.raises(UserError, match="keras-mobilenets models"):
         km.from_torch(name, small[1])
+
+
+@pytest.mark.parametrize("state", [None, 3, {}, {"conv_stem.weight": "text"}], ids=str)
+def test_weights_of_another_kind_are_one_line(state):
+    with pytest.raises(UserError) as caught:
+        km.from_torch("mobilenetv2_050", state)
+    assert "\n" not in str(caught.value)

@@ -172,6 +172,7 @@ def test_damaged_download_is_refused_in_one_line(publish):
         (lambda: km.MobileNetV2(classes=10, weights="imagenet"), "include_top=False"),
         (lambda: km.ResNet18(alpha=0.25, weights="imagenet"), "for MobileNetV1, MobileNetV2"),
         (lambda: km.MobileNetV1(alpha=0.25, weights="missing.h5"), "missing.h5"),
+        (lambda: km.MobileNetV1(alpha=0.25, weights=True), "imagenet"),
     ],
 )
 def test_weights_that_do_not_exist_are_one_line(call, says):
