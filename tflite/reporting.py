@@ -58,7 +58,8 @@ def report(run_dirs: str | Path | Sequence[str | Path], out: str | Path | None =
         "family": tables.family_name,
     }
     page = environment.get_template("report.html").render(_content(runs))
-    path = Path(out) if out else Path(os.path.commonpath([folder.resolve() for folder in folders])) / "report.html"
+    home = folders[0] if len(folders) == 1 else Path(os.path.commonpath([folder.resolve() for folder in folders]))
+    path = Path(out) if out else home / "report.html"
     with atomic(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return path
