@@ -131,7 +131,7 @@ def test_long_lists_of_names_are_shortened(small):
     with pytest.raises(UserError) as caught:
         km.from_torch(name, {key: value for key, value in state.items() if not key.startswith("blocks.5.2.")})
     assert len(str(caught.value)) < 2000
-    with pytest.raises(UserError, match="no names of timm or torchvision: encoder.weight"):
+    with pytest.raises(UserError, match=r"no names of timm or torchvision: encoder\.weight"):
         km.from_torch(name, {"encoder.weight": np.zeros(3)})
 
 
