@@ -118,7 +118,7 @@ def _split(builder: Any, split: str, count: int, image_key: str, label_key: str,
     def to_square(image: tf.Tensor) -> tf.Tensor:
         return tf.numpy_function(lambda pixels: square(pixels, size), [decode(image)], tf.uint8)
 
-    def images(seed: tf.Tensor | None) -> tf.data.Dataset:
+    def stream(seed: tf.Tensor | None) -> tf.data.Dataset:
         encoded = builder.as_dataset(
             split=split,
             shuffle_files=False,
@@ -126,12 +126,18 @@ def _split(builder: Any, split: str, count: int, image_key: str, label_key: str,
             read_config=tfds.ReadConfig(try_autocache=False),
         ).map(lambda example: (example[image_key], example[label_key]))
         if seed is not None:
+            # TensorFlow mixes its global seed in, and compares it with 0 in Python, which a symbolic seed cannot take.
+            tf.compat.v1.get_default_graph().seed = 1
             encoded = encoded.shuffle(
                 SHUFFLE_BUFFER, seed=seed[0] * 1_000_003 + seed[1], reshuffle_each_iteration=False
             )
         return encoded.map(
             lambda image, label: (to_square(image), tf.cast(label, tf.int64)), num_parallel_calls=tf.data.AUTOTUNE
         )
+
+    def images(seed: tf.Tensor | None) -> tf.data.Dataset:
+        # Inside flat_map there is a graph of its own, whose seed can be set without touching the caller's.
+        return stream(None) if seed is None else tf.data.Dataset.from_tensors(seed).flat_map(stream)
 
     return Split(count, images)
 

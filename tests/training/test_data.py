@@ -1,5 +1,6 @@
 """load_data: folders as people have them, TFDS data sets by name, splits that stay put."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -230,6 +231,17 @@ def test_tfds_data_set_by_name_and_data_dir(dots_dir, monkeypatch, in_memory):
     assert sum(len(labels) for _, labels in loaded.train) == 90
     whole = [images.numpy() for images, _ in loaded.epochs(0, 2, 3)]
     np.testing.assert_array_equal(np.stack(whole[9:]), np.stack([images for images, _ in loaded.epochs(1, 2, 3)]))
+
+
+def test_the_order_of_a_stream_does_not_depend_on_the_global_seed(dots_dir, monkeypatch):
+    monkeypatch.setattr(data, "MEMORY_LIMIT", 0)
+    loaded = training.load_data("dots", image_size=32, batch_size=10, data_dir=dots_dir)
+    drawn = []
+    for seed in (0, 5):
+        keras.utils.set_random_seed(seed)
+        drawn.append((np.stack([x for x, _ in loaded.epochs(0, 1, 3)]), loaded.images("train", 20, seed=1)[0]))
+    for one, other in zip(*drawn, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_limit_takes_so_many_of_each_split(dots_dir, folder):
