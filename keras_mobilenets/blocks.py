@@ -12,6 +12,7 @@ Every block names its layers from its own name: `block_3_expand`, `block_3_expan
 from collections.abc import Callable
 from typing import Any
 
+import keras
 from keras import initializers, layers
 
 # The running mean and variance must catch up within a short training: with keras.applications' 0.999 a MobileNetV2
@@ -289,10 +290,10 @@ def multi_query_attention(
 ) -> Any:
     """Mobile multi-query attention: every position looks at all others, the heads share one key and one value.
 
-    It is made of plain layers, which every exporter knows; height and width must therefore be known.
+    It is made of plain layers, which every exporter knows; only an open input size needs a layer of the package's own.
 
     Args:
-        x: Tensor (batch, height, width, channels) with known height and width.
+        x: Tensor (batch, height, width, channels).
         heads: Number of heads.
         key_dim: Channels of a head's query, of the key and of the value.
         kv_strides: 2 halves height and width of key and value by a depthwise 3×3 convolution.
@@ -307,15 +308,31 @@ def multi_query_attention(
     _, height, width, channels = x.shape
     normal = batch_norm(x, f"{name}_input")
     query = layers.Conv2D(heads * key_dim, 1, use_bias=False, name=f"{name}_query")(normal)
-    query = layers.Rescaling(key_dim**-0.5, name=f"{name}_query_rescale")(query)
-    query = layers.Reshape((height * width * heads, key_dim), name=f"{name}_query_rows")(query)
+    query_map = layers.Rescaling(key_dim**-0.5, name=f"{name}_query_rescale")(query)
+    query = layers.Reshape((-1, key_dim), name=f"{name}_query_rows")(query_map)
     key, value = (_shared_head(normal, key_dim, kv_strides, f"{name}_{role}") for role in ("key", "value"))
     weights = layers.Dot(axes=2, name=f"{name}_scores")([query, key])
     weights = layers.Softmax(name=f"{name}_softmax")(weights)
     attended = layers.Dot(axes=(2, 1), name=f"{name}_attended")([weights, value])
-    attended = layers.Reshape((height, width, heads * key_dim), name=f"{name}_attended_map")(attended)
+    if None in (height, width):
+        attended = RowsToMap(name=f"{name}_attended_map")(attended, query_map)
+    else:
+        attended = layers.Reshape((height, width, heads * key_dim), name=f"{name}_attended_map")(attended)
     attended = layers.Conv2D(channels, 1, use_bias=False, name=f"{name}_project")(attended)
     return layers.Add(name=f"{name}_add")([x, channel_scale(attended, layer_scale, name=f"{name}_scale")])
+
+
+@keras.saving.register_keras_serializable("keras_mobilenets")
+class RowsToMap(layers.Layer):
+    """Gives rows (batch, positions · n, channels / n) the shape of a map (batch, height, width, channels)."""
+
+    def call(self, rows: Any, like: Any) -> Any:
+        """Reshapes `rows` to the shape of the tensor `like`."""
+        return keras.ops.reshape(rows, keras.ops.shape(like))
+
+    def compute_output_shape(self, rows_shape: Any, like_shape: Any) -> Any:
+        """The shape of the second tensor."""
+        return like_shape
 
 
 def channel_scale(x: Any, initial: float, *, name: str) -> Any:

@@ -239,7 +239,7 @@ def _builder(variant: str) -> Builder:
 
     Stem and classifier keep their width for alpha below 1.
     """
-    return builder(default_size=size, dropout_rate=0.2, head=hidden, known_size=hybrid)(body)
+    return builder(default_size=size, dropout_rate=0.2, head=hidden)(body)
 
 
 def _block(x: Any, row: Row, alpha: float, activation: str, layer_scale: float | None, name: str) -> Any:

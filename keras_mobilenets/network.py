@@ -18,7 +18,8 @@ SMALLEST_INPUT = 32
 
 _ARGUMENTS = """
     Args:
-        input_shape: (height, width, 3), 32 or more a side, odd sizes too. Default: {size}×{size}{without}.
+        input_shape: (height, width, 3), 32 or more a side, odd sizes too. Default: {size}×{size} with the classifier,
+            any size without it.
 {width}        include_top: Whether to end in the classifier.
         weights: None (random), "imagenet", or a file for `load_weights`.
         input_tensor: Keras tensor to build on instead of a new input (any number of channels).
@@ -70,7 +71,6 @@ def builder(
     stem_strides: int = 2,
     head: Callable[..., Any] | None = None,
     flatten: bool = False,
-    known_size: bool = False,
 ) -> Callable[[Callable[..., Any]], Builder]:
     """Turns the body of a network into its public builder.
 
@@ -84,7 +84,6 @@ def builder(
         head: Layers between the pooled vector and the last dropout, `head(vector, dropout_rate=..., **own)`; none when
             not given.
         flatten: The classifier reads every position of the feature map, as before global pooling (VGG).
-        known_size: The body must know height and width (attention); without them given it takes the default size.
     """
 
     def decorate(body: Callable[..., Any]) -> Builder:
@@ -98,10 +97,9 @@ def builder(
             given = bound.arguments
             options = {p.name: given[p.name] for p in own}
             _check(given)
-            wants_size = known_size or (flatten and given["include_top"])
-            size = default_size if wants_size or given["include_top"] else None
+            size = default_size if given["include_top"] else None
             x = inputs = _input(given["input_shape"], given["input_tensor"], size)
-            if wants_size and None in x.shape[1:3]:
+            if flatten and size and None in x.shape[1:3]:
                 raise UserError(f"{body.__name__} must know its input size: give it, such as ({size}, {size}, 3)")
             x = body(x, stem_strides=given["stem_strides"], **options)
             if given["include_top"]:
@@ -121,8 +119,8 @@ def builder(
             return model
 
         build.__signature__ = signature  # type: ignore[attr-defined]
-        build.any_size = not (known_size or flatten)  # type: ignore[attr-defined]
-        build.__doc__ = _document(body, own, default_size, known_size)
+        build.any_size = not flatten  # type: ignore[attr-defined]
+        build.__doc__ = _document(body, own, default_size)
         return build
 
     return decorate
@@ -156,13 +154,12 @@ def _name(body: Callable[..., Any], own: list[inspect.Parameter], options: dict[
     return "_".join([body.__name__.lower(), *parts])
 
 
-def _document(body: Callable[..., Any], own: list[inspect.Parameter], size: int, known_size: bool) -> str:
+def _document(body: Callable[..., Any], own: list[inspect.Parameter], size: int) -> str:
     """The body's docstring with the shared arguments; its own "Args:" section, if any, follows them."""
     summary, _, described = (body.__doc__ or "").partition("\n    Args:\n")
     width = "".join(_WIDTH.format(p.name) for p in own if p.name in ("alpha", "width"))
-    without = "" if known_size else " with the classifier,\n            any size without it"
     described = described.rstrip() + "\n"
-    return summary.rstrip() + "\n" + _ARGUMENTS.format(size=size, without=without, width=width, own=described)
+    return summary.rstrip() + "\n" + _ARGUMENTS.format(size=size, width=width, own=described)
 
 
 def _check(given: dict[str, Any]) -> None:

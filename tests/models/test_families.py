@@ -166,12 +166,22 @@ def test_stem_strides_1_keeps_the_resolution_of_small_images():
         assert model.output_shape[1] == (1 if name == "VGG16" else 2)  # VGG's stem always keeps it
 
 
-def test_attention_and_a_flattened_classifier_want_a_known_size():
-    assert km.MobileNetV4HybridMedium(alpha=0.25, include_top=False).input_shape == (None, 256, 256, 3)
+def test_attention_takes_images_of_any_size():
+    known = km.MobileNetV4HybridMedium((64, 96, 3), 0.25, include_top=False)
+    _randomize(known)
+    anysize = km.MobileNetV4HybridMedium(alpha=0.25, include_top=False)
+    assert anysize.input_shape == (None, None, None, 3)
+    anysize.set_weights(known.get_weights())
+    image = np.random.default_rng(0).uniform(-1, 1, (1, 64, 96, 3)).astype(np.float32)
+    expected = known(image)
+    assert np.std(expected) > 0.01
+    np.testing.assert_allclose(anysize(image), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_flattened_classifier_wants_a_known_size():
     assert km.VGG16(alpha=0.0625, include_top=False).input_shape == (None, None, None, 3)
-    for name in ("MobileNetV4HybridMedium", "VGG16"):
-        with pytest.raises(km.UserError, match=f"{name} must know its input size"):
-            km.create_model(name, input_shape=(None, None, 3), alpha=0.0625)
+    with pytest.raises(km.UserError, match="VGG16 must know its input size"):
+        km.VGG16((None, None, 3), 0.0625)
 
 
 def test_names_say_what_differs_from_the_defaults():
