@@ -33,12 +33,13 @@ def stock(model, images, path):
 
 
 def main():
-    """Prints the medians and their ratio for each model and number type."""
+    """Prints the medians, and the median of the rounds' ratios, for each model and number type."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=list(PEERS), choices=list(PEERS))
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--runs", type=int, default=300)
+    parser.add_argument("--runs", type=int, default=300, help="timed runs of each in a round")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds; whichever is opened first changes each time")
     options = parser.parse_args()
 
     size = options.size
@@ -55,9 +56,14 @@ def main():
                 other = stock(theirs, calibration, Path(folder) / f"stock_{kind}.tflite")
                 if found := bad & set(tflite.inspect(mine).operator_counts):
                     sys.exit(f"{name} {kind} has {found}")
-                a, b = tflite.benchmark([mine, other], threads=options.threads, min_runs=options.runs)
-                ratio = a.median_ms / b.median_ms
-                print(f"{name:14} {kind:8} {a.median_ms:8.2f} {b.median_ms:9.2f} {ratio:6.3f}", flush=True)
+                pairs = []
+                for number in range(options.rounds):
+                    order = [mine, other][:: -1 if number % 2 else 1]
+                    rows = tflite.benchmark(order, threads=options.threads, min_runs=options.runs)
+                    pairs.append([row.median_ms for row in rows][:: -1 if number % 2 else 1])
+                a, b = np.median(pairs, axis=0)
+                ratio = np.median([x / y for x, y in pairs])
+                print(f"{name:14} {kind:8} {a:8.2f} {b:9.2f} {ratio:6.3f}", flush=True)
 
 
 if __name__ == "__main__":
