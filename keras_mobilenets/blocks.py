@@ -84,10 +84,10 @@ def conv_bn(
     Returns:
         Tensor (batch, ⌈height / strides⌉, ⌈width / strides⌉, filters).
     """
-    x = layers.Conv2D(filters, kernel_size, strides=strides, padding="same", groups=groups, use_bias=False, name=name)(
-        x
+    conv = layers.Conv2D(
+        filters, kernel_size, strides=strides, padding="same", groups=groups, use_bias=False, name=name
     )
-    return _activate(batch_norm(x, name), activation, name)
+    return _activate(batch_norm(conv(x), name), activation, name)
 
 
 def depthwise_bn(

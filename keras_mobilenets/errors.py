@@ -10,6 +10,11 @@ class UserError(ValueError):
     """
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message that says something, for a message of one line; else the error's kind."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
 def unknown(kind: str, name: str, known: list[str], more: str) -> UserError:
     """The error for a name that is not there, with the closest that are.
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from keras_mobilenets.errors import UserError
+from keras_mobilenets.errors import UserError, first_line
 
 
 @contextlib.contextmanager
@@ -26,7 +26,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        reason = error.strerror or str(error).splitlines()[0]
+        reason = error.strerror or first_line(error)
         raise UserError(f"cannot write {path}: {reason}; free some space or choose another folder") from error
     finally:
         with contextlib.suppress(OSError):

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_mobilenets.errors import UserError
+from keras_mobilenets.errors import UserError, first_line
 
 
 def decode_predictions(predictions: Any, top: int = 5) -> list[list[tuple[str, str, float]]]:
@@ -30,7 +30,7 @@ def decode_predictions(predictions: Any, top: int = 5) -> list[list[tuple[str, s
     try:
         named = keras.applications.imagenet_utils.decode_predictions(scores, top=top)
     except Exception as error:  # urllib, http and ssl have their own kinds
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         place = "~/.keras/models/imagenet_class_index.json"
         raise UserError(f"cannot download ImageNet's class index: {reason}; put it into {place}") from error
     return [[(wordnet_id, name, float(score)) for wordnet_id, name, score in image] for image in named]

@@ -15,7 +15,7 @@ from keras import layers
 
 import keras_mobilenets
 from keras_mobilenets.adapt import adapted
-from keras_mobilenets.errors import UserError, unknown
+from keras_mobilenets.errors import UserError, first_line, unknown
 from keras_mobilenets.weights import check_names, natural
 
 EPSILON = 1e-5
@@ -133,8 +133,7 @@ def _download(repository: str) -> Path:
     try:
         return Path(hf_hub_download(repository, "model.safetensors"))
     except Exception as error:  # offline, unknown, without access: each has its kind
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"cannot fetch model.safetensors of {repository}: {reason}") from error
+        raise UserError(f"cannot fetch model.safetensors of {repository}: {first_line(error)}") from error
 
 
 def _array(name: str, value: Any) -> np.ndarray:

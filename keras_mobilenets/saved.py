@@ -4,7 +4,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from keras_mobilenets.errors import UserError
+from keras_mobilenets.errors import UserError, first_line
 
 
 def load_model(path: str | Path) -> Any:
@@ -23,5 +23,4 @@ def load_model(path: str | Path) -> Any:
     try:
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # a damaged archive fails in many ways
-        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise UserError(f"{path} cannot be loaded as a Keras 3 model: {reason}") from error
+        raise UserError(f"{path} cannot be loaded as a Keras 3 model: {first_line(error)}") from error

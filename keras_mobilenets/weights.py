@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from keras_mobilenets.adapt import adapted
-from keras_mobilenets.errors import UserError
+from keras_mobilenets.errors import UserError, first_line
 from keras_mobilenets.published import parse_arguments
 
 SUFFIXES = (".h5", ".hdf5", ".keras", ".safetensors")
@@ -120,8 +120,7 @@ def _download(model: Any) -> Path:
     try:
         return Path(keras.utils.get_file(url.rsplit("/", 1)[1], url, cache_subdir="models", file_hash=md5))
     except Exception as error:  # urllib, http and ssl have their own kinds
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"cannot download {url}: {reason}; put the file into ~/.keras/models") from error
+        raise UserError(f"cannot download {url}: {first_line(error)}; put the file into ~/.keras/models") from error
 
 
 def _differences(model: Any, source: Any, stored: Stored | None) -> dict[str, dict[str, Any]]:
@@ -184,8 +183,7 @@ def _fill(model: Any, source: Any, path: Path, stored: Stored | None) -> None:
             model.load_weights(path)
     except Exception as error:  # damaged files fail in many ways
         model.set_weights(before)
-        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise UserError(f"{path} does not fit {model.name}: {reason}") from error
+        raise UserError(f"{path} does not fit {model.name}: {first_line(error)}") from error
 
 
 def _fill_by_path(model: Any, path: Path) -> None:

@@ -5,7 +5,6 @@ an output of the graph, so that XNNPACK can run it, some four times faster, and 
 input: the stock logger takes the range of a residual branch from the sum that ADD has put in its place.
 """
 
-import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,6 +15,7 @@ from keras_mobilenets.progress import track
 from keras_mobilenets.tflite import flatbuffer
 from keras_mobilenets.tflite.images import batches, check_images, to_input
 from keras_mobilenets.tflite.quiet import quiet
+from keras_mobilenets.tflite.runtime import usable_threads
 
 
 def calibrate(content: bytes, images: Any, limit: int) -> bytes:
@@ -56,7 +56,7 @@ class _Ranges:
         from ai_edge_litert.interpreter import Interpreter
 
         with quiet():
-            self._interpreter = Interpreter(model_content=content, num_threads=min(4, os.cpu_count() or 1))
+            self._interpreter = Interpreter(model_content=content, num_threads=min(4, usable_threads()))
             self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._activations = activations

@@ -1,6 +1,5 @@
 """Accuracy of a .tflite on labelled images, run one image at a time as the phone does."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,8 +8,8 @@ import numpy as np
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.progress import track
-from keras_mobilenets.tflite.images import batches, check_images, to_input
-from keras_mobilenets.tflite.runtime import open_model
+from keras_mobilenets.tflite.images import BATCH, batches, check_images, to_input
+from keras_mobilenets.tflite.runtime import open_model, usable_threads
 
 
 @dataclass(frozen=True)
@@ -109,11 +108,6 @@ def max_abs_err(one: Any, other: Any) -> float:
     return float(np.abs(first - second).max())
 
 
-def usable_threads() -> int:
-    """How many CPUs this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _outputs(one: Any, other: Any) -> tuple[np.ndarray, np.ndarray]:
     first, second = (np.asarray(x.predictions if isinstance(x, Evaluation) else x, np.float32) for x in (one, other))
     if first.shape != second.shape:
@@ -123,7 +117,7 @@ def _outputs(one: Any, other: Any) -> tuple[np.ndarray, np.ndarray]:
 
 def _batch_count(data: Any) -> int | None:
     if isinstance(data, tuple) and len(data) == 2:
-        return -(-len(data[0]) // 64)
+        return -(-len(data[0]) // BATCH)
     try:
         return len(data)
     except TypeError:  # tf.data of unknown length

@@ -76,7 +76,7 @@ def environment(paths: Iterable[str | Path] = ()) -> dict[str, Any]:
         system = platform.freedesktop_os_release()["PRETTY_NAME"]
     except (OSError, KeyError):
         system = platform.system()
-    from keras_mobilenets.tflite.evaluation import usable_threads
+    from keras_mobilenets.tflite.runtime import usable_threads
 
     return {
         "device": f"{platform.machine()} host",

@@ -5,6 +5,7 @@ Format: a TFLite flatbuffer, whose bytes 4 to 8 spell its file identifier, TFL3.
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -144,6 +145,11 @@ class Model:
         if len(details) != 1:
             raise UserError(f"{self.path} has {len(details)} {kind}s; a classifier with one {kind} is needed")
         return details[0]
+
+
+def usable_threads() -> int:
+    """How many CPUs this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0, or 2 after an error the user can mend (one line on standard error), or 130 after Ctrl-C.
     """
     options = make_parser().parse_args(arguments)
-    if not options.debug and options.name in _WITH_TENSORFLOW:
-        _import_tensorflow_quietly()
     try:
+        if not options.debug and options.name in _WITH_TENSORFLOW:
+            _import_tensorflow_quietly()
         options.verb(options)
         sys.stdout.flush()
     except UserError as error:

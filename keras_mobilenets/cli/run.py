@@ -147,8 +147,8 @@ class Run:
         Returns:
             The rows of results.json.
         """
-        rows, stale = self._rows("top1")
-        if not stale:
+        rows = self._rows()
+        if all(row.top1 is not None for row in rows):
             return rows
         from keras_mobilenets import cost, tflite
         from keras_mobilenets.saved import load_model
@@ -187,7 +187,7 @@ class Run:
         """
         from keras_mobilenets import tflite
 
-        rows, _ = self._rows("top1")
+        rows = self._rows()
         for count in threads:
             have = {row.model for row in rows if row.threads == count and row.median_ms is not None}
             if not again and have >= {path.stem for path in self.tflite_files()}:
@@ -204,10 +204,8 @@ class Run:
         """What the .tflite files are called before their quantization: the model's name."""
         return self.asked.get("model", {}).get("name") or self.model_file.stem
 
-    def _rows(self, figure: str) -> tuple[list[Any], bool]:
-        """The rows of results.json that still belong to the files, an empty row for each other file, and whether any
-        row lacks `figure`.
-        """
+    def _rows(self) -> list[Any]:
+        """The rows of results.json that still belong to the files, and an empty row for each other file."""
         from keras_mobilenets.tflite.results import Row, read_results, sha256
 
         path = self.folder / "results.json"
@@ -224,7 +222,7 @@ class Run:
             for p in paths
             if p.stem not in have
         ]
-        return self._ordered(rows), any(getattr(row, figure) is None for row in rows)
+        return self._ordered(rows)
 
     def _quantization(self, path: Path) -> str | None:
         return next((QUANTIZE[suffix] for suffix in QUANTIZE if path.stem.endswith(suffix)), None)

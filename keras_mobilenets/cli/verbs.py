@@ -29,7 +29,8 @@ def models(options: Namespace) -> None:
     _print(grid)
     if not rows:
         raise UserError("no published variant is within these limits")
-    rest = [name for name in km.list_models() if not select(family=name) and options.family.lower() in name.lower()]
+    published = {row.builder for row in select()}
+    rest = [name for name in km.list_models() if name not in published and options.family.lower() in name.lower()]
     if rest and math.isinf(options.max_params) and math.isinf(options.max_macs):
         print(f"without published figures: {', '.join(rest)}")
 
@@ -85,11 +86,11 @@ def convert(options: Namespace) -> None:
 
     source = Path(options.source)
     if source.is_dir():
+        if options.out:
+            raise UserError("--out goes with a .keras file; a run keeps its .tflite files in its own folder")
         run = Run(source)
         data = run.data(options.data, options.data_dir) if options.data else None
         paths = run.convert(options.quantize, options.calibration, options.target, data)
-        if options.out:
-            raise UserError("--out goes with a .keras file; a run keeps its .tflite files in its own folder")
     else:
         from keras_mobilenets.saved import load_model
 
