@@ -5,6 +5,8 @@ Inverted residual with linear bottleneck: Sandler et al. 2018, arXiv:1801.04381 
 Squeeze-and-excite: Hu et al. 2018, arXiv:1709.01507, section 3.
 Fused inverted residual: Tan & Le 2021, arXiv:2104.00298 (EfficientNetV2), section 3.2.
 Universal inverted bottleneck, multi-query attention: Qin et al. 2024, arXiv:2404.10518 (MobileNetV4), sections 3 and 4.
+Channel shuffle: Zhang et al. 2017, arXiv:1707.01083 (ShuffleNet), section 3.1.
+Channel split: Ma et al. 2018, arXiv:1807.11164 (ShuffleNetV2), section 3.2.
 
 Every block names its layers from its own name: `block_3_expand`, `block_3_expand_bn`, `block_3_expand_relu6`.
 """
@@ -14,6 +16,8 @@ from typing import Any
 
 import keras
 from keras import initializers, layers
+
+from keras_mobilenets.errors import UserError
 
 # The running mean and variance must catch up within a short training: with keras.applications' 0.999 a MobileNetV2
 # trained for 15 epochs on 1,437 images tests at 8%, with 0.9 at 92%. Long recipes raise it (Recipe.bn_momentum).
@@ -345,6 +349,74 @@ def channel_scale(x: Any, initial: float, *, name: str) -> Any:
     """
     constant = initializers.Constant(initial)
     return layers.DepthwiseConv2D(1, use_bias=False, depthwise_initializer=constant, name=name)(x)
+
+
+def channel_split(x: Any, *, name: str) -> tuple[Any, Any]:
+    """Splits a map into the first and the second half of its channels (ShuffleNetV2, section 3.2 and figure 3).
+
+    Args:
+        x: Tensor (batch, height, width, channels) of an even number of channels.
+        name: Prefix of the layer names: `{name}_first`, `{name}_second`.
+
+    Returns:
+        Two tensors (batch, height, width, channels / 2).
+
+    Raises:
+        UserError: The number of channels is odd.
+    """
+    channels = x.shape[-1]
+    if channels % 2:
+        raise UserError(f"{name}: {channels} channels cannot be split in halves; give an even number of channels")
+    first = ChannelSlice(0, channels // 2, name=f"{name}_first")(x)
+    return first, ChannelSlice(channels // 2, channels, name=f"{name}_second")(x)
+
+
+@keras.saving.register_keras_serializable("keras_mobilenets")
+class ChannelSlice(layers.Layer):
+    """The channels from `start` up to, but not including, `stop` of a tensor (batch, ..., channels)."""
+
+    def __init__(self, start: int, stop: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.start, self.stop = start, stop
+
+    def call(self, x: Any) -> Any:
+        """Slices the last axis."""
+        return x[..., self.start : self.stop]
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        """As the input's, with fewer channels."""
+        return (*shape[:-1], self.stop - self.start)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this layer again."""
+        return super().get_config() | {"start": self.start, "stop": self.stop}
+
+
+def channel_shuffle(x: Any, groups: int, *, name: str) -> Any:
+    """Mixes channel groups: of c channels, input channel i goes to (i mod c/groups) · groups + i div c/groups.
+
+    So every group of the next grouped convolution sees all groups of the one before (ShuffleNet, section 3.1 and
+    figure 1). It is made of plain layers; only an open input size needs a layer of the package's own.
+
+    Args:
+        x: Tensor (batch, height, width, channels).
+        groups: Number of groups, a divisor of the channels.
+        name: Prefix of the layer names: `{name}_groups`, `{name}_transpose`, `{name}_map`.
+
+    Returns:
+        Tensor of the shape of `x`.
+
+    Raises:
+        UserError: The channels cannot be divided into so many groups.
+    """
+    _, height, width, channels = x.shape
+    if groups < 1 or channels % groups:
+        raise UserError(f"{name}: {channels} channels cannot be shuffled in {groups} groups; give a divisor of them")
+    shuffled = layers.Reshape((-1, groups, channels // groups), name=f"{name}_groups")(x)
+    shuffled = layers.Permute((1, 3, 2), name=f"{name}_transpose")(shuffled)
+    if None in (height, width):
+        return RowsToMap(name=f"{name}_map")(shuffled, x)
+    return layers.Reshape((height, width, channels), name=f"{name}_map")(shuffled)
 
 
 def _shared_head(x: Any, key_dim: int, strides: int, name: str) -> Any:

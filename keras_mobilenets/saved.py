@@ -15,6 +15,8 @@ def load_model(path: str | Path) -> Any:
     """
     import keras
 
+    from keras_mobilenets import blocks  # noqa: F401, its layers of the package's own are registered by the import
+
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path} does not exist; give a .keras file")
