@@ -7,15 +7,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from keras_mobilenets.training.data import Data, load_data
-    from keras_mobilenets.training.fitting import fit
-    from keras_mobilenets.training.recipe import Recipe
-    from keras_mobilenets.training.shapes import Shapes
+    from keras_mobilenets.training.bridge import to_keras as to_keras
+    from keras_mobilenets.training.bridge import to_tf_keras as to_tf_keras
+    from keras_mobilenets.training.data import Data as Data
+    from keras_mobilenets.training.data import load_data as load_data
+    from keras_mobilenets.training.fitting import fit as fit
+    from keras_mobilenets.training.recipe import Recipe as Recipe
+    from keras_mobilenets.training.shapes import Shapes as Shapes
 
 # Where each name lives. No module may be called as a public name: importing it would put it in the name's place.
-_MODULE_OF = {"Data": "data", "load_data": "data", "Recipe": "recipe", "Shapes": "shapes", "fit": "fitting"}
+_MODULE_OF = {
+    "Data": "data",
+    "Recipe": "recipe",
+    "Shapes": "shapes",
+    "fit": "fitting",
+    "load_data": "data",
+    "to_keras": "bridge",
+    "to_tf_keras": "bridge",
+}
 
-__all__ = ["Data", "Recipe", "Shapes", "fit", "load_data"]
+__all__ = sorted(_MODULE_OF)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,113 @@
+"""tf_keras layers and activations for what Keras 3 has and tf_keras has not, or computes otherwise.
+
+A layer whose inside TensorFlow Lite computes in two int8 steps names the value between them `inner`, an activation that
+changes nothing: there quantization-aware training puts a quantizer.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+_registered = tf_keras.saving.register_keras_serializable("keras_mobilenets")
+
+
+@_registered
+def hard_sigmoid(x: Any) -> Any:
+    """ReLU6(x + 3) / 6; tf_keras' own has a slope of 0.2."""
+    return tf.nn.relu6(x + 3.0) * (1 / 6)
+
+
+@_registered
+def hard_silu(x: Any) -> Any:
+    """x · ReLU6(x + 3) / 6, also called h-swish, in the form that TensorFlow Lite takes as one operator."""
+    return x * tf.nn.relu6(x + 3.0) * (1 / 6)
+
+
+@_registered
+def relu6(x: Any) -> Any:
+    """The values cut off below 0 and above 6."""
+    return tf.nn.relu6(x)
+
+
+@_registered
+def silu(x: Any) -> Any:
+    """x · sigmoid(x), also called swish."""
+    return tf.nn.silu(x)
+
+
+@_registered
+class HardSigmoid(tf_keras.layers.Layer):
+    """`hard_sigmoid` as a layer."""
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.inner = tf_keras.activations.linear
+
+    def call(self, x: Any) -> Any:
+        """Of a tensor of any shape."""
+        return self.inner(tf.nn.relu6(x + 3.0)) * (1 / 6)
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        """The input's."""
+        return shape
+
+
+@_registered
+class Rescaling(tf_keras.layers.Layer):
+    """x · scale + offset, each a number or one for each channel."""
+
+    def __init__(self, scale: float | Sequence[float], offset: float | Sequence[float] = 0.0, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.scale, self.offset = scale, offset
+        self.inner = tf_keras.activations.linear
+
+    def call(self, x: Any) -> Any:
+        """Of a tensor (batch, ..., channels)."""
+        y = self.inner(x * tf.constant(self.scale, x.dtype))
+        return y + tf.constant(self.offset, x.dtype) if np.any(self.offset) else y
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        """The input's."""
+        return shape
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this layer again."""
+        return super().get_config() | {"scale": self.scale, "offset": self.offset}
+
+
+@_registered
+class ChannelSlice(tf_keras.layers.Layer):
+    """The channels from `start` up to, but not including, `stop`."""
+
+    def __init__(self, start: int, stop: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.start, self.stop = start, stop
+
+    def call(self, x: Any) -> Any:
+        """Slices the last axis."""
+        return x[..., self.start : self.stop]
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        """As the input's, with fewer channels."""
+        return tf.TensorShape([*shape[:-1], self.stop - self.start])
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this layer again."""
+        return super().get_config() | {"start": self.start, "stop": self.stop}
+
+
+@_registered
+class RowsToMap(tf_keras.layers.Layer):
+    """Gives its first input the shape of its second."""
+
+    def call(self, tensors: Sequence[Any]) -> Any:
+        """Reshapes the first tensor."""
+        rows, like = tensors
+        return tf.reshape(rows, tf.shape(like))
+
+    def compute_output_shape(self, shapes: Sequence[Any]) -> Any:
+        """The shape of the second tensor."""
+        return shapes[1]
