@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.images import batches, check_images, to_input
 from keras_mobilenets.progress import track
 from keras_mobilenets.tflite import flatbuffer
-from keras_mobilenets.tflite.images import batches, check_images, to_input
 from keras_mobilenets.tflite.quiet import quiet
 from keras_mobilenets.tflite.runtime import usable_threads
 

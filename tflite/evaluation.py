@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.images import BATCH, batches, check_images, to_input
 from keras_mobilenets.progress import track
-from keras_mobilenets.tflite.images import BATCH, batches, check_images, to_input
 from keras_mobilenets.tflite.runtime import open_model, usable_threads
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from keras_mobilenets import preprocess_input, tflite
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.images import to_input
 from keras_mobilenets.tflite.evaluation import agreement, max_abs_err, score
-from keras_mobilenets.tflite.images import to_input
 
 
 def by_tensorflow(path, inputs):

@@ -1,4 +1,4 @@
-"""Images on their way into a .tflite: arrays or tf.data in batches, then each in the input's own dtype.
+"""Images on their way into a model: arrays or tf.data in batches, then each in the input's own dtype.
 
 uint8 images are pixels and get scaled as `preprocess_input` does; float images are scaled already.
 """
