@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from keras_mobilenets.training.bridge import to_keras as to_keras
     from keras_mobilenets.training.bridge import to_tf_keras as to_tf_keras
+    from keras_mobilenets.training.channel_pruning import prune_channels as prune_channels
     from keras_mobilenets.training.data import Data as Data
     from keras_mobilenets.training.data import load_data as load_data
     from keras_mobilenets.training.fitting import fit as fit
@@ -22,6 +23,7 @@ _MODULE_OF = {
     "Shapes": "shapes",
     "fit": "fitting",
     "load_data": "data",
+    "prune_channels": "channel_pruning",
     "to_keras": "bridge",
     "to_tf_keras": "bridge",
 }

@@ -1,0 +1,93 @@
+"""How many channels each group keeps, for a budget of multiply-adds."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+
+from keras_mobilenets.costing import cost
+from keras_mobilenets.training.channel_groups import Channels, Group
+
+NEAR = 0.01  # of the budget: near enough to stop
+
+
+class Budget:
+    """The multiply-adds of a model as a function of how many channels each group keeps.
+
+    A layer's are its factor, times the channels it reads, times those it writes; both are linear in the groups' counts.
+    """
+
+    def __init__(self, model: keras.Model, channels: Channels, groups: list[Group]):
+        self.units = np.array([group.unit for group in groups])
+        sizes = np.array([len(group.channels) for group in groups])
+        self.most = sizes // self.units * self.units
+        group_of = np.full(channels.count, len(groups))  # that of the channels that stay whole
+        for index, group in enumerate(groups):
+            group_of[group.channels] = index
+
+        def linear(numbers: np.ndarray) -> np.ndarray:
+            """How many of a layer's channels there are for each channel of each group, and how many are constant."""
+            times = np.bincount(group_of[numbers.ravel()], minlength=len(groups) + 1).astype(float)
+            return times / np.append(sizes, 1)
+
+        counted = [layer for layer in cost(model).layers if layer.macs]
+        known = [layer for layer in counted if layer.name in channels.reads]
+        self.fixed = sum(layer.macs for layer in counted) - sum(layer.macs for layer in known)
+        constant = linear(np.zeros(1, int))
+        depthwise = [isinstance(model.get_layer(layer.name), layers.DepthwiseConv2D) for layer in known]
+        self.reads = np.array(
+            [constant if d else linear(channels.reads[x.name]) for x, d in zip(known, depthwise, strict=True)]
+        )
+        self.writes = np.array([linear(channels.writes[layer.name]) for layer in known])
+        everything = np.append(sizes, 1)
+        self.factors = np.array([x.macs for x in known]) / (self.reads @ everything) / (self.writes @ everything)
+
+    def macs(self, counts: np.ndarray) -> float:
+        """The multiply-adds when the groups keep so many channels."""
+        kept = np.append(counts, 1)
+        return self.fixed + self.factors @ ((self.reads @ kept) * (self.writes @ kept))
+
+    def saved(self, counts: np.ndarray, fewer: np.ndarray) -> np.ndarray:
+        """What each group alone saves by so many channels fewer than `counts`."""
+        kept, reads, writes = np.append(counts, 1), self.reads[:, :-1], self.writes[:, :-1]
+        linear = (self.factors * (self.reads @ kept)) @ writes + (self.factors * (self.writes @ kept)) @ reads
+        return fewer * linear - fewer**2 * (self.factors @ (reads * writes))
+
+    def allot(self, scores: list[np.ndarray], target: float) -> np.ndarray:
+        """Takes unit by unit where the least is lost for what is saved, until the budget is met as nearly as can be.
+
+        A group loses its removed channels' share of the scores it has left, weighed by its multiply-adds in the whole
+        network; it saves multiply-adds. With equal scores this prunes every group alike, and the last channels of a
+        group are dear, so that none collapses.
+
+        Args:
+            scores: Of each group, its channels' scores in descending order.
+            target: Multiply-adds.
+
+        Returns:
+            How many channels each group keeps.
+        """
+        sums = [np.concatenate([[0.0], np.cumsum(score + 1e-12)]) for score in scores]
+        counts = self.most.copy()
+        at_stake = self.saved(counts, counts)
+        while (now := self.macs(counts)) > target * (1 + NEAR):
+            saved = self.saved(counts, self.units)
+            left = np.array([s[count] for s, count in zip(sums, counts, strict=True)])
+            after = np.array([s[count - unit] for s, count, unit in zip(sums, counts, self.units, strict=True)])
+            price = (1 - after / left) * at_stake / np.maximum(saved, 1e-12)
+            possible = (counts > self.units) & (saved > 0)
+            near = possible & (now - saved >= target * (1 - NEAR))
+            if near.any():
+                counts[_best(price, near)] -= self.units[_best(price, near)]
+                continue
+            # Every step goes too far: the one that ends nearest, if that is nearer than here.
+            distance = abs(now - saved - target)
+            if possible.any() and distance[possible].min() < now - target:
+                counts[_best(distance, possible)] -= self.units[_best(distance, possible)]
+            break
+        return counts
+
+
+def _best(price: Any, possible: Any) -> int:
+    return int(np.argmin(np.where(possible, price, np.inf)))
