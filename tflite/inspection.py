@@ -1,4 +1,4 @@
-"""What is in a .tflite: operators, number types, float islands, what the CPU delegate takes, sizes, oldest runtime."""
+"""What is in a .tflite: operators, number types, float islands, delegation to XNNPACK, sizes, zeros, oldest runtime."""
 
 import gzip
 import itertools
@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from keras_mobilenets.tflite import flatbuffer
-from keras_mobilenets.tflite.runtime import open_model
+from keras_mobilenets.tflite.runtime import check_file, open_model
+from keras_mobilenets.tflite.sparsity import Zeros, zeros
 
 
 @dataclass(frozen=True)
@@ -36,18 +37,38 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Operator:
-    """An operator of the graph: its name, version and tensors, in the order of execution."""
+    """An operator of the graph: its name, version and tensors, in the order of execution.
+
+    Attributes:
+        zeros: How many of its weights are zero; None when it has none.
+    """
 
     index: int
     name: str
     version: int
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+    zeros: Zeros | None = None
 
     @property
     def is_float(self) -> bool:
         """Whether it computes in floating point."""
         return any(tensor.dtype.startswith(("float", "bfloat")) for tensor in self.outputs)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How small a .tflite is.
+
+    Attributes:
+        size_bytes: Of the file.
+        gzip_bytes: Of the file after gzip, as it travels in an app.
+        sparsity: Share 0..1 of zeros among the weights of convolutions, depthwise and dense layers; None without any.
+    """
+
+    size_bytes: int
+    gzip_bytes: int
+    sparsity: float | None
 
 
 @dataclass(frozen=True)
@@ -61,6 +82,7 @@ class Inspection:
         outputs: The graph's outputs.
         size_bytes: Of the file.
         gzip_bytes: Of the file after gzip, as it travels in an app.
+        sparsity: Share 0..1 of zeros among the weights of convolutions, depthwise and dense layers; None without any.
         minimum_runtime: The oldest TensorFlow Lite that runs every operator ("2.3.0"); empty when not recorded.
         nodes: Operators the runtime plans; None when it does not tell.
         nodes_delegated: How many of them XNNPACK takes.
@@ -73,6 +95,7 @@ class Inspection:
     outputs: tuple[Tensor, ...]
     size_bytes: int
     gzip_bytes: int
+    sparsity: float | None
     minimum_runtime: str
     nodes: int | None
     nodes_delegated: int | None
@@ -113,6 +136,7 @@ class Inspection:
             "file": f"{self.path}, {self.size_bytes / 1e6:.2f} MB, {self.gzip_bytes / 1e6:.2f} MB after gzip",
             "input": "; ".join(map(_describe, self.inputs)),
             "output": "; ".join(map(_describe, self.outputs)),
+            "zeros": self._zeros(),
             "operators": f"{len(self.operators)}: {operators}",
             "tensors": dtypes,
             "float islands": islands or "none",
@@ -120,6 +144,17 @@ class Inspection:
             "minimum runtime": f"TensorFlow Lite {self.minimum_runtime or 'not recorded'}",
         }
         return "\n".join(f"{name:16} {value}" for name, value in rows.items())
+
+    def _zeros(self) -> str:
+        if self.sparsity is None:
+            return "no weights"
+        kinds = dict.fromkeys(operator.name for operator in self.operators if operator.zeros)
+        by_kind = {
+            kind: sum((op.zeros for op in self.operators if op.zeros and op.name == kind), Zeros(0, 0))
+            for kind in kinds
+        }
+        parts = ", ".join(f"{kind} {count.share:.1%}" for kind, count in by_kind.items())
+        return f"{self.sparsity:.1%} of the weights ({parts})"
 
 
 def inspect(path: str | Path) -> Inspection:
@@ -137,6 +172,7 @@ def inspect(path: str | Path) -> Inspection:
     model = flatbuffer.read(content, path)
     graph = model.subgraphs[0]
     tensors = [_tensor(model, tensor) for tensor in graph.tensors]
+    counted = zeros(model)
     return Inspection(
         path,
         operators=tuple(
@@ -146,18 +182,42 @@ def inspect(path: str | Path) -> Inspection:
                 model.operatorCodes[operator.opcodeIndex].version,
                 tuple(tensors[i] for i in operator.inputs if i >= 0),
                 tuple(tensors[i] for i in operator.outputs),
+                counted.get(index),
             )
             for index, operator in enumerate(graph.operators)
         ),
         inputs=tuple(tensors[i] for i in graph.inputs),
         outputs=tuple(tensors[i] for i in graph.outputs),
         size_bytes=len(content),
-        gzip_bytes=len(gzip.compress(content, 6)),
+        gzip_bytes=_gzip_bytes(content),
+        sparsity=_share(counted),
         minimum_runtime=_minimum_runtime(model),
         nodes=nodes,
         nodes_delegated=delegated,
         partitions=partitions,
     )
+
+
+def sizes(path: str | Path) -> Sizes:
+    """Reads how small a .tflite is, without opening it in the runtime.
+
+    Args:
+        path: The .tflite file.
+
+    Raises:
+        UserError: The file is missing, is no .tflite, or is damaged.
+    """
+    check_file(path)
+    content = Path(path).read_bytes()
+    return Sizes(len(content), _gzip_bytes(content), _share(zeros(flatbuffer.read(content, path))))
+
+
+def _gzip_bytes(content: bytes) -> int:
+    return len(gzip.compress(content, 6))
+
+
+def _share(counted: dict[int, Zeros]) -> float | None:
+    return sum(counted.values(), Zeros(0, 0)).share if counted else None
 
 
 def _tensor(model: Any, tensor: Any) -> Tensor:

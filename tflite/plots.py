@@ -4,6 +4,7 @@ Text and axes take the page's colour (currentColor); the series have mid-tone co
 """
 
 import io
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
 from keras_mobilenets.tflite.results import Row
-from keras_mobilenets.tflite.tables import family_name, quantization_name
+from keras_mobilenets.tflite.tables import are_compressed, family_name, variant_name
 
 INK = "#0a0b0c"  # stands for the page's text colour until the SVG is written
 STYLES = {  # colour with 3:1 or more against white and against near-black, marker
@@ -26,6 +27,12 @@ STYLES = {  # colour with 3:1 or more against white and against near-black, mark
     "float16": ("#0f9b72", "s"),
     "dynamic": ("#b7791f", "^"),
     "int8": ("#d0508a", "D"),
+    "qat": ("#7a5af5", "P"),
+    "prune": ("#c2571a", "v"),
+    "pqat": ("#1a8fa8", "p"),
+    "channels": ("#5f8f1e", "*"),
+    "cluster": ("#a0662e", "h"),
+    "cqat": ("#b04fc4", "<"),
     None: ("#808080", "X"),
 }
 
@@ -39,33 +46,72 @@ class Label:
 
 
 def labels(rows: Sequence[Row]) -> list[Label]:
-    """Names rows as briefly as tells them apart: by quantization, and by model, backend and threads where they vary."""
+    """Names rows as briefly as tells them apart: by variant, and by model, backend and threads where they vary."""
+    compressed = are_compressed(rows)
     several = len({family_name(row) for row in rows}) > 1
     vary = [name for name in ("backend", "threads") if len({getattr(row, name) for row in rows}) > 1]
     named = []
     for row in rows:
         words = [family_name(row)] if several else []
-        words.append(quantization_name(row.quantization))
+        words.append(variant_name(row, among_compressed=compressed))
         words += [f"{row.threads} threads" if name == "threads" else str(row.backend) for name in vary]
         named.append(Label(", ".join(words), row))
     return named
 
 
 def accuracy_latency(points: Sequence[Label]) -> str:
-    """Top-1 over median latency, each point named beside it."""
-    with _figure(5.4, 3.7) as figure:
+    """Top-1 over median latency, each point named beside it, the Pareto front drawn."""
+    return _accuracy_over("median_ms", points, "median latency, ms", "Top-1 accuracy over median latency", 4.6)
+
+
+def accuracy_size(points: Sequence[Label]) -> str:
+    """Top-1 over the size after gzip, likewise."""
+    return _accuracy_over("gzip_size_mb", points, "size after gzip, MB", "Top-1 accuracy over size after gzip", 3.7)
+
+
+def pareto_front(places: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The (cost, accuracy) pairs that no other beats in both, from the cheapest on."""
+    front: list[tuple[float, float]] = []
+    for cost, accuracy in sorted(places, key=lambda place: (place[0], -place[1])):
+        if not front or accuracy > front[-1][1]:
+            front.append((cost, accuracy))
+    return front
+
+
+def _accuracy_over(figure_of: str, points: Sequence[Label], words: str, title: str, height: float) -> str:
+    places = [(getattr(point.row, figure_of), 100 * (point.row.top1 or 0)) for point in points]
+    with _figure(5.4, height if len(points) > 4 else 3.7) as figure:
         axes = figure.subplots()
-        for point in points:
-            row, (colour, marker) = point.row, STYLES.get(point.row.quantization, STYLES[None])
-            accuracy = 100 * (row.top1 or 0)
-            axes.plot(row.median_ms, accuracy, marker, color=colour, markersize=8, markeredgecolor="none")
-        axes.set_xlabel("median latency, ms  (lower is better)")
+        for point, (x, y) in zip(points, places, strict=True):
+            colour, marker = _style(point.row)
+            axes.plot(x, y, marker, color=colour, markersize=8, markeredgecolor="none")
+        axes.set_xlabel(f"{words}  (lower is better)")
         axes.set_ylabel("top-1, %  (higher is better)")
         axes.margins(x=0.18, y=0.22)
         _widen(axes, 2.0)
         axes.set_xlim(left=max(0.0, axes.get_xlim()[0]))
-        _name_points(figure, axes, points)
-        return _svg(figure, "Top-1 accuracy over median latency")
+        front = _draw_front(axes, pareto_front(places)) if len(points) > 1 else []
+        _name_points(figure, axes, points, places, front)
+        return _svg(figure, title)
+
+
+def _draw_front(axes: Any, front: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """A staircase to the right edge, with nothing measured above it; its points ringed. Returns its corners."""
+    (_, right), (bottom, _) = limits = axes.get_xlim(), axes.get_ylim()
+    corners = [(front[0][0], bottom)]
+    for cost, accuracy in front:
+        corners += [(cost, corners[-1][1]), (cost, accuracy)]
+    corners.append((right, corners[-1][1]))
+    axes.plot(*zip(*corners, strict=True), color=INK, alpha=0.45, linewidth=1.1, zorder=1)
+    rings = {"markerfacecolor": "none", "markeredgecolor": INK, "markersize": 14, "markeredgewidth": 1.1}
+    axes.plot(*zip(*front, strict=True), "o", **rings)
+    axes.set(xlim=limits[0], ylim=limits[1])
+    return corners
+
+
+def _style(row: Row) -> tuple[str, str]:
+    """Colour and marker of a variant."""
+    return STYLES.get(row.compression or row.quantization, STYLES[None])
 
 
 def latency_ranges(points: Sequence[Label]) -> str:
@@ -73,7 +119,7 @@ def latency_ranges(points: Sequence[Label]) -> str:
     with _figure(5.4, max(1.9, 0.9 + 0.5 * len(points))) as figure:
         axes = figure.subplots()
         for place, point in enumerate(points):
-            row, (colour, _) = point.row, STYLES.get(point.row.quantization, STYLES[None])
+            row, (colour, _) = point.row, _style(point.row)
             median = row.median_ms or 0.0
             whisker = [[median - (row.p5_ms or median)], [(row.p95_ms or median) - median]]
             axes.barh(place, median, height=0.55, color=colour, alpha=0.85, xerr=whisker, ecolor=INK, capsize=4)
@@ -122,16 +168,24 @@ def _widen(axes: Any, least: float) -> None:
         axes.set_ylim(middle - least / 2, middle + least / 2)
 
 
-def _name_points(figure: Figure, axes: Any, points: Sequence[Label]) -> None:
-    """Writes each name at the nearest place beside its point where it covers neither a name nor a point."""
+def _name_points(
+    figure: Figure,
+    axes: Any,
+    points: Sequence[Label],
+    where: Sequence[tuple[float, float]],
+    line: Sequence[tuple[float, float]] = (),
+) -> None:
+    """Writes each name at the nearest place beside its point where it covers neither a name, a point nor the line."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     frame = axes.get_window_extent(canvas.get_renderer())
     to_points = 72 / figure.dpi
-    places = [axes.transData.transform((p.row.median_ms, 100 * (p.row.top1 or 0))) for p in points]
-    taken = [Bbox.from_bounds(x - 8, y - 8, 16, 16) for x, y in places]
-    for point, (x, y) in zip(points, places, strict=True):
-        note = axes.annotate(point.text, (point.row.median_ms, 100 * (point.row.top1 or 0)), color=INK)
+    places = [axes.transData.transform(place) for place in where]
+    taken = [Bbox.from_bounds(x - 9, y - 9, 18, 18) for x, y in places]
+    corners = [axes.transData.transform(corner) for corner in line]
+    taken += [Bbox([start, end]) for start, end in itertools.pairwise(corners)]
+    for point, place, (x, y) in zip(points, where, places, strict=True):
+        note = axes.annotate(point.text, place, color=INK)
         size = note.get_window_extent(canvas.get_renderer())
         note.remove()
 
@@ -141,13 +195,13 @@ def _name_points(figure: Figure, axes: Any, points: Sequence[Label]) -> None:
             )
 
         def cost(shift: tuple[float, float], box=box) -> tuple[int, float]:
-            place = box(shift)
-            outside = place.x0 < frame.x0 or place.x1 > frame.x1 or place.y0 < frame.y0 or place.y1 > frame.y1
-            return outside + sum(place.overlaps(other) for other in taken), abs(shift[0]) + 3 * abs(shift[1])
+            text = box(shift)
+            outside = text.x0 < frame.x0 or text.x1 > frame.x1 or text.y0 < frame.y0 or text.y1 > frame.y1
+            return outside + sum(text.overlaps(other) for other in taken), abs(shift[0]) + 3 * abs(shift[1])
 
         shifts = [
-            (dx * (size.width / 2 + 10), dy * (size.height / 2 + gap))
-            for gap in (10, 26, 42, 60, 80)
+            (dx * (size.width / 2 + 12), dy * (size.height / 2 + gap))
+            for gap in (12, 26, 42, 60, 80)
             for dx, dy in ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1))
         ]
         best = min(shifts, key=cost)
@@ -155,7 +209,7 @@ def _name_points(figure: Figure, axes: Any, points: Sequence[Label]) -> None:
         far = abs(best[1]) > size.height / 2 + 12
         axes.annotate(
             point.text,
-            (point.row.median_ms, 100 * (point.row.top1 or 0)),
+            place,
             xytext=(best[0] * to_points, best[1] * to_points),
             textcoords="offset points",
             ha="center",

@@ -54,7 +54,6 @@ def report(run_dirs: str | Path | Sequence[str | Path], out: str | Path | None =
         "ms": tables.milliseconds,
         "percent": tables.percent,
         "number": tables.number,
-        "quantization": tables.quantization_name,
         "family": tables.family_name,
     }
     page = environment.get_template("report.html").render(_content(runs))
@@ -179,17 +178,22 @@ def _content(runs: Sequence[_Run]) -> dict[str, Any]:
     """Everything the template shows."""
     from keras_mobilenets.tflite import plots
 
-    lines = [line for run in runs for line in _lines(run)]
+    compressed = tables.are_compressed(row for run in runs for row in run.rows)
+    lines = [line for run in runs for line in _lines(run, compressed)]
     timed = [line["row"] for line in lines if line["row"].median_ms is not None]
     scored = [row for row in timed if row.top1 is not None]
+    zipped = [row for row in scored if row.gzip_size_mb is not None]
     first = runs[0].results.environment if runs[0].results else {}
     return {
         "title": " and ".join(run.name for run in runs),
         "several": len(runs) > 1,
         "date": first.get("timestamp"),
+        "gzip": any(line["row"].gzip_size_mb is not None for line in lines),
+        "zeros": any(line["row"].sparsity is not None for line in lines),
         "headlines": [text for run in runs for text in _headlines(run)],
         "lines": lines,
         "accuracy_latency": plots.accuracy_latency(plots.labels(scored)) if scored else None,
+        "accuracy_size": plots.accuracy_size(plots.labels(zipped)) if len(zipped) > 1 else None,
         "latency_ranges": plots.latency_ranges(plots.labels(timed)) if timed else None,
         "runs": [
             {
@@ -204,7 +208,7 @@ def _content(runs: Sequence[_Run]) -> dict[str, Any]:
     }
 
 
-def _lines(run: _Run) -> list[dict[str, Any]]:
+def _lines(run: _Run, compressed: bool) -> list[dict[str, Any]]:
     """The rows of the big table, each compared with the float32 row it came from."""
     lines = []
     for row in run.rows:
@@ -215,6 +219,7 @@ def _lines(run: _Run) -> list[dict[str, Any]]:
             {
                 "run": run.name,
                 "row": row,
+                "variant": tables.variant_name(row, among_compressed=compressed),
                 "accuracy": "same"
                 if points == 0
                 else None
@@ -229,7 +234,8 @@ def _lines(run: _Run) -> list[dict[str, Any]]:
 
 def _baseline(row: Row, rows: Sequence[Row]) -> Row | None:
     """The float32 row on the same backend and threads: of the same model, or the only one there is."""
-    floats = [r for r in rows if r.quantization == "none" and (r.backend, r.threads) == (row.backend, row.threads)]
+    plain = [r for r in rows if r.quantization == "none" and r.compression is None]
+    floats = [r for r in plain if (r.backend, r.threads) == (row.backend, row.threads)]
     same = [r for r in floats if tables.family_name(r) == tables.family_name(row)] or (
         floats if len(floats) == 1 else []
     )
@@ -247,11 +253,11 @@ def _against(row: Row, base: Row | None) -> tuple[float | None, float | None, fl
 
 
 def _headlines(run: _Run) -> list[str]:
-    """What quantization brought: a sentence for each int8 row."""
+    """What int8 brought, a sentence for each plain int8 row; and which of the compressed models is best at what."""
     sentences = []
     for row in run.rows:
         size, speed, points = _against(row, _baseline(row, run.rows))
-        if row.quantization != "int8" or size is None or speed is None:
+        if row.quantization != "int8" or row.compression or size is None or speed is None:
             continue
         pace = f"{speed:.2f} times as fast" if speed >= 1 else f"{1 / speed:.2f} times as slow"
         text = f"{tables.family_name(row)} in int8 takes {size:.0%} of the float32 file's size and is {pace}"
@@ -259,7 +265,25 @@ def _headlines(run: _Run) -> list[str]:
             change = f"{abs(points):.1f} points {'lower' if points < 0 else 'higher'}" if points else "unchanged"
             text += f"; top-1 is {tables.percent(row.top1)}, {change}"
         sentences.append(f"{text} ({row.backend}, {row.threads} thread{'s' * (row.threads != 1)}).")
-    return sentences
+    return sentences + _best(run.rows)
+
+
+def _best(rows: Sequence[Row]) -> list[str]:
+    rows = [row for row in rows if row.top1 is not None and row.median_ms is not None and row.quantization == "int8"]
+    if not tables.are_compressed(rows):
+        return []
+
+    def name(row: Row) -> str:
+        return tables.variant_name(row, among_compressed=True).removeprefix("int8 ")
+
+    accurate, fast = max(rows, key=lambda row: row.top1 or 0), min(rows, key=lambda row: row.median_ms or 0)
+    text = f"Of the int8 models {name(accurate)} is the most accurate ({tables.percent(accurate.top1)}), "
+    text += f"{name(fast)} the fastest ({tables.milliseconds(fast.median_ms)} ms)"
+    zipped = [row for row in rows if row.gzip_size_mb is not None]
+    if zipped:
+        small = min(zipped, key=lambda row: row.gzip_size_mb or 0)
+        text += f", {name(small)} the smallest after gzip ({tables.megabytes(small.gzip_size_mb)} MB)"
+    return [f"{text}."]
 
 
 def _curves(run: _Run) -> list[str]:

@@ -24,7 +24,10 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class Row:
-    """One model on one backend; times in milliseconds, sizes in 10⁶ bytes, accuracy 0..1. The schema says more."""
+    """One model on one backend; times in milliseconds, sizes in 10⁶ bytes, accuracy and sparsity 0..1.
+
+    The schema says more. The last three, which a file may lack, are about models that were made smaller.
+    """
 
     model: str
     quantization: str | None = None
@@ -56,6 +59,9 @@ class Row:
     thermal_end: str | None = None
     status: str = "ok"
     error: str | None = None
+    compression: str | None = None
+    gzip_size_mb: float | None = None
+    sparsity: float | None = None
 
     def with_(self, **values: Any) -> "Row":
         """A copy with more known, such as `row.with_(top1=0.93, parameters=716_298)`."""

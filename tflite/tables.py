@@ -1,6 +1,8 @@
 """The accuracy/size/latency table: one set of columns for the terminal, Markdown and the report."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from keras_mobilenets.tflite.results import Row
@@ -9,6 +11,14 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 UNKNOWN = "–"
+COMPRESSIONS = {
+    "qat": "QAT",
+    "prune": "pruned",
+    "pqat": "PQAT",
+    "channels": "channel-pruned",
+    "cluster": "clustered",
+    "cqat": "CQAT",
+}
 
 
 def table(rows: Sequence[Row]) -> "Table":
@@ -21,35 +31,48 @@ def table(rows: Sequence[Row]) -> "Table":
     from rich.table import Table
 
     # Units under the titles, and no edge: so the columns fit 80 characters.
+    columns = _columns(rows)
     grid = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    for title, _, is_number in COLUMNS:
-        grid.add_column(title.replace(" ", "\n"), justify="right" if is_number else "left", no_wrap=is_number)
+    for column in columns:
+        justify = "right" if column.is_number else "left"
+        grid.add_column(column.title.replace(" ", "\n"), justify=justify, no_wrap=column.is_number)
     for row in rows:
-        grid.add_row(*cells(row))
+        grid.add_row(*_cells(row, columns))
     return grid
 
 
 def markdown(rows: Sequence[Row]) -> str:
     """The same table in Markdown, for an issue or a README."""
-    lines = [[title for title, _, _ in COLUMNS], ["--:" if is_number else "---" for _, _, is_number in COLUMNS]]
-    lines += [[cell.replace("|", "\\|") for cell in cells(row)] for row in rows]
+    columns = _columns(rows)
+    lines = [[column.title for column in columns], ["--:" if column.is_number else "---" for column in columns]]
+    lines += [[cell.replace("|", "\\|") for cell in _cells(row, columns)] for row in rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
-def cells(row: Row) -> list[str]:
-    """The text of each column for one row; the last says why a failed row has no figures."""
-    texts = [text(row) for _, text, _ in COLUMNS]
-    if row.status != "ok":
-        texts[-2] = f"{row.backend or UNKNOWN} ({row.status}: {row.error or 'no reason given'})"
-    return texts
-
-
 def family_name(row: Row) -> str:
-    """The model's name without the quantization that a file's name ends in."""
-    for ending in (f"_{row.quantization}", f"_{quantization_name(row.quantization)}"):
-        if row.model.endswith(ending):
-            return row.model.removesuffix(ending)
-    return row.model
+    """The model's name without the compression and the quantization that a file's name ends in."""
+    name = row.model
+    for ending in (row.quantization, quantization_name(row.quantization)):
+        name = name.removesuffix(f"_{ending}")
+    return name.removesuffix(f"_{row.compression}")
+
+
+def variant_name(row: Row, *, among_compressed: bool = False) -> str:
+    """How a model was made smaller, in the words people use: "float32", "int8 QAT", "int8 pruned".
+
+    Args:
+        row: The row.
+        among_compressed: Whether it stands beside such rows, where plain int8 is to be told from them as "int8 PTQ".
+    """
+    quantization = quantization_name(row.quantization)
+    if row.compression:
+        return f"{quantization} {COMPRESSIONS.get(row.compression, row.compression)}"
+    return f"{quantization} PTQ" if among_compressed and row.quantization == "int8" else quantization
+
+
+def are_compressed(rows: Iterable[Row]) -> bool:
+    """Whether any of the models was trained or pruned to be smaller."""
+    return any(row.compression for row in rows)
 
 
 def quantization_name(quantization: str | None) -> str:
@@ -79,13 +102,42 @@ def number(value: int | None) -> str:
     return UNKNOWN if value is None else f"{value:,}"
 
 
-COLUMNS: list[tuple[str, Callable[[Row], str], bool]] = [  # title, text of a row, right-aligned
-    ("model", lambda row: row.model, False),
-    ("quantization", lambda row: quantization_name(row.quantization), False),
-    ("size MB", lambda row: megabytes(row.model_size_mb), True),
-    ("top-1", lambda row: percent(row.top1), True),
-    ("median ms", lambda row: milliseconds(row.median_ms), True),
-    ("p90 ms", lambda row: milliseconds(row.p90_ms), True),
-    ("backend", lambda row: row.backend or UNKNOWN, False),
-    ("threads", lambda row: number(row.threads), True),
-]
+@dataclass(frozen=True)
+class Column:
+    """A title, the text of a row, and whether it is a number."""
+
+    title: str
+    text: Callable[[Row], str]
+    is_number: bool = False
+
+
+def _columns(rows: Sequence[Row]) -> list[Column]:
+    """The columns that have something to say of these rows."""
+    if are_compressed(rows):  # the file's name would only repeat the variant
+        names = [Column("model", family_name), Column("variant", partial(variant_name, among_compressed=True))]
+    else:
+        names = [Column("model", lambda row: row.model), Column("quantization", variant_name)]
+    small = [column for column in _SMALL if any(column.text(row) != UNKNOWN for row in rows)]
+    return [*names, _SIZE, *small, *_FIGURES]
+
+
+def _cells(row: Row, columns: Sequence[Column]) -> list[str]:
+    """The text of each column for one row; the last but one says why a failed row has no figures."""
+    texts = [column.text(row) for column in columns]
+    if row.status != "ok":
+        texts[-2] = f"{row.backend or UNKNOWN} ({row.status}: {row.error or 'no reason given'})"
+    return texts
+
+
+_SIZE = Column("size MB", lambda row: megabytes(row.model_size_mb), True)
+_SMALL = (  # left out where no row has them
+    Column("gzip MB", lambda row: megabytes(row.gzip_size_mb), True),
+    Column("zeros", lambda row: percent(row.sparsity, 0), True),
+)
+_FIGURES = (
+    Column("top-1", lambda row: percent(row.top1), True),
+    Column("median ms", lambda row: milliseconds(row.median_ms), True),
+    Column("p90 ms", lambda row: milliseconds(row.p90_ms), True),
+    Column("backend", lambda row: row.backend or UNKNOWN),
+    Column("threads", lambda row: number(row.threads), True),
+)

@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pytest
 from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 from PIL import Image
 
 from keras_mobilenets import tflite
@@ -200,19 +201,86 @@ def test_scaled_floats_are_saved_as_the_pixels_they_came_from(tmp_path):
     assert not (tmp_path / "q.npz").exists()
 
 
-def test_names_in_the_plot_do_not_cover_each_other():
-    """Nine models crowded together: no two names overlap, by their boxes in the drawing."""
-    rows = [Row(f"MobileNetV2 {i}", "int8", median_ms=1 + 0.1 * (i % 3), top1=0.9 + 0.005 * (i // 3)) for i in range(9)]
-    with plots._figure(5.4, 3.7) as figure:
-        axes = figure.subplots()
-        axes.plot([row.median_ms for row in rows], [100 * row.top1 for row in rows], "o")
-        axes.margins(1.5)
-        plots._name_points(figure, axes, plots.labels(rows))
+def words_and_markers(rows, monkeypatch):
+    """The boxes of the names that `accuracy_latency` writes, and of its markers and rings."""
+    drawn = {}
+
+    def keep(figure, title):
         figure.canvas.draw()
-        renderer = figure.canvas.get_renderer()
-        boxes = [Text.get_window_extent(note, renderer) for note in axes.texts]  # the words, without the leader line
-    assert len(boxes) == 9
-    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+        (axes,), renderer = figure.axes, figure.canvas.get_renderer()
+        drawn["words"] = [Text.get_window_extent(note, renderer) for note in axes.texts]  # without the leader line
+        centres = [axes.transData.transform((row.median_ms, 100 * row.top1)) for row in rows]
+        drawn["markers"] = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in centres]
+        return ""
+
+    with monkeypatch.context() as patch:
+        patch.setattr(plots, "_svg", keep)
+        plots.accuracy_latency(plots.labels(rows))
+    return drawn["words"], drawn["markers"]
+
+
+def compressed_rows():
+    """A model by every road, four of them within 1% of each other's latency."""
+    rows = [
+        ("float32", "none", None, 2.57, 0.938, 0.387),
+        ("float16", "float16", None, 1.28, 0.938, 0.381),
+        ("int8", "int8", None, 0.77, 0.9365, 0.302),
+        ("qat_int8", "int8", "qat", 0.77, 0.939, 0.301),
+        ("prune_int8", "int8", "prune", 0.43, 0.931, 0.300),
+        ("pqat_int8", "int8", "pqat", 0.42, 0.9325, 0.303),
+        ("channels_int8", "int8", "channels", 0.38, 0.921, 0.180),
+    ]
+    return [
+        Row(
+            f"mobilenetv2_0.5_{ending}", quantization, compression=compression, gzip_size_mb=gzip, sparsity=0.5,
+            top1=top1, model_size_mb=2 * gzip, **FIGURES | {"p5_ms": ms, "median_ms": ms, "p90_ms": ms},
+        )
+        for ending, quantization, compression, gzip, top1, ms in rows
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["nine models", "seven roads"])
+def test_names_in_the_plot_cover_neither_each_other_nor_a_point(kind, monkeypatch):
+    rows = compressed_rows()
+    if kind == "nine models":
+        crowd = [(1 + 0.1 * (i % 3), 0.9 + 0.01 * (i // 3)) for i in range(9)]
+        rows = [Row(f"V2 {i}", "int8", median_ms=ms, top1=top1) for i, (ms, top1) in enumerate(crowd)]
+    words, markers = words_and_markers(rows, monkeypatch)
+    assert len(words) == len(rows)
+    assert not any(a.overlaps(b) for i, a in enumerate(words) for b in words[:i])
+    assert not any(word.overlaps(marker) for word in words for marker in markers)
+
+
+def test_each_road_has_a_colour_a_marker_and_a_name_of_its_own():
+    rows = compressed_rows()
+    assert len({plots._style(row)[0] for row in rows}) == len({plots._style(row)[1] for row in rows}) == len(rows)
+    assert [label.text for label in plots.labels(rows)] == [
+        "float32", "float16", "int8 PTQ", "int8 QAT", "int8 pruned", "int8 PQAT", "int8 channel-pruned",
+    ]  # fmt: skip
+
+
+def test_pareto_front_holds_what_nothing_beats_in_both():
+    """Against the definition: a point is on it when no other is as cheap and as accurate."""
+    rng = np.random.default_rng(0)
+    places = [(float(x), float(y)) for x, y in rng.integers(0, 12, (60, 2))]
+    unbeaten = {
+        (x, y) for x, y in places if not any(a <= x and b >= y and (a, b) != (x, y) for a, b in places)
+    }  # fmt: skip
+    assert plots.pareto_front(places) == sorted(unbeaten)
+
+
+def test_report_of_compressed_models_has_one_table_and_two_pareto_plots(tmp_path):
+    tflite.write_results(tmp_path / "results.json", compressed_rows(), environment())
+    page = tflite.report(tmp_path).read_text()
+    outline = Outline(page)
+    assert len(outline.all("table")) == 2 and page.count("<svg") == 3
+    assert all(f"int8 {name}" in page for name in ("PTQ", "QAT", "pruned", "PQAT", "channel-pruned"))
+    assert "Top-1 accuracy over size after gzip" in page and "Gzip, MB" in page and "Zeros" in page
+    assert "Of the int8 models QAT is the most accurate (93.9%), channel-pruned the fastest (0.180 ms)" in page
+
+
+def test_a_plain_run_has_no_column_for_compression(page):
+    assert "Gzip" not in page and "Zeros" not in page and "PTQ" not in page
 
 
 def test_rows_named_after_their_files_are_named_once():
@@ -236,6 +304,21 @@ def test_terminal_table_and_markdown_have_the_same_cells():
     assert lines[0] == "| model | quantization | size MB | top-1 | median ms | p90 ms | backend | threads |"
     assert lines[2] == "| MobileNetV2 0.5 | float32 | 2.81 | 93.5% | 0.346 | 12.3 | xnnpack | 1 |"
     assert lines[3] == r"| a\|b | int8 | – | – | – | – | nnapi (failed: no NNAPI here) | – |"
+
+
+def test_table_of_compressed_models_names_the_roads_in_100_characters():
+    from rich.console import Console
+
+    rows = compressed_rows()
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(tflite.table(rows))
+    lines = console.export_text().splitlines()
+    assert max(map(len, lines)) <= 100 and len(lines) == 3 + len(rows)  # no row in two lines
+    assert lines[-1].split() == [
+        "mobilenetv2_0.5", "int8", "channel-pruned", "0.76", "0.38", "50%", "92.1%", "0.180", "0.180", "xnnpack", "1",
+    ]  # fmt: skip
+    header = tflite.markdown(rows).splitlines()[0]
+    assert header == "| model | variant | size MB | gzip MB | zeros | top-1 | median ms | p90 ms | backend | threads |"
 
 
 def test_report_opens_in_chromium(run, page, chromium, tmp_path):

@@ -15,6 +15,7 @@ first_inference_ms, median_ms, avg_ms, min_ms, max_ms, stddev_ms, p5_ms, p90_ms,
 nodes_total, nodes_delegated, partitions, accelerator, thermal_start, thermal_end, status, error""".replace(
     "\n", " "
 ).split(", ")
+OPTIONAL = ["compression", "gzip_size_mb", "sparsity"]  # younger than the first files
 
 PHONE = {
     "device": "Google Pixel 6",
@@ -42,8 +43,8 @@ def write(path, content):
 
 def test_row_and_schema_have_the_names_of_the_design():
     schema = json.loads(SCHEMA.read_text())
-    assert [field.name for field in dataclasses.fields(Row)] == NAMES
-    assert list(schema["properties"]["rows"]["items"]["properties"]) == NAMES
+    assert [field.name for field in dataclasses.fields(Row)] == NAMES + OPTIONAL
+    assert list(schema["properties"]["rows"]["items"]["properties"]) == NAMES + OPTIONAL
     assert schema["properties"]["rows"]["items"]["required"] == NAMES
 
 
@@ -67,6 +68,13 @@ def test_rows_and_environment_come_back_as_written(tmp_path):
 def test_a_file_from_a_phone_is_read(tmp_path, content):
     (row,) = read_results(write(tmp_path / "results.json", content)).rows
     assert (row.backend, row.top1, row.threads) == ("nnapi", 0.93, None)
+
+
+def test_a_file_from_before_models_were_compressed_is_read(tmp_path, content):
+    for name in OPTIONAL:
+        del content["rows"][0][name]
+    (row,) = read_results(write(tmp_path / "results.json", content)).rows
+    assert (row.compression, row.gzip_size_mb, row.sparsity, row.top1) == (None, None, None, 0.93)
 
 
 def test_this_machine_describes_itself_within_the_schema(tmp_path):
@@ -103,6 +111,8 @@ def set_in(content, path, value):
         (("rows", 0, "status"), "fine"),
         (("rows", 0, "quantization"), "int4"),
         (("rows", 0, "threads"), 0),
+        (("rows", 0, "compression"), "zip"),
+        (("rows", 0, "sparsity"), 75),
         (("rows", 0, "latency"), 3),
         (("environment", "timestamp"), "yesterday"),
         (("environment", "model_sha256"), {"m.tflite": "abc"}),
