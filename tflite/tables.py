@@ -34,8 +34,8 @@ def table(rows: Sequence[Row]) -> "Table":
     columns = _columns(rows)
     grid = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     for column in columns:
-        justify = "right" if column.is_number else "left"
-        grid.add_column(column.title.replace(" ", "\n"), justify=justify, no_wrap=column.is_number)
+        title, is_number = column.title.replace(" ", "\n"), column.is_number
+        grid.add_column(title, justify="right" if is_number else "left", no_wrap=is_number)
     for row in rows:
         grid.add_row(*_cells(row, columns))
     return grid
