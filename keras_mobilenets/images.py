@@ -44,6 +44,28 @@ def batches(data: Any) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         raise UserError("there are no images in the data; give at least one")
 
 
+def first_images(data: Any, limit: int, input_shape: Iterable[int]) -> Iterator[np.ndarray]:
+    """Yields batches of the first images as floats that a model takes, for calibration.
+
+    Args:
+        data: As in `batches`.
+        limit: At most this many images.
+        input_shape: The model's input, 1×H×W×C.
+
+    Yields:
+        float32 N×H×W×C.
+
+    Raises:
+        UserError: The images do not fit the model, or there are none.
+    """
+    for images, _ in batches(data):
+        check_images(images, input_shape, "the model")
+        yield to_input(images[:limit], np.float32, (0.0, 0))
+        limit -= len(images)
+        if limit <= 0:
+            return
+
+
 def check_images(images: np.ndarray, input_shape: Iterable[int], path: object) -> None:
     """Refuses images that the model cannot take.
 

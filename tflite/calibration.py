@@ -5,13 +5,12 @@ an output of the graph, so that XNNPACK can run it, some four times faster, and 
 input: the stock logger takes the range of a residual branch from the sum that ADD has put in its place.
 """
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.images import batches, check_images, to_input
+from keras_mobilenets.images import first_images
 from keras_mobilenets.progress import track
 from keras_mobilenets.tflite import flatbuffer
 from keras_mobilenets.tflite.quiet import quiet
@@ -39,13 +38,12 @@ def calibrate(content: bytes, images: Any, limit: int) -> bytes:
     graph.outputs = np.array(activations, np.int32)
     measured = _Ranges(flatbuffer.write(model), activations)
     shape = graph.tensors[graph.inputs[0]].shape
-    for image in track(_first(images, limit, shape), "Calibrating", total=limit):
+    singles = (image[None] for batch in first_images(images, limit, shape) for image in batch)
+    for image in track(singles, "Calibrating", total=limit):
         measured.add(image)
     graph.outputs = outputs
     for tensor, (low, high) in measured.ranges(int(graph.inputs[0])).items():
-        graph.tensors[tensor].quantization = flatbuffer.schema.QuantizationParametersT(
-            min=np.array([low], np.float32), max=np.array([high], np.float32)
-        )
+        flatbuffer.set_range(graph.tensors[tensor], low, high)
     return flatbuffer.write(model)
 
 
@@ -80,14 +78,3 @@ class _Ranges:
             self._low[0], self._high[0] = -1, 1
         tensors = [image, *self._activations]
         return {t: (float(a), float(b)) for t, a, b in zip(tensors, self._low, self._high, strict=True)}
-
-
-def _first(images: Any, limit: int, shape: Iterable[int]) -> Iterable[np.ndarray]:
-    remaining = limit
-    for batch, _ in batches(images):
-        check_images(batch, shape, "the model")
-        for image in batch[:remaining]:
-            yield to_input(image[None], np.float32, (0.0, 0))
-        remaining -= len(batch)
-        if remaining <= 0:
-            return

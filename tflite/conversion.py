@@ -8,6 +8,7 @@ from typing import Any
 
 from keras_mobilenets import files
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.tflite import flatbuffer
 from keras_mobilenets.tflite.quiet import quiet
 
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
@@ -18,20 +19,23 @@ def convert(
     model: Any,
     path: str | Path,
     *,
-    quantize: str = "none",
+    quantize: str | None = None,
     calibration: Any = None,
     calibration_images: int = 256,
     target: str = "nnapi",
 ) -> Path:
-    """Converts a Keras 3 model to a .tflite that runs one image at a time.
+    """Converts a model to a .tflite that runs one image at a time.
 
     Args:
-        model: Keras model of a fixed input size on the TensorFlow backend, one image input; or the path of a `.keras`.
+        model: Keras 3 model of a fixed input size on the TensorFlow backend, one image input; a quantization-aware or
+            pruned tf_keras model; or the path of a `.keras` file of one of these.
         path: Where the .tflite is written.
         quantize: "none" (float32), "float16" (weights), "dynamic" (int8 weights, float activations), or "int8": every
-            tensor, the input and output too. Its input is then raw pixels minus 128 (scale 1/127.5).
-        calibration: For "int8": images like those the model will see, a few hundred or so. uint8 N×H×W×3 (scaled as
-            `preprocess_input` does) or floats already scaled; an array, or a tf.data pipeline with or without labels.
+            tensor, the input and output too. Its input is then raw pixels minus 128 (scale 1/127.5). Default: "int8"
+            for a quantization-aware model, which knows no other, "none" for all others.
+        calibration: For "int8" of a model that is not quantization-aware: images like those the model will see, a few
+            hundred or so. uint8 N×H×W×3 (scaled as `preprocess_input` does) or floats already scaled; an array, or a
+            tf.data pipeline with or without labels.
         calibration_images: At most this many are used, the first ones.
         target: "nnapi" quantizes dense layers per tensor, since NNAPI refuses them per channel; "xnnpack" per channel.
 
@@ -42,24 +46,48 @@ def convert(
         UserError: An argument is unknown, calibration images are missing or do not fit, the model has an input of no
             fixed size or an operator that TensorFlow Lite lacks, or the file cannot be written.
     """
-    if quantize not in QUANTIZATIONS:
+    if quantize not in (*QUANTIZATIONS, None):
         raise UserError(f"quantize={quantize!r}: choose one of {', '.join(QUANTIZATIONS)}")
     if target not in TARGETS:
         raise UserError(f"target={target!r}: choose one of {', '.join(TARGETS)}")
-    if quantize == "int8" and calibration is None:
-        raise UserError('quantize="int8" needs calibration= images: a hundred or more of those the model will see')
     if calibration_images < 1:
         raise UserError(f"calibration_images={calibration_images}: give 1 or more")
-    if isinstance(model, str | Path):
-        from keras_mobilenets.saved import load_model
+    model, is_trained = _opened(model)
+    quantize = quantize or ("int8" if is_trained else "none")
+    if is_trained and quantize != "int8":
+        raise UserError(f"{model.name} was trained for int8; convert the float model for quantize={quantize!r}")
+    if quantize == "int8" and calibration is None and not is_trained:
+        raise UserError('quantize="int8" needs calibration= images: a hundred or more of those the model will see')
+    if is_trained:
+        content = _trained_model(model)
+    else:
+        content = _float_model(model, quantize)
+        if quantize == "int8":
+            from keras_mobilenets.tflite.calibration import calibrate
 
-        model = load_model(model)
-    content = _float_model(model, quantize)
+            content = calibrate(content, calibration, calibration_images)
     if quantize == "int8":
-        content = _int8_model(content, calibration, calibration_images, per_channel_dense=target != "nnapi")
+        content = _int8_model(content, per_channel_dense=target != "nnapi")
     with files.atomic(path) as temporary:
         temporary.write_bytes(content)
     return Path(path)
+
+
+def _opened(model: Any) -> tuple[Any, bool]:
+    """The model, loaded if it is a path and in Keras 3 if it can be; and whether it is quantization-aware."""
+    import keras
+
+    if isinstance(model, str | Path):
+        from keras_mobilenets.training.loading import load_model
+
+        model = load_model(model)
+    if isinstance(model, keras.Model):
+        return model, False
+    from keras_mobilenets.training import bridge, quantization
+
+    if quantization.is_quantize_aware(model):
+        return model, True
+    return bridge.to_keras(model), False
 
 
 def _float_model(model: Any, quantize: str) -> bytes:
@@ -78,8 +106,49 @@ def _float_model(model: Any, quantize: str) -> bytes:
         constants = [(variable, tf.constant(value)) for variable, value in weights]
         with keras.StatelessScope(state_mapping=constants):
             outputs = [tf.identity(y, name="output") for y in keras.tree.flatten(model(image, training=False))]
+    return _convert(model.name, graph, [image], outputs, quantize)
+
+
+def _trained_model(model: Any) -> bytes:
+    """Converts a quantization-aware model in float, with the ranges that it was trained with in the place of measured.
+
+    Every value with a range is made an output, so that its tensor is found again in the .tflite.
+    """
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    from keras_mobilenets.training.quantizers import Point, unquantized
+
+    pixels: list[Point] = []
+    points: list[Point] = []
+
+    @tf.function
+    def run(image: Any) -> Any:
+        with unquantized() as found:
+            output = model(image, training=False)
+        pixels[:], points[:] = found[:1], found[1:]
+        return [tf.identity(tensor) for tensor in (output, *(point.values for point in points))]
+
+    with quiet():
+        frozen = convert_variables_to_constants_v2(run.get_concrete_function(tf.TensorSpec(_input_shape(model))))
+    converted = flatbuffer.read(_convert(model.name, frozen.graph, frozen.inputs, frozen.outputs, "none"))
+    graph = converted.subgraphs[0]
+    tensors = dict(zip(map(int, graph.outputs[1:]), points, strict=True))
+    for tensor, point in tensors.items():
+        low, high = float(point.low), float(point.high)
+        if low >= high:
+            raise UserError(f"{model.name} has no ranges yet: train it, or give quantize_aware calibration images")
+        flatbuffer.set_range(graph.tensors[tensor], low, high)
+    flatbuffer.set_range(graph.tensors[graph.inputs[0]], float(pixels[0].low), float(pixels[0].high))
+    graph.outputs = graph.outputs[:1]
+    return flatbuffer.write(converted)
+
+
+def _convert(name: str, graph: Any, inputs: list[Any], outputs: list[Any], quantize: str) -> bytes:
+    import tensorflow as tf
+
     # The public converter that takes a frozen graph as it is.
-    converter = tf.compat.v1.lite.TFLiteConverter(graph.as_graph_def(), [image], outputs)
+    converter = tf.compat.v1.lite.TFLiteConverter(graph.as_graph_def(), inputs, outputs)
     if quantize in ("float16", "dynamic"):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if quantize == "float16":
@@ -89,16 +158,14 @@ def _float_model(model: Any, quantize: str) -> bytes:
             return converter.convert()
         except Exception as error:
             reason = str(error).strip().splitlines() or [last_line()]
-            raise UserError(f"{model.name} does not convert: {' '.join(reason[0].split())}") from error
+            raise UserError(f"{name} does not convert: {' '.join(reason[0].split())}") from error
 
 
-def _int8_model(content: bytes, images: Any, limit: int, *, per_channel_dense: bool) -> bytes:
+def _int8_model(calibrated: bytes, *, per_channel_dense: bool) -> bytes:
+    """Quantizes a float .tflite with the ranges in it."""
     import tensorflow as tf
     from tensorflow.lite.python.convert import mlir_quantize
 
-    from keras_mobilenets.tflite.calibration import calibrate
-
-    calibrated = calibrate(content, images, limit)
     with quiet() as last_line:
         try:
             return mlir_quantize(

@@ -3,6 +3,7 @@
 from typing import Any
 
 import flatbuffers
+import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_mobilenets.errors import UserError
@@ -30,6 +31,13 @@ def write(model: Any) -> bytes:
     builder = flatbuffers.Builder(weights + (1 << 16))
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
+
+
+def set_range(tensor: Any, low: float, high: float) -> None:
+    """Writes the range of an activation where TensorFlow Lite's quantizer looks for it."""
+    tensor.quantization = schema.QuantizationParametersT(
+        min=np.array([low], np.float32), max=np.array([high], np.float32)
+    )
 
 
 def operator_name(model: Any, operator: Any) -> str:

@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from keras_mobilenets.training.channel_pruning import prune_channels as prune_channels
     from keras_mobilenets.training.data import Data as Data
     from keras_mobilenets.training.data import load_data as load_data
+    from keras_mobilenets.training.distillation import distill as distill
     from keras_mobilenets.training.fitting import fit as fit
+    from keras_mobilenets.training.loading import load_model as load_model
+    from keras_mobilenets.training.quantization import quantize_aware as quantize_aware
+    from keras_mobilenets.training.quantization import quantized_layers as quantized_layers
     from keras_mobilenets.training.recipe import Recipe as Recipe
     from keras_mobilenets.training.shapes import Shapes as Shapes
 
@@ -20,10 +24,14 @@ if TYPE_CHECKING:
 _MODULE_OF = {
     "Data": "data",
     "Recipe": "recipe",
+    "distill": "distillation",
     "Shapes": "shapes",
     "fit": "fitting",
+    "load_model": "loading",
     "load_data": "data",
     "prune_channels": "channel_pruning",
+    "quantize_aware": "quantization",
+    "quantized_layers": "quantization",
     "to_keras": "bridge",
     "to_tf_keras": "bridge",
 }

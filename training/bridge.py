@@ -83,7 +83,7 @@ def to_tf_keras(model: keras.Model) -> tf_keras.Model:
         raise UserError(f"to_tf_keras takes a Keras 3 model, not {type(model).__module__}.{type(model).__name__}")
     _check_functional(model)
     inputs = [tf_keras.Input(tensor.shape[1:], name=tensor.name) for tensor in model.inputs]
-    outputs = rebuild(model, inputs, _tf_keras_layer)
+    outputs = rebuild(model, inputs, lambda layer: with_weights(tf_keras_layer(layer), layer))
     return tf_keras.Model(_one(inputs), _one(outputs), name=model.name)
 
 
@@ -161,26 +161,43 @@ def _only_call(layer: Any, known: dict[int, Any]) -> tuple[list[Any], list[Any]]
     return here[0]
 
 
-def _tf_keras_layer(layer: Any) -> Callable[[Any], Any]:
+def tf_keras_layer(layer: Any) -> Any:
+    """The tf_keras layer for a Keras 3 layer, still without weights.
+
+    Raises:
+        UserError: There is none.
+    """
     settings, kind = _settings(layer, tf_keras), type(layer).__name__
-    if settings.get("activation") == "hard_sigmoid" and kind == "Activation":
-        return legacy.HardSigmoid(name=layer.name)
-    if "activation" in settings:
-        name = settings["activation"]
-        settings["activation"] = getattr(legacy, name, None) or getattr(tf_keras.activations, name)
-    made = getattr(legacy, kind, None) or getattr(tf_keras.layers, kind)
-    return _with_weights(made(**settings, name=layer.name), layer)
+    if kind == "Activation" and settings["activation"] == "hard_sigmoid":
+        made = legacy.HardSigmoid(name=layer.name)
+    else:
+        if "activation" in settings:
+            name = settings["activation"]
+            settings["activation"] = getattr(legacy, name, None) or getattr(tf_keras.activations, name)
+        made = (getattr(legacy, kind, None) or getattr(tf_keras.layers, kind))(**settings, name=layer.name)
+    made.trainable = layer.trainable
+    return made
+
+
+def with_weights(made: Any, layer: Any) -> Callable[[Any], Any]:
+    """Calls the layer `made`, then gives it the weights of `layer`."""
+
+    def call(*x: Any) -> Any:
+        y = made(*x)
+        made.set_weights(layer.get_weights())
+        return y
+
+    return call
 
 
 def _keras_layer(layer: Any) -> Callable[[Any], Any]:
     if isinstance(layer, legacy.HardSigmoid):
         return keras.layers.Activation("hard_sigmoid", name=layer.name)
     kind = type(layer).__name__
-    settings = _settings(layer, keras)
-    made = _with_weights(
-        (getattr(blocks, kind, None) or getattr(keras.layers, kind))(**settings, name=layer.name), layer
-    )
-    return (lambda tensors: made(*tensors)) if kind == "RowsToMap" else made
+    made = (getattr(blocks, kind, None) or getattr(keras.layers, kind))(**_settings(layer, keras), name=layer.name)
+    made.trainable = layer.trainable
+    call = with_weights(made, layer)
+    return (lambda tensors: call(*tensors)) if kind == "RowsToMap" else call
 
 
 def _settings(layer: Any, library: Any) -> dict[str, Any]:
@@ -202,18 +219,6 @@ def _settings(layer: Any, library: Any) -> dict[str, Any]:
         f"layer {layer.name} {problem} has no counterpart in {library.__name__}; use plain layers such as those that "
         "keras_mobilenets.blocks are made of"
     )
-
-
-def _with_weights(made: Any, layer: Any) -> Callable[[Any], Any]:
-    """A layer that takes the other's weights as soon as it is called."""
-    made.trainable = layer.trainable
-
-    def call(*x: Any) -> Any:
-        y = made(*x)
-        made.set_weights(layer.get_weights())
-        return y
-
-    return call
 
 
 def _plain(value: Any) -> Any:

@@ -12,6 +12,8 @@ import sys
 import tempfile
 import time
 import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -28,14 +30,15 @@ from keras_mobilenets.training.recipe import Recipe, make_optimizer
 
 
 def fit(
-    model: keras.Model,
+    model: Any,
     data: Data,
     recipe: Recipe | None = None,
     run_dir: str | Path | None = None,
     *,
-    callbacks: tuple[keras.callbacks.Callback, ...] = (),
+    callbacks: Sequence[Any] = (),
+    best_from: int = 1,
     verbose: int | str = "auto",
-) -> keras.callbacks.History:
+) -> Any:
     """Trains a classifier; afterwards the model holds the weights of its best epoch, ready to use.
 
     Called again with the same arguments after a kill, it goes on after the last whole epoch and ends as an undisturbed
@@ -45,11 +48,13 @@ def fit(
     XLA is never used on a CPU, where it makes depthwise convolutions about ten times slower.
 
     Args:
-        model: Takes images of the data's size in [−1, 1]; gives one probability (or logit) per class.
+        model: Takes images of the data's size in [−1, 1]; gives one probability (or logit) per class. A Keras 3 model,
+            or a tf_keras model such as `quantize_aware` gives.
         data: What `load_data` returns.
         recipe: How to train. Default: `Recipe()`.
         run_dir: Folder for checkpoints and logs. Default: none is kept.
-        callbacks: Further Keras callbacks.
+        callbacks: Further callbacks, of the model's Keras.
+        best_from: The first epoch, counted from 1, that may be the best; a pruning gives the one that ends sparse.
         verbose: As in `model.fit`: 0 silent, 1 a progress bar, 2 a line per epoch; "auto" is 1 on a terminal, else 2.
 
     Returns:
@@ -60,31 +65,69 @@ def fit(
             the loss became NaN.
     """
     recipe = recipe or Recipe()
-    if verbose == "auto":
-        verbose = 1 if sys.stdout.isatty() else 2
-    _check_shapes(model, data)
+    objective = labels_only(model, recipe, len(data.class_names))
+    return train(model, data, recipe, run_dir, objective, callbacks=callbacks, best_from=best_from, verbose=verbose)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a training brings down, and the targets that takes.
+
+    Attributes:
+        loss: From targets and outputs to a loss for each image.
+        accuracy: The metric of that name: "accuracy" itself, or a function of targets and outputs.
+        targets: From batches of (images, labels) to batches of (images, targets).
+        asked: What run.json says of it.
+    """
+
+    loss: Any
+    accuracy: Any = "accuracy"
+    targets: Callable[[tf.data.Dataset], Any] = lambda batches: batches
+    asked: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def labels_only(model: Any, recipe: Recipe, classes: int) -> Objective:
+    """The usual one: cross-entropy with the labels."""
+    return Objective(_loss(model, recipe.label_smoothing, classes))
+
+
+def train(
+    model: Any,
+    data: Data,
+    recipe: Recipe,
+    run_dir: str | Path | None,
+    objective: Objective,
+    *,
+    callbacks: Sequence[Any] = (),
+    best_from: int = 1,
+    verbose: int | str = "auto",
+) -> Any:
+    """`fit` towards any objective."""
     if run_dir is None:
         with tempfile.TemporaryDirectory() as folder:
-            return fit(model, data, recipe, folder, callbacks=callbacks, verbose=verbose)
-    run_dir = Path(run_dir)
-    _claim(run_dir, model, data, recipe)
-
-    from_logits = gives_logits(model)
-    _compile(model, data, recipe, from_logits)
-    run = _Run(model, data, run_dir, recipe)
+            return train(
+                model, data, recipe, folder, objective, callbacks=callbacks, best_from=best_from, verbose=verbose
+            )
+    if verbose == "auto":
+        verbose = 1 if sys.stdout.isatty() else 2
+    run_dir, library = Path(run_dir), library_of(model)
+    _check_shapes(model, data)
+    _claim(run_dir, model, data, {"recipe": dataclasses.asdict(recipe)} | objective.asked)
+    _compile(model, data, recipe, objective)
+    run = _Run(model, data, run_dir, recipe, best_from)
     run.resume()
     if run.first_epoch < recipe.epochs:
-        steps = data.steps_per_epoch()
         try:
             with fused_batch_norm():
                 model.fit(
-                    data.epochs(run.first_epoch, recipe.epochs, recipe.seed, recipe.augmentation),
-                    validation_data=data.validation,
+                    objective.targets(data.epochs(run.first_epoch, recipe.epochs, recipe.seed, recipe.augmentation)),
+                    validation_data=objective.targets(data.validation),
+                    validation_steps=-(-data.count("validation") // data.batch_size),
                     initial_epoch=run.first_epoch,
                     epochs=recipe.epochs,
-                    steps_per_epoch=steps,
+                    steps_per_epoch=data.steps_per_epoch(),
                     shuffle=False,  # the data set has shuffled already; Keras warns otherwise
-                    callbacks=[run, _tensorboard(run_dir), *callbacks],
+                    callbacks=[*callbacks, run.callback(), _tensorboard(library, run_dir)],
                     verbose=verbose,
                 )
         except tf.errors.OpError as error:
@@ -93,21 +136,33 @@ def fit(
             reason = str(error.message).rsplit(";", 1)[-1].strip()
             raise UserError(f"cannot write {run_dir / 'logs'}: {reason}; free some space and start again") from error
     run.restore_best()
-    model.compile(loss=_loss(from_logits), metrics=["accuracy"], jit_compile=_jit_compile())
+    model.compile(loss=_loss(model), metrics=["accuracy"], jit_compile=_jit_compile(library))
     return run.history()
 
 
-def gives_logits(model: keras.Model) -> bool:
+def library_of(model: Any) -> Any:
+    """The Keras that a model belongs to: the module keras, or tf_keras."""
+    if isinstance(model, keras.Model):
+        return keras
+    import tf_keras
+
+    if isinstance(model, tf_keras.Model):
+        return tf_keras
+    raise UserError(f"a Keras model is needed, not {type(model).__module__}.{type(model).__name__}")
+
+
+def gives_logits(model: Any) -> bool:
     """Whether a model ends without a softmax."""
     last = model.layers[-1]
-    if isinstance(last, keras.Model):
+    if hasattr(last, "layers"):
         return gives_logits(last)
-    if isinstance(last, keras.layers.Softmax):
-        return False
-    return getattr(last, "activation", None) is not keras.activations.softmax
+    last = getattr(last, "layer", last)  # inside a wrapper of tfmot
+    activation = getattr(last, "activation", None)
+    activation = getattr(activation, "activation", activation)  # rounded by tfmot
+    return type(last).__name__ != "Softmax" and getattr(activation, "__name__", None) != "softmax"
 
 
-def _check_shapes(model: keras.Model, data: Data) -> None:
+def _check_shapes(model: Any, data: Data) -> None:
     size, classes = data.image_size, len(data.class_names)
     wanted, given = (size, size, 3), tuple(model.input_shape[1:])
     if len(given) != 3 or any(have not in (None, want) for have, want in zip(given, wanted, strict=True)):
@@ -126,7 +181,7 @@ def _by(shape: tuple) -> str:
     return "×".join("any" if length is None else str(length) for length in shape)
 
 
-def _claim(run_dir: Path, model: keras.Model, data: Data, recipe: Recipe) -> None:
+def _claim(run_dir: Path, model: Any, data: Data, more: dict[str, Any]) -> None:
     """Writes run.json, or checks that the one there asks for the same training."""
     asked = {
         "model": {
@@ -142,8 +197,7 @@ def _claim(run_dir: Path, model: keras.Model, data: Data, recipe: Recipe) -> Non
             "class_names": data.class_names,
             "train_images": data.count("train"),
         },
-        "recipe": dataclasses.asdict(recipe),
-    }
+    } | more
     path = run_dir / "run.json"
     before = files.read_json(path) if path.exists() else {}
     for part, values in asked.items():
@@ -160,23 +214,25 @@ def _claim(run_dir: Path, model: keras.Model, data: Data, recipe: Recipe) -> Non
         files.write_json(path, before | asked | {"versions": versions})
 
 
-def _compile(model: keras.Model, data: Data, recipe: Recipe, from_logits: bool) -> None:
+def _compile(model: Any, data: Data, recipe: Recipe, objective: Objective) -> None:
+    library = library_of(model)
     if recipe.bn_momentum is not None:
         for layer in model._flatten_layers():
-            if isinstance(layer, keras.layers.BatchNormalization):
+            if isinstance(layer, library.layers.BatchNormalization):
                 layer.momentum = recipe.bn_momentum
     model.compile(
         optimizer=make_optimizer(recipe, model, data.steps_per_epoch()),
-        loss=_loss(from_logits, recipe.label_smoothing, len(data.class_names)),
-        metrics=["accuracy"],
-        jit_compile=_jit_compile(),
+        loss=objective.loss,
+        metrics=[objective.accuracy],
+        jit_compile=_jit_compile(library),
     )
 
 
-def _loss(from_logits: bool, smoothing: float = 0.0, classes: int = 0) -> Any:
+def _loss(model: Any, smoothing: float = 0.0, classes: int = 0) -> Any:
     """Cross-entropy on integer labels; Keras smooths one-hot labels only."""
+    from_logits = gives_logits(model)
     if not smoothing:
-        return keras.losses.SparseCategoricalCrossentropy(from_logits)
+        return library_of(model).losses.SparseCategoricalCrossentropy(from_logits=from_logits)
 
     def smoothed_crossentropy(labels: Any, outputs: Any) -> Any:
         one_hot = keras.ops.one_hot(keras.ops.reshape(labels, [-1]), classes)
@@ -185,26 +241,27 @@ def _loss(from_logits: bool, smoothing: float = 0.0, classes: int = 0) -> Any:
     return smoothed_crossentropy
 
 
-def _jit_compile() -> bool | str:
-    return "auto" if tf.config.list_physical_devices("GPU") else False
+def _jit_compile(library: Any) -> bool | str | None:
+    if not tf.config.list_physical_devices("GPU"):
+        return False
+    return "auto" if library is keras else None
 
 
-def _tensorboard(run_dir: Path) -> keras.callbacks.TensorBoard:
-    return keras.callbacks.TensorBoard(run_dir / "logs", write_graph=False, profile_batch=0)
+def _tensorboard(library: Any, run_dir: Path) -> Any:
+    return library.callbacks.TensorBoard(str(run_dir / "logs"), write_graph=False, profile_batch=0)
 
 
-class _Run(keras.callbacks.Callback):
+class _Run:
     """The state of a training in its folder: saved after every epoch, read back at the start."""
 
-    def __init__(self, model: keras.Model, data: Data, run_dir: Path, recipe: Recipe):
-        super().__init__()
-        self.set_model(model)
+    def __init__(self, model: Any, data: Data, run_dir: Path, recipe: Recipe, best_from: int):
+        self.model, self.library = model, library_of(model)
         self.run_dir = run_dir
-        self.epochs = recipe.epochs
+        self.best_from = min(best_from, recipe.epochs)
         self.images_per_epoch = data.steps_per_epoch() * data.batch_size
         self.rows: list[dict[str, float]] = []
         # The same layers without optimizer and loss: a third of the size, and nothing in it that is ours alone.
-        self.bare = keras.Model(model.inputs, model.outputs, name=model.name)
+        self.bare = self.library.Model(model.inputs, model.outputs, name=model.name)
 
     @property
     def first_epoch(self) -> int:
@@ -212,10 +269,19 @@ class _Run(keras.callbacks.Callback):
 
     # What happens during model.fit
 
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+    def callback(self) -> Any:
+        """Calls the methods below."""
+        return self.library.callbacks.LambdaCallback(
+            on_epoch_begin=self._on_epoch_begin,
+            on_epoch_end=self._on_epoch_end,
+            on_train_batch_end=self._on_train_batch_end,
+            on_test_begin=self._on_test_begin,
+        )
+
+    def _on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self.started = self.trained = time.perf_counter()
 
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+    def _on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         if not math.isfinite((logs or {}).get("loss", 0.0)):
             kept = (
                 f"the best model so far is kept in {self.run_dir / 'model.keras'}" if self.rows else "nothing is kept"
@@ -224,10 +290,10 @@ class _Run(keras.callbacks.Callback):
                 f"loss is NaN in epoch {len(self.rows) + 1}, step {batch + 1}; {kept}; lower the learning_rate"
             )
 
-    def on_test_begin(self, logs: dict | None = None) -> None:
+    def _on_test_begin(self, logs: dict | None = None) -> None:
         self.trained = time.perf_counter()
 
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+    def _on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         assert logs is not None
         row = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
         row["learning_rate"] = float(self.model.optimizer.learning_rate)
@@ -236,7 +302,8 @@ class _Run(keras.callbacks.Callback):
         )
         row["seconds"] = round(time.perf_counter() - self.started, 3)
         self.rows.append(row)
-        if row["val_accuracy"] > max((r["val_accuracy"] for r in self.rows[:-1]), default=-1.0):
+        before = [earlier["val_accuracy"] for earlier in self.rows[self.best_from - 1 : -1]]
+        if len(self.rows) >= self.best_from and row["val_accuracy"] > max(before, default=-1.0):
             with files.atomic(self.run_dir / "model.keras") as path:
                 self.bare.save(path)
         self._save()
@@ -279,9 +346,9 @@ class _Run(keras.callbacks.Callback):
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise UserError(f"{path} cannot be read; delete {self.run_dir} to start over") from error
 
-    def history(self) -> keras.callbacks.History:
+    def history(self) -> Any:
         """All rows as Keras gives them; what depends on the machine's speed is in history.csv only."""
-        history = keras.callbacks.History()
+        history = self.library.callbacks.History()
         history.set_model(self.model)
         history.epoch = list(range(len(self.rows)))
         names = [name for name in self.rows[0] if name not in ("epoch", "seconds", "images_per_second")]

@@ -111,3 +111,30 @@ class RowsToMap(tf_keras.layers.Layer):
     def compute_output_shape(self, shapes: Sequence[Any]) -> Any:
         """The shape of the second tensor."""
         return shapes[1]
+
+
+@_registered
+class FreezingBatchNormalization(tf_keras.layers.BatchNormalization):
+    """Batch normalization that trains on its running statistics, and leaves them, after so many steps."""
+
+    def __init__(self, freeze_after: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.freeze_after = freeze_after
+
+    def build(self, shape: Any) -> None:
+        """Adds the count of steps behind the layer's own weights."""
+        super().build(shape)
+        self.steps = self.add_weight("steps", shape=(), dtype=tf.int32, initializer="zeros", trainable=False)
+
+    def call(self, x: Any, training: Any = None) -> Any:
+        """Counts training steps only."""
+        if not training:
+            return super().call(x, training=False)
+        moving = self.steps < self.freeze_after
+        self.steps.assign_add(1)
+        normal = super().call
+        return tf.cond(moving, lambda: normal(x, training=True), lambda: normal(x, training=False))
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this layer again."""
+        return super().get_config() | {"freeze_after": self.freeze_after}

@@ -66,11 +66,14 @@ class Recipe:
 
 
 def make_optimizer(recipe: Recipe, model: Any, steps_per_epoch: int) -> Any:
-    """The Keras optimizer of a recipe, with its learning-rate schedule, for the weights of `model`."""
+    """The optimizer of a recipe, with its learning-rate schedule, for the weights of a Keras 3 or tf_keras model."""
     import keras
 
+    from keras_mobilenets.training.fitting import library_of
+
+    library = library_of(model)
     total, warmup = recipe.epochs * steps_per_epoch, round(recipe.warmup_epochs * steps_per_epoch)
-    rate = keras.optimizers.schedules.CosineDecay(
+    rate = library.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0 if warmup else recipe.learning_rate,
         decay_steps=max(1, total - warmup),
         alpha=0.0 if recipe.schedule == "cosine" else 1.0,
@@ -79,15 +82,16 @@ def make_optimizer(recipe: Recipe, model: Any, steps_per_epoch: int) -> Any:
     )
     decay = recipe.weight_decay or None
     if recipe.optimizer == "adamw":
-        optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay)
+        optimizer = library.optimizers.AdamW(rate, weight_decay=recipe.weight_decay)
     elif recipe.optimizer == "sgd":
-        optimizer = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=decay)
+        optimizer = library.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=decay)
     else:
-        optimizer = keras.optimizers.RMSprop(rate, rho=0.9, momentum=0.9, epsilon=1e-3, weight_decay=decay)
-    depthwise = {
+        optimizer = library.optimizers.RMSprop(rate, rho=0.9, momentum=0.9, epsilon=1e-3, weight_decay=decay)
+    variables = model.trainable_variables
+    depthwise = {  # (tf_keras says so in the variable's name)
         id(layer.kernel) for layer in model._flatten_layers() if isinstance(layer, keras.layers.DepthwiseConv2D)
     }
-    variables = model.trainable_variables
-    optimizer.exclude_from_weight_decay([v for v in variables if len(v.shape) < 2 or id(v) in depthwise])
+    spared = [v for v in variables if len(v.shape) < 2 or id(v) in depthwise or "depthwise_kernel" in v.name]
+    optimizer.exclude_from_weight_decay(spared)
     optimizer.build(variables)
     return optimizer

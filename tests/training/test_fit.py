@@ -179,7 +179,8 @@ def test_label_smoothing_is_that_of_keras_on_one_hot_labels(activation):
     if activation:
         outputs = np.exp(outputs) / np.exp(outputs).sum(axis=1, keepdims=True)
     labels = np.array([0, 2, 1, 1])
-    ours = fitting._loss(activation is None, 0.1, 3)(labels, outputs)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, activation=activation)])
+    ours = fitting._loss(model, 0.1, 3)(labels, outputs)
     theirs = keras.losses.CategoricalCrossentropy(activation is None, label_smoothing=0.1, reduction=None)
     np.testing.assert_allclose(ours, theirs(np.eye(3, dtype=np.float32)[labels], outputs), rtol=1e-6)
 

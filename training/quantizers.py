@@ -1,0 +1,169 @@
+"""What quantization-aware training rounds, and how: tfmot quantizers that match TensorFlow Lite's int8 specification.
+
+Weights: symmetric, −127 to 127, one scale for each output channel, of depthwise convolutions too (tfmot has one scale
+for a whole depthwise kernel). Activations: asymmetric, one scale for a tensor. A BatchNorm that follows scales whole
+channels, so that folding it into the weights, as the converter does, moves no weight to another int8 value.
+Jacob et al. 2018, arXiv:1712.05877, sections 2 and 3; Krishnamoorthi 2018, arXiv:1806.08342, sections 2.2 and 3.2.
+"""
+
+import contextlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_model_optimization as tfmot
+
+PRESERVED = ("sparsity", "clusters")
+
+
+@dataclass(frozen=True)
+class Point:
+    """A value that int8 rounds.
+
+    Attributes:
+        values: The tensor, in float.
+        low: Where its range begins: a variable, or a number when it is fixed.
+        high: Where its range ends.
+        is_float: Whether the layer that makes it is left in float.
+    """
+
+    values: tf.Tensor
+    low: Any
+    high: Any
+    is_float: bool
+
+
+_points: list[Point] | None = None
+
+
+@contextlib.contextmanager
+def unquantized() -> Iterator[list[Point]]:
+    """Inside the block a model computes in float; the list gets all the values that it would have rounded."""
+    global _points
+    before, _points = _points, []
+    try:
+        yield _points
+    finally:
+        _points = before
+
+
+class WeightQuantizer(tfmot.quantization.keras.quantizers.Quantizer):
+    """Rounds weights to int8, by their own range at every step.
+
+    Args:
+        channel_axes: How many of the last axes count the channels: 1 (convolution), 2 (depthwise convolution: input
+            channels and multiplier), or 0 for one scale for all.
+        preserve: "sparsity" keeps zeros at zero while training; "clusters" keeps weights that are equal in a layer
+            equal; None lets them go.
+    """
+
+    def __init__(self, channel_axes: int, preserve: str | None = None):
+        self.channel_axes = channel_axes
+        self.preserve = preserve
+
+    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+        """Makes the variable that says what is to be preserved; `remember` fills it."""
+        if self.preserve is None:
+            return {}
+        kept = layer.add_weight(f"{name}_{self.preserve}", shape=tensor_shape, dtype=tf.int32, trainable=False)
+        return {"kept": kept}
+
+    def remember(self, weights: Any, variables: dict[str, Any]) -> None:
+        """Takes the zeros or the clusters of trained weights as those to preserve."""
+        if self.preserve == "sparsity":
+            variables["kept"].assign(tf.cast(weights != 0, tf.int32))
+        elif self.preserve == "clusters":
+            _, cluster = tf.unique(tf.reshape(weights, [-1]))
+            variables["kept"].assign(tf.reshape(cluster, weights.shape))
+
+    def __call__(self, inputs: Any, training: bool, weights: dict[str, Any], **kwargs: Any) -> Any:
+        """The weights as int8 has them, in float; the gradient passes as if they were not rounded."""
+        x = self._preserved(inputs, weights)
+        if _points is not None:
+            return x
+        columns = tf.reshape(x, [-1, math.prod(x.shape[len(x.shape) - self.channel_axes :])])
+        largest = tf.stop_gradient(tf.reduce_max(tf.abs(columns), axis=0))
+        rounded = tf.quantization.fake_quant_with_min_max_vars_per_channel(
+            columns, -largest, largest, narrow_range=True
+        )
+        return tf.reshape(rounded, x.shape)
+
+    def _preserved(self, x: Any, variables: dict[str, Any]) -> Any:
+        if self.preserve == "sparsity":
+            return x * tf.cast(variables["kept"], x.dtype)
+        if self.preserve == "clusters":
+            # The mean of a cluster: its members get the same gradient and move together.
+            cluster = variables["kept"]
+            means = tf.math.unsorted_segment_mean(x, cluster, tf.reduce_max(cluster) + 1)
+            return tf.gather(means, cluster)
+        return x
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        return {"channel_axes": self.channel_axes, "preserve": self.preserve}
+
+
+class ActivationQuantizer(tfmot.quantization.keras.quantizers.Quantizer):
+    """Rounds activations to int8 within a range that follows, slowly, the extremes of the training's batches.
+
+    The first batch sets the range where nothing has set it before.
+
+    Args:
+        decay: How much of the range remains after a step.
+        is_float: Whether the value belongs to a layer that is left in float; the range is then for what follows it.
+    """
+
+    def __init__(self, decay: float = 0.99, is_float: bool = False):
+        self.decay = decay
+        self.is_float = is_float
+
+    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+        """Makes the range; it is empty (0 to 0) as long as it is unknown."""
+        return {
+            end: layer.add_weight(f"{name}_{end}", shape=(), initializer="zeros", trainable=False)
+            for end in ("low", "high")
+        }
+
+    def __call__(self, inputs: Any, training: bool, weights: dict[str, Any], **kwargs: Any) -> Any:
+        """The activations as int8 has them, in float; outside of the range there is no gradient."""
+        low, high = weights["low"], weights["high"]
+        if _points is not None:
+            _points.append(Point(inputs, low, high, self.is_float))
+            return inputs
+        if training:
+            unknown = low >= high
+            for end, extreme in ((low, tf.reduce_min(inputs)), (high, tf.reduce_max(inputs))):
+                towards = tf.where(unknown, 1.0, 1 - self.decay)
+                end.assign_add(towards * (tf.stop_gradient(extreme) - end))
+            low.assign(tf.minimum(low, 0.0))  # int8 must have a zero
+            high.assign(tf.maximum(high, 0.0))
+        return tf.quantization.fake_quant_with_min_max_vars(inputs, low, high)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        return {"decay": self.decay, "is_float": self.is_float}
+
+
+class FixedQuantizer(tfmot.quantization.keras.quantizers.Quantizer):
+    """Rounds activations to int8 within a range that is known beforehand."""
+
+    def __init__(self, low: float, high: float, is_float: bool = False):
+        self.low, self.high = low, high
+        self.is_float = is_float
+
+    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+        """There is no state."""
+        return {}
+
+    def __call__(self, inputs: Any, training: bool, weights: dict[str, Any], **kwargs: Any) -> Any:
+        """The activations as int8 has them, in float."""
+        if _points is not None:
+            _points.append(Point(inputs, self.low, self.high, self.is_float))
+            return inputs
+        return tf.quantization.fake_quant_with_min_max_args(inputs, self.low, self.high)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        return {"low": self.low, "high": self.high, "is_float": self.is_float}
