@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from keras_mobilenets.training.bridge import to_keras as to_keras
     from keras_mobilenets.training.bridge import to_tf_keras as to_tf_keras
     from keras_mobilenets.training.channel_pruning import prune_channels as prune_channels
+    from keras_mobilenets.training.clustering import cluster as cluster
     from keras_mobilenets.training.data import Data as Data
     from keras_mobilenets.training.data import load_data as load_data
     from keras_mobilenets.training.distillation import distill as distill
@@ -19,19 +20,26 @@ if TYPE_CHECKING:
     from keras_mobilenets.training.quantization import quantized_layers as quantized_layers
     from keras_mobilenets.training.recipe import Recipe as Recipe
     from keras_mobilenets.training.shapes import Shapes as Shapes
+    from keras_mobilenets.training.weight_pruning import Sensitivity as Sensitivity
+    from keras_mobilenets.training.weight_pruning import prune as prune
+    from keras_mobilenets.training.weight_pruning import sensitivity as sensitivity
 
 # Where each name lives. No module may be called as a public name: importing it would put it in the name's place.
 _MODULE_OF = {
     "Data": "data",
     "Recipe": "recipe",
-    "distill": "distillation",
+    "Sensitivity": "weight_pruning",
     "Shapes": "shapes",
+    "cluster": "clustering",
+    "distill": "distillation",
     "fit": "fitting",
-    "load_model": "loading",
     "load_data": "data",
+    "load_model": "loading",
+    "prune": "weight_pruning",
     "prune_channels": "channel_pruning",
     "quantize_aware": "quantization",
     "quantized_layers": "quantization",
+    "sensitivity": "weight_pruning",
     "to_keras": "bridge",
     "to_tf_keras": "bridge",
 }
