@@ -1,6 +1,6 @@
 """How many channels each group keeps, for a budget of multiply-adds."""
 
-from typing import Any
+import itertools
 
 import keras
 import numpy as np
@@ -20,8 +20,7 @@ class Budget:
 
     def __init__(self, model: keras.Model, channels: Channels, groups: list[Group]):
         self.units = np.array([group.unit for group in groups])
-        sizes = np.array([len(group.channels) for group in groups])
-        self.most = sizes // self.units * self.units
+        self.sizes = sizes = np.array([len(group.channels) for group in groups])
         group_of = np.full(channels.count, len(groups))  # that of the channels that stay whole
         for index, group in enumerate(groups):
             group_of[group.channels] = index
@@ -69,25 +68,35 @@ class Budget:
             How many channels each group keeps.
         """
         sums = [np.concatenate([[0.0], np.cumsum(score + 1e-12)]) for score in scores]
-        counts = self.most.copy()
+        counts = self.sizes.copy()
         at_stake = self.saved(counts, counts)
         while (now := self.macs(counts)) > target * (1 + NEAR):
-            saved = self.saved(counts, self.units)
-            left = np.array([s[count] for s, count in zip(sums, counts, strict=True)])
-            after = np.array([s[count - unit] for s, count, unit in zip(sums, counts, self.units, strict=True)])
-            price = (1 - after / left) * at_stake / np.maximum(saved, 1e-12)
-            possible = (counts > self.units) & (saved > 0)
-            near = possible & (now - saved >= target * (1 - NEAR))
-            if near.any():
-                counts[_best(price, near)] -= self.units[_best(price, near)]
-                continue
-            # Every step goes too far: the one that ends nearest, if that is nearer than here.
-            distance = abs(now - saved - target)
-            if possible.any() and distance[possible].min() < now - target:
-                counts[_best(distance, possible)] -= self.units[_best(distance, possible)]
-            break
+            fewer = self._fewer(counts)
+            saved = self.saved(counts, fewer)
+            possible = (counts > self.units) & (saved > 0) & (now - saved >= target * (1 - NEAR))
+            if not possible.any():
+                break
+            left, after = ([s[n] for s, n in zip(sums, numbers, strict=True)] for numbers in (counts, counts - fewer))
+            price = (1 - np.divide(after, left)) * at_stake / np.maximum(saved, 1e-12)
+            odd = fewer < self.units  # these go first, so that the rest is a multiple
+            best = np.argmin(np.where(possible, np.where(odd, 0, price), np.inf))
+            counts[best] -= fewer[best]
+        return self._nearer(counts, target)
+
+    def _fewer(self, counts: np.ndarray) -> np.ndarray:
+        """What each group loses next: a unit, or what makes it a multiple of its unit."""
+        odd = counts % self.units
+        return np.where(odd, odd, self.units)
+
+    def _nearer(self, counts: np.ndarray, target: float) -> np.ndarray:
+        """Changes two groups by a unit, more or less, as long as that leads nearer; small networks need it."""
+        while abs(self.macs(counts) - target) > target * NEAR:
+            more = np.diag(np.where(counts + self.units <= self.sizes, self.units, 0))
+            fewer = np.diag(np.where(counts > self.units, self._fewer(counts), 0))
+            steps = np.concatenate([np.zeros_like(more[:1]), more, -fewer])
+            tries = [counts + a + b for a, b in itertools.combinations(steps, 2) if not (a * b).any()]
+            best = min(tries, key=lambda counts: abs(self.macs(counts) - target))
+            if abs(self.macs(best) - target) >= abs(self.macs(counts) - target):
+                break
+            counts = best
         return counts
-
-
-def _best(price: Any, possible: Any) -> int:
-    return int(np.argmin(np.where(possible, price, np.inf)))

@@ -55,8 +55,8 @@ def prune_channels(
         recipe: Fine-tunes after every step, also the last one. Without it the caller trains the result.
         run_dir: Folder of the fine-tuning, one folder `step_1`, `step_2`, ... a step, and `model.keras`, the result.
             Called again after a kill, with the same arguments, it goes on where it was.
-        divisor: What the channel counts of the result are a multiple of; counts below it, and those bound up with
-            others that are no multiple, stay as they are.
+        divisor: What the channel counts of the result are a multiple of, and at least. Counts that are less or no
+            multiple before stay so where nothing can be taken from them, or nothing needs to be.
 
     Returns:
         An ordinary functional model with the layer names of `model` and the weights of what remains. It does not

@@ -29,9 +29,10 @@ def without(model: keras.Model, channels: Channels, keep: np.ndarray) -> keras.M
     smaller = keras.models.clone_model(model, clone_function=clone)
     for layer in model.layers:
         weights = layer.get_weights()
-        if layer.name in channels.reads:
+        if weights and layer.name in channels.reads:
             weights = sliced(layer, weights, keep[channels.reads[layer.name]], keep[channels.writes[layer.name]])
-        smaller.get_layer(layer.name).set_weights(weights)
+        if weights:
+            smaller.get_layer(layer.name).set_weights(weights)
     return smaller
 
 
