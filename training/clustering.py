@@ -12,7 +12,7 @@ import keras
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.training.data import Data
 from keras_mobilenets.training.recipe import Recipe
-from keras_mobilenets.training.wrapping import check_data, claim, heavy_layers, wrapped
+from keras_mobilenets.training.wrapping import check, claim, heavy_layers, wrapped
 
 RECIPE = Recipe(epochs=2, learning_rate=3e-4, warmup_epochs=0.0, augmentation="none")
 
@@ -46,7 +46,7 @@ def cluster(
     Raises:
         UserError: An argument is out of range, there is no layer to cluster, or as in `fit`.
     """
-    check_data(data, "clustering")
+    check(model, data, "cluster")
     if clusters < 2:
         raise UserError(f"clusters must be 2 or more, such as 16, not {clusters}")
     names = [layer.name for layer in heavy_layers(model, layers, "cluster")]

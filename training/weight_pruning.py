@@ -18,7 +18,7 @@ from keras_mobilenets.errors import UserError
 from keras_mobilenets.progress import track
 from keras_mobilenets.training.data import Data
 from keras_mobilenets.training.recipe import Recipe
-from keras_mobilenets.training.wrapping import check_data, claim, heavy_layers, wrapped
+from keras_mobilenets.training.wrapping import check, claim, heavy_layers, wrapped
 
 SCHEDULES = ("polynomial", "constant")
 PATTERNS = {"2:4": (2, 4)}  # so many zeros among so many neighbours
@@ -71,7 +71,7 @@ def prune(
     Raises:
         UserError: An argument is out of range, there is nothing to prune, or as in `fit`.
     """
-    check_data(data, "prune")
+    check(model, data, "prune")
     shares = _shares(model, sparsity, layers, pattern)
     plan = _plan(schedule, begin, end, frequency, (recipe or RECIPE).epochs * data.steps_per_epoch())
     claim(run_dir, "pruning", {"sparsity": shares, "pattern": pattern, "schedule": schedule, **plan})
@@ -241,7 +241,7 @@ def sensitivity(
     Raises:
         UserError: An argument is out of range, or there is no layer to prune.
     """
-    check_data(data, "the sensitivity scan")
+    check(model, data, "sensitivity")
     for level in levels:
         check_sparsity(level)
     scanned = heavy_layers(model, layers, "prune")

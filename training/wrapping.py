@@ -22,9 +22,8 @@ def heavy_layers(model: keras.Model, names: Collection[str] | None, verb: str) -
     Raises:
         UserError: There is none, or a name is no layer with a kernel.
     """
-    kernels = {
-        layer.name: layer for layer in model.layers if isinstance(getattr(layer, "kernel", None), keras.Variable)
-    }
+    layers = [layer for layer in model._flatten_layers() if isinstance(getattr(layer, "kernel", None), keras.Variable)]
+    kernels = {layer.name: layer for layer in layers}
     if names is not None:
         for name in names:
             if name not in kernels:
@@ -41,14 +40,16 @@ def heavy_layers(model: keras.Model, names: Collection[str] | None, verb: str) -
     return chosen
 
 
-def check_data(data: Any, verb: str) -> None:
-    """Refuses what is no data set.
+def check(model: Any, data: Any, verb: str) -> None:
+    """Refuses what is no Keras 3 model or no data set.
 
     Raises:
         UserError: Says what to give.
     """
+    if not isinstance(model, keras.Model):
+        raise UserError(f"{verb} takes a Keras 3 model, not {type(model).__module__}.{type(model).__name__}")
     if not isinstance(data, Data):
-        raise UserError(f"{verb} trains on: give it data, as training.load_data returns it, not {type(data).__name__}")
+        raise UserError(f"{verb} needs data: give it what training.load_data returns, not {type(data).__name__}")
 
 
 def wrapped(model: Any, names: Collection[str], wrap: Callable[[Any], Any]) -> Any:
