@@ -110,6 +110,75 @@ def test_a_keras_file_converts_and_a_loose_tflite_is_timed_and_scored(run, photo
     assert "model_int8" in capsys.readouterr().out
 
 
+@pytest.fixture(scope="module")
+def compressed(run, photos):
+    """The same run folder, with every kind of compression."""
+    folder, command = run
+    command = [*command, "--compress", "ptq,qat,pqat,channels,cqat", "--compress-epochs", "1", "--macs", "0.6"]
+    assert main(command) == 0
+    return folder, command
+
+
+def test_pipeline_compares_every_compression_in_one_table(compressed):
+    folder, _ = compressed
+    rows = {row["model"]: row for row in json.loads((folder / "results.json").read_text())["rows"]}
+    stem = "mobilenetv2_0.35"
+    kinds = ("qat", "prune", "pqat", "channels", "cluster", "cqat")
+    assert list(rows) == [f"{stem}_{q}" for q in ("float32", "float16", "int8")] + [f"{stem}_{k}_int8" for k in kinds]
+    for row in rows.values():
+        assert 0 <= row["top1"] <= 1 and row["median_ms"] > 0 and row["gzip_size_mb"] < row["model_size_mb"]
+        assert row["max_abs_err"] < 0.3
+    plain = rows[f"{stem}_int8"]
+    for kind in ("prune", "pqat"):
+        assert rows[f"{stem}_{kind}_int8"]["sparsity"] > 0.65 > plain["sparsity"]
+        assert rows[f"{stem}_{kind}_int8"]["gzip_size_mb"] < 0.7 * plain["gzip_size_mb"]
+    assert rows[f"{stem}_channels_int8"]["macs"] == pytest.approx(0.6 * plain["macs"], rel=0.03)
+    assert rows[f"{stem}_qat_int8"]["macs"] == plain["macs"]
+    page = (folder / "report.html").read_text()
+    assert "int8 QAT" in page and "int8 channel-pruned" in page
+
+
+def test_compressions_that_are_there_are_not_made_again(compressed, capsys):
+    folder, command = compressed
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    assert main(command) == 0
+    after = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    assert {path.name for path in after if after[path] != before.get(path)} == {"report.html"}
+    assert main(["qat", str(folder), "--epochs", "2"]) == 2
+    assert "other arguments; delete it to start over" in _one_line(capsys)
+
+
+def test_a_student_is_distilled_from_a_run(run, photos, tmp_path, capsys):
+    folder, _ = run
+    student = ["distill", "MobileNetV1", "--alpha", "0.25", "--teacher", str(folder), "--run", str(tmp_path / "small")]
+    options = ["--data", str(photos), "--size", "32", "--epochs", "1", "--batch-size", "8"]
+    assert main([*student, *options]) == 0
+    asked = json.loads((tmp_path / "small" / "run.json").read_text())
+    assert asked["distillation"] == {"teacher": "mobilenetv2_0.35", "temperature": 4.0, "alpha": 0.7}
+    assert main([*student, *options, "--temperature", "0"]) == 2
+    assert "temperature=0" in _one_line(capsys)
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (["prune", "{run}", "--sparsity", "1.0"], "sparsity 1.0"),
+        (["prune", "{run}", "--macs", "1.5"], "macs"),
+        (["prune", "{run}", "--macs", "0.5", "--importance", "size"], "importance"),
+        (["prune", "{tmp}"], "is missing"),
+        (["qat", "{run}", "--left-in-float", "block_99", "--epochs", "3"], "unknown layer"),
+        (["qat", "{tmp}"], "is missing"),
+    ],
+)
+def test_bad_compressions_are_one_line(run, command, says, tmp_path, capsys):
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    for name in ("model.keras", "run.json"):
+        (folder / name).write_bytes((run[0] / name).read_bytes())
+    assert main([part.format(run=folder, tmp=tmp_path) for part in command]) == 2
+    assert says in _one_line(capsys)
+
+
 def test_models_lists_every_builder(capsys):
     import keras_mobilenets as km
 

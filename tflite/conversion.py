@@ -23,6 +23,7 @@ def convert(
     calibration: Any = None,
     calibration_images: int = 256,
     target: str = "nnapi",
+    sparse: bool = False,
 ) -> Path:
     """Converts a model to a .tflite that runs one image at a time.
 
@@ -38,12 +39,15 @@ def convert(
             tf.data pipeline with or without labels.
         calibration_images: At most this many are used, the first ones.
         target: "nnapi" quantizes dense layers per tensor, since NNAPI refuses them per channel; "xnnpack" per channel.
+        sparse: A float32 model stores the zeros of a pruned one as sparse tensors, which XNNPACK's sparse kernels skip
+            on Arm. They ask for two thirds of zeros or more in the 1×1 convolutions, a 3×3 stem at stride 2, and
+            strides with as much padding before the image as after it ("same" at odd sizes, or a symmetric padding).
 
     Returns:
         The path.
 
     Raises:
-        UserError: An argument is unknown, calibration images are missing or do not fit, the model has an input of no
+        UserError: An argument is unknown, the graph does not qualify for `sparse` (the message says why), calibration images are missing or do not fit, the model has an input of no
             fixed size or an operator that TensorFlow Lite lacks, or the file cannot be written.
     """
     if quantize not in (*QUANTIZATIONS, None):
@@ -58,16 +62,23 @@ def convert(
         raise UserError(f"{model.name} was trained for int8; convert the float model for quantize={quantize!r}")
     if quantize == "int8" and calibration is None and not is_trained:
         raise UserError('quantize="int8" needs calibration= images: a hundred or more of those the model will see')
+    if sparse and quantize != "none":
+        raise UserError(f'sparse=True is for float32, quantize="none": XNNPACK has no sparse kernels for {quantize}')
+    left_in_float: list[str] = []
     if is_trained:
-        content = _trained_model(model)
+        content, left_in_float = _trained_model(model)
     else:
-        content = _float_model(model, quantize)
+        content = _float_model(model, "sparse" if sparse else quantize)
         if quantize == "int8":
             from keras_mobilenets.tflite.calibration import calibrate
 
             content = calibrate(content, calibration, calibration_images)
+    if sparse:
+        from keras_mobilenets.tflite.sparsity import fit_sparse_kernels
+
+        content = fit_sparse_kernels(content)
     if quantize == "int8":
-        content = _int8_model(content, per_channel_dense=target != "nnapi")
+        content = _int8_model(content, left_in_float, per_channel_dense=target != "nnapi")
     with files.atomic(path) as temporary:
         temporary.write_bytes(content)
     return Path(path)
@@ -109,10 +120,13 @@ def _float_model(model: Any, quantize: str) -> bytes:
     return _convert(model.name, graph, [image], outputs, quantize)
 
 
-def _trained_model(model: Any) -> bytes:
+def _trained_model(model: Any) -> tuple[bytes, list[str]]:
     """Converts a quantization-aware model in float, with the ranges that it was trained with in the place of measured.
 
     Every value with a range is made an output, so that its tensor is found again in the .tflite.
+
+    Returns:
+        The .tflite, and the names of what its float layers give.
     """
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
@@ -141,7 +155,9 @@ def _trained_model(model: Any) -> bytes:
         flatbuffer.set_range(graph.tensors[tensor], low, high)
     flatbuffer.set_range(graph.tensors[graph.inputs[0]], float(pixels[0].low), float(pixels[0].high))
     graph.outputs = graph.outputs[:1]
-    return flatbuffer.write(converted)
+    graph.tensors[graph.outputs[0]].name = b"output"
+    left = [graph.tensors[tensor].name.decode() for tensor, point in tensors.items() if point.is_float]
+    return flatbuffer.write(converted), left
 
 
 def _convert(name: str, graph: Any, inputs: list[Any], outputs: list[Any], quantize: str) -> bytes:
@@ -153,6 +169,8 @@ def _convert(name: str, graph: Any, inputs: list[Any], outputs: list[Any], quant
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if quantize == "float16":
         converter.target_spec.supported_types = [tf.float16]
+    if quantize == "sparse":
+        converter.optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY]
     with quiet() as last_line:
         try:
             return converter.convert()
@@ -161,8 +179,8 @@ def _convert(name: str, graph: Any, inputs: list[Any], outputs: list[Any], quant
             raise UserError(f"{name} does not convert: {' '.join(reason[0].split())}") from error
 
 
-def _int8_model(calibrated: bytes, *, per_channel_dense: bool) -> bytes:
-    """Quantizes a float .tflite with the ranges in it."""
+def _int8_model(calibrated: bytes, left_in_float: list[str], *, per_channel_dense: bool) -> bytes:
+    """Quantizes a float .tflite with the ranges in it; operators that give one of the named tensors stay in float."""
     import tensorflow as tf
     from tensorflow.lite.python.convert import mlir_quantize
 
@@ -172,6 +190,7 @@ def _int8_model(calibrated: bytes, *, per_channel_dense: bool) -> bytes:
                 calibrated,
                 input_data_type=tf.int8,
                 output_data_type=tf.int8,
+                denylisted_nodes=left_in_float or None,
                 disable_per_channel_for_dense_layers=not per_channel_dense,
             )
         except Exception as error:

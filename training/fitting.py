@@ -183,7 +183,7 @@ def _by(shape: tuple) -> str:
 
 def _claim(run_dir: Path, model: Any, data: Data, more: dict[str, Any]) -> None:
     """Writes run.json, or checks that the one there asks for the same training."""
-    asked = {
+    asked: dict[str, Any] = {
         "model": {
             "name": model.name,
             "input_shape": list(model.input_shape[1:]),

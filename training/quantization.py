@@ -184,11 +184,9 @@ def _take_ranges(model: tf_keras.Model, images: Any, limit: int) -> None:
         return tf.stack([tf.reduce_min(v) for v in values]), tf.stack([tf.reduce_max(v) for v in values])
 
     shape = (1, *model.input_shape[1:])
-    low = high = None
-    for batch in track(first_images(images, limit, shape), "Calibrating"):
-        least, greatest = (np.array(values) for values in extremes(tf.constant(batch)))
-        low = least if low is None else np.minimum(low, least)
-        high = greatest if high is None else np.maximum(high, greatest)
+    found = [extremes(tf.constant(batch)) for batch in track(first_images(images, limit, shape), "Calibrating")]
+    low = np.min([least for least, _ in found], axis=0)
+    high = np.max([greatest for _, greatest in found], axis=0)
     if not np.isfinite([low, high]).all():
         raise UserError("an activation is NaN or infinite on the calibration images: check the model's weights")
     low[0], high[0] = min(low[0], -1.0), max(high[0], 1.0)  # all of the pixels' range

@@ -12,9 +12,10 @@ import keras
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
+from keras_mobilenets.training import legacy
 from keras_mobilenets.training.quantizers import ActivationQuantizer, FixedQuantizer, WeightQuantizer
 
-qat = tfmot.quantization.keras
+qat: Any = tfmot.quantization.keras
 
 # The kernel of each layer that has one, and how many of its last axes count the output channels.
 KERNELS = {"Conv2D": ("kernel", 1), "DepthwiseConv2D": ("depthwise_kernel", 2), "Dense": ("kernel", 0)}
@@ -122,11 +123,11 @@ class MobileScheme(qat.QuantizeScheme):
     def __init__(self, left_in_float: dict[str, str], settings: dict[str, Any], dense_axes: int = 0):
         self._decide = functools.partial(plan, left_in_float=left_in_float, settings=settings, dense_axes=dense_axes)
 
-    def get_layout_transformer(self) -> qat.QuantizeLayoutTransform:
+    def get_layout_transformer(self) -> Any:
         """What writes down how each layer is quantized."""
         return _Layout(self._decide)
 
-    def get_quantize_registry(self) -> qat.QuantizeRegistry:
+    def get_quantize_registry(self) -> Any:
         """What knows layers that the layout has not decided on: there are none."""
         return _Registry()
 
@@ -218,7 +219,8 @@ class _Graph:
     """Which layers of a model the converter computes as one operator."""
 
     def __init__(self, model: tf_keras.Model):
-        self._makers, self._readers = {}, {}
+        self._makers: dict[int, Any] = {}
+        self._readers: dict[int, list[Any]] = {}
         for layer in model.layers:
             self._makers |= {id(tensor): layer for tensor in keras.tree.flatten(layer.output)}
             if not isinstance(layer, tf_keras.layers.InputLayer):
@@ -237,6 +239,8 @@ class _Graph:
             return reader if kind in KERNELS else None
         if kind == "BatchNormalization" and self.fused_before(layer) is None:
             return None
+        if isinstance(reader, legacy.HardSigmoid):  # its + 3 goes into the bias, its ReLU6 is fused
+            return reader if kind in (*KERNELS, "BatchNormalization") else None
         return reader if kind in _FUSES_RELU and _is_fusable_relu(reader) else None
 
     def fused_before(self, layer: Any) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from keras_mobilenets.cli.arguments import make_parser
 from keras_mobilenets.errors import UserError
 
-_WITH_TENSORFLOW = {"summary", "train", "convert", "evaluate", "pipeline"}
+_WITH_TENSORFLOW = {"summary", "train", "distill", "qat", "prune", "convert", "evaluate", "pipeline"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

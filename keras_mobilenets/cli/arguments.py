@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from keras_mobilenets import __version__
+from keras_mobilenets.tflite.tables import COMPRESSIONS
 
 
 class _Parser(argparse.ArgumentParser):
@@ -74,6 +75,71 @@ def make_parser() -> argparse.ArgumentParser:
     _add_run(add)
 
     add = verb(
+        "distill",
+        "train a small model on what a large one says of each image, beside the labels",
+        "keras-mobilenets distill MobileNetV3Small --teacher runs/large --data ~/my_photos --size 96 --run runs/small",
+    )
+    _add_model(add, size=64)
+    add.add_argument(
+        "--teacher", required=True, metavar="RUN|FILE", help="run folder or .keras file of the trained large model"
+    )
+    add.add_argument("--temperature", type=float, default=4.0, metavar="T", help="softens both (default: 4)")
+    add.add_argument(
+        "--teacher-share", type=float, default=0.7, metavar="ALPHA", help="of the loss, 0 to 1 (default: 0.7)"
+    )
+    _add_training(add)
+    _add_run(add)
+
+    add = verb(
+        "qat",
+        "train a run's model on as int8 will compute it (quantization-aware training), into RUN/qat",
+        "keras-mobilenets qat runs/photos --epochs 2",
+    )
+    _add_trained_run(add)
+    add.add_argument(
+        "--left-in-float",
+        nargs="+",
+        default=[],
+        metavar="LAYER",
+        help="layers that int8 shall not touch; first and last stand for the first and the last with a kernel",
+    )
+    add.add_argument(
+        "--freeze-bn-after", type=int, metavar="STEPS", help="BatchNorm statistics stay as they are after so many steps"
+    )
+    add.add_argument("--keep", choices=["sparsity", "clusters"], help="train on the run's pruned or clustered model")
+    add.add_argument("--no-teacher", action="store_true", help="train on the labels alone, not on the float model")
+    _add_recipe(add, "default: the run's own, 1 epoch at a tenth of its learning rate")
+
+    add = verb(
+        "prune",
+        "turn weights into zeros, or (--macs) remove whole channels, and train on; into RUN/prune or RUN/channels",
+        "keras-mobilenets prune runs/photos --sparsity 0.75\n  keras-mobilenets prune runs/photos --macs 0.5 --steps 3",
+    )
+    _add_trained_run(add)
+    group = add.add_argument_group("weights")
+    group.add_argument(
+        "--sparsity", type=float, default=0.75, metavar="SHARE", help="of zeros in each pruned kernel (default: 0.75)"
+    )
+    group.add_argument(
+        "--sparsity-schedule", choices=["polynomial", "constant"], default="polynomial", help="how sparsity grows"
+    )
+    group.add_argument("--pattern", choices=["2:4"], help="two zeros in every four neighbouring input channels")
+    group.add_argument(
+        "--by-layer", action="store_true", help="that share over all, more in the layers that a scan finds insensitive"
+    )
+    group = add.add_argument_group("channels")
+    group.add_argument(
+        "--macs", type=float, metavar="SHARE", help="of the multiply-adds that shall remain, such as 0.5"
+    )
+    group.add_argument(
+        "--importance", default="bn_scale", metavar="NAME", help="bn_scale, l1 or taylor (default: bn_scale)"
+    )
+    group.add_argument(
+        "--steps", type=int, default=1, metavar="N", help="prune and train in so many turns (default: 1)"
+    )
+    _add_recipe(add, "default: the run's own, 3 epochs at about half of its learning rate")
+
+    add = verb(
         "convert",
         "convert a trained model to .tflite files",
         "keras-mobilenets convert runs/photos --quantize float32 int8",
@@ -123,6 +189,19 @@ def make_parser() -> argparse.ArgumentParser:
     _add_model(add, size=64)
     _add_training(add)
     _add_run(add)
+    group = add.add_argument_group("compression")
+    group.add_argument(
+        "--compress",
+        type=_kinds,
+        default=[],
+        metavar="LIST",
+        help="also make these, each trained on from the model: " + ", ".join(["ptq", *COMPRESSIONS]),
+    )
+    group.add_argument(
+        "--compress-epochs", type=int, metavar="N", help="epochs of each (default: 1 for those with qat, else 2 or 3)"
+    )
+    group.add_argument("--sparsity", type=float, default=0.75, metavar="SHARE", help="of prune (default: 0.75)")
+    group.add_argument("--macs", type=float, default=0.5, metavar="SHARE", help="of channels (default: 0.5)")
     _add_conversion(add)
     _add_timing(add)
     return parser
@@ -145,6 +224,17 @@ def _count(text: str) -> float:
     if not value > 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number such as 4M, 300M or 1.5G")
     return value
+
+
+def _kinds(text: str) -> list[str]:
+    """Names of compressions: "ptq,qat,prune"; what one of them starts from is put before it."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in ("ptq", *COMPRESSIONS):
+            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(['ptq', *COMPRESSIONS])}")
+    needed = {"pqat": "prune", "cqat": "cluster"}
+    wanted = {*names, *(needed[name] for name in names if name in needed)}
+    return [name for name in ("ptq", *COMPRESSIONS) if name in wanted]
 
 
 def _add_limits(parser: argparse.ArgumentParser) -> None:
@@ -172,8 +262,6 @@ def _add_model(parser: argparse.ArgumentParser, size: int) -> None:
 
 
 def _add_training(parser: argparse.ArgumentParser) -> None:
-    from keras_mobilenets.training.recipe import Recipe
-
     group = parser.add_argument_group("training")
     group.add_argument(
         "--data",
@@ -182,6 +270,16 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--data-dir", help="where TFDS data sets are kept")
     group.add_argument("--batch-size", type=int, default=64, metavar="N", help="images per step (default: 64)")
+    _add_fields(group, lambda field: f"default: {field.default}")
+
+
+def _add_recipe(parser: argparse.ArgumentParser, says: str) -> None:
+    _add_fields(parser.add_argument_group("training", says), lambda field: "")
+
+
+def _add_fields(group: Any, says: Callable[[Any], str]) -> None:
+    from keras_mobilenets.training.recipe import Recipe
+
     for field in dataclasses.fields(Recipe):
         kind = {int: int, float: float, str: str}.get(field.type, float)  # type: ignore[arg-type]
         group.add_argument(
@@ -189,8 +287,12 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
             dest=f"recipe_{field.name}",
             type=kind,
             metavar=kind.__name__.upper().replace("STR", "NAME"),
-            help=f"default: {field.default}",
+            help=says(field),
         )
+
+
+def _add_trained_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="run folder that `train` filled")
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:

@@ -10,9 +10,15 @@ from typing import Any
 
 from keras_mobilenets import files
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.tflite.tables import COMPRESSIONS
 
 QUANTIZE = {"float32": "none", "float16": "float16", "dynamic": "dynamic", "int8": "int8"}  # file suffix: for `convert`
 SHOWN = 24  # test images kept for the report's grid
+VARIANTS = tuple(COMPRESSIONS)  # made from a run's model, each in its own folder
+QUANTIZED = ("qat", "pqat", "cqat")  # these know their ranges
+CALIBRATION_SEED = 0
+# What a row says of a model before it is timed.
+KNOWN_BEFORE = ("compression", "gzip_size_mb", "sparsity", "parameters", "macs", "top1", "max_abs_err")
 
 
 class Run:
@@ -30,6 +36,14 @@ class Run:
     def model_file(self) -> Path:
         """The trained Keras model."""
         return self.folder / "model.keras"
+
+    def model_of(self, variant: str = "") -> Path:
+        """The model of a variant, such as "qat"; of the run itself when it is empty."""
+        return self.folder / variant / "model.keras"
+
+    def variants(self) -> list[str]:
+        """The variants that have been made."""
+        return [variant for variant in VARIANTS if self.model_of(variant).exists()]
 
     @property
     def asked(self) -> dict[str, Any]:
@@ -50,10 +64,7 @@ class Run:
         found = sorted(self.folder.glob("*.tflite"))
         if not found:
             raise UserError(f"{self.folder} holds no .tflite files; run keras-mobilenets convert {self.folder}")
-        order = list(QUANTIZE)
-        return sorted(
-            found, key=lambda path: next((i for i, q in enumerate(order) if path.stem.endswith(q)), len(order))
-        )
+        return sorted(found, key=self._place)
 
     def data(self, name: str | None = None, data_dir: str | None = None) -> Any:
         """Opens the data of the run's training, or other data of the same image size.
@@ -69,7 +80,14 @@ class Run:
         data_dir = data_dir or self.asked.get("data_dir")
         return training.load_data(name or settings["name"], settings["image_size"], settings["batch_size"], data_dir)
 
-    def train(self, builder: str, arguments: dict[str, Any], data: dict[str, Any], recipe: Any) -> None:
+    def train(
+        self,
+        builder: str,
+        arguments: dict[str, Any],
+        data: dict[str, Any],
+        recipe: Any,
+        teacher: dict[str, Any] | None = None,
+    ) -> None:
         """Trains into the folder, or goes on with a training that was stopped.
 
         Args:
@@ -77,10 +95,13 @@ class Run:
             arguments: The builder's, without input shape and classes.
             data: Arguments of `load_data`.
             recipe: A `Recipe`.
+            teacher: Arguments of `distill`; None to train on the labels alone.
         """
         import dataclasses
 
         asked = {"builder": builder, "arguments": arguments, "data": data, "recipe": dataclasses.asdict(recipe)}
+        if teacher:
+            asked["teacher"] = teacher
         if self.asked.get("train") == asked and self.model_file.exists():
             return
         import keras
@@ -92,12 +113,15 @@ class Run:
         source = training.load_data(**data)
         size = data["image_size"]
         model = km.create_model(builder, input_shape=(size, size, 3), classes=len(source.class_names), **arguments)
-        training.fit(model, source, recipe, self.folder)
+        if teacher:
+            training.distill(model, data=source, recipe=recipe, run_dir=self.folder, **teacher)
+        else:
+            training.fit(model, source, recipe, self.folder)
         self.record("data_dir", data.get("data_dir"))
         self.record("train", asked)  # the last line of a finished training
 
     def convert(self, quantizations: Sequence[str], count: int, target: str, data: Any = None) -> list[Path]:
-        """Writes a .tflite for each quantization.
+        """Writes a .tflite for each quantization, and an int8 one for each variant.
 
         Args:
             quantizations: Of "float32", "float16", "dynamic", "int8".
@@ -112,28 +136,31 @@ class Run:
 
         if not self.model_file.exists():
             raise UserError(f"{self.folder} holds no model.keras; run keras-mobilenets train --run {self.folder}")
-        made_from, recorded = sha256(self.model_file), self.asked.get("convert", {})
-        stem, images, model = self._stem(), None, None
-        paths = []
-        for quantization in quantizations:
-            path = self.folder / f"{stem}_{quantization}.tflite"
+        recorded, models, images, paths = self.asked.get("convert", {}), {}, None, []
+        for variant, quantization in [("", q) for q in quantizations] + [(v, "int8") for v in self.variants()]:
+            source = self.model_of(variant)
+            path = self.folder / "_".join(filter(None, [self._stem(), variant, f"{quantization}.tflite"]))
             paths.append(path)
-            settings = {"model_sha256": made_from, "quantize": quantization}
+            settings = {"model_sha256": sha256(source), "quantize": quantization}
+            calibrated = quantization == "int8" and variant not in QUANTIZED
             if quantization == "int8":
-                settings |= {"calibration": {"split": "train", "images": count, "seed": 0}, "target": target}
+                settings["target"] = target
+            if calibrated:
+                settings["calibration"] = {"split": "train", "images": count, "seed": CALIBRATION_SEED}
             if path.exists() and recorded.get(path.name) == settings | {"sha256": sha256(path)}:
                 continue
             from keras_mobilenets import tflite
-            from keras_mobilenets.saved import load_model
+            from keras_mobilenets.training.loading import load_model
 
-            model = model or load_model(self.model_file)
-            if quantization == "int8" and images is None:
-                images, _ = (data or self.data()).images("train", count, seed=0)
+            if variant not in models:
+                models[variant] = load_model(source)
+            if calibrated and images is None:
+                images, _ = (data or self.data()).images("train", count, seed=CALIBRATION_SEED)
             tflite.convert(
-                model,
+                models[variant],
                 path,
                 quantize=QUANTIZE[quantization],
-                calibration=images if quantization == "int8" else None,
+                calibration=images if calibrated else None,
                 calibration_images=count,
                 target=target,
             )
@@ -150,30 +177,38 @@ class Run:
         rows = self._rows()
         if all(row.top1 is not None for row in rows):
             return rows
-        from keras_mobilenets import cost, tflite
-        from keras_mobilenets.saved import load_model
+        from keras_mobilenets import tflite
         from keras_mobilenets.tflite.evaluation import max_abs_err
 
         data = data or self.data()
         images, labels = data.images("test")
         kept = {}
-        known: dict[str, Any] = {}
-        expected = None
-        if self.model_file.exists():
-            model = load_model(self.model_file)
-            counted = cost(model)
-            known = {"parameters": counted.parameters, "macs": counted.macs}
-            expected = model.predict(data.test, verbose=0)
+        known = {variant: self._known(variant, data) for variant in ("", *self.variants())}
         for path in self.tflite_files():
             result = tflite.evaluate(path, (images, labels))
             kept[path.stem] = result.predictions[:SHOWN]
-            figures = known | {"top1": result.top1}
+            figures, expected = known.get(self._variant(path), ({}, None))
+            figures = figures | {"top1": result.top1}
             if expected is not None:
                 figures["max_abs_err"] = max_abs_err(result, expected)
             rows = [row.with_(**figures) if row.model == path.stem else row for row in rows]
         tflite.save_predictions(self.folder / "predictions.npz", images[:SHOWN], labels[:SHOWN], data.class_names, kept)
         self._write(rows)
         return rows
+
+    def _known(self, variant: str, data: Any) -> tuple[dict[str, int], Any]:
+        """Parameters and multiply-adds of a model, and what it says of the test images."""
+        from keras_mobilenets import cost
+        from keras_mobilenets.training.loading import load_model
+
+        if not self.model_of(variant).exists():
+            return {}, None
+        model = load_model(self.model_of(variant))
+        expected = model.predict(data.test, verbose=0)
+        # Quantization-aware training changes neither; and its model is one of tf_keras, which `cost` does not know.
+        source = {"qat": "", "pqat": "prune", "cqat": "cluster"}.get(variant)
+        counted = cost(model if source is None else load_model(self.model_of(source)))
+        return {"parameters": counted.parameters, "macs": counted.macs}, expected
 
     def benchmark(self, threads: Sequence[int], again: bool = False) -> list[Any]:
         """Times every .tflite on this machine, in turns.
@@ -194,7 +229,7 @@ class Run:
                 continue
             for timed in tflite.benchmark(self.tflite_files(), threads=count):
                 same = [row for row in rows if row.model == timed.model]
-                known = {key: getattr(same[0], key) for key in ("parameters", "macs", "top1", "max_abs_err")}
+                known = {key: getattr(same[0], key) for key in KNOWN_BEFORE}
                 rows = [row for row in rows if row.model != timed.model or row.threads not in (None, count)]
                 rows.append(timed.with_(**known))
             self._write(rows)
@@ -217,15 +252,37 @@ class Run:
             valid = {p.stem for p in paths if measured.get(p.name) == sha256(p)}
             rows = [row for row in results.rows if row.model in valid]
         have = {row.model for row in rows}
-        rows += [
-            Row(p.stem, quantization=self._quantization(p), model_size_mb=round(p.stat().st_size / 1e6, 6))
-            for p in paths
-            if p.stem not in have
-        ]
-        return self._ordered(rows)
+        return self._ordered(rows + [self._row(p) for p in paths if p.stem not in have])
+
+    def _row(self, path: Path) -> Any:
+        """What a file says of itself."""
+        from keras_mobilenets.tflite.inspection import sizes
+        from keras_mobilenets.tflite.results import Row
+
+        found = sizes(path)
+        return Row(
+            path.stem,
+            quantization=self._quantization(path),
+            compression=self._variant(path) or None,
+            model_size_mb=round(found.size_bytes / 1e6, 6),
+            gzip_size_mb=round(found.gzip_bytes / 1e6, 6),
+            sparsity=found.sparsity,
+        )
 
     def _quantization(self, path: Path) -> str | None:
         return next((QUANTIZE[suffix] for suffix in QUANTIZE if path.stem.endswith(suffix)), None)
+
+    def _variant(self, path: Path) -> str:
+        return next((variant for variant in VARIANTS if path.stem.endswith(f"_{variant}_int8")), "")
+
+    def _place(self, path: Path) -> tuple[int, int]:
+        """Where a file stands in a table: the variants behind the plain ones, float32 first."""
+        variant, order = self._variant(path), list(QUANTIZE.values())
+        quantization = self._quantization(path)
+        return (
+            VARIANTS.index(variant) + 1 if variant else 0,
+            order.index(quantization) if quantization else len(order),
+        )
 
     def _ordered(self, rows: list[Any]) -> list[Any]:
         order = [path.stem for path in self.tflite_files()]

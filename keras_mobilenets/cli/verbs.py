@@ -80,6 +80,42 @@ def train(options: Namespace) -> None:
     _say(f"{run.model_file} is the best model of the training; next: keras-mobilenets convert {run.folder}")
 
 
+def distill(options: Namespace) -> None:
+    """Trains into a run folder with a teacher."""
+    run, teacher = Run(options.run), Path(options.teacher)
+    teacher = Run(teacher).model_file if teacher.is_dir() else teacher
+    _train(run, options, {"teacher": str(teacher), "temperature": options.temperature, "alpha": options.teacher_share})
+    _say(f"{run.model_file} is the best model of the training; next: keras-mobilenets convert {run.folder}")
+
+
+def qat(options: Namespace) -> None:
+    """Quantization-aware training of a run's model."""
+    from keras_mobilenets.cli.compression import compress
+
+    kind = {None: "qat", "sparsity": "pqat", "clusters": "cqat"}[options.keep]
+    given = {
+        "left_in_float": options.left_in_float,
+        "freeze_batch_norm_after": options.freeze_bn_after,
+        "distil": not options.no_teacher,
+    }
+    made = compress(Run(options.run), kind, given, _given(options))
+    _say(f"{made} computes as int8 will; next: keras-mobilenets convert {options.run}")
+
+
+def prune(options: Namespace) -> None:
+    """Zeros in the weights, or fewer channels."""
+    from keras_mobilenets.cli.compression import compress
+
+    if options.macs is not None:
+        given = {"macs": options.macs, "importance": options.importance, "steps": options.steps}
+        made = compress(Run(options.run), "channels", given, _given(options))
+    else:
+        given = {"sparsity": options.sparsity, "schedule": options.sparsity_schedule, "pattern": options.pattern}
+        given["by_layer"] = options.by_layer
+        made = compress(Run(options.run), "prune", given, _given(options))
+    _say(f"{made} is the pruned model; next: keras-mobilenets convert {options.run}")
+
+
 def convert(options: Namespace) -> None:
     """Converts a run's model, or a .keras file."""
     from keras_mobilenets import tflite, training
@@ -179,33 +215,49 @@ def report(options: Namespace) -> None:
 
 
 def pipeline(options: Namespace) -> None:
-    """Train, convert, evaluate, benchmark, report."""
+    """Train, compress, convert, evaluate, benchmark, report."""
     from keras_mobilenets import tflite
+    from keras_mobilenets.cli.compression import KINDS, compress
 
     run, started = Run(options.run), time.perf_counter()
-    _say(f"1/5 train {options.model} on {options.data} at {options.size} px into {run.folder}")
+    kinds = [kind for kind in options.compress if kind in KINDS]
+    quantize = [*options.quantize, *(["int8"] if "ptq" in options.compress and "int8" not in options.quantize else [])]
+    steps = 5 + len(kinds)
+    numbers = (f"{number}/{steps}" for number in range(1, steps + 1))
+    _say(f"{next(numbers)} train {options.model} on {options.data} at {options.size} px into {run.folder}")
     _train(run, options)
-    _say(f"2/5 convert to {', '.join(options.quantize)}")
-    run.convert(options.quantize, options.calibration, options.target)
-    _say("3/5 evaluate on the test split")
+    given = {"prune": {"sparsity": options.sparsity}, "channels": {"macs": options.macs}}
+    changes = {} if options.compress_epochs is None else {"epochs": options.compress_epochs}
+    for kind in kinds:
+        _say(f"{next(numbers)} {KINDS[kind].says}")
+        compress(run, kind, given.get(kind), changes)
+    _say(f"{next(numbers)} convert to {', '.join([*quantize, *kinds])}")
+    run.convert(quantize, options.calibration, options.target)
+    _say(f"{next(numbers)} evaluate on the test split")
     run.evaluate()
-    _say(f"4/5 benchmark on {', '.join(map(str, options.threads))} CPU thread(s)")
+    _say(f"{next(numbers)} benchmark on {', '.join(map(str, options.threads))} CPU thread(s)")
     rows = run.benchmark(options.threads)
-    _say("5/5 report")
+    _say(f"{next(numbers)} report")
     page = tflite.report(run.folder)
     _print(tflite.table(rows))
     _say(f"{page} shows this with plots and images; done in {time.perf_counter() - started:.0f} s")
 
 
-def _train(run: Run, options: Namespace) -> None:
+def _train(run: Run, options: Namespace, teacher: dict[str, Any] | None = None) -> None:
     from keras_mobilenets.training.recipe import Recipe
 
-    asked = {f.name: getattr(options, f"recipe_{f.name}") for f in dataclasses.fields(Recipe)}
-    recipe = Recipe(**{name: value for name, value in asked.items() if value is not None})
     data = {"name": options.data, "image_size": options.size, "batch_size": options.batch_size}
     if options.data_dir:
         data["data_dir"] = options.data_dir
-    run.train(options.model, _arguments(options), data, recipe)
+    run.train(options.model, _arguments(options), data, Recipe(**_given(options)), teacher)
+
+
+def _given(options: Namespace) -> dict[str, Any]:
+    """What the options say of the recipe."""
+    from keras_mobilenets.training.recipe import Recipe
+
+    asked = {field.name: getattr(options, f"recipe_{field.name}") for field in dataclasses.fields(Recipe)}
+    return {name: value for name, value in asked.items() if value is not None}
 
 
 def _arguments(options: Namespace) -> dict[str, Any]:
