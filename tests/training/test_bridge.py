@@ -1,0 +1,155 @@
+"""The way from Keras 3 to tf_keras and back: same names, same weights, same answers; what has no way is named."""
+
+import keras
+import numpy as np
+import pytest
+import tf_keras
+from keras import layers
+
+import keras_mobilenets as km
+from keras_mobilenets import UserError, blocks, training
+
+ONE_OF_EACH = {
+    "MobileNetV1": {"alpha": 0.35},
+    "MobileNetV2": {"alpha": 0.35},
+    "MobileNetV3Large": {"alpha": 0.35},
+    "MobileNetV3Small": {"alpha": 0.35, "minimalistic": True},
+    "MobileNetV4ConvSmall": {"alpha": 0.35},
+    "MobileNetV4HybridMedium": {"alpha": 0.35},
+    "EfficientNetB0": {"alpha": 0.35},
+    "EfficientNetLite0": {"alpha": 0.35},
+    "EfficientNetV2B0": {"alpha": 0.35},
+    "ResNet18": {"alpha": 0.25},
+    "VGG16": {"alpha": 0.125},
+    "StandardConvNet": {"alpha": 0.25},
+}
+
+
+def liven(model, seed=0):
+    """Statistics and biases that a mistake in their order would show."""
+    rng = np.random.default_rng(seed)
+    for weight in model.weights:
+        if weight.path.endswith(("moving_variance", "gamma")):
+            weight.assign(rng.uniform(0.5, 1.5, weight.shape))
+        elif len(weight.shape) == 1:
+            weight.assign(0.3 * rng.standard_normal(weight.shape))
+
+
+def images(size=32, count=2):
+    return np.random.default_rng(1).uniform(-1, 1, (count, size, size, 3)).astype(np.float32)
+
+
+def same(model, other, x):
+    expected, got = model.predict(x, verbose=0), other.predict(x, verbose=0)
+    assert np.abs(expected).max() > 1e-3
+    np.testing.assert_allclose(got, expected, atol=1e-5 * max(1.0, np.abs(expected).max()))
+
+
+@pytest.mark.parametrize("name", ONE_OF_EACH)
+def test_every_family_goes_to_tf_keras_and_back(name):
+    model = km.create_model(name, input_shape=(32, 32, 3), classes=5, classifier_activation=None, **ONE_OF_EACH[name])
+    liven(model)
+    there = training.to_tf_keras(model)
+    back = training.to_keras(there)
+    assert isinstance(there, tf_keras.Model) and isinstance(back, keras.Model)
+    names = [layer.name for layer in model.layers]
+    assert [layer.name for layer in there.layers] == names == [layer.name for layer in back.layers]
+    same(model, there, images())
+    same(model, back, images())
+    for ours, theirs in zip(model.get_weights(), back.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_layers_beside_the_families_go_there_and_back():
+    image = keras.Input((16, 16, 3), name="photo")
+    x = layers.Rescaling([1.0, 2.0, 0.5], [0.1, 0.0, -0.1])(image)
+    x = layers.ZeroPadding2D(((0, 1), (2, 1)))(x)
+    x = layers.Cropping2D(((0, 1), (2, 1)))(x)
+    x = layers.Conv2D(16, 3, padding="same", groups=1, activation="hard_silu")(x)
+    x = layers.Conv2D(16, 3, padding="same", groups=4, dilation_rate=2, activation="silu")(x)
+    x = blocks.channel_shuffle(x, 4, name="shuffle")
+    left, right = blocks.channel_split(x, name="split")
+    right = layers.DepthwiseConv2D(3, padding="same", depth_multiplier=2, activation="relu6")(right)
+    x = layers.Concatenate()([left, layers.Activation("hard_sigmoid")(right)])
+    x = layers.AveragePooling2D(3, 2, padding="same")(x)
+    x = layers.UpSampling2D(2)(x)
+    y = layers.MaxPooling2D(3, 1, padding="same")(x)
+    x = layers.Add()([layers.Maximum()([x, y]), layers.Subtract()([x, y]), layers.Average()([x, y])])
+    x = layers.Permute((2, 1, 3))(layers.ReLU(negative_slope=0.1)(x))
+    x = layers.Concatenate()([layers.GlobalMaxPooling2D()(x), layers.Flatten()(layers.Conv2D(1, 1)(x))])
+    x = layers.Dense(8, activation="tanh")(layers.Dropout(0.5)(x))
+    model = keras.Model(image, layers.Softmax()(layers.Identity()(x)))
+    liven(model)
+    there = training.to_tf_keras(model)
+    same(model, there, images(16))
+    same(model, training.to_keras(there), images(16))
+    assert there.input_names == ["photo"]
+
+
+def test_a_backbone_inside_a_model_is_taken_apart():
+    backbone = km.MobileNetV2((32, 32, 3), 0.35, include_top=False, pooling="avg")
+    sequential = keras.Sequential([keras.Input((32, 32, 3)), backbone, layers.Dense(4)])
+    image = keras.Input((32, 32, 3))
+    functional = keras.Model(image, layers.Dense(4)(backbone(image)))
+    for model in (sequential, functional):
+        liven(model)
+        there = training.to_tf_keras(model)
+        assert not any(isinstance(layer, tf_keras.Model) for layer in there.layers)
+        same(model, there, images())
+
+
+def test_frozen_layers_stay_frozen():
+    model = km.MobileNetV2((32, 32, 3), 0.35, classes=3)
+    model.get_layer("stem").trainable = False
+    there = training.to_tf_keras(model)
+    assert not there.get_layer("stem").trainable
+    assert len(there.trainable_variables) == len(model.trainable_variables)
+
+
+def _image():
+    return keras.Input((8, 8, 3))
+
+
+class Subclassed(keras.Model):
+    def call(self, x):
+        return x
+
+
+def _operator():
+    image = _image()
+    return keras.Model(image, layers.Conv2D(3, 1, name="conv")(image) + 3.0)
+
+
+def _layer(layer):
+    image = _image()
+    return keras.Model(image, layer(image))
+
+
+def _twice():
+    image, conv = _image(), layers.Conv2D(3, 1, name="shared")
+    return keras.Model(image, conv(conv(image)))
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (_operator, "add"),
+        (lambda: _layer(layers.GroupNormalization(3, name="norm")), "layer norm"),
+        (lambda: _layer(layers.Activation("mish", name="odd")), "layer odd .*mish"),
+        (lambda: _layer(layers.Conv2D(3, 1, data_format="channels_first", name="first")), "layer first"),
+        (_twice, "shared is used more than once"),
+        (Subclassed, "no functional model"),
+        (lambda: training.to_tf_keras(_layer(layers.ReLU())), "takes a Keras 3 model"),
+    ],
+)
+def test_what_has_no_counterpart_is_named_in_one_line(make, says):
+    model = make()
+    with pytest.raises(UserError, match=says) as raised:
+        training.to_tf_keras(model)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_model_that_tfmot_has_wrapped_is_not_taken_for_a_float_one():
+    quantized = training.quantize_aware(km.MobileNetV1((32, 32, 3), 0.35, classes=3))
+    with pytest.raises(UserError, match="QuantizeWrapper"):
+        training.to_keras(quantized)
