@@ -18,9 +18,18 @@ class Budget:
     A layer's are its factor, times the channels it reads, times those it writes; both are linear in the groups' counts.
     """
 
-    def __init__(self, model: keras.Model, channels: Channels, groups: list[Group]):
-        self.units = np.array([group.unit for group in groups])
+    def __init__(self, model: keras.Model, channels: Channels, groups: list[Group], widest: int = 1):
+        """Counts the multiply-adds of a model.
+
+        Args:
+            model: The model whose channels these are.
+            channels: What was found in it.
+            groups: Those of its groups that are pruned.
+            widest: Groups are pruned by up to so many channels at a time, if that is a quarter of them at most.
+        """
         self.sizes = sizes = np.array([len(group.channels) for group in groups])
+        units = np.array([group.unit for group in groups])
+        self.units = units * 2 ** np.floor(np.log2(np.maximum(np.minimum(widest, sizes / 4) / units, 1))).astype(int)
         group_of = np.full(channels.count, len(groups))  # that of the channels that stay whole
         for index, group in enumerate(groups):
             group_of[group.channels] = index

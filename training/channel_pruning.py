@@ -23,6 +23,10 @@ from keras_mobilenets.training.data import Data
 from keras_mobilenets.training.recipe import Recipe
 
 TOLERANCE = 0.03  # of the multiply-adds that were asked for
+# Wide groups are pruned by many channels at a time, since kernels work on tiles of 16, 32 or 64: on an x86 CPU, half of
+# the multiply-adds take 0.76 of MobileNetV1's int8 time at 64 pixels in multiples of 8 and 0.62 so, and 0.68 and 0.57
+# of MobileNetV2's. Narrower where that does not meet the budget.
+WIDEST = (64, 32, 16, 1)
 
 
 def prune_channels(
@@ -159,14 +163,17 @@ def _pruned(model: keras.Model, plan: _Plan, step: int, data: Data | None) -> ke
     groups = channels.groups(plan.divisor)
     if not groups:
         raise UserError(f"{model.name} has no channels to prune: each is bound to an output or to an unknown layer")
-    budget = Budget(model, channels, groups)
-    _check_reached(budget.macs(budget.units), plan, "the fewest", above=True)
+    finest = Budget(model, channels, groups)
+    _check_reached(finest.macs(finest.units), plan, "the fewest", above=True)
     score = scores(model, channels, plan.importance, data)
     order = [group.channels[np.argsort(-score[group.channels], kind="stable")] for group in groups]
     target = plan.multiply_adds * plan.macs ** (step / plan.steps)
-    counts = budget.allot([score[numbers] for numbers in order], target)
+    for widest in WIDEST:
+        counts = Budget(model, channels, groups, widest).allot([score[numbers] for numbers in order], target)
+        if abs(finest.macs(counts) - target) <= TOLERANCE / 2 * target:
+            break
     if step == plan.steps:
-        _check_reached(budget.macs(counts), plan, "the nearest")
+        _check_reached(finest.macs(counts), plan, "the nearest")
     keep = np.ones(channels.count, bool)
     for numbers, count in zip(order, counts, strict=True):
         keep[numbers[count:]] = False

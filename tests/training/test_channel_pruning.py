@@ -133,7 +133,7 @@ def _channel_counts(model):
     return {layer.name: layer.output.shape[-1] for layer in convolutions}
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(20))
 def test_pruned_random_network_equals_the_original_with_the_removed_channels_at_zero(seed):
     model, divisor = _random_network(seed), (2, 4, 8)[seed % 3]
     pruned = training.prune_channels(model, 0.6, ("bn_scale", "l1")[seed % 2], divisor=divisor)
@@ -156,7 +156,7 @@ FAMILIES = {
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_every_family_shrinks_trains_saves_and_converts(name, tmp_path):
+def test_every_family_shrinks_trains_and_saves(name, tmp_path):
     model = km.create_model(name, alpha=FAMILIES[name], input_shape=(SIZE, SIZE, 3), classes=7)
     _randomize(model)
     pruned = training.prune_channels(model, 0.5)
@@ -170,15 +170,25 @@ def test_every_family_shrinks_trains_saves_and_converts(name, tmp_path):
     pruned.save(tmp_path / "pruned.keras")
     again = keras.models.load_model(tmp_path / "pruned.keras", safe_mode=True)
     np.testing.assert_allclose(again.predict(_images(), verbose=0), pruned.predict(_images(), verbose=0), atol=1e-6)
-    tflite.convert(pruned, tmp_path / "pruned.tflite", quantize="int8", calibration=_images(8))
-    assert _multiply_adds(tmp_path / "pruned.tflite") == km.cost(pruned).macs
-
     before = [weight.numpy() for weight in pruned.trainable_weights]
     assert len(before) == len(model.trainable_weights)
-    pruned.compile("sgd", "sparse_categorical_crossentropy", jit_compile=False)
+    pruned.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=True, jit_compile=False)
     pruned.train_on_batch(_images(4), np.arange(4))
     changed = [(weight.numpy() != old).any() for weight, old in zip(pruned.trainable_weights, before, strict=True)]
     assert np.mean(changed) > 0.9  # random ReLU6 networks have some dead ends
+
+
+SLOW = ("MobileNetV4ConvSmall", "EfficientNetB0", "MobileNetV1")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in FAMILIES]
+)
+def test_the_int8_file_of_a_pruned_network_has_its_multiply_adds(name, tmp_path):
+    model = km.create_model(name, alpha=FAMILIES[name], input_shape=(SIZE, SIZE, 3), classes=7)
+    pruned = training.prune_channels(model, 0.5)
+    tflite.convert(pruned, tmp_path / "pruned.tflite", quantize="int8", calibration=_images(8))
+    assert _multiply_adds(tmp_path / "pruned.tflite") == km.cost(pruned).macs
 
 
 def _multiply_adds(path):
