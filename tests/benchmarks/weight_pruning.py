@@ -1,6 +1,6 @@
 """75% zeros in the pointwise and dense kernels of MobileNetV2 0.5: what they cost in accuracy and save in size.
 
-    python tests/benchmarks/weight_pruning.py [--model model.keras] [--sparsity 0.75] [--out folder]
+    python tests/benchmarks/weight_pruning.py [--model model.keras] [--sparsity 0.75] [--scan] [--out folder]
 
 The dense model is trained on `shapes` as `make demo` does, unless one is given. Top-1 is over the whole test split;
 zeros and sizes are read from the int8 .tflite files. Exits with 1 when a goal is missed.
@@ -26,12 +26,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, help="a trained .keras file instead")
     parser.add_argument("--sparsity", type=float, default=0.75)
+    parser.add_argument("--scan", action="store_true", help="each layer to its own sparsity, by a sensitivity scan")
     parser.add_argument("--out", type=Path, help="keeps the models there")
     options = parser.parse_args()
     out = options.out or Path(tempfile.mkdtemp())
     data = training.load_data("shapes", image_size=64, batch_size=32)
     dense = keras.models.load_model(options.model, compile=False) if options.model else trained(data)
-    pruned = training.prune(dense, data, options.sparsity)
+    sparsity = training.sensitivity(dense, data).sparsities(options.sparsity) if options.scan else options.sparsity
+    pruned = training.prune(dense, data, sparsity)
     pruned.save(out / "pruned.keras")
 
     images, _ = data.images("train", 200, seed=0)

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
 
 import keras_mobilenets as km
 from keras_mobilenets import tflite
@@ -42,7 +43,7 @@ def converted(model, sparse=True):
 
 
 def answer(content, image):
-    interpreter = tf.lite.Interpreter(model_content=content)
+    interpreter = Interpreter(model_content=content)
     interpreter.allocate_tensors()
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
     interpreter.invoke()
@@ -107,6 +108,25 @@ def test_networks_padded_as_in_pytorch_fit_at_any_size(builder, tmp_path):
     content = converted(model)
     image = np.random.default_rng(0).uniform(-1, 1, (1, 64, 64, 3)).astype(np.float32)
     np.testing.assert_allclose(answer(fit_sparse_kernels(content), image), answer(content, image), atol=1e-6)
+
+
+def test_convert_writes_sparse_tensors_that_fit_and_are_smaller(network, tmp_path):
+    dense, sparse = (tflite.convert(network, tmp_path / f"{sparse}.tflite", sparse=sparse) for sparse in (False, True))
+    image = np.random.default_rng(0).uniform(-1, 1, (1, 65, 65, 3)).astype(np.float32)
+    np.testing.assert_allclose(answer(sparse.read_bytes(), image), answer(dense.read_bytes(), image), atol=1e-6)
+    assert sizes(sparse).sparsity == sizes(dense).sparsity and sizes(sparse).size_bytes < 0.6 * sizes(dense).size_bytes
+    assert {"PAD", "DENSIFY"} <= set(operators(sparse.read_bytes()))
+    found = tflite.inspect(sparse)
+    assert found.partitions in (1, None) and found.nodes == found.nodes_delegated
+
+
+def test_convert_refuses_what_would_run_dense_and_leaves_no_file(tmp_path):
+    path = tmp_path / "m.tflite"
+    with pytest.raises(UserError, match="sparse=True: XNNPACK would compute this model dense"):
+        tflite.convert(small_network(), path, sparse=True)
+    with pytest.raises(UserError, match="no sparse kernels for float16"):
+        tflite.convert(small_network(), path, quantize="float16", sparse=True)
+    assert not path.exists()
 
 
 def small_network(stem=3, activation="relu6", middle=lambda x: x, size=33, pooling=True):
