@@ -45,7 +45,10 @@ def same(model, other, x):
     np.testing.assert_allclose(got, expected, atol=1e-5 * max(1.0, np.abs(expected).max()))
 
 
-@pytest.mark.parametrize("name", ONE_OF_EACH)
+QUICK = ("MobileNetV2", "MobileNetV3Large", "EfficientNetV2B0", "ResNet18", "VGG16")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in ONE_OF_EACH])
 def test_every_family_goes_to_tf_keras_and_back(name):
     model = km.create_model(name, input_shape=(32, 32, 3), classes=5, classifier_activation=None, **ONE_OF_EACH[name])
     liven(model)
