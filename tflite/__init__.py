@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from keras_mobilenets.tflite.evaluation import Evaluation as Evaluation
     from keras_mobilenets.tflite.evaluation import evaluate as evaluate
     from keras_mobilenets.tflite.inspection import inspect as inspect
+    from keras_mobilenets.tflite.nnapi import NnapiCheck as NnapiCheck
+    from keras_mobilenets.tflite.nnapi import check_nnapi as check_nnapi
     from keras_mobilenets.tflite.reporting import report as report
     from keras_mobilenets.tflite.reporting import save_predictions as save_predictions
     from keras_mobilenets.tflite.results import Row as Row
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 # No module is named like a function: importing a submodule sets its name on the package, over the function.
 _HOME = {
     "benchmark": "benchmarking",
+    "check_nnapi": "nnapi",
     "convert": "conversion",
     "Evaluation": "evaluation",
     "evaluate": "evaluation",
@@ -31,6 +34,7 @@ _HOME = {
     "report": "reporting",
     "save_predictions": "reporting",
     "table": "tables",
+    "NnapiCheck": "nnapi",
     "Row": "results",
     "read_results": "results",
     "write_results": "results",
