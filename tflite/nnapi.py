@@ -110,12 +110,17 @@ class NnapiCheck:
             ("multiply-adds", "none" if self.macs_share is None else f"{self.macs_share:.1%} taken"),
             ("operators", kinds),
             *([("not applied", self.blocked)] if self.blocked else []),
-            *(
-                ("refused" if i == 0 else "", f"{op.index} {op.name}: {op.reason} ({op.source})")
-                for i, op in enumerate(self.refused)
-            ),
+            *(("refused" if i == 0 else "", text) for i, text in enumerate(self._refusals())),
         ]
         return "\n".join(f"{name:16} {value}" for name, value in rows)
+
+    def _refusals(self) -> list[str]:
+        where: dict[tuple[str, str, str], list[str]] = {}
+        for operator in self.refused:
+            if operator.reason == self.blocked:
+                continue  # said once for all
+            where.setdefault((operator.name, operator.reason, operator.source), []).append(str(operator.index))
+        return [f"{name} {', '.join(at)}: {reason} ({source})" for (name, reason, source), at in where.items()]
 
     def _taken(self) -> Iterator[Verdict]:
         return (operator for operator in self.operators if operator.taken)
@@ -259,9 +264,11 @@ def _unbuildable(graph: _Graph, allowed: Collection[int], level: int) -> tuple[s
         # An int64 in the file is an axis or a shape, which becomes int32 (ARG_MAX, FILL).
         types = {o.dtype for o in operands if not (o.constant and o.dtype == "int64")} - BUILDABLE
         if types:
-            return f"{node.name} {i} has a {min(types)} tensor, with which NNAPI builds no model", f"{_FILE}:1837"
+            return f"{node.name} {i} has a tensor of {min(types)}, with which NNAPI builds no model", f"{_FILE}:1850"
+        # The one operator here whose int8 the delegate does not turn into the uint8 that those levels need (286–336).
         if node.name == "SQUEEZE" and node.operand(0).dtype == "int8" and level < 30:
-            return f"{node.name} {i} is int8, with which NNAPI builds no model before API level 30", f"{_FILE}:287"
+            return f"{node.name} {i} is int8, with which NNAPI builds no model before API level 30", f"{_FILE}:1800"
+        # NNAPI wants weights of the very type of the input (FullyConnected.cpp of Android's NeuralNetworks module).
         if node.name == "FULLY_CONNECTED" and node.operand(0).is_quantized and node.operand(1).is_per_channel:
             return (
                 f"{node.name} {i} has weights of one scale per channel, with which NNAPI builds no model; convert with "

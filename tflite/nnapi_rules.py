@@ -373,7 +373,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     ),
     "SUB": (
         _version(2808, 3),
-        _before(28, _types(2811, ())),
+        _since(2811, 28),
         _before(29, _types(2812, FLOAT)),
         _before(30, _types(2814, FLOAT_8)),
         _types(2816, FLOAT_8_INT32),
