@@ -9,10 +9,10 @@ from typing import Any
 from keras_mobilenets import files
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.tflite import flatbuffer
+from keras_mobilenets.tflite.forms import FORMS
 from keras_mobilenets.tflite.quiet import quiet
 
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
-TARGETS = ("nnapi", "xnnpack")
 
 
 def convert(
@@ -38,7 +38,9 @@ def convert(
             hundred or so. uint8 N×H×W×3 (scaled as `preprocess_input` does) or floats already scaled; an array, or a
             tf.data pipeline with or without labels.
         calibration_images: At most this many are used, the first ones.
-        target: "nnapi" quantizes dense layers per tensor, since NNAPI refuses them per channel; "xnnpack" per channel.
+        target: What is to run the model, "nnapi", "xnnpack" (a CPU) or "gpu". It decides which form operators of an int8
+            model have (the table is `forms.FORMS`): NNAPI and the GPU delegate get HARD_SWISH and dense layers with one
+            scale, XNNPACK what it takes in one piece. Float models are the same for all.
         sparse: A float32 model stores the zeros of a pruned one as sparse tensors, which XNNPACK's sparse kernels skip
             on Arm. They ask for two thirds of zeros or more in the 1×1 convolutions, a 3×3 stem at stride 2, and
             strides with as much padding before the image as after it ("same" at odd sizes, or a symmetric padding).
@@ -47,13 +49,14 @@ def convert(
         The path.
 
     Raises:
-        UserError: An argument is unknown, the graph does not qualify for `sparse` (the message says why), calibration images are missing or do not fit, the model has an input of no
-            fixed size or an operator that TensorFlow Lite lacks, or the file cannot be written.
+        UserError: An argument is unknown, the graph does not qualify for `sparse` (the message says why), calibration
+            images are missing or do not fit, the model has an input of no fixed size or an operator that TensorFlow
+            Lite lacks, or the file cannot be written.
     """
     if quantize not in (*QUANTIZATIONS, None):
         raise UserError(f"quantize={quantize!r}: choose one of {', '.join(QUANTIZATIONS)}")
-    if target not in TARGETS:
-        raise UserError(f"target={target!r}: choose one of {', '.join(TARGETS)}")
+    if target not in FORMS:
+        raise UserError(f"target={target!r}: choose one of {', '.join(FORMS)}")
     if calibration_images < 1:
         raise UserError(f"calibration_images={calibration_images}: give 1 or more")
     model, is_trained = _opened(model)
@@ -78,7 +81,10 @@ def convert(
 
         content = fit_sparse_kernels(content)
     if quantize == "int8":
-        content = _int8_model(content, left_in_float, per_channel_dense=target != "nnapi")
+        from keras_mobilenets.tflite.rewriting import rewrite
+
+        content = _int8_model(content, left_in_float, per_channel_dense=FORMS[target].per_channel_dense)
+        content = rewrite(content, FORMS[target])
     with files.atomic(path) as temporary:
         temporary.write_bytes(content)
     return Path(path)
@@ -136,7 +142,7 @@ def _trained_model(model: Any) -> tuple[bytes, list[str]]:
     pixels: list[Point] = []
     points: list[Point] = []
 
-    @tf.function
+    @tf.function(autograph=False)
     def run(image: Any) -> Any:
         with unquantized() as found:
             output = model(image, training=False)

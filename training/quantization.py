@@ -71,11 +71,14 @@ def quantize_aware(
         raise UserError(f"{model.name} has {len(model.inputs)} inputs; a model with one image input is needed")
     settings = {"preserve": preserve, "decay": range_decay}
     scheme = MobileScheme(_reasons(model, left_in_float), settings, dense_axes=1 if per_channel_dense else 0)
-    quantized = qat.quantize_apply(_annotated(model, freeze_batch_norm_after), scheme)
+    quantized = _plainly(lambda: qat.quantize_apply(_annotated(model, freeze_batch_norm_after), scheme))()
     _initialize(quantized)
     if calibration is not None:
         _take_ranges(quantized, calibration, calibration_images)
     return quantized
+
+
+_plainly = tf.autograph.experimental.do_not_convert  # building is faster without what is for control flow
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,7 @@ def _annotated(model: keras.Model, freeze_after: int | None) -> tf_keras.Model:
     (source,) = model.inputs
     image = tf_keras.Input(source.shape[1:], name=source.name)
     pixels = qat.quantize_annotate_layer(
-        tf_keras.layers.Activation("linear", name=f"{source.name}_pixels"), LayerQuantization(output=True, decay=1.0)
+        tf_keras.layers.Activation("linear", name=f"{source.name}_pixels"), LayerQuantization(output=True, pixels=True)
     )
 
     def annotate(layer: Any) -> Any:
@@ -175,7 +178,7 @@ def _take_ranges(model: tf_keras.Model, images: Any, limit: int) -> None:
     """Sets every range to what the activations of the float model span on these images."""
     points: list[Point] = []
 
-    @tf.function
+    @tf.function(autograph=False)
     def extremes(image: tf.Tensor) -> Any:
         with unquantized() as found:
             model(image, training=False)

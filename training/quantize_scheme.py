@@ -13,7 +13,7 @@ import tensorflow_model_optimization as tfmot
 import tf_keras
 
 from keras_mobilenets.training import legacy
-from keras_mobilenets.training.quantizers import ActivationQuantizer, FixedQuantizer, WeightQuantizer
+from keras_mobilenets.training.quantizers import ActivationQuantizer, FixedQuantizer, PixelQuantizer, WeightQuantizer
 
 qat: Any = tfmot.quantization.keras
 
@@ -56,6 +56,7 @@ class LayerQuantization(qat.QuantizeConfig):
         inner: Attribute whose result is a value inside the layer that is rounded; None for no such value.
         inner_range: The value's range where it is fixed.
         output: Whether the output is rounded here.
+        pixels: Whether the output is the image.
         output_range: The output's range where it is fixed.
         decay: As in `ActivationQuantizer`.
         rounded_with: The layer that rounds this one's output, when that is another.
@@ -70,6 +71,7 @@ class LayerQuantization(qat.QuantizeConfig):
         inner: str | None = None,
         inner_range: tuple[float, float] | None = None,
         output: bool = False,
+        pixels: bool = False,
         output_range: tuple[float, float] | None = None,
         decay: float = 0.99,
         rounded_with: str = "",
@@ -77,7 +79,7 @@ class LayerQuantization(qat.QuantizeConfig):
     ):
         self.kernel, self.channel_axes, self.preserve = kernel, channel_axes, preserve
         self.inner, self.inner_range = inner, inner_range
-        self.output, self.output_range, self.decay = output, output_range, decay
+        self.output, self.pixels, self.output_range, self.decay = output, pixels, output_range, decay
         self.rounded_with, self.in_float = rounded_with, in_float
 
     def get_weights_and_quantizers(self, layer: Any) -> list[tuple[Any, Any]]:
@@ -100,6 +102,8 @@ class LayerQuantization(qat.QuantizeConfig):
 
     def get_output_quantizers(self, layer: Any) -> list[Any]:
         """The output."""
+        if self.pixels:
+            return [PixelQuantizer()]
         return [self._quantizer(self.output_range)] if self.output else []
 
     def get_config(self) -> dict[str, Any]:

@@ -82,7 +82,7 @@ class WeightQuantizer(tfmot.quantization.keras.quantizers.Quantizer):
         """The weights as int8 has them, in float; the gradient passes as if they were not rounded."""
         x = self._preserved(inputs, weights)
         if _points is not None:
-            return x
+            return tf.identity(x)  # the variable itself would become the wrapped layer's own again
         columns = tf.reshape(x, [-1, math.prod(x.shape[len(x.shape) - self.channel_axes :])])
         largest = tf.stop_gradient(tf.reduce_max(tf.abs(columns), axis=0))
         rounded = tf.quantization.fake_quant_with_min_max_vars_per_channel(
@@ -144,6 +144,29 @@ class ActivationQuantizer(tfmot.quantization.keras.quantizers.Quantizer):
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
         return {"decay": self.decay, "is_float": self.is_float}
+
+
+class PixelQuantizer(ActivationQuantizer):
+    """Rounds the image: with a range of −1 to 1 to what `convert` makes of pixels, otherwise as any activation.
+
+    The int8 input is the pixel minus 128, and the converter's zero point −1, since 127.5 lies between two integers.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(decay=1.0)
+
+    def __call__(self, inputs: Any, training: bool, weights: dict[str, Any], **kwargs: Any) -> Any:
+        """The image as int8 has it, in float; no gradient passes."""
+        rounded = super().__call__(inputs, training, weights)
+        if _points is not None:
+            return rounded
+        is_pixels = tf.logical_and(tf.equal(weights["low"], -1.0), tf.equal(weights["high"], 1.0))
+        pixels = tf.clip_by_value(tf.round((inputs + 1) * 127.5), 0.0, 255.0)
+        return tf.where(is_pixels, (pixels - 127) / 127.5, rounded)
+
+    def get_config(self) -> dict[str, Any]:
+        """There are no arguments."""
+        return {}
 
 
 class FixedQuantizer(tfmot.quantization.keras.quantizers.Quantizer):
