@@ -38,9 +38,9 @@ def convert(
             hundred or so. uint8 N×H×W×3 (scaled as `preprocess_input` does) or floats already scaled; an array, or a
             tf.data pipeline with or without labels.
         calibration_images: At most this many are used, the first ones.
-        target: What is to run the model, "nnapi", "xnnpack" (a CPU) or "gpu". It decides which form operators of an int8
-            model have (the table is `forms.FORMS`): NNAPI and the GPU delegate get HARD_SWISH and dense layers with one
-            scale, XNNPACK what it takes in one piece. Float models are the same for all.
+        target: What is to run the model, "nnapi", "xnnpack" (a CPU) or "gpu". It decides on the operators of an int8
+            model (the table is `forms.FORMS`): NNAPI and the GPU delegate get HARD_SWISH and dense layers of one scale,
+            XNNPACK what it takes in one piece. Float models are the same for all.
         sparse: A float32 model stores the zeros of a pruned one as sparse tensors, which XNNPACK's sparse kernels skip
             on Arm. They ask for two thirds of zeros or more in the 1×1 convolutions, a 3×3 stem at stride 2, and
             strides with as much padding before the image as after it ("same" at odd sizes, or a symmetric padding).

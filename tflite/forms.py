@@ -1,0 +1,38 @@
+"""Which form of an operator each target runs best: the table from which `convert` chooses.
+
+The limits are those of XNNPACK's delegate in LiteRT 2.3 (xnnpack_delegate.cc: VisitBinaryNode, VisitUnaryNode,
+VisitAveragePool2DNode), which has known ADD and MUL in int8 since TensorFlow 2.5.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Forms:
+    """How a target wants int8 graphs; float graphs suit all targets as the converter writes them.
+
+    Attributes:
+        per_channel_dense: Whether dense layers have one scale for each output channel.
+        h_swish: "native" is one HARD_SWISH; "add_mul" is x · clamp(x + 3) with the clamp by int8's own limits.
+        h_sigmoid: "native" is ReLU6 and a MUL by 1/6; "scale" puts the sixth into the scale of the ReLU6.
+        stem_columns: So many pixels of a row become channels of one for the first convolution; 1 leaves it.
+    """
+
+    per_channel_dense: bool
+    h_swish: str = "native"
+    h_sigmoid: str = "native"
+    stem_columns: int = 1
+
+
+FORMS = {
+    # NNAPI refuses dense layers per channel, and has HARD_SWISH from API level 30 on.
+    "nnapi": Forms(per_channel_dense=False),
+    # XNNPACK refuses int8 HARD_SWISH, RELU_N1_TO_1, AVERAGE_POOL_2D and SOFTMAX; MEAN it takes. Three input channels
+    # fill a fraction of its convolution kernels: a 3×3 stem at stride 2 takes 0.42 of the time with groups of 4.
+    "xnnpack": Forms(per_channel_dense=True, h_swish="add_mul", h_sigmoid="scale", stem_columns=4),
+    # The GPU delegate computes int8 graphs in float, from scales per tensor, and has HARD_SWISH.
+    "gpu": Forms(per_channel_dense=False),
+}
+
+# XNNPACK takes an int8 ADD when the scale of each operand over that of the result lies between these.
+ADD_SCALES = 2.0**-10, 2.0**8

@@ -1,0 +1,288 @@
+"""An int8 .tflite with operators in the form that its target runs best, by the table in forms.py.
+
+It starts from the quantized graph, where every constant factor is a matter of scales: the int8 weights, the biases and
+the activations that a convolution gives stay, bit for bit, and only what they are said to stand for changes. So models
+quantized after training and while training, and weights of any origin, are all rewritten alike.
+h-swish and hard-sigmoid: Howard et al. 2019, arXiv:1905.02244, section 5.2.
+"""
+
+import copy
+import math
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from keras_mobilenets.tflite import flatbuffer
+from keras_mobilenets.tflite.forms import ADD_SCALES, Forms
+
+_WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+_NONE, _RELU, _RELU6 = (getattr(schema.ActivationFunctionType, name) for name in ("NONE", "RELU", "RELU6"))
+
+
+def rewrite(content: bytes, forms: Forms) -> bytes:
+    """Gives the operators of an int8 .tflite the forms that a target wants.
+
+    Operators that compute in float, and those whose surroundings do not allow another form, stay as they are.
+
+    Args:
+        content: A quantized .tflite.
+        forms: The target's row of `FORMS`.
+
+    Returns:
+        The .tflite. Weights, biases and the activations of all convolutions have the same int8 values as before; an
+        h-swish may differ from the HARD_SWISH kernel's by a rounding.
+    """
+    graph = _Graph(flatbuffer.read(content))
+    for operator in [operator for operator in graph.operators if graph.is_int8(operator)]:
+        name = graph.name(operator)
+        if name == "MUL" and forms.h_sigmoid == "scale":
+            _scale_instead_of_multiplying(graph, operator)
+        elif name == "HARD_SWISH" and forms.h_swish == "add_mul":
+            _add_and_multiply(graph, operator)
+    if forms.stem_columns > 1:
+        _widen_stem(graph, forms.stem_columns)
+    return flatbuffer.write(graph.model)
+
+
+def _add_and_multiply(graph: "_Graph", operator: Any) -> None:
+    """h-swish(x) = x · ReLU6(x + 3) / 6 in two operators: u · clamp(u + 3k, 0, 6k) for u = k · x, k = 1/√6.
+
+    The clamp costs nothing: the int8 values of the sum begin at 0 and end at 6k, or earlier where x ends earlier. k
+    goes into the scale of what computes x.
+    """
+    k = 1 / math.sqrt(6)
+    x, result = int(operator.inputs[0]), int(operator.outputs[0])
+    if not graph.scale_output(x, k):
+        shape, scale, zero_point = graph.shape(x), *graph.quantization(x)
+        scaled = graph.add_activation("scaled", shape, scale * k, zero_point)
+        graph.insert("MUL", [x, graph.add_number(k)], scaled, before=operator)
+        x = scaled
+    scale, zero_point = graph.quantization(x)
+    top = min(6 * k, scale * (127 - zero_point) + 3 * k)
+    if scale / (top / 255) < ADD_SCALES[0]:
+        # All of x lies within a quarter of a step around 0: the sum is 3 throughout.
+        gate = graph.add_number(3 * k)
+    else:
+        gate = graph.add_activation("gate", graph.shape(x), top / 255, -128)
+        graph.insert("ADD", [x, graph.add_number(3 * k)], gate, before=operator)
+    graph.insert("MUL", [x, gate], result, before=operator)
+    graph.remove(operator)
+
+
+def _scale_instead_of_multiplying(graph: "_Graph", operator: Any) -> None:
+    """Leaves out a product with a positive number where the scale of what computes the other factor can say the same.
+
+    That is the sixth of hard-sigmoid: its ReLU6 ends with the int8 values, at 6 or before.
+    """
+    x, number = map(int, operator.inputs)
+    factor = graph.number(number)
+    if factor is None or factor <= 0 or operator.builtinOptions.fusedActivationFunction != _NONE:
+        return
+    result = int(operator.outputs[0])
+    scale, zero_point = graph.quantization(x)
+    same = zero_point == graph.quantization(result)[1] and math.isclose(
+        scale * factor, graph.quantization(result)[0], rel_tol=1e-4
+    )
+    if same and graph.scale_output(x, factor):
+        graph.maker(x).outputs = np.array([result], np.int32)
+        graph.remove(operator)
+
+
+def _widen_stem(graph: "_Graph", columns: int) -> None:
+    """Lets the first convolution read groups of pixels as one, since its kernels want more channels than three.
+
+    Height × width × 3 is height × width/columns × 3·columns in memory. At stride 2 a group gives columns/2 neighbouring
+    results, which are computed as so many times the channels; their weights are zero where a pixel of the group is not
+    theirs. "same" padding of an even width puts nothing on the left, so the groups begin with the image.
+    """
+    stem = next((operator for operator in graph.operators if graph.inputs[0] in operator.inputs), None)
+    if stem is None or graph.name(stem) != "CONV_2D" or not graph.is_int8(stem) or not _widens(graph, stem, columns):
+        return
+    image, weights, bias = map(int, stem.inputs)
+    stride, out = stem.builtinOptions.strideW, graph.shape(int(stem.outputs[0]))
+    results = columns // stride
+    kernel = graph.values(weights)
+    filters, height, width, channels = kernel.shape
+    wide = np.zeros((results, filters, height, 2, columns, channels), np.int8)
+    for result in range(results):
+        for column in range(width):
+            group, place = divmod(stride * result + column, columns)
+            wide[result, :, :, group, place] = kernel[:, :, column]
+    shape = graph.shape(image)
+    grouped = graph.reshape_before(stem, image, (*shape[:2], shape[2] // columns, columns * channels))
+    weights = graph.add_repeated(weights, wide.reshape(-1, height, 2, columns * channels), results)
+    bias = graph.add_repeated(bias, np.tile(graph.values(bias), results), results)
+    stem.inputs = np.array([grouped, weights, bias], np.int32)
+    stem.builtinOptions.strideW = 1
+    graph.reshape_after(stem, (*out[:2], out[2] // results, out[3] * results))
+
+
+def _widens(graph: "_Graph", stem: Any, columns: int) -> bool:
+    """Whether the sums of a convolution over groups of pixels are the same, and no more than two groups wide."""
+    options, kernel = stem.builtinOptions, graph.shape(int(stem.inputs[1]))
+    stride, pixels = options.strideW, graph.shape(int(stem.inputs[0]))[2]
+    return (
+        graph.is_constant(int(stem.inputs[1]))
+        and kernel[3] <= 4
+        and options.padding == schema.Padding.SAME
+        and options.dilationWFactor == 1
+        and 1 < stride == kernel[2] - 1  # then the only column of padding goes to the right
+        and columns % stride == pixels % columns == 0
+    )
+
+
+class _Graph:
+    """The graph of a .tflite with what the changes above look up and do."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        graph = model.subgraphs[0]
+        self.operators: list[Any] = graph.operators
+        self.tensors: list[Any] = graph.tensors
+        self.inputs, self.outputs = graph.inputs, graph.outputs
+
+    def name(self, operator: Any) -> str:
+        return flatbuffer.operator_name(self.model, operator)
+
+    def is_int8(self, operator: Any) -> bool:
+        return all(self.tensors[int(i)].type == schema.TensorType.INT8 for i in (operator.inputs[0], *operator.outputs))
+
+    def maker(self, tensor: int) -> Any:
+        return next((operator for operator in self.operators if tensor in operator.outputs), None)
+
+    def readers(self, tensor: int) -> list[Any]:
+        return [operator for operator in self.operators if tensor in operator.inputs]
+
+    def shape(self, tensor: int) -> tuple[int, ...]:
+        shape = self.tensors[tensor].shape
+        return tuple(map(int, shape)) if shape is not None else ()
+
+    def quantization(self, tensor: int) -> tuple[float, int]:
+        """Scale and zero point of an activation."""
+        quantization = self.tensors[tensor].quantization
+        return float(quantization.scale[0]), int(quantization.zeroPoint[0])
+
+    def is_constant(self, tensor: int) -> bool:
+        return flatbuffer.is_constant(self.model, self.tensors[tensor])
+
+    def values(self, tensor: int) -> np.ndarray:
+        """The integers that the file stores of a constant."""
+        stored = self.tensors[tensor]
+        data = bytes(self.model.buffers[stored.buffer].data)
+        return np.frombuffer(data, flatbuffer.type_name(stored.type)).reshape(self.shape(tensor))
+
+    def number(self, tensor: int) -> float | None:
+        """The one number that a constant stands for; None when it is no constant or has several."""
+        if not self.is_constant(tensor) or math.prod(self.shape(tensor)) != 1:
+            return None
+        scale, zero_point = self.quantization(tensor)
+        return scale * (int(self.values(tensor).flat[0]) - zero_point)
+
+    def scale_output(self, tensor: int, factor: float) -> bool:
+        """Lets a convolution or dense layer give `factor` times its values, in the same integers.
+
+        Returns:
+            Whether that can be: no other operator reads the tensor, and the fused activation is indifferent to it.
+        """
+        maker = self.maker(tensor)
+        if maker is None or self.name(maker) not in _WEIGHTED or len(self.readers(tensor)) > 1:
+            return False
+        scale, zero_point = self.quantization(tensor)
+        activation = maker.builtinOptions.fusedActivationFunction
+        never_clips = activation == _RELU6 and scale * (127 - zero_point) <= 6 + scale / 2
+        if tensor in self.outputs or not (activation in (_NONE, _RELU) or never_clips):
+            return False
+        if never_clips:
+            maker.builtinOptions.fusedActivationFunction = _RELU
+        constants = [self._own(index) for index in maker.inputs[1:] if index >= 0]
+        maker.inputs = np.array([maker.inputs[0], *constants, *maker.inputs[1 + len(constants) :]], np.int32)
+        for index in (tensor, *constants):
+            quantization = self.tensors[index].quantization
+            quantization.scale = (quantization.scale * np.float64(factor)).astype(np.float32)
+        return True
+
+    def _own(self, tensor: int) -> int:
+        """A constant that no second operator reads: itself, or a copy of what stands for it."""
+        if len(self.readers(tensor)) == 1:
+            return int(tensor)
+        shared = copy.copy(self.tensors[tensor])
+        shared.quantization = copy.copy(shared.quantization)
+        self.tensors.append(shared)
+        return len(self.tensors) - 1
+
+    def add_activation(self, name: str, shape: tuple[int, ...], scale: float, zero_point: int) -> int:
+        return self._add(name, shape, schema.TensorType.INT8, _quantization([scale], zero_point))
+
+    def add_number(self, value: float) -> int:
+        """A positive number as a constant of the four dimensions that every delegate takes."""
+        data = np.array([127], np.int8)
+        return self._add("number", (1, 1, 1, 1), schema.TensorType.INT8, _quantization([value / 127], 0), data)
+
+    def add_repeated(self, tensor: int, values: np.ndarray, times: int) -> int:
+        """A constant with the scales of another, each output channel so many times."""
+        stored = self.tensors[tensor]
+        scales = np.resize(stored.quantization.scale, times * len(stored.quantization.scale))
+        return self._add("wide", values.shape, stored.type, _quantization(scales, 0), values)
+
+    def _add(self, name: str, shape: tuple[int, ...], dtype: int, quantization: Any, values: Any = None) -> int:
+        buffer = 0  # the empty one, by the format's rule
+        if values is not None:
+            self.model.buffers.append(schema.BufferT(data=np.frombuffer(values.tobytes(), np.uint8)))
+            buffer = len(self.model.buffers) - 1
+        label = f"{name}_{len(self.tensors)}".encode()
+        self.tensors.append(schema.TensorT(np.array(shape, np.int32), dtype, buffer, label, quantization))
+        return len(self.tensors) - 1
+
+    def insert(self, name: str, inputs: list[int], output: int, *, before: Any) -> None:
+        """Puts an ADD, MUL or RESHAPE before another operator."""
+        options = {"ADD": schema.AddOptionsT, "MUL": schema.MulOptionsT, "RESHAPE": schema.ReshapeOptionsT}[name]()
+        new = schema.OperatorT(
+            opcodeIndex=self._code(name),
+            inputs=np.array(inputs, np.int32),
+            outputs=np.array([output], np.int32),
+            builtinOptionsType=getattr(schema.BuiltinOptions, f"{name.title()}Options"),
+            builtinOptions=options,
+        )
+        self.operators.insert(self._place(before), new)
+
+    def remove(self, operator: Any) -> None:
+        del self.operators[self._place(operator)]
+
+    def _place(self, operator: Any) -> int:
+        return next(place for place, other in enumerate(self.operators) if other is operator)
+
+    def reshape_before(self, operator: Any, tensor: int, shape: tuple[int, ...]) -> int:
+        """The tensor in another shape, made before an operator."""
+        reshaped = self.add_activation("grouped", shape, *self.quantization(tensor))
+        self.insert("RESHAPE", [tensor, self._add_shape(shape)], reshaped, before=operator)
+        return reshaped
+
+    def reshape_after(self, operator: Any, shape: tuple[int, ...]) -> None:
+        """Lets an operator give its output in another shape, and gives it back its own behind."""
+        output = int(operator.outputs[0])
+        if shape == self.shape(output):
+            return
+        given = self.add_activation("results", shape, *self.quantization(output))
+        operator.outputs = np.array([given], np.int32)
+        following = self.operators[self._place(operator) + 1]
+        self.insert("RESHAPE", [given, self._add_shape(self.shape(output))], output, before=following)
+
+    def _add_shape(self, shape: tuple[int, ...]) -> int:
+        return self._add("shape", (len(shape),), schema.TensorType.INT32, None, np.array(shape, np.int32))
+
+    def _code(self, name: str) -> int:
+        """The index of an operator's code, in the version that has int8."""
+        number, version = getattr(schema.BuiltinOperator, name), 1 if name == "RESHAPE" else 2
+        codes = self.model.operatorCodes
+        known = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in codes]
+        if number not in known:
+            codes.append(schema.OperatorCodeT(deprecatedBuiltinCode=number, builtinCode=number, version=version))
+            return len(codes) - 1
+        codes[known.index(number)].version = max(version, codes[known.index(number)].version)
+        return known.index(number)
+
+
+def _quantization(scales: Any, zero_point: int) -> Any:
+    scales = np.asarray(scales, np.float32)
+    return schema.QuantizationParametersT(scale=scales, zeroPoint=np.full(len(scales), zero_point, np.int64))
