@@ -19,7 +19,7 @@ import numpy as np
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.tflite import flatbuffer
 from keras_mobilenets.tflite.nnapi_rules import BUILDABLE, RULES, UNJUDGED, UNKNOWN_LINE, Node, Operand
-from keras_mobilenets.tflite.runtime import check_file
+from keras_mobilenets.tflite.runtime import check_file, open_model
 
 API_LEVELS = range(27, 36)
 LIMIT = 3  # partitions that the delegate takes, unless the app asks for another number (nnapi_delegate.h)
@@ -135,7 +135,7 @@ class NnapiCheck:
 def check_nnapi(path: str | Path, api_level: int = 31) -> NnapiCheck:
     """Says which operators of a .tflite the NNAPI delegate of TensorFlow Lite takes on a phone, and why not the others.
 
-    Reads the file only; no phone and no runtime is needed. Levels 31 to 35 give the same answer: what NNAPI learned
+    Reads the file; no phone is needed. Levels 31 to 35 give the same answer: what NNAPI learned
     after Android 12 depends on the driver, which the API level does not tell.
 
     Args:
@@ -153,9 +153,12 @@ def check_nnapi(path: str | Path, api_level: int = 31) -> NnapiCheck:
     check_file(path)
     model = flatbuffer.read(Path(path).read_bytes(), path)
     try:
-        return _check(Path(path), _graph(model), api_level)
+        check = _check(Path(path), _graph(model), api_level)
     except Exception as error:  # a damaged file that still unpacks: numbers of tensors that do not exist, wrong sizes
         raise UserError(f"{path} is damaged: its operators do not fit together; convert it again") from error
+    if check.ok:
+        open_model(path)  # a damaged file must not pass, and only the runtime looks at all of it
+    return check
 
 
 @dataclass(frozen=True)
