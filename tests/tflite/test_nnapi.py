@@ -651,7 +651,7 @@ from keras_mobilenets.errors import UserError
 
 content = np.fromfile(sys.argv[1], np.uint8)
 rng = np.random.default_rng(5)
-for _ in range(150):
+for _ in range(40):
     mutated = content.copy()
     places = rng.integers(8, len(content), 20)
     mutated[places] = rng.integers(0, 256, 20)
