@@ -653,8 +653,8 @@ content = np.fromfile(sys.argv[1], np.uint8)
 rng = np.random.default_rng(5)
 for _ in range(40):
     mutated = content.copy()
-    places = rng.integers(8, len(content), 20)
-    mutated[places] = rng.integers(0, 256, 20)
+    places = rng.integers(8, len(content), 4)
+    mutated[places] = rng.integers(0, 256, 4)
     mutated.tofile(sys.argv[2])
     try:
         tflite.check_nnapi(sys.argv[2])
