@@ -162,6 +162,7 @@ def test_a_student_is_distilled_from_a_run(run, photos, tmp_path, capsys):
     assert main([*student, *options]) == 0
     asked = json.loads((tmp_path / "small" / "run.json").read_text())
     assert asked["distillation"] == {"teacher": "mobilenetv2_0.35", "temperature": 4.0, "alpha": 0.7}
+    capsys.readouterr()
     assert main([*student, *options, "--temperature", "0"]) == 2
     assert "temperature=0" in _one_line(capsys)
 

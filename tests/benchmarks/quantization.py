@@ -6,9 +6,9 @@ python tests/benchmarks/quantization.py --spread
 Family by family: each network is trained in float, converted with and without quantization-aware training (one epoch,
 the float model as teacher) and scored.
 
---spread: a MobileNetV2 whose depthwise channels are scaled by 1 to 100, BatchNorm undoing it, so that it computes what
-it did. Both schemes train one epoch from the same weights: this package's, with a scale for each channel, and tfmot's
-default one, with one scale for a whole depthwise kernel.
+--spread: a MobileNetV2 one in eight of whose depthwise channels are scaled by 100, BatchNorm undoing it, so that it
+computes what it did. Both schemes train one epoch from the same weights: this package's, with a scale for each channel,
+and tfmot's default one, with one scale for a whole depthwise kernel.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def spread(options: argparse.Namespace) -> None:
     rng = np.random.default_rng(0)
     for layer in model.layers:
         if isinstance(layer, keras.layers.DepthwiseConv2D):
-            factors = 10 ** rng.uniform(0, 2, layer.kernel.shape[2])
+            factors = np.where(rng.uniform(size=layer.kernel.shape[2]) < 1 / 8, 100.0, 1.0)
             norm = model.get_layer(f"{layer.name}_bn")
             layer.kernel.assign(layer.kernel * factors[:, None])
             norm.moving_mean.assign(norm.moving_mean * factors)
@@ -74,10 +74,12 @@ def main() -> None:
     parser.add_argument("--run", type=Path, default=Path("runs/quantization"), help="folder that keeps the trainings")
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=FLOAT.epochs, help="of the float training")
+    parser.add_argument("--learning-rate", type=float, default=FLOAT.learning_rate, help="of the float training")
     parser.add_argument("--spread", action="store_true", help="the network with uneven depthwise channels instead")
     options = parser.parse_args()
     if options.spread:
         return spread(options)
+    recipe = replace(FLOAT, epochs=options.epochs, learning_rate=options.learning_rate)
     data = training.load_data("shapes", image_size=options.size, batch_size=32)
     images, labels = data.images("test")
     calibration, _ = data.images("train", 256, seed=0)
@@ -88,7 +90,7 @@ def main() -> None:
         model = km.create_model(
             name, input_shape=(options.size, options.size, 3), classes=10, dropout_rate=0.0, **NETWORKS[name]
         )
-        training.fit(model, data, replace(FLOAT, epochs=options.epochs), folder / "float", verbose=2)
+        training.fit(model, data, recipe, folder / "float", verbose=2)
         expected = score(model.predict(data.test, verbose=0), labels)
         tflite.convert(model, folder / "ptq.tflite", quantize="int8", calibration=calibration)
         trained = training.quantize_aware(model, calibration)

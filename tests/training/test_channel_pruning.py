@@ -133,7 +133,12 @@ def _channel_counts(model):
     return {layer.name: layer.output.shape[-1] for layer in convolutions}
 
 
-@pytest.mark.parametrize("seed", range(20))
+def _slow_but(quick, every):
+    """Parameters, of which all but some are marked slow."""
+    return [pytest.param(one, marks=() if one in quick else pytest.mark.slow) for one in every]
+
+
+@pytest.mark.parametrize("seed", _slow_but(range(9), range(20)))
 def test_pruned_random_network_equals_the_original_with_the_removed_channels_at_zero(seed):
     model, divisor = _random_network(seed), (2, 4, 8)[seed % 3]
     pruned = training.prune_channels(model, 0.6, ("bn_scale", "l1")[seed % 2], divisor=divisor)
@@ -155,7 +160,7 @@ FAMILIES = {
 }
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", _slow_but(("MobileNetV1", "MobileNetV3Small", "ResNet18"), FAMILIES))
 def test_every_family_shrinks_trains_and_saves(name, tmp_path):
     model = km.create_model(name, alpha=FAMILIES[name], input_shape=(SIZE, SIZE, 3), classes=7)
     _randomize(model)
@@ -178,12 +183,7 @@ def test_every_family_shrinks_trains_and_saves(name, tmp_path):
     assert np.mean(changed) > 0.9  # random ReLU6 networks have some dead ends
 
 
-SLOW = ("MobileNetV4ConvSmall", "EfficientNetB0", "MobileNetV1")
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in FAMILIES]
-)
+@pytest.mark.parametrize("name", _slow_but(("MobileNetV3Small",), FAMILIES))
 def test_the_int8_file_of_a_pruned_network_has_its_multiply_adds(name, tmp_path):
     model = km.create_model(name, alpha=FAMILIES[name], input_shape=(SIZE, SIZE, 3), classes=7)
     pruned = training.prune_channels(model, 0.5)
