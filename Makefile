@@ -16,8 +16,8 @@ setup: .venv/ready
 
 demo: setup
 	$(BIN)/keras-mobilenets pipeline MobileNetV2 --alpha 0.5 --data shapes --size 64 --run runs/demo \
-		--epochs 7 --batch-size 32 --learning-rate 0.004 --warmup-epochs 0.3 --weight-decay 0.05 \
-		--augmentation none --set dropout_rate=0
+		--epochs 6 --batch-size 32 --learning-rate 0.004 --warmup-epochs 0.3 --weight-decay 0.05 \
+		--augmentation none --set dropout_rate=0 --compress ptq,qat,prune:2
 
 test: setup
 	$(BIN)/python -m pytest -m "not slow"

@@ -120,9 +120,9 @@ def compressed(request, photos, tmp_path_factory):
     """A run folder with some kinds of compression."""
     folder, kinds = tmp_path_factory.mktemp("runs") / "compressed", request.param
     command = ["pipeline", "MobileNetV1", *PIPELINE, "--epochs", "1", "--data", str(photos), "--run", str(folder)]
-    command += ["--quantize", "float32", "--macs", "0.6", "--compress-epochs", "1"]
-    assert main([*command, "--compress", ",".join(["ptq", *kinds])]) == 0
-    return folder, kinds, [*command, "--compress", ",".join(["ptq", *kinds])]
+    command += ["--quantize", "float32", "--macs", "0.6", "--compress", ",".join(["ptq", *(f"{k}:1" for k in kinds)])]
+    assert main(command) == 0
+    return folder, kinds, command
 
 
 def test_pipeline_compares_compressions_in_one_table(compressed):

@@ -143,22 +143,22 @@ def rebuild(model: Any, inputs: Sequence[Any], make: Callable[[Any], Callable[[A
     for layer in model.operations if isinstance(model, keras.Model) else model.layers:
         if type(layer).__name__ == "InputLayer":
             continue
-        before, after = _only_call(layer, tensors)
+        before, after = _only_call(model, layer)
         results = place(layer, [tensors[id(tensor)] for tensor in before])
         tensors |= {id(old): new for old, new in zip(after, results, strict=True)}
     return [tensors[id(tensor)] for tensor in model.outputs]
 
 
-def _only_call(layer: Any, known: dict[int, Any]) -> tuple[list[Any], list[Any]]:
-    """The inputs and outputs of a layer in the graph whose tensors are known so far."""
-    if isinstance(layer, tf_keras.layers.Layer):
-        calls = [(node.keras_inputs, keras.tree.flatten(node.outputs)) for node in layer.inbound_nodes]
-    else:
-        calls = [(node.input_tensors, node.output_tensors) for node in layer._inbound_nodes]
-    here = [call for call in calls if all(id(tensor) in known for tensor in call[0])]
-    if len(here) != 1:
+def _only_call(model: Any, layer: Any) -> tuple[list[Any], list[Any]]:
+    """The inputs and outputs of a layer's only place in a model."""
+    nodes = {id(node) for level in model._nodes_by_depth.values() for node in level}
+    calls = [node for node in layer._inbound_nodes if id(node) in nodes]
+    if len(calls) != 1:
         raise UserError(f"layer {layer.name} is used more than once; give each place a layer of its own")
-    return here[0]
+    (call,) = calls
+    if isinstance(layer, tf_keras.layers.Layer):
+        return call.keras_inputs, keras.tree.flatten(call.outputs)
+    return call.input_tensors, call.output_tensors
 
 
 def tf_keras_layer(layer: Any) -> Any:
@@ -194,7 +194,8 @@ def _keras_layer(layer: Any) -> Callable[[Any], Any]:
     if isinstance(layer, legacy.HardSigmoid):
         return keras.layers.Activation("hard_sigmoid", name=layer.name)
     kind = type(layer).__name__
-    made = (getattr(blocks, kind, None) or getattr(keras.layers, kind))(**_settings(layer, keras), name=layer.name)
+    settings = _settings(layer, keras)
+    made = (getattr(blocks, kind, None) or getattr(keras.layers, kind))(**settings, name=layer.name)
     made.trainable = layer.trainable
     call = with_weights(made, layer)
     return (lambda tensors: call(*tensors)) if kind == "RowsToMap" else call

@@ -193,12 +193,9 @@ def make_parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--compress",
         type=_kinds,
-        default=[],
+        default={},
         metavar="LIST",
-        help="also make these, each trained on from the model: " + ", ".join(["ptq", *COMPRESSIONS]),
-    )
-    group.add_argument(
-        "--compress-epochs", type=int, metavar="N", help="epochs of each (default: 1 for those with qat, else 2 or 3)"
+        help=f"also make these from the model: {', '.join(['ptq', *COMPRESSIONS])}; write qat:2 for 2 epochs",
     )
     group.add_argument("--sparsity", type=float, default=0.75, metavar="SHARE", help="of prune (default: 0.75)")
     group.add_argument("--macs", type=float, default=0.5, metavar="SHARE", help="of channels (default: 0.5)")
@@ -226,15 +223,19 @@ def _count(text: str) -> float:
     return value
 
 
-def _kinds(text: str) -> list[str]:
-    """Names of compressions: "ptq,qat,prune"; what one of them starts from is put before it."""
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    for name in names:
-        if name not in ("ptq", *COMPRESSIONS):
-            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(['ptq', *COMPRESSIONS])}")
+def _kinds(text: str) -> dict[str, int | None]:
+    """Compressions with their epochs: "ptq,qat,prune:2"; what one of them starts from is put before it."""
+    known, given = ("ptq", *COMPRESSIONS), {}
+    for part in filter(None, text.replace(" ", "").split(",")):
+        name, colon, epochs = part.partition(":")
+        if name not in known:
+            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
+        if colon and not (epochs.isdigit() and int(epochs)):
+            raise argparse.ArgumentTypeError(f"{part!r}: write the epochs as {name}:2")
+        given[name] = int(epochs) if colon else None
     needed = {"pqat": "prune", "cqat": "cluster"}
-    wanted = {*names, *(needed[name] for name in names if name in needed)}
-    return [name for name in ("ptq", *COMPRESSIONS) if name in wanted]
+    wanted = {needed[name]: None for name in given if name in needed} | given
+    return {name: wanted[name] for name in known if name in wanted}
 
 
 def _add_limits(parser: argparse.ArgumentParser) -> None:

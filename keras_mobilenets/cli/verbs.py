@@ -220,17 +220,16 @@ def pipeline(options: Namespace) -> None:
     from keras_mobilenets.cli.compression import KINDS, compress
 
     run, started = Run(options.run), time.perf_counter()
-    kinds = [kind for kind in options.compress if kind in KINDS]
+    kinds = {kind: epochs for kind, epochs in options.compress.items() if kind in KINDS}
     quantize = [*options.quantize, *(["int8"] if "ptq" in options.compress and "int8" not in options.quantize else [])]
     steps = 5 + len(kinds)
     numbers = (f"{number}/{steps}" for number in range(1, steps + 1))
     _say(f"{next(numbers)} train {options.model} on {options.data} at {options.size} px into {run.folder}")
     _train(run, options)
     given = {"prune": {"sparsity": options.sparsity}, "channels": {"macs": options.macs}}
-    changes = {} if options.compress_epochs is None else {"epochs": options.compress_epochs}
-    for kind in kinds:
+    for kind, epochs in kinds.items():
         _say(f"{next(numbers)} {KINDS[kind].says}")
-        compress(run, kind, given.get(kind), changes)
+        compress(run, kind, given.get(kind), {"epochs": epochs} if epochs else {})
     _say(f"{next(numbers)} convert to {', '.join([*quantize, *kinds])}")
     run.convert(quantize, options.calibration, options.target)
     _say(f"{next(numbers)} evaluate on the test split")
