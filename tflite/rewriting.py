@@ -48,25 +48,29 @@ def rewrite(content: bytes, forms: Forms) -> bytes:
 def _add_and_multiply(graph: "_Graph", operator: Any) -> None:
     """h-swish(x) = x · ReLU6(x + 3) / 6 in two operators: u · clamp(u + 3k, 0, 6k) for u = k · x, k = 1/√6.
 
-    The clamp costs nothing: the int8 values of the sum begin at 0 and end at 6k, or earlier where x ends earlier. k
-    goes into the scale of what computes x.
+    k goes into the scale of what computes x. The upper end of the clamp costs nothing, since the int8 values of the sum
+    end there; where x ends before, they end earlier. Where 3 is a whole number of x's steps, as calibration sees to,
+    the sum has these steps and no rounding, and the result is the real function, rounded.
     """
     k = 1 / math.sqrt(6)
     x, result = int(operator.inputs[0]), int(operator.outputs[0])
     if not graph.scale_output(x, k):
         shape, scale, zero_point = graph.shape(x), *graph.quantization(x)
         scaled = graph.add_activation("scaled", shape, scale * k, zero_point)
-        graph.insert("MUL", [x, graph.add_number(k)], scaled, before=operator)
+        graph.insert("MUL", [x, graph.add_number(k)], scaled, graph.place(operator))
         x = scaled
-    scale, zero_point = graph.quantization(x)
-    top = min(6 * k, scale * (127 - zero_point) + 3 * k)
-    if scale / (top / 255) < ADD_SCALES[0]:
+    step, zero_point = graph.quantization(x)
+    top = min(6 * k, step * (127 - zero_point) + 3 * k)
+    if step / (top / 255) < ADD_SCALES[0]:
         # All of x lies within a quarter of a step around 0: the sum is 3 throughout.
         gate = graph.add_number(3 * k)
     else:
-        gate = graph.add_activation("gate", graph.shape(x), top / 255, -128)
-        graph.insert("ADD", [x, graph.add_number(3 * k)], gate, before=operator)
-    graph.insert("MUL", [x, gate], result, before=operator)
+        steps = round(top / step)
+        is_exact = steps <= 255 and math.isclose(3 * k / step, round(3 * k / step), rel_tol=1e-5)
+        gate_step, gate_zero = (step, 127 - steps) if is_exact else (top / 255, -128)
+        gate = graph.add_activation("gate", graph.shape(x), gate_step, gate_zero)
+        graph.insert("ADD", [x, graph.add_number(3 * k)], gate, graph.place(operator), _RELU)
+    graph.insert("MUL", [x, gate], result, graph.place(operator))
     graph.remove(operator)
 
 
@@ -234,9 +238,11 @@ class _Graph:
         self.tensors.append(schema.TensorT(np.array(shape, np.int32), dtype, buffer, label, quantization))
         return len(self.tensors) - 1
 
-    def insert(self, name: str, inputs: list[int], output: int, *, before: Any) -> None:
-        """Puts an ADD, MUL or RESHAPE before another operator."""
+    def insert(self, name: str, inputs: list[int], output: int, place: int, activation: int = _NONE) -> None:
+        """Makes an ADD, MUL or RESHAPE the operator at a place."""
         options = {"ADD": schema.AddOptionsT, "MUL": schema.MulOptionsT, "RESHAPE": schema.ReshapeOptionsT}[name]()
+        if activation != _NONE:
+            options.fusedActivationFunction = activation
         new = schema.OperatorT(
             opcodeIndex=self._code(name),
             inputs=np.array(inputs, np.int32),
@@ -244,18 +250,18 @@ class _Graph:
             builtinOptionsType=getattr(schema.BuiltinOptions, f"{name.title()}Options"),
             builtinOptions=options,
         )
-        self.operators.insert(self._place(before), new)
+        self.operators.insert(place, new)
 
     def remove(self, operator: Any) -> None:
-        del self.operators[self._place(operator)]
+        del self.operators[self.place(operator)]
 
-    def _place(self, operator: Any) -> int:
+    def place(self, operator: Any) -> int:
         return next(place for place, other in enumerate(self.operators) if other is operator)
 
     def reshape_before(self, operator: Any, tensor: int, shape: tuple[int, ...]) -> int:
         """The tensor in another shape, made before an operator."""
         reshaped = self.add_activation("grouped", shape, *self.quantization(tensor))
-        self.insert("RESHAPE", [tensor, self._add_shape(shape)], reshaped, before=operator)
+        self.insert("RESHAPE", [tensor, self._add_shape(shape)], reshaped, self.place(operator))
         return reshaped
 
     def reshape_after(self, operator: Any, shape: tuple[int, ...]) -> None:
@@ -265,8 +271,7 @@ class _Graph:
             return
         given = self.add_activation("results", shape, *self.quantization(output))
         operator.outputs = np.array([given], np.int32)
-        following = self.operators[self._place(operator) + 1]
-        self.insert("RESHAPE", [given, self._add_shape(self.shape(output))], output, before=following)
+        self.insert("RESHAPE", [given, self._add_shape(self.shape(output))], output, self.place(operator) + 1)
 
     def _add_shape(self, shape: tuple[int, ...]) -> int:
         return self._add("shape", (len(shape),), schema.TensorType.INT32, None, np.array(shape, np.int32))

@@ -1,9 +1,13 @@
 """Latency of our .tflite against keras.applications' model through the stock converter, in turns in one process.
 
 python tests/benchmarks/tflite_latency.py --models MobileNetV1 MobileNetV2 --size 224
+python tests/benchmarks/tflite_latency.py --against float --target xnnpack   # our int8 against our float
+
+The weights are random, but batch normalization keeps activations at the size of trained ones.
 """
 
 import argparse
+import functools
 import sys
 import tempfile
 from pathlib import Path
@@ -14,9 +18,17 @@ import tensorflow as tf
 
 import keras_mobilenets as km
 from keras_mobilenets import tflite
+from keras_mobilenets.tflite.forms import FORMS
 from keras_mobilenets.tflite.quiet import quiet
 
-PEERS = {"MobileNetV1": keras.applications.MobileNet, "MobileNetV2": keras.applications.MobileNetV2}
+PEERS = {
+    "MobileNetV1": keras.applications.MobileNet,
+    "MobileNetV2": keras.applications.MobileNetV2,
+    "MobileNetV3Large": functools.partial(keras.applications.MobileNetV3Large, include_preprocessing=False),
+    "MobileNetV3Small": functools.partial(keras.applications.MobileNetV3Small, include_preprocessing=False),
+    "EfficientNetB0": keras.applications.EfficientNetB0,
+}
+WARM_UP = 8  # images that set the statistics of batch normalization
 
 
 def stock(model, images, path):
@@ -32,38 +44,65 @@ def stock(model, images, path):
     return path
 
 
+def normalized(model, images):
+    """The model with the statistics of these images in its batch normalization."""
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    model(images[:WARM_UP], training=True)
+    return model
+
+
+def pairs(name, options, images, folder):
+    """Pairs of files to compare: (what they are, ours, the other)."""
+    ours = normalized(km.create_model(name, input_shape=images.shape[1:]), images)
+    mine = {
+        kind: tflite.convert(
+            ours, folder / f"ours_{kind}.tflite", quantize=quantize, calibration=images, target=options.target
+        )
+        for kind, quantize in (("float32", "none"), ("int8", "int8"))
+    }
+    if options.against == "float":
+        yield "int8", mine["int8"], mine["float32"]
+        return
+    theirs = normalized(PEERS[name](images.shape[1:], weights=None), images)
+    for kind, calibration in (("float32", None), ("int8", images)):
+        yield kind, mine[kind], stock(theirs, calibration, folder / f"stock_{kind}.tflite")
+
+
 def main():
     """Prints the medians, and the median of the rounds' ratios, for each model and number type."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=list(PEERS), choices=list(PEERS))
+    parser.add_argument("--against", default="peers", choices=("peers", "float"))
+    parser.add_argument("--target", default="xnnpack", choices=list(FORMS))
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--runs", type=int, default=300, help="timed runs of each in a round")
     parser.add_argument("--rounds", type=int, default=5, help="rounds; whichever is opened first changes each time")
     options = parser.parse_args()
 
-    size = options.size
-    images = np.random.default_rng(0).uniform(-1, 1, (20, size, size, 3)).astype(np.float32)
+    rng, size = np.random.default_rng(0), options.size
+    images = rng.normal(0, 0.5, (20, 1, 1, 3)) + rng.normal(0, 0.3, (20, size, size, 3))
+    images = np.clip(images, -1, 1).astype(np.float32)
     bad = {"SHAPE", "STRIDED_SLICE", "PACK"}
-    print(f"{'model':14} {'type':8} {'ours ms':>8} {'stock ms':>9} {'ratio':>6}")
-    with tempfile.TemporaryDirectory() as folder:
-        for name in options.models:
-            ours = km.create_model(name, input_shape=(size, size, 3))
-            theirs = PEERS[name]((size, size, 3), weights=None)
-            for kind, calibration in (("float32", None), ("int8", images)):
-                mine = Path(folder) / f"ours_{kind}.tflite"
-                tflite.convert(ours, mine, quantize="int8" if kind == "int8" else "none", calibration=calibration)
-                other = stock(theirs, calibration, Path(folder) / f"stock_{kind}.tflite")
-                if found := bad & set(tflite.inspect(mine).operator_counts):
-                    sys.exit(f"{name} {kind} has {found}")
-                pairs = []
+    other = "stock ms" if options.against == "peers" else "float ms"
+    print(f"{'model':17} {'type':8} {'ours ms':>8} {other:>9} {'ratio':>6}  XNNPACK's pieces")
+    for name in options.models:
+        with tempfile.TemporaryDirectory() as folder:
+            for kind, mine, theirs in pairs(name, options, images, Path(folder)):
+                found = tflite.inspect(mine)
+                if bad & set(found.operator_counts):
+                    sys.exit(f"{name} {kind} has {bad & set(found.operator_counts)}")
+                rounds = []
                 for number in range(options.rounds):
-                    order = [mine, other][:: -1 if number % 2 else 1]
-                    rows = tflite.benchmark(order, threads=options.threads, min_runs=options.runs)
-                    pairs.append([row.median_ms for row in rows][:: -1 if number % 2 else 1])
-                a, b = np.median(pairs, axis=0)
-                ratio = np.median([x / y for x, y in pairs])
-                print(f"{name:14} {kind:8} {a:8.2f} {b:9.2f} {ratio:6.3f}", flush=True)
+                    turn = -1 if number % 2 else 1
+                    rows = tflite.benchmark([mine, theirs][::turn], threads=options.threads, min_runs=options.runs)
+                    rounds.append([row.median_ms for row in rows][::turn])
+                a, b = np.median(rounds, axis=0)
+                ratio = np.median([x / y for x, y in rounds])
+                pieces = f"{found.partitions} and {tflite.inspect(theirs).partitions}"
+                print(f"{name:17} {kind:8} {a:8.2f} {b:9.2f} {ratio:6.3f}  {pieces}", flush=True)
 
 
 if __name__ == "__main__":
