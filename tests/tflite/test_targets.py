@@ -97,7 +97,7 @@ def test_h_swish_is_the_real_function_within_a_step_for_every_input(low, high, r
     assert np.abs(rewritten - kernel).max() <= 1
 
 
-@pytest.mark.parametrize(("low", "high"), [(-6, 6.75), (-9, 3), (-1, 11.75), (-3, 0.75), (-8.5, 4.25)])
+@pytest.mark.parametrize(("low", "high"), [(-6, 6.75), (-9, 3.75), (-1, 11.75), (-3, 0.75), (-8.5, 4.25)])
 def test_h_swish_is_exact_where_three_is_a_whole_number_of_steps(low, high):
     graph, real = _h_swish(low, high, "CONV_2D")
     assert np.abs(_run(rewrite(graph, FORMS["xnnpack"])) - real).max() < 0.501  # rounded to the nearest step
