@@ -160,12 +160,13 @@ def test_other_stems_stay(change):
     assert _names(rewrite(_stem(**{"size": 32, "filters": 16} | change), FORMS["xnnpack"])) == ["CONV_2D"]
 
 
-def test_a_constant_that_two_layers_share_is_scaled_for_one_only():
+def test_weights_that_two_layers_share_are_scaled_for_one_only():
     build = _Builder()
-    image, bias = build.tensor((1, 16, 16, 1), 0.03, 0), build.constant(np.array([300], np.int32), 0.03 * 0.01)
-    first = build.convolution(image, np.array([[[[100]]]], np.int8), 0.01, 0.03, bias)
-    second = build.convolution(first, np.array([[[[90]]]], np.int8), 0.01, 0.03, bias)
-    build.operator("HARD_SWISH", [second], build.tensor((1, 16, 16, 1), 0.02, -100))
+    image = build.tensor(BYTES.shape, 0.03, 0)
+    first = build.convolution(image, np.full((1, 1, 1, 1), 127, np.int8), 1 / 127, 0.03)
+    second = build.convolution(first, np.full((1, 1, 1, 1), 127, np.int8), 1 / 127, 0.03)
+    build.graph.operators[1].inputs[1] = build.graph.operators[0].inputs[1]
+    build.operator("HARD_SWISH", [second], build.tensor(BYTES.shape, 0.017, -106))
     graph = build.bytes(image)
     assert np.abs(_run(rewrite(graph, FORMS["xnnpack"]), True) - _run(graph, True)).max() <= 1
 
