@@ -1,5 +1,6 @@
 """Quantization-aware training: what int8 rounds is rounded, in the way the converter does it, and nothing else is."""
 
+import functools
 import itertools
 
 import keras
@@ -37,6 +38,18 @@ def build(name, **arguments):
     return lively(km.create_model(name, input_shape=(32, 32, 3), classes=5, **arguments))
 
 
+def small():
+    """A network of a stem, two inverted residuals, one with squeeze-and-excite, and a classifier."""
+    keras.utils.set_random_seed(0)
+    image = keras.Input((32, 32, 3), name="image")
+    x = blocks.conv_bn(image, 16, strides=2, activation="hard_silu", name="stem")
+    excite = functools.partial(blocks.squeeze_excite, reduced=8)
+    x = blocks.inverted_residual(x, 16, 4, activation="hard_silu", excite=excite, name="block_0")
+    x = blocks.inverted_residual(x, 24, 4, strides=2, name="block_1")
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    return lively(keras.Model(image, layers.Dense(5, activation="softmax", name="predictions")(x), name="small"))
+
+
 NETWORKS = {
     "MobileNetV1": {"alpha": 0.35},
     "MobileNetV2": {"alpha": 0.35},
@@ -48,7 +61,7 @@ NETWORKS = {
 }
 
 
-QUICK = ("MobileNetV2", "MobileNetV3Small")
+QUICK = ("MobileNetV3Small",)
 
 
 @pytest.fixture(
@@ -158,14 +171,15 @@ def test_patterns_beside_the_families_become_int8(tmp_path):
 
 
 def test_named_layers_stay_in_float(tmp_path):
-    model = build("MobileNetV3Small", alpha=0.35)
-    quantized = training.quantize_aware(model, PIXELS, left_in_float=["first", "block_3_expand", "last"])
+    model = small()
+    quantized = training.quantize_aware(model, PIXELS, left_in_float=["first", "block_1_expand", "last"])
     reasons = {layer.name: layer.in_float for layer in training.quantized_layers(quantized) if layer.in_float}
     assert reasons == {
         "stem": "left in float as asked",
         "stem_bn": "computed together with stem",
-        "block_3_expand": "left in float as asked",
-        "block_3_expand_bn": "computed together with block_3_expand",
+        "block_1_expand": "left in float as asked",
+        "block_1_expand_bn": "computed together with block_1_expand",
+        "block_1_expand_relu6": "computed together with block_1_expand_bn",
         "predictions": "left in float as asked",
     }
     found = tflite.inspect(tflite.convert(quantized, tmp_path / "m.tflite"))
@@ -185,19 +199,20 @@ def test_a_layer_that_int8_lacks_is_listed_with_the_reason():
     }
 
 
-def test_ranges_start_where_post_training_quantization_has_them(tmp_path):
-    model = build("MobileNetV2", alpha=0.35)
-    started = tflite.convert(training.quantize_aware(model, PIXELS), tmp_path / "a.tflite")
-    post = tflite.convert(model, tmp_path / "b.tflite", quantize="int8", calibration=PIXELS)
-    ours, theirs = (
-        [op.outputs[0].scales for op in tflite.inspect(path).operators if op.name != "RESHAPE"]
-        for path in (started, post)
-    )
-    np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+def test_ranges_start_at_the_extremes_of_the_calibration_images():
+    model, names = small(), ["stem_bn", "stem_hard_silu", "block_0_add", "block_1_expand_relu6", "pool"]
+    outputs = keras.Model(model.input, [model.get_layer(name).output for name in names]).predict(SCALED, verbose=0)
+    quantized = training.quantize_aware(model, PIXELS)
+    for name, values in zip(names, outputs, strict=True):
+        found = {
+            w.name.split("_")[-1]: float(w) for w in quantized.get_layer(f"quant_{name}").weights if "put_" in w.name
+        }
+        assert found["low:0"] == pytest.approx(min(values.min(), 0), rel=1e-4, abs=1e-6)
+        assert found["high:0"] == pytest.approx(values.max(), rel=1e-4)
 
 
 def test_without_calibration_the_first_batch_sets_the_ranges(tmp_path):
-    quantized = training.quantize_aware(build("MobileNetV1", alpha=0.35))
+    quantized = training.quantize_aware(small())
     with pytest.raises(UserError, match="no ranges yet"):
         tflite.convert(quantized, tmp_path / "m.tflite")
     quantized.compile("sgd", "sparse_categorical_crossentropy")
@@ -206,7 +221,7 @@ def test_without_calibration_the_first_batch_sets_the_ranges(tmp_path):
 
 
 def test_batch_norm_statistics_freeze_after_so_many_steps():
-    model = build("MobileNetV1", alpha=0.35)
+    model = small()
     quantized = training.quantize_aware(model, PIXELS, freeze_batch_norm_after=2)
     quantized.compile(tf_keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy")
     norm = quantized.get_layer("quant_stem_bn").layer
@@ -221,8 +236,8 @@ def test_batch_norm_statistics_freeze_after_so_many_steps():
 
 @pytest.mark.parametrize("preserve", ["sparsity", "clusters"])
 def test_zeros_and_clusters_survive_training_and_conversion(preserve, tmp_path):
-    model = build("MobileNetV2", alpha=0.35)
-    conv = model.get_layer("block_5_expand")
+    model = small()
+    conv = model.get_layer("block_1_expand")
     kernel = conv.get_weights()[0]
     if preserve == "sparsity":
         kernel[np.abs(kernel) < np.quantile(np.abs(kernel), 0.75)] = 0
@@ -237,7 +252,7 @@ def test_zeros_and_clusters_survive_training_and_conversion(preserve, tmp_path):
     interpreter.allocate_tensors()
     shape = (kernel.shape[3], 1, 1, kernel.shape[2])
     for detail in interpreter.get_tensor_details():
-        if "block_5_expand" in detail["name"] and tuple(detail["shape"]) == shape and detail["dtype"] == np.int8:
+        if "block_1_expand" in detail["name"] and tuple(detail["shape"]) == shape and detail["dtype"] == np.int8:
             values = interpreter.get_tensor(detail["index"])
     if preserve == "sparsity":
         assert np.mean(values == 0) >= 0.75
@@ -246,7 +261,7 @@ def test_zeros_and_clusters_survive_training_and_conversion(preserve, tmp_path):
 
 
 def test_it_is_saved_and_loaded_and_trained_on(tmp_path):
-    quantized = training.quantize_aware(build("MobileNetV3Small", alpha=0.35), PIXELS)
+    quantized = training.quantize_aware(small(), PIXELS)
     quantized.compile("sgd", "sparse_categorical_crossentropy")
     quantized.fit(SCALED[:8], LABELS[:8], verbose=0)
     one = tflite.convert(quantized, tmp_path / "one.tflite").read_bytes()  # leaves the model as it was
@@ -270,12 +285,12 @@ def test_it_is_saved_and_loaded_and_trained_on(tmp_path):
 )
 def test_bad_arguments_are_one_line(arguments, says):
     with pytest.raises(UserError, match=says) as raised:
-        training.quantize_aware(build("MobileNetV1", alpha=0.35), **arguments)
+        training.quantize_aware(small(), **arguments)
     assert "\n" not in str(raised.value)
 
 
 def test_a_quantization_aware_model_converts_to_int8_only(tmp_path):
-    quantized = training.quantize_aware(build("MobileNetV1", alpha=0.35), PIXELS)
+    quantized = training.quantize_aware(small(), PIXELS)
     with pytest.raises(UserError, match="trained for int8"):
         tflite.convert(quantized, tmp_path / "m.tflite", quantize="float16")
     with pytest.raises(UserError, match="quantization-aware already"):
