@@ -3,8 +3,8 @@
 python tests/benchmarks/quantization.py --run runs/quantization
 python tests/benchmarks/quantization.py --spread
 
-Family by family: each network is trained in float, converted with and without quantization-aware training (one epoch,
-the float model as teacher) and scored.
+Family by family: each network is trained in float, converted with and without quantization-aware training (the
+float model as teacher) and scored.
 
 --spread: a MobileNetV2 one in eight of whose depthwise channels are scaled by 100, BatchNorm undoing it, so that it
 computes what it did. Both schemes train one epoch from the same weights: this package's, with a scale for each channel,
@@ -75,6 +75,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=FLOAT.epochs, help="of the float training")
     parser.add_argument("--learning-rate", type=float, default=FLOAT.learning_rate, help="of the float training")
+    parser.add_argument("--qat-epochs", type=int, default=QAT.epochs, help="of the quantization-aware training")
     parser.add_argument("--spread", action="store_true", help="the network with uneven depthwise channels instead")
     options = parser.parse_args()
     if options.spread:
@@ -94,7 +95,14 @@ def main() -> None:
         expected = score(model.predict(data.test, verbose=0), labels)
         tflite.convert(model, folder / "ptq.tflite", quantize="int8", calibration=calibration)
         trained = training.quantize_aware(model, calibration)
-        training.distill(trained, model, data, QAT, folder / "qat", verbose=2)
+        training.distill(
+            trained,
+            model,
+            data,
+            replace(QAT, epochs=options.qat_epochs),
+            folder / f"qat_{options.qat_epochs}",
+            verbose=2,
+        )
         tflite.convert(trained, folder / "qat.tflite")
         ptq, qat = (tflite.evaluate(folder / f"{kind}.tflite", (images, labels)) for kind in ("ptq", "qat"))
         same = agreement(qat, trained.predict(data.test, verbose=0))
