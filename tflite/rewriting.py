@@ -40,8 +40,8 @@ def rewrite(content: bytes, forms: Forms) -> bytes:
             _scale_instead_of_multiplying(graph, operator)
         elif name == "HARD_SWISH" and forms.h_swish == "add_mul":
             _add_and_multiply(graph, operator)
-    if forms.stem_columns > 1:
-        _widen_stem(graph, forms.stem_columns)
+    if forms.stem_filters:
+        _widen_stem(graph, forms.stem_filters)
     return flatbuffer.write(graph.model)
 
 
@@ -93,19 +93,20 @@ def _scale_instead_of_multiplying(graph: "_Graph", operator: Any) -> None:
         graph.remove(operator)
 
 
-def _widen_stem(graph: "_Graph", columns: int) -> None:
+def _widen_stem(graph: "_Graph", most_filters: int) -> None:
     """Lets the first convolution read groups of pixels as one, since its kernels want more channels than three.
 
     Height × width × 3 is height × width/columns × 3·columns in memory. At stride 2 a group gives columns/2 neighbouring
-    results, which are computed as so many times the channels; their weights are zero where a pixel of the group is not
+    results, which are computed as so many times the filters; their weights are zero where a pixel of the group is not
     theirs. "same" padding of an even width puts nothing on the left, so the groups begin with the image.
     """
     stem = next((operator for operator in graph.operators if graph.inputs[0] in operator.inputs), None)
-    if stem is None or graph.name(stem) != "CONV_2D" or not graph.is_int8(stem) or not _widens(graph, stem, columns):
+    if stem is None or graph.name(stem) != "CONV_2D" or not graph.is_int8(stem) or not _widens(graph, stem):
         return
     image, weights, bias = map(int, stem.inputs)
-    stride, out = stem.builtinOptions.strideW, graph.shape(int(stem.outputs[0]))
-    results = columns // stride
+    stride, out, shape = stem.builtinOptions.strideW, graph.shape(int(stem.outputs[0])), graph.shape(image)
+    results = max(n for n in (1, 2, 4, 8) if out[2] % n == 0 and (n == 1 or n * out[3] <= most_filters))
+    columns = results * stride
     kernel = graph.values(weights)
     filters, height, width, channels = kernel.shape
     wide = np.zeros((results, filters, height, 2, columns, channels), np.int8)
@@ -113,7 +114,6 @@ def _widen_stem(graph: "_Graph", columns: int) -> None:
         for column in range(width):
             group, place = divmod(stride * result + column, columns)
             wide[result, :, :, group, place] = kernel[:, :, column]
-    shape = graph.shape(image)
     grouped = graph.reshape_before(stem, image, (*shape[:2], shape[2] // columns, columns * channels))
     weights = graph.add_repeated(weights, wide.reshape(-1, height, 2, columns * channels), results)
     bias = graph.add_repeated(bias, np.tile(graph.values(bias), results), results)
@@ -122,17 +122,16 @@ def _widen_stem(graph: "_Graph", columns: int) -> None:
     graph.reshape_after(stem, (*out[:2], out[2] // results, out[3] * results))
 
 
-def _widens(graph: "_Graph", stem: Any, columns: int) -> bool:
-    """Whether the sums of a convolution over groups of pixels are the same, and no more than two groups wide."""
+def _widens(graph: "_Graph", stem: Any) -> bool:
+    """Whether a convolution over groups of pixels gives the same sums, and no more than two groups enter each."""
     options, kernel = stem.builtinOptions, graph.shape(int(stem.inputs[1]))
-    stride, pixels = options.strideW, graph.shape(int(stem.inputs[0]))[2]
     return (
-        graph.is_constant(int(stem.inputs[1]))
+        all(index >= 0 and graph.is_constant(int(index)) for index in stem.inputs[1:])
         and kernel[3] <= 4
         and options.padding == schema.Padding.SAME
         and options.dilationWFactor == 1
-        and 1 < stride == kernel[2] - 1  # then the only column of padding goes to the right
-        and columns % stride == pixels % columns == 0
+        and 1 < options.strideW == kernel[2] - 1  # then the only column of padding goes to the right
+        and graph.shape(int(stem.inputs[0]))[2] % options.strideW == 0
     )
 
 

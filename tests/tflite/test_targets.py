@@ -143,7 +143,7 @@ def test_a_product_stays_where_the_relu6_clips_or_the_scales_differ(top, result_
     assert _names(rewrite(graph, FORMS["xnnpack"])) == ["CONV_2D", "MUL"]
 
 
-@pytest.mark.parametrize("filters", [16, 24])
+@pytest.mark.parametrize("filters", [8, 16, 24, 32])
 @pytest.mark.parametrize("reference", [True, False])
 def test_a_wide_stem_gives_the_same_integers(filters, reference):
     graph = _stem(32, filters)
