@@ -88,10 +88,11 @@ def test_the_steps_one_by_one(run, capsys):
     assert "on 4 images" in capsys.readouterr().out
     assert main(["convert", str(folder), "--quantize", "dynamic"]) == 0
     assert "dynamic.tflite" in capsys.readouterr().out
-    assert main(["inspect", str(folder / "mobilenetv2_0.35_int8.tflite"), "--operators"]) == 0
+    assert main(["inspect", str(folder / "mobilenetv2_0.35_int8.tflite"), "--operators", "--nnapi", "30"]) == 0
     printed = capsys.readouterr().out
     assert "DEPTHWISE_CONV_2D ×17" in printed
     assert "SOFTMAX v2: int8 1×2 → int8 1×2" in printed
+    assert "API level 30" in printed
     page = folder / "page.html"
     assert main(["report", str(folder), "--out", str(page)]) == 0
     assert page.stat().st_size > 10_000

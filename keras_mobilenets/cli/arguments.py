@@ -155,6 +155,9 @@ def make_parser() -> argparse.ArgumentParser:
     add = verb("inspect", "show what is in .tflite files", "keras-mobilenets inspect runs/photos")
     _add_sources(add)
     add.add_argument("--operators", action="store_true", help="also list every operator with its tensors")
+    add.add_argument(
+        "--nnapi", type=int, metavar="LEVEL", help="also say which operators NNAPI takes at this API level, 27 to 35"
+    )
 
     add = verb(
         "evaluate",

@@ -162,6 +162,8 @@ def inspect(options: Namespace) -> None:
         found = tflite.inspect(path)
         print("\n" * bool(number), end="")
         print(found)
+        if options.nnapi is not None:
+            print(f"\n{tflite.check_nnapi(path, options.nnapi)}")
         for operator in found.operators if options.operators else ():
             shapes = " → ".join(
                 ", ".join(f"{t.dtype} {'×'.join(map(str, t.shape))}" for t in side)
