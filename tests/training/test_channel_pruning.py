@@ -7,7 +7,6 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from PIL import Image
 
 import keras_mobilenets as km
 from keras_mobilenets import UserError, blocks, tflite, training
@@ -264,20 +263,6 @@ def test_each_importance_removes_the_channels_it_names():
         pruned = training.prune_channels(model, 0.5, importance)
         gone = ~np.isin(model.get_layer("conv_bn").gamma, pruned.get_layer("conv_bn").gamma)
         assert gone.nonzero()[0].tolist() == list(range(16))[places], importance
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """Three classes of noise, each with one stronger colour."""
-    root = tmp_path_factory.mktemp("images")
-    rng = np.random.default_rng(0)
-    for channel, name in enumerate(("red", "green", "blue")):
-        (root / name).mkdir()
-        for i in range(40):
-            pixels = rng.integers(0, 200, (SIZE, SIZE, 3))
-            pixels[..., channel] += 50
-            Image.fromarray(pixels.astype(np.uint8)).save(root / name / f"{i}.png")
-    return training.load_data(root, image_size=SIZE, batch_size=16)
 
 
 def _small_classifier():

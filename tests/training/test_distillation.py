@@ -5,24 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
-from PIL import Image
 
 from keras_mobilenets import UserError, training
 from keras_mobilenets.training import distillation
 
 SIZE = 32
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    root, random = tmp_path_factory.mktemp("images"), np.random.default_rng(0)
-    for channel, name in enumerate(("red", "green", "blue")):
-        (root / name).mkdir()
-        for i in range(40):
-            pixels = random.integers(0, 200, (SIZE, SIZE, 3))
-            pixels[..., channel] += 30
-            Image.fromarray(pixels.astype(np.uint8)).save(root / name / f"{i}.png")
-    return training.load_data(root, image_size=SIZE, batch_size=16)
 
 
 def network(activation="softmax", size=SIZE, classes=3, seed=1):

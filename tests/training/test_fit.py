@@ -14,32 +14,12 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from PIL import Image
 
 from keras_mobilenets import UserError, training
 from keras_mobilenets.training import fitting
 from keras_mobilenets.training.recipe import make_optimizer
 
 SIZE = 32
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Three classes of noise, each with one stronger colour: easy, but not at once."""
-    root = tmp_path_factory.mktemp("images")
-    random = np.random.default_rng(0)
-    for channel, name in enumerate(("red", "green", "blue")):
-        (root / name).mkdir()
-        for i in range(60):
-            pixels = random.integers(0, 200, (SIZE, SIZE, 3))
-            pixels[..., channel] += 30
-            Image.fromarray(pixels.astype(np.uint8)).save(root / name / f"{i}.png")
-    return root
-
-
-@pytest.fixture(scope="module")
-def data(folder):
-    return training.load_data(folder, image_size=SIZE, batch_size=16)
 
 
 def small_model(classes=3, activation="softmax", size=SIZE):

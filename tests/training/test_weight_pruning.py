@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import tensorflow_model_optimization as tfmot
 from keras import layers
-from PIL import Image
 
 from keras_mobilenets import UserError, tflite, training
 from keras_mobilenets.training import weight_pruning
@@ -17,20 +16,6 @@ SIZE = 32
 QUICK = training.Recipe(epochs=2, warmup_epochs=0.0, learning_rate=1e-3, augmentation="none")
 SILENT = {"recipe": QUICK, "verbose": 0}
 HEAVY = ["expand", "narrow", "project", "predictions"]
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """Three classes of noise, each with one stronger colour."""
-    root = tmp_path_factory.mktemp("images")
-    random = np.random.default_rng(0)
-    for channel, name in enumerate(("red", "green", "blue")):
-        (root / name).mkdir()
-        for i in range(60):
-            pixels = random.integers(0, 200, (SIZE, SIZE, 3))
-            pixels[..., channel] += 30
-            Image.fromarray(pixels.astype(np.uint8)).save(root / name / f"{i}.png")
-    return training.load_data(root, image_size=SIZE, batch_size=16)
 
 
 @pytest.fixture(scope="module")
