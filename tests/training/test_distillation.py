@@ -54,7 +54,7 @@ def test_a_student_that_hears_the_teacher_only_comes_to_agree_with_it(data, tmp_
     history = training.distill(
         student, tmp_path / "teacher.keras", data, recipe, tmp_path / "run", alpha=1.0, verbose=0
     )
-    assert history.history["loss"][-1] < 0.3 * history.history["loss"][0]
+    assert history.history["loss"][-1] < 0.5 * history.history["loss"][0]
     said, heard = (model.predict(data.test, verbose=0).argmax(axis=1) for model in (teacher, student))
     assert np.mean(said == heard) > 0.8
     with pytest.raises(UserError, match=r"distillation alpha 1\.0, not 0\.5"):
