@@ -221,7 +221,7 @@ def test_summary_prints_layers_and_what_standard_convolutions_would_cost(capsys)
         (["inspect", "{tmp}/none.tflite"], "does not exist"),
         (["inspect", "{tmp}/text.tflite"], "not a .tflite file"),
         (["inspect", "{tmp}"], "not a .tflite file"),
-        (["evaluate", "{tmp}"], "names its data"),
+        (["evaluate", "{tmp}"], "not a .tflite file"),
         (["evaluate", "{tmp}/text.tflite", "--data", "{tmp}"], "not a .tflite file"),
         (["evaluate", "{tmp}/text.tflite"], "--data"),
         (["benchmark", "{tmp}/text.tflite"], "not a .tflite file"),

@@ -45,7 +45,7 @@ def same(model, other, x):
     np.testing.assert_allclose(got, expected, atol=1e-5 * max(1.0, np.abs(expected).max()))
 
 
-QUICK = ("MobileNetV2", "MobileNetV3Large", "EfficientNetV2B0", "ResNet18", "VGG16")
+QUICK = ("MobileNetV3Large", "ResNet18")
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in ONE_OF_EACH])
@@ -90,7 +90,7 @@ def test_layers_beside_the_families_go_there_and_back():
 
 
 def test_a_backbone_inside_a_model_is_taken_apart():
-    backbone = km.MobileNetV2((32, 32, 3), 0.35, include_top=False, pooling="avg")
+    backbone = km.MobileNetV1((32, 32, 3), 0.35, include_top=False, pooling="avg")
     sequential = keras.Sequential([keras.Input((32, 32, 3)), backbone, layers.Dense(4)])
     image = keras.Input((32, 32, 3))
     functional = keras.Model(image, layers.Dense(4)(backbone(image)))
