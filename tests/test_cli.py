@@ -110,6 +110,8 @@ def test_a_keras_file_converts_and_a_loose_tflite_is_timed_and_scored(run, photo
     assert main(["evaluate", str(path), "--data", str(photos)]) == 0
     assert main(["benchmark", str(path)]) == 0
     assert "model_int8" in capsys.readouterr().out
+    assert main(["evaluate", str(tmp_path)]) == 2
+    assert "names its data" in _one_line(capsys)
 
 
 @pytest.fixture(
