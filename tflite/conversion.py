@@ -139,27 +139,27 @@ def _trained_model(model: Any) -> tuple[bytes, list[str]]:
 
     from keras_mobilenets.training.quantizers import Point, unquantized
 
-    pixels: list[Point] = []
-    points: list[Point] = []
+    recorded: list[Point] = []
 
     @tf.function(autograph=False)
     def run(image: Any) -> Any:
         with unquantized() as found:
             output = model(image, training=False)
-        pixels[:], points[:] = found[:1], found[1:]
-        return [tf.identity(tensor) for tensor in (output, *(point.values for point in points))]
+        recorded[:] = found
+        return [tf.identity(tensor) for tensor in (output, *(point.values for point in found[1:]))]
 
     with quiet():
         frozen = convert_variables_to_constants_v2(run.get_concrete_function(tf.TensorSpec(_input_shape(model))))
     converted = flatbuffer.read(_convert(model.name, frozen.graph, frozen.inputs, frozen.outputs, "none"))
     graph = converted.subgraphs[0]
+    image, *points = recorded
     tensors = dict(zip(map(int, graph.outputs[1:]), points, strict=True))
     for tensor, point in tensors.items():
         low, high = float(point.low), float(point.high)
         if low >= high:
             raise UserError(f"{model.name} has no ranges yet: train it, or give quantize_aware calibration images")
         flatbuffer.set_range(graph.tensors[tensor], low, high)
-    flatbuffer.set_range(graph.tensors[graph.inputs[0]], float(pixels[0].low), float(pixels[0].high))
+    flatbuffer.set_range(graph.tensors[graph.inputs[0]], float(image.low), float(image.high))
     graph.outputs = graph.outputs[:1]
     graph.tensors[graph.outputs[0]].name = b"output"
     left = [graph.tensors[tensor].name.decode() for tensor, point in tensors.items() if point.is_float]

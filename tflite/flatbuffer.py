@@ -40,6 +40,15 @@ def set_range(tensor: Any, low: float, high: float) -> None:
     )
 
 
+def scales(tensor: Any) -> tuple[tuple[float, ...], int]:
+    """A tensor's quantization scales (none, one, or one per channel) and its first zero point (0 without any)."""
+    quantization = tensor.quantization
+    if quantization is None or quantization.scale is None:
+        return (), 0
+    points = quantization.zeroPoint
+    return tuple(float(scale) for scale in quantization.scale), int(points[0]) if points is not None else 0
+
+
 def operator_name(model: Any, operator: Any) -> str:
     """The operator's name as TensorFlow Lite writes it, such as "CONV_2D"; a custom operator's own name."""
     code = model.operatorCodes[operator.opcodeIndex]
@@ -58,6 +67,71 @@ def is_constant(model: Any, tensor: Any) -> bool:
     """Whether a tensor's values are stored in the file."""
     buffer = model.buffers[tensor.buffer]
     return (buffer.data is not None and len(buffer.data) > 0) or bool(buffer.size)
+
+
+class Graph:
+    """The one graph of a `ModelT`, with what changes of it look up and add.
+
+    Attributes:
+        model: The model.
+        operators: Its operators, in the order of execution.
+        tensors: Its tensors, which operators name by their place here.
+    """
+
+    def __init__(self, model: Any) -> None:
+        """Takes the model's first graph; changes of the lists are changes of the model."""
+        self.model = model
+        self.operators: list[Any] = model.subgraphs[0].operators
+        self.tensors: list[Any] = model.subgraphs[0].tensors
+
+    def name(self, operator: Any) -> str:
+        """As `operator_name`."""
+        return operator_name(self.model, operator)
+
+    def shape(self, tensor: int) -> tuple[int, ...]:
+        """A tensor's sizes; none for a number."""
+        shape = self.tensors[tensor].shape
+        return tuple(map(int, shape)) if shape is not None else ()
+
+    def place(self, operator: Any) -> int:
+        """Where an operator stands in the order of execution."""
+        return next(place for place, other in enumerate(self.operators) if other is operator)
+
+    def add_tensor(
+        self, name: str, shape: tuple[int, ...], dtype: int, quantization: Any = None, values: np.ndarray | None = None
+    ) -> int:
+        """Adds a tensor, a constant where values are given; returns its place."""
+        buffer = 0  # the empty one, by the format's rule
+        if values is not None:
+            self.model.buffers.append(schema.BufferT(data=np.frombuffer(values.tobytes(), np.uint8)))
+            buffer = len(self.model.buffers) - 1
+        label = f"{name}_{len(self.tensors)}".encode()
+        self.tensors.append(schema.TensorT(np.array(shape, np.int32), dtype, buffer, label, quantization))
+        return len(self.tensors) - 1
+
+    def insert(self, name: str, inputs: list[int], output: int, place: int, version: int = 1) -> Any:
+        """Makes a new operator, such as an "ADD", the one at a place; returns it."""
+        options = f"{name.title()}Options"
+        operator = schema.OperatorT(
+            opcodeIndex=self._code(getattr(schema.BuiltinOperator, name), version),
+            inputs=np.array(inputs, np.int32),
+            outputs=np.array([output], np.int32),
+            builtinOptionsType=getattr(schema.BuiltinOptions, options),
+            builtinOptions=getattr(schema, f"{options}T")(),
+        )
+        self.operators.insert(place, operator)
+        return operator
+
+    def _code(self, number: int, version: int) -> int:
+        """The index of an operator's code, in that version or a later one."""
+        codes = self.model.operatorCodes
+        known = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in codes]
+        if number not in known:
+            codes.append(schema.OperatorCodeT(deprecatedBuiltinCode=number, builtinCode=number, version=version))
+            return len(codes) - 1
+        code = codes[known.index(number)]
+        code.version = max(version, code.version)
+        return known.index(number)
 
 
 def _names(enum: type) -> dict[int, str]:

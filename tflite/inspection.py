@@ -222,15 +222,14 @@ def _share(counted: dict[int, Zeros]) -> float | None:
 
 def _tensor(model: Any, tensor: Any) -> Tensor:
     shape = tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature
-    quantization = tensor.quantization
-    has_scale = quantization is not None and quantization.scale is not None
+    scales, zero_point = flatbuffer.scales(tensor)
     return Tensor(
         name=(tensor.name or b"").decode("utf-8", "replace"),
         dtype=flatbuffer.type_name(tensor.type),
         shape=tuple(int(size) for size in (shape if shape is not None else ())),
         constant=flatbuffer.is_constant(model, tensor),
-        scales=tuple(float(scale) for scale in quantization.scale) if has_scale else (),
-        zero_point=int(quantization.zeroPoint[0]) if has_scale and quantization.zeroPoint is not None else 0,
+        scales=scales,
+        zero_point=zero_point,
     )
 
 

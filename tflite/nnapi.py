@@ -359,8 +359,7 @@ _WIDTHS = {"float32": 4, "float16": 2, "int64": 8, "int32": 4, "int16": 2, "int8
 def _operand(model: Any, tensor: Any) -> Operand:
     dtype = flatbuffer.type_name(tensor.type)
     shape = tuple(int(size) for size in (tensor.shape if tensor.shape is not None else ()))
-    quantization = tensor.quantization
-    has_scale = quantization is not None and quantization.scale is not None
+    scales, zero_point = flatbuffer.scales(tensor)
     data = model.buffers[tensor.buffer].data
     data = data if data is not None and len(data) > 0 else None
     if any(size < 0 for size in shape):
@@ -372,7 +371,7 @@ def _operand(model: Any, tensor: Any) -> Operand:
         dtype,
         shape,
         constant=flatbuffer.is_constant(model, tensor),
-        scales=tuple(float(scale) for scale in quantization.scale) if has_scale else (),
-        zero_point=int(quantization.zeroPoint[0]) if has_scale and quantization.zeroPoint is not None else 0,
+        scales=scales,
+        zero_point=zero_point,
         data=None if data is None else np.asarray(data, np.uint8),
     )

@@ -57,7 +57,7 @@ def _add_and_multiply(graph: "_Graph", operator: Any) -> None:
     if not graph.scale_output(x, k):
         shape, scale, zero_point = graph.shape(x), *graph.quantization(x)
         scaled = graph.add_activation("scaled", shape, scale * k, zero_point)
-        graph.insert("MUL", [x, graph.add_number(k)], scaled, graph.place(operator))
+        graph.insert_int8("MUL", [x, graph.add_number(k)], scaled, graph.place(operator))
         x = scaled
     step, zero_point = graph.quantization(x)
     top = min(6 * k, step * (127 - zero_point) + 3 * k)
@@ -69,8 +69,8 @@ def _add_and_multiply(graph: "_Graph", operator: Any) -> None:
         is_exact = steps <= 255 and math.isclose(3 * k / step, round(3 * k / step), rel_tol=1e-5)
         gate_step, gate_zero = (step, 127 - steps) if is_exact else (top / 255, -128)
         gate = graph.add_activation("gate", graph.shape(x), gate_step, gate_zero)
-        graph.insert("ADD", [x, graph.add_number(3 * k)], gate, graph.place(operator), _RELU)
-    graph.insert("MUL", [x, gate], result, graph.place(operator))
+        graph.insert_int8("ADD", [x, graph.add_number(3 * k)], gate, graph.place(operator), _RELU)
+    graph.insert_int8("MUL", [x, gate], result, graph.place(operator))
     graph.remove(operator)
 
 
@@ -135,18 +135,12 @@ def _widens(graph: "_Graph", stem: Any) -> bool:
     )
 
 
-class _Graph:
+class _Graph(flatbuffer.Graph):
     """The graph of a .tflite with what the changes above look up and do."""
 
     def __init__(self, model: Any) -> None:
-        self.model = model
-        graph = model.subgraphs[0]
-        self.operators: list[Any] = graph.operators
-        self.tensors: list[Any] = graph.tensors
-        self.inputs, self.outputs = graph.inputs, graph.outputs
-
-    def name(self, operator: Any) -> str:
-        return flatbuffer.operator_name(self.model, operator)
+        super().__init__(model)
+        self.inputs, self.outputs = model.subgraphs[0].inputs, model.subgraphs[0].outputs
 
     def is_int8(self, operator: Any) -> bool:
         return all(self.tensors[int(i)].type == schema.TensorType.INT8 for i in (operator.inputs[0], *operator.outputs))
@@ -156,10 +150,6 @@ class _Graph:
 
     def readers(self, tensor: int) -> list[Any]:
         return [operator for operator in self.operators if tensor in operator.inputs]
-
-    def shape(self, tensor: int) -> tuple[int, ...]:
-        shape = self.tensors[tensor].shape
-        return tuple(map(int, shape)) if shape is not None else ()
 
     def quantization(self, tensor: int) -> tuple[float, int]:
         """Scale and zero point of an activation."""
@@ -215,47 +205,25 @@ class _Graph:
         return len(self.tensors) - 1
 
     def add_activation(self, name: str, shape: tuple[int, ...], scale: float, zero_point: int) -> int:
-        return self._add(name, shape, schema.TensorType.INT8, _quantization([scale], zero_point))
+        return self.add_tensor(name, shape, schema.TensorType.INT8, _quantization([scale], zero_point))
 
     def add_number(self, value: float) -> int:
         """A positive number as a constant of the four dimensions that every delegate takes."""
         data = np.array([127], np.int8)
-        return self._add("number", (1, 1, 1, 1), schema.TensorType.INT8, _quantization([value / 127], 0), data)
+        return self.add_tensor("number", (1, 1, 1, 1), schema.TensorType.INT8, _quantization([value / 127], 0), data)
 
     def add_repeated(self, tensor: int, values: np.ndarray, times: int) -> int:
         """A constant with the scales of another, each output channel so many times."""
         stored = self.tensors[tensor]
         scales = np.resize(stored.quantization.scale, times * len(stored.quantization.scale))
-        return self._add("wide", values.shape, stored.type, _quantization(scales, 0), values)
+        return self.add_tensor("wide", values.shape, stored.type, _quantization(scales, 0), values)
 
-    def _add(self, name: str, shape: tuple[int, ...], dtype: int, quantization: Any, values: Any = None) -> int:
-        buffer = 0  # the empty one, by the format's rule
-        if values is not None:
-            self.model.buffers.append(schema.BufferT(data=np.frombuffer(values.tobytes(), np.uint8)))
-            buffer = len(self.model.buffers) - 1
-        label = f"{name}_{len(self.tensors)}".encode()
-        self.tensors.append(schema.TensorT(np.array(shape, np.int32), dtype, buffer, label, quantization))
-        return len(self.tensors) - 1
-
-    def insert(self, name: str, inputs: list[int], output: int, place: int, activation: int = _NONE) -> None:
-        """Makes an ADD, MUL or RESHAPE the operator at a place."""
-        options = {"ADD": schema.AddOptionsT, "MUL": schema.MulOptionsT, "RESHAPE": schema.ReshapeOptionsT}[name]()
-        if activation != _NONE:
-            options.fusedActivationFunction = activation
-        new = schema.OperatorT(
-            opcodeIndex=self._code(name),
-            inputs=np.array(inputs, np.int32),
-            outputs=np.array([output], np.int32),
-            builtinOptionsType=getattr(schema.BuiltinOptions, f"{name.title()}Options"),
-            builtinOptions=options,
-        )
-        self.operators.insert(place, new)
+    def insert_int8(self, name: str, inputs: list[int], output: int, place: int, activation: int = _NONE) -> None:
+        """Makes an ADD or MUL, in the version that has int8, the operator at a place."""
+        self.insert(name, inputs, output, place, version=2).builtinOptions.fusedActivationFunction = activation
 
     def remove(self, operator: Any) -> None:
         del self.operators[self.place(operator)]
-
-    def place(self, operator: Any) -> int:
-        return next(place for place, other in enumerate(self.operators) if other is operator)
 
     def reshape_before(self, operator: Any, tensor: int, shape: tuple[int, ...]) -> int:
         """The tensor in another shape, made before an operator."""
@@ -273,18 +241,7 @@ class _Graph:
         self.insert("RESHAPE", [given, self._add_shape(self.shape(output))], output, self.place(operator) + 1)
 
     def _add_shape(self, shape: tuple[int, ...]) -> int:
-        return self._add("shape", (len(shape),), schema.TensorType.INT32, None, np.array(shape, np.int32))
-
-    def _code(self, name: str) -> int:
-        """The index of an operator's code, in the version that has int8."""
-        number, version = getattr(schema.BuiltinOperator, name), 1 if name == "RESHAPE" else 2
-        codes = self.model.operatorCodes
-        known = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in codes]
-        if number not in known:
-            codes.append(schema.OperatorCodeT(deprecatedBuiltinCode=number, builtinCode=number, version=version))
-            return len(codes) - 1
-        codes[known.index(number)].version = max(version, codes[known.index(number)].version)
-        return known.index(number)
+        return self.add_tensor("shape", (len(shape),), schema.TensorType.INT32, None, np.array(shape, np.int32))
 
 
 def _quantization(scales: Any, zero_point: int) -> Any:

@@ -97,26 +97,17 @@ def _refusal(reason: str) -> UserError:
     return UserError(f"sparse=True: XNNPACK would compute this model dense, since {reason}")
 
 
-class _Graph:
+class _Graph(flatbuffer.Graph):
     """The graph of a .tflite with the look-ups that the questions above need."""
 
     def __init__(self, model: Any) -> None:
-        self.model = model
-        self.operators: list[Any] = model.subgraphs[0].operators
-        self.tensors: list[Any] = model.subgraphs[0].tensors
+        super().__init__(model)
         self.maker = {int(tensor): operator for operator in self.operators for tensor in operator.outputs}
-
-    def name(self, operator: Any) -> str:
-        return flatbuffer.operator_name(self.model, operator)
 
     def label(self, operator: Any) -> str:
         """The layer's name: the converter writes model/layer/operation;model/layer/…"""
         path = (self.tensors[operator.outputs[0]].name or b"").decode("utf-8", "replace").split(";")[0].split("/")
         return path[1] if len(path) > 2 else path[-1]
-
-    def shape(self, index: int) -> tuple[int, ...]:
-        shape = self.tensors[index].shape
-        return tuple(map(int, shape)) if shape is not None else ()
 
     def strides(self, operator: Any) -> tuple[int, int]:
         return operator.builtinOptions.strideH, operator.builtinOptions.strideW
@@ -230,32 +221,9 @@ class _Graph:
         source, half = int(operator.inputs[0]), self.shape(operator.inputs[1])[1] // 2
         one, height, width, channels = self.shape(source)
         paddings = np.array([[0, 0], [half, half], [half, half], [0, 0]], np.int32)
-        image = self.tensors[source]
-        amounts = self._add_tensor("paddings", paddings.shape, schema.TensorType.INT32, paddings.tobytes())
-        padded = self._add_tensor("padded", (one, height + 2 * half, width + 2 * half, channels), image.type)
-        pad = schema.OperatorT(
-            opcodeIndex=self._pad_code(),
-            inputs=np.array([source, amounts], np.int32),
-            outputs=np.array([padded], np.int32),
-            builtinOptionsType=schema.BuiltinOptions.PadOptions,
-            builtinOptions=schema.PadOptionsT(),
-        )
-        self.operators.insert(next(i for i, other in enumerate(self.operators) if other is operator), pad)
+        amounts = self.add_tensor("paddings", paddings.shape, schema.TensorType.INT32, values=paddings)
+        padded_shape = (one, height + 2 * half, width + 2 * half, channels)
+        padded = self.add_tensor("padded", padded_shape, self.tensors[source].type)
+        self.insert("PAD", [source, amounts], padded, self.place(operator))
         operator.inputs = np.array([padded, *operator.inputs[1:]], np.int32)
         operator.builtinOptions.padding = schema.Padding.VALID
-
-    def _pad_code(self) -> int:
-        number = schema.BuiltinOperator.PAD
-        codes = self.model.operatorCodes
-        if number not in [code.builtinCode for code in codes]:
-            codes.append(schema.OperatorCodeT(deprecatedBuiltinCode=number, builtinCode=number))
-        return next(i for i, code in enumerate(codes) if code.builtinCode == number)
-
-    def _add_tensor(self, name: str, shape: tuple[int, ...], dtype: int, data: bytes = b"") -> int:
-        buffer = 0  # the empty one, by the format's rule
-        if data:
-            self.model.buffers.append(schema.BufferT(data=np.frombuffer(data, np.uint8)))
-            buffer = len(self.model.buffers) - 1
-        label = f"{name}_{len(self.tensors)}".encode()
-        self.tensors.append(schema.TensorT(shape=np.array(shape, np.int32), type=dtype, buffer=buffer, name=label))
-        return len(self.tensors) - 1
