@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from keras_mobilenets import __version__
+from keras_mobilenets.cli.run import MADE_FROM
 from keras_mobilenets.tflite.tables import COMPRESSIONS
 
 
@@ -236,8 +237,7 @@ def _kinds(text: str) -> dict[str, int | None]:
         if colon and not (epochs.isdigit() and int(epochs)):
             raise argparse.ArgumentTypeError(f"{part!r}: write the epochs as {name}:2")
         given[name] = int(epochs) if colon else None
-    needed = {"pqat": "prune", "cqat": "cluster"}
-    wanted = {needed[name]: None for name in given if name in needed} | given
+    wanted = {MADE_FROM[name]: None for name in given if name in MADE_FROM} | given
     return {name: wanted[name] for name in known if name in wanted}
 
 

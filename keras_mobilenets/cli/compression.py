@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from keras_mobilenets import files
-from keras_mobilenets.cli.run import CALIBRATION_SEED, Run
+from keras_mobilenets.cli.run import CALIBRATION_SEED, MADE_FROM, Run
 from keras_mobilenets.errors import UserError
 
 
@@ -18,14 +18,12 @@ class Kind(NamedTuple):
 
     Attributes:
         says: In words.
-        source: The variant it starts from; empty for the run's own model.
         epochs: How long it trains by default.
         rate: Its default learning rate, as a factor on that of the run's training.
         make: (model, data, recipe, folder of the training, options) to the compressed model.
     """
 
     says: str
-    source: str
     epochs: int
     rate: float
     make: Callable[..., Any]
@@ -76,12 +74,12 @@ def _cluster(model: Any, data: Any, recipe: Any, folder: Path, options: dict[str
 
 
 KINDS = {
-    "qat": Kind("quantization-aware training", "", 1, 0.1, _quantize_aware),
-    "prune": Kind("weight pruning", "", 3, 0.4, _prune),
-    "pqat": Kind("quantization-aware training that keeps the zeros", "prune", 1, 0.1, _keeping("sparsity")),
-    "channels": Kind("channel pruning", "", 3, 0.5, _prune_channels),
-    "cluster": Kind("weight clustering", "", 2, 0.1, _cluster),
-    "cqat": Kind("quantization-aware training that keeps the clusters", "cluster", 1, 0.1, _keeping("clusters")),
+    "qat": Kind("quantization-aware training", 1, 0.1, _quantize_aware),
+    "prune": Kind("weight pruning", 3, 0.4, _prune),
+    "pqat": Kind("quantization-aware training that keeps the zeros", 1, 0.1, _keeping("sparsity")),
+    "channels": Kind("channel pruning", 3, 0.5, _prune_channels),
+    "cluster": Kind("weight clustering", 2, 0.1, _cluster),
+    "cqat": Kind("quantization-aware training that keeps the clusters", 1, 0.1, _keeping("clusters")),
 }
 
 
@@ -105,7 +103,8 @@ def compress(
     from keras_mobilenets.tflite.results import sha256
     from keras_mobilenets.training.loading import load_model
 
-    says, source, epochs, rate, make = KINDS[kind]
+    says, epochs, rate, make = KINDS[kind]
+    source = MADE_FROM.get(kind, "")
     before = run.model_of(source)
     if not before.exists():
         what = f"keras-mobilenets prune {run.folder}" if source else "keras-mobilenets train"

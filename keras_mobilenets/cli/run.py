@@ -15,7 +15,8 @@ from keras_mobilenets.tflite.tables import COMPRESSIONS
 QUANTIZE = {"float32": "none", "float16": "float16", "dynamic": "dynamic", "int8": "int8"}  # file suffix: for `convert`
 SHOWN = 24  # test images kept for the report's grid
 VARIANTS = tuple(COMPRESSIONS)  # made from a run's model, each in its own folder
-QUANTIZED = ("qat", "pqat", "cqat")  # these know their ranges
+QUANTIZED = ("qat", "pqat", "cqat")  # these know their ranges, and have the layers of what they are made from
+MADE_FROM = {"pqat": "prune", "cqat": "cluster"}  # the others from the run's own model
 CALIBRATION_SEED = 0
 # What a row says of a model before it is timed.
 KNOWN_BEFORE = ("compression", "gzip_size_mb", "sparsity", "parameters", "macs", "top1", "max_abs_err")
@@ -137,11 +138,11 @@ class Run:
         if not self.model_file.exists():
             raise UserError(f"{self.folder} holds no model.keras; run keras-mobilenets train --run {self.folder}")
         recorded, models, images, paths = self.asked.get("convert", {}), {}, None, []
+        made_from = {variant: sha256(self.model_of(variant)) for variant in ("", *self.variants())}
         for variant, quantization in [("", q) for q in quantizations] + [(v, "int8") for v in self.variants()]:
-            source = self.model_of(variant)
             path = self.folder / "_".join(filter(None, [self._stem(), variant, f"{quantization}.tflite"]))
             paths.append(path)
-            settings = {"model_sha256": sha256(source), "quantize": quantization}
+            settings = {"model_sha256": made_from[variant], "quantize": quantization}
             calibrated = quantization == "int8" and variant not in QUANTIZED
             if quantization == "int8":
                 settings["target"] = target
@@ -153,7 +154,7 @@ class Run:
             from keras_mobilenets.training.loading import load_model
 
             if variant not in models:
-                models[variant] = load_model(source)
+                models[variant] = load_model(self.model_of(variant))
             if calibrated and images is None:
                 images, _ = (data or self.data()).images("train", count, seed=CALIBRATION_SEED)
             tflite.convert(
@@ -183,7 +184,11 @@ class Run:
         data = data or self.data()
         images, labels = data.images("test")
         kept = {}
-        known = {variant: self._known(variant, data) for variant in ("", *self.variants())}
+        known: dict[str, tuple[dict[str, int], Any]] = {}
+        for variant in ("", *self.variants()):
+            # Quantization-aware training leaves the layers as they are; its model is one of tf_keras.
+            figures = known.get(MADE_FROM.get(variant, ""), ({}, None))[0] if variant in QUANTIZED else None
+            known[variant] = self._known(variant, data, figures)
         for path in self.tflite_files():
             result = tflite.evaluate(path, (images, labels))
             kept[path.stem] = result.predictions[:SHOWN]
@@ -196,19 +201,18 @@ class Run:
         self._write(rows)
         return rows
 
-    def _known(self, variant: str, data: Any) -> tuple[dict[str, int], Any]:
-        """Parameters and multiply-adds of a model, and what it says of the test images."""
+    def _known(self, variant: str, data: Any, figures: dict[str, int] | None) -> tuple[dict[str, int], Any]:
+        """Parameters and multiply-adds of a model, counted where not given, and what it says of the test images."""
         from keras_mobilenets import cost
         from keras_mobilenets.training.loading import load_model
 
         if not self.model_of(variant).exists():
             return {}, None
         model = load_model(self.model_of(variant))
-        expected = model.predict(data.test, verbose=0)
-        # Quantization-aware training changes neither; and its model is one of tf_keras, which `cost` does not know.
-        source = {"qat": "", "pqat": "prune", "cqat": "cluster"}.get(variant)
-        counted = cost(model if source is None else load_model(self.model_of(source)))
-        return {"parameters": counted.parameters, "macs": counted.macs}, expected
+        if figures is None:
+            counted = cost(model)
+            figures = {"parameters": counted.parameters, "macs": counted.macs}
+        return figures, model.predict(data.test, verbose=0)
 
     def benchmark(self, threads: Sequence[int], again: bool = False) -> list[Any]:
         """Times every .tflite on this machine, in turns.
