@@ -3,7 +3,7 @@
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,3 +52,23 @@ def read_json(path: str | Path) -> Any:
         raise UserError(f"{path} does not exist") from error
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UserError(f"{path} is not readable JSON: {error}") from error
+
+
+def refuse_other(folder: str | Path, what: str, there: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    """Refuses to go on in a folder whose record says that something else was asked there.
+
+    Args:
+        folder: The folder.
+        what: What it holds, for the message, such as "training with recipe".
+        there: What the record says.
+        asked: What is asked now; the record must say the same of all of it.
+
+    Raises:
+        UserError: It does not; the message names the first difference.
+    """
+    for key, value in asked.items():
+        if there.get(key) != value:
+            raise UserError(
+                f"{folder} holds a {what} {key} {there.get(key)}, not {value}; "
+                "give another run folder or delete this one"
+            )

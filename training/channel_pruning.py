@@ -134,12 +134,7 @@ def _claim(run_dir: Path, plan: _Plan) -> None:
     """Writes prune.json, or checks that the one there asks for the same."""
     path, asked = run_dir / "prune.json", asdict(plan)
     before = files.read_json(path) if path.exists() else asked
-    for key, value in asked.items():
-        if before.get(key) != value:
-            raise UserError(
-                f"{run_dir} holds a pruning with {key} {before.get(key)}, not {value}; "
-                "give another run folder or delete this one"
-            )
+    files.refuse_other(run_dir, "pruning with", before, asked)
     files.write_json(path, asked)
 
 

@@ -117,12 +117,14 @@ def train(
     run = _Run(model, data, run_dir, recipe, best_from)
     run.resume()
     if run.first_epoch < recipe.epochs:
+        validation = objective.targets(data.validation)
+        finite = isinstance(validation, tf.data.Dataset)
         try:
             with fused_batch_norm():
                 model.fit(
                     objective.targets(data.epochs(run.first_epoch, recipe.epochs, recipe.seed, recipe.augmentation)),
-                    validation_data=objective.targets(data.validation),
-                    validation_steps=-(-data.count("validation") // data.batch_size),
+                    validation_data=validation,
+                    validation_steps=None if finite else -(-data.count("validation") // data.batch_size),
                     initial_epoch=run.first_epoch,
                     epochs=recipe.epochs,
                     steps_per_epoch=data.steps_per_epoch(),
@@ -201,13 +203,7 @@ def _claim(run_dir: Path, model: Any, data: Data, more: dict[str, Any]) -> None:
     path = run_dir / "run.json"
     before = files.read_json(path) if path.exists() else {}
     for part, values in asked.items():
-        there = before.get(part, values)
-        for key, value in values.items():
-            if there.get(key, value) != value:
-                raise UserError(
-                    f"{run_dir} holds a training with {part} {key} {there[key]}, not {value}; "
-                    "give another run folder or delete this one"
-                )
+        files.refuse_other(run_dir, f"training with {part}", values | before.get(part, {}), values)
     packages = ("keras_mobilenets", "keras", "tensorflow", "numpy")
     versions = {"backend": keras.backend.backend()} | {package: metadata.version(package) for package in packages}
     if not asked.items() <= before.items():

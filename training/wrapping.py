@@ -73,12 +73,6 @@ def claim(run_dir: str | Path | None, key: str, values: dict[str, Any]) -> None:
     before = files.read_json(path) if path.exists() else {}
     if before and key not in before:
         raise UserError(f"{run_dir} holds a training without {key}; give another run folder or delete this one")
-    there = before.get(key, values)
-    for name, value in values.items():
-        if there.get(name) != value:
-            raise UserError(
-                f"{run_dir} holds a training with {key} {name} {there.get(name)}, not {value}; "
-                "give another run folder or delete this one"
-            )
+    files.refuse_other(run_dir, f"training with {key}", before.get(key, values), values)
     if not before:
         files.write_json(path, {key: values})
