@@ -11,6 +11,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from networks import randomize
 
 import keras_mobilenets as km
 from keras_mobilenets import efficientnet
@@ -29,16 +30,6 @@ ONE_OF_EACH = {
     "StandardConvNet": {"alpha": 0.25},
     "VGG16": {"alpha": 0.125},
 }
-
-
-def _randomize(model, seed=0):
-    """Statistics and biases that a mistake in their order would show, kernels as initialized."""
-    rng = np.random.default_rng(seed)
-    for weight in model.weights:
-        if weight.path.endswith(("moving_variance", "gamma")):
-            weight.assign(rng.uniform(0.5, 1.5, weight.shape))
-        elif len(weight.shape) == 1:
-            weight.assign(0.1 * rng.standard_normal(weight.shape))
 
 
 def _images(size, seed=0):
@@ -103,7 +94,7 @@ def test_same_weights_give_the_outputs_of_keras_applications(name, arguments, si
     logits = {"input_shape": (size, size, 3), "classifier_activation": None, **arguments}
     bare = {} if "EfficientNetB" in name else {"include_preprocessing": False}
     theirs = getattr(keras.applications, name)(weights=None, **logits, **bare)
-    _randomize(theirs)
+    randomize(theirs)
     ours = km.create_model(name, **logits)
     weights = [w for layer in theirs.layers if not isinstance(layer, keras.layers.Normalization) for w in layer.weights]
     for mine, other in zip(ours.weights, weights, strict=True):
@@ -128,7 +119,7 @@ def test_odd_sizes_give_feature_maps_of_stride_32(name, arguments):
 @pytest.mark.parametrize(("name", "arguments"), ONE_OF_EACH.items())
 def test_saved_and_loaded_without_custom_objects_is_the_same(name, arguments, tmp_path):
     model = km.create_model(name, input_shape=(64, 48, 3), classes=5, **arguments)
-    _randomize(model)
+    randomize(model)
     model.save(tmp_path / "m.keras")
     images = _images((64, 48))
     loaded = keras.models.load_model(tmp_path / "m.keras")(images)
@@ -168,7 +159,7 @@ def test_stem_strides_1_keeps_the_resolution_of_small_images():
 
 def test_attention_takes_images_of_any_size():
     known = km.MobileNetV4HybridMedium((64, 96, 3), 0.25, include_top=False)
-    _randomize(known)
+    randomize(known)
     anysize = km.MobileNetV4HybridMedium(alpha=0.25, include_top=False)
     assert anysize.input_shape == (None, None, None, 3)
     anysize.set_weights(known.get_weights())
@@ -206,7 +197,7 @@ def test_multi_query_attention_computes_what_its_formula_says():
     """softmax(q kᵀ / √d) v with one key and value for all heads, written out with NumPy."""
     image = keras.Input((3, 4, 8))
     model = keras.Model(image, km.blocks.multi_query_attention(image, 2, 5, layer_scale=0.7, name="a"))
-    _randomize(model)
+    randomize(model)
     kernel = {layer.name: np.squeeze(layer.kernel) for layer in model.layers if hasattr(layer, "kernel")}
     x = np.random.default_rng(1).normal(size=(1, 3, 4, 8)).astype(np.float32)
     rows = np.asarray(model.get_layer("a_input_bn")(x)).reshape(12, 8)
@@ -227,7 +218,7 @@ def test_the_jax_backend_gives_the_same_outputs(tmp_path):
     expected = {}
     for name, arguments in ONE_OF_EACH.items():
         model = km.create_model(name, input_shape=(64, 64, 3), **arguments)
-        _randomize(model)
+        randomize(model)
         model.save_weights(tmp_path / f"{name}.weights.h5")
         expected[name] = np.asarray(model(images))
     code = """

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tf_keras
 from keras import layers
+from networks import randomize
 
 import keras_mobilenets as km
 from keras_mobilenets import UserError, blocks, training
@@ -25,16 +26,6 @@ ONE_OF_EACH = {
 }
 
 
-def liven(model, seed=0):
-    """Statistics and biases that a mistake in their order would show."""
-    rng = np.random.default_rng(seed)
-    for weight in model.weights:
-        if weight.path.endswith(("moving_variance", "gamma")):
-            weight.assign(rng.uniform(0.5, 1.5, weight.shape))
-        elif len(weight.shape) == 1:
-            weight.assign(0.3 * rng.standard_normal(weight.shape))
-
-
 def images(size=32, count=2):
     return np.random.default_rng(1).uniform(-1, 1, (count, size, size, 3)).astype(np.float32)
 
@@ -51,7 +42,7 @@ QUICK = ("MobileNetV3Large", "ResNet18")
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in ONE_OF_EACH])
 def test_every_family_goes_to_tf_keras_and_back(name):
     model = km.create_model(name, input_shape=(32, 32, 3), classes=5, classifier_activation=None, **ONE_OF_EACH[name])
-    liven(model)
+    randomize(model, biases=0.3)
     there = training.to_tf_keras(model)
     back = training.to_keras(there)
     assert isinstance(there, tf_keras.Model) and isinstance(back, keras.Model)
@@ -82,7 +73,7 @@ def test_layers_beside_the_families_go_there_and_back():
     x = layers.Concatenate()([layers.GlobalMaxPooling2D()(x), layers.Flatten()(layers.Conv2D(1, 1)(x))])
     x = layers.Dense(8, activation="tanh")(layers.Dropout(0.5)(x))
     model = keras.Model(image, layers.Softmax()(layers.Identity()(x)))
-    liven(model)
+    randomize(model, biases=0.3)
     there = training.to_tf_keras(model)
     same(model, there, images(16))
     same(model, training.to_keras(there), images(16))
@@ -95,7 +86,7 @@ def test_a_backbone_inside_a_model_is_taken_apart():
     image = keras.Input((32, 32, 3))
     functional = keras.Model(image, layers.Dense(4)(backbone(image)))
     for model in (sequential, functional):
-        liven(model)
+        randomize(model, biases=0.3)
         there = training.to_tf_keras(model)
         assert not any(isinstance(layer, tf_keras.Model) for layer in there.layers)
         same(model, there, images())

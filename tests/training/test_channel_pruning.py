@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from networks import randomize
 
 import keras_mobilenets as km
 from keras_mobilenets import UserError, blocks, tflite, training
@@ -85,20 +86,8 @@ def _random_network(seed):
     x = layers.Dropout(0.2, name="dropout")(pool(name="pool")(x))
     x = blocks.activation(layers.Dense(32, name="hidden")(x), "relu6", "hidden")
     model = keras.Model(image, layers.Dense(5, activation="softmax", name="predictions")(x), name=f"random_{seed}")
-    _randomize(model, seed)
+    randomize(model, seed, biases=0.3, kernels=True)
     return model
-
-
-def _randomize(model, seed=0):
-    """No two weights alike, so that a channel is known by them, and every one matters."""
-    rng = np.random.default_rng(seed)
-    for weight in model.weights:
-        if weight.path.endswith(("moving_variance", "gamma")):
-            weight.assign(rng.uniform(0.5, 1.5, weight.shape))
-        elif len(weight.shape) == 1:
-            weight.assign(0.3 * rng.standard_normal(weight.shape))
-        else:
-            weight.assign(rng.standard_normal(weight.shape) / math.sqrt(math.prod(weight.shape[:-1])))
 
 
 def _images(count=4, size=SIZE):
@@ -162,7 +151,7 @@ FAMILIES = {
 @pytest.mark.parametrize("name", _slow_but(("MobileNetV1", "MobileNetV3Small", "ResNet18"), FAMILIES))
 def test_every_family_shrinks_trains_and_saves(name, tmp_path):
     model = km.create_model(name, alpha=FAMILIES[name], input_shape=(SIZE, SIZE, 3), classes=7)
-    _randomize(model)
+    randomize(model, biases=0.3, kernels=True)
     pruned = training.prune_channels(model, 0.5)
     assert [layer.name for layer in pruned.layers] == [layer.name for layer in model.layers]
     assert km.cost(pruned).macs == pytest.approx(0.5 * km.cost(model).macs, rel=0.03)
@@ -233,7 +222,7 @@ def _with_strangers():
     x = blocks.conv_bn(x, 32, 1, name="also_free")
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     model = keras.Model(image, [layers.Dense(5, name="one")(x), layers.Softmax(name="two")(x)])
-    _randomize(model)
+    randomize(model, biases=0.3, kernels=True)
     return model
 
 
@@ -252,7 +241,7 @@ def test_each_importance_removes_the_channels_it_names():
     x = blocks.conv_bn(image, 16, name="conv")
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     model = keras.Model(image, layers.Dense(3, activation="softmax", name="predictions")(x))
-    _randomize(model)
+    randomize(model, biases=0.3, kernels=True)
     small = {"bn_scale": slice(0, 8), "l1": slice(8, 16)}
     scale, kernel = np.ones(16), model.get_layer("conv").kernel.numpy()
     scale[small["bn_scale"]], kernel[..., small["l1"]] = 0.1, kernel[..., small["l1"]] * 1e-3
@@ -277,7 +266,7 @@ def _small_classifier():
 def test_taylor_keeps_what_the_loss_needs(data):
     """A channel that no later weight reads changes nothing, however large its γ and its filter are."""
     model = _small_classifier()
-    _randomize(model)
+    randomize(model, biases=0.3, kernels=True)
     project = model.get_layer("block_0_project")
     unread = np.arange(48) % 3 == 0
     project.kernel.assign(np.where(unread[:, None], 0, project.kernel))
@@ -371,7 +360,7 @@ def test_a_model_that_cannot_be_pruned_is_said_in_one_line(tmp_path):
 
 def test_a_sequential_model_is_pruned_too():
     model = keras.Sequential([keras.Input((SIZE, SIZE, 3)), layers.Conv2D(32, 3), layers.Flatten(), layers.Dense(4)])
-    _randomize(model)
+    randomize(model, biases=0.3, kernels=True)
     pruned = training.prune_channels(model, 0.5, "l1")
     assert pruned.layers[1].filters == 16
     _assert_equal_without_the_removed(model, pruned, _images())

@@ -11,6 +11,7 @@ import tensorflow_model_optimization as tfmot
 import tf_keras
 from ai_edge_litert.interpreter import Interpreter
 from keras import layers
+from networks import randomize
 
 import keras_mobilenets as km
 from keras_mobilenets import UserError, blocks, tflite, training
@@ -24,13 +25,7 @@ LABELS = RNG.integers(0, 5, 64)
 
 def lively(model):
     """Weights whose outputs differ from image to image."""
-    rng = np.random.default_rng(3)
-    for weight in model.weights:
-        if weight.path.endswith(("gamma", "moving_variance")):
-            weight.assign(rng.uniform(0.5, 2, weight.shape))
-        elif len(weight.shape) == 1:
-            weight.assign(0.2 * rng.standard_normal(weight.shape))
-    return model
+    return randomize(model, 3, scales=(0.5, 2), biases=0.2)
 
 
 def build(name, **arguments):
