@@ -18,6 +18,7 @@ import numpy as np
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.tflite import flatbuffer
+from keras_mobilenets.tflite.counting import multiply_adds
 from keras_mobilenets.tflite.nnapi_rules import BUILDABLE, RULES, UNJUDGED, UNKNOWN_LINE, Node, Operand
 from keras_mobilenets.tflite.runtime import check_file, open_model
 
@@ -310,18 +311,9 @@ def _partitions(graph: _Graph, allowed: Collection[int]) -> list[list[int]]:
 
 
 def _macs(node: Node) -> int:
-    """Multiply-adds of an operator for one image; 0 for what has none worth counting."""
-    if node.name == "CONV_2D":
-        return node.outputs[0].elements * math.prod(node.operand(1).shape[1:])
-    if node.name == "DEPTHWISE_CONV_2D":
-        return node.outputs[0].elements * math.prod(node.operand(1).shape[1:3])
-    if node.name == "FULLY_CONNECTED":
-        return node.outputs[0].elements * node.operand(1).shape[-1]
-    if node.name == "TRANSPOSE_CONV":
-        return node.operand(2).elements * math.prod(node.operand(1).shape[:3])
-    if node.name == "BATCH_MATMUL":
-        return node.outputs[0].elements * node.operand(0).shape[-2 if node.option("adjX") else -1]
-    return 0
+    shapes = [operand.shape if operand else () for operand in node.inputs]
+    adjoint = node.name == "BATCH_MATMUL" and bool(node.option("adjX"))
+    return multiply_adds(node.name, shapes, node.outputs[0].shape, transposed=adjoint)
 
 
 def _graph(model: Any) -> _Graph:
