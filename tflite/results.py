@@ -26,7 +26,7 @@ SCHEMA_VERSION = 1
 class Row:
     """One model on one backend; times in milliseconds, sizes in 10⁶ bytes, accuracy and sparsity 0..1.
 
-    The schema says more. The last three, which a file may lack, are about models that were made smaller.
+    The schema says more. A file may lack the last ones, from `compression` on.
     """
 
     model: str
@@ -62,6 +62,10 @@ class Row:
     compression: str | None = None
     gzip_size_mb: float | None = None
     sparsity: float | None = None
+    gmacs_per_s: float | None = None
+    limit_share: float | None = None
+    drift: float | None = None
+    peer_ratio: float | None = None
 
     def with_(self, **values: Any) -> "Row":
         """A copy with more known, such as `row.with_(top1=0.93, parameters=716_298)`."""

@@ -15,7 +15,8 @@ first_inference_ms, median_ms, avg_ms, min_ms, max_ms, stddev_ms, p5_ms, p90_ms,
 nodes_total, nodes_delegated, partitions, accelerator, thermal_start, thermal_end, status, error""".replace(
     "\n", " "
 ).split(", ")
-OPTIONAL = ["compression", "gzip_size_mb", "sparsity"]  # younger than the first files
+# Younger than the first files.
+OPTIONAL = ["compression", "gzip_size_mb", "sparsity", "gmacs_per_s", "limit_share", "drift", "peer_ratio"]
 
 PHONE = {
     "device": "Google Pixel 6",
@@ -113,6 +114,8 @@ def set_in(content, path, value):
         (("rows", 0, "threads"), 0),
         (("rows", 0, "compression"), "zip"),
         (("rows", 0, "sparsity"), 75),
+        (("rows", 0, "drift"), -2),
+        (("rows", 0, "peer_ratio"), 0),
         (("rows", 0, "latency"), 3),
         (("environment", "timestamp"), "yesterday"),
         (("environment", "model_sha256"), {"m.tflite": "abc"}),
