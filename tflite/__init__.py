@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from keras_mobilenets.tflite.inspection import inspect as inspect
     from keras_mobilenets.tflite.nnapi import NnapiCheck as NnapiCheck
     from keras_mobilenets.tflite.nnapi import check_nnapi as check_nnapi
+    from keras_mobilenets.tflite.profiling import Profile as Profile
+    from keras_mobilenets.tflite.profiling import profile as profile
     from keras_mobilenets.tflite.reporting import report as report
     from keras_mobilenets.tflite.reporting import save_predictions as save_predictions
     from keras_mobilenets.tflite.results import Row as Row
@@ -31,6 +33,8 @@ _HOME = {
     "evaluate": "evaluation",
     "inspect": "inspection",
     "markdown": "tables",
+    "Profile": "profiling",
+    "profile": "profiling",
     "report": "reporting",
     "save_predictions": "reporting",
     "table": "tables",
