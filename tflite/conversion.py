@@ -11,6 +11,7 @@ from keras_mobilenets.errors import UserError
 from keras_mobilenets.tflite import flatbuffer
 from keras_mobilenets.tflite.forms import FORMS
 from keras_mobilenets.tflite.quiet import quiet
+from keras_mobilenets.tflite.vetting import trust
 
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
 
@@ -87,6 +88,7 @@ def convert(
         content = rewrite(content, FORMS[target])
     with files.atomic(path) as temporary:
         temporary.write_bytes(content)
+    trust(path)
     return Path(path)
 
 

@@ -17,10 +17,11 @@ import numpy as np
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.tflite.quiet import quiet
+from keras_mobilenets.tflite.vetting import vet
 
 
 def open_model(path: str | Path, threads: int = 1) -> "Model":
-    """Opens a .tflite, ready to run on the CPU with XNNPACK.
+    """Opens a .tflite, ready to run on the CPU with XNNPACK. It has run once in another process by then.
 
     Args:
         path: The .tflite file.
@@ -35,6 +36,12 @@ def open_model(path: str | Path, threads: int = 1) -> "Model":
     check_file(path)
     if threads < 1:
         raise UserError(f"threads is {threads}; give 1 or more")
+    vet(path)
+    return load(path, threads)
+
+
+def load(path: str | Path, threads: int = 1) -> "Model":
+    """As `open_model`, of a file that is known to be sound: damage may take this process down."""
     from ai_edge_litert.interpreter import Interpreter
 
     try:
@@ -93,6 +100,17 @@ class Model:
         except RuntimeError as error:
             raise UserError(f"{self.path} failed while running: {_one_line(error)}; convert it again") from error
         return self.interpreter.get_tensor(self.output["index"])
+
+    def run_blank(self) -> None:
+        """Runs once on zeros, however many inputs there are."""
+        try:
+            for source in self.interpreter.get_input_details():
+                self.interpreter.set_tensor(source["index"], np.zeros(source["shape"], source["dtype"]))
+            self.interpreter.invoke()
+            for target in self.interpreter.get_output_details():
+                self.interpreter.get_tensor(target["index"])
+        except (ValueError, RuntimeError) as error:
+            raise UserError(f"{self.path} failed while running: {_one_line(error)}; convert it again") from error
 
     def dequantize(self, raw: np.ndarray) -> np.ndarray:
         """Raw outputs as float32: (q − zero point) · scale for an integer output, otherwise a plain cast."""
@@ -177,6 +195,8 @@ def cold_start(path: str | Path, threads: int = 1) -> ColdStart:
     Raises:
         UserError: The file is refused, or crashes the runtime.
     """
+    check_file(path)
+    vet(path)
     command = [sys.executable, "-m", "keras_mobilenets.tflite.runtime", str(path), str(threads)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode < 0:
@@ -199,7 +219,7 @@ def _cold_start_here(path: str, threads: int) -> dict[str, float | None]:
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # lets VmHWM start again from here
     start = time.perf_counter_ns()
-    model = open_model(path, threads)
+    model = load(path, threads)
     opened = time.perf_counter_ns()
     values = np.zeros(model.input["shape"], model.input["dtype"])
     fed = time.perf_counter_ns()
