@@ -7,7 +7,6 @@ core/subgraph.cc, `Subgraph::ModifyGraphWithDelegate`. The delegate's options ar
 most, and from API level 29 on an accelerator, not the CPU of NNAPI. What a driver then refuses no file can tell.
 """
 
-import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -20,7 +19,8 @@ from keras_mobilenets.errors import UserError
 from keras_mobilenets.tflite import flatbuffer
 from keras_mobilenets.tflite.counting import multiply_adds
 from keras_mobilenets.tflite.nnapi_rules import BUILDABLE, RULES, UNJUDGED, UNKNOWN_LINE, Node, Operand
-from keras_mobilenets.tflite.runtime import check_file, open_model
+from keras_mobilenets.tflite.runtime import check_file
+from keras_mobilenets.tflite.vetting import vet
 
 API_LEVELS = range(27, 36)
 LIMIT = 3  # partitions that the delegate takes, unless the app asks for another number (nnapi_delegate.h)
@@ -152,13 +152,14 @@ def check_nnapi(path: str | Path, api_level: int = 31) -> NnapiCheck:
     if isinstance(api_level, bool) or not isinstance(api_level, int) or api_level not in API_LEVELS:
         raise UserError(f"api_level={api_level!r}: give a number from {API_LEVELS[0]} to {API_LEVELS[-1]}")
     check_file(path)
+    vet(path, run=False)
     model = flatbuffer.read(Path(path).read_bytes(), path)
     try:
         check = _check(Path(path), _graph(model), api_level)
-    except Exception as error:  # a damaged file that still unpacks: numbers of tensors that do not exist, wrong sizes
+    except Exception as error:  # an operator without the inputs or options that its kind has
         raise UserError(f"{path} is damaged: its operators do not fit together; convert it again") from error
     if check.ok:
-        open_model(path)  # a damaged file must not pass, and only the runtime looks at all of it
+        vet(path)  # the rules do not ask for all that the runtime asks for
     return check
 
 
@@ -319,11 +320,8 @@ def _macs(node: Node) -> int:
 def _graph(model: Any) -> _Graph:
     graph = model.subgraphs[0]
     operands = [_operand(model, tensor) for tensor in graph.tensors]
-    reads = [_numbers(operator.inputs, len(operands), optional=True) for operator in graph.operators]
-    writes = [_numbers(operator.outputs, len(operands)) for operator in graph.operators]
-    for ends in (graph.inputs, graph.outputs):
-        if not _numbers(ends, len(operands)):
-            raise ValueError("a graph without an input or an output")
+    reads = [_numbers(operator.inputs) for operator in graph.operators]
+    writes = [_numbers(operator.outputs) for operator in graph.operators]
     nodes = [
         Node(
             flatbuffer.operator_name(model, operator),
@@ -337,15 +335,8 @@ def _graph(model: Any) -> _Graph:
     return _Graph(nodes, reads, writes, operands)
 
 
-def _numbers(tensors: Any, count: int, *, optional: bool = False) -> list[int]:
-    numbers = [int(tensor) for tensor in (tensors if tensors is not None else ())]
-    if any(not (-1 if optional else 0) <= number < count for number in numbers):
-        raise ValueError("a tensor that is not there")
-    return numbers
-
-
-# Bytes of a number; a type that is not here is not measured.
-_WIDTHS = {"float32": 4, "float16": 2, "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint8": 1, "bool": 1}
+def _numbers(tensors: Any) -> list[int]:
+    return [int(tensor) for tensor in (tensors if tensors is not None else ())]
 
 
 def _operand(model: Any, tensor: Any) -> Operand:
@@ -354,11 +345,6 @@ def _operand(model: Any, tensor: Any) -> Operand:
     scales, zero_point = flatbuffer.scales(tensor)
     data = model.buffers[tensor.buffer].data
     data = data if data is not None and len(data) > 0 else None
-    if any(size < 0 for size in shape):
-        raise ValueError("a negative size")
-    width = _WIDTHS.get(dtype) if tensor.sparsity is None else None
-    if data is not None and width and len(data) != math.prod(shape) * width:
-        raise ValueError("a constant of another size than its shape")
     return Operand(
         dtype,
         shape,

@@ -29,6 +29,8 @@ def check(model: Any) -> None:
         UnsoundError: Something does not fit.
     """
     _need(len(model.buffers or ()) > 0, "it has no buffers")
+    first = model.subgraphs[0]
+    _need(bool(_numbers(first.inputs) and _numbers(first.outputs)), "it has no input or no output")
     for graph in model.subgraphs:
         for tensor in _present(graph.tensors, "tensor"):
             _check_tensor(model, tensor)

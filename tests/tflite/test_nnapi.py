@@ -1,8 +1,5 @@
 """What the NNAPI delegate takes: whole models, single rules, the cut into pieces, and files that are none."""
 
-import signal
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -623,16 +620,8 @@ class TestErrors:
             graph.tensors[graph.operators[0].inputs[1]].shape = np.array([9, 3, 3, 3], np.int32)
 
         for change in (unknown_tensor, backwards, other_size):
-            with pytest.raises(UserError, match="do not fit together"):
+            with pytest.raises(UserError, match="damaged"):
                 tflite.check_nnapi(edited(tflite_files["float32"], change))
-
-    def test_mutated_files_end_in_an_answer_or_one_line(self, tflite_files, tmp_path):
-        # In a process of its own: what passes the rules is opened in the runtime, which some damage takes down.
-        command = [sys.executable, "-c", MUTATE, str(tflite_files["float32"]), str(tmp_path / "mutated.tflite")]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-        assert done.returncode in (0, -signal.SIGABRT, -signal.SIGSEGV), done.stderr
-        assert "Traceback" not in done.stderr
-        assert done.stdout.startswith("answer") or "\nanswer" in done.stdout
 
     def test_damage_that_only_the_runtime_sees_is_no_success(self, nnapi_files, edited):
         def change(model, graph):  # the rules do not ask for the scale of a softmax, the runtime does
@@ -641,24 +630,3 @@ class TestErrors:
 
         with pytest.raises(UserError, match="damaged or not for this runtime"):
             tflite.check_nnapi(edited(nnapi_files["MobileNetV1"], change))
-
-
-MUTATE = """
-import sys
-import numpy as np
-from keras_mobilenets import tflite
-from keras_mobilenets.errors import UserError
-
-content = np.fromfile(sys.argv[1], np.uint8)
-rng = np.random.default_rng(5)
-for _ in range(40):
-    mutated = content.copy()
-    places = rng.integers(8, len(content), 4)
-    mutated[places] = rng.integers(0, 256, 4)
-    mutated.tofile(sys.argv[2])
-    try:
-        tflite.check_nnapi(sys.argv[2])
-        print("answer", flush=True)
-    except UserError as error:
-        assert "\\n" not in str(error)
-"""
