@@ -8,35 +8,49 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from keras_mobilenets.tflite.benchmarking import benchmark as benchmark
+    from keras_mobilenets.tflite.bundling import bundle as bundle
     from keras_mobilenets.tflite.conversion import convert as convert
     from keras_mobilenets.tflite.evaluation import Evaluation as Evaluation
     from keras_mobilenets.tflite.evaluation import evaluate as evaluate
     from keras_mobilenets.tflite.inspection import inspect as inspect
+    from keras_mobilenets.tflite.manifest import Bundle as Bundle
+    from keras_mobilenets.tflite.manifest import read_bundle as read_bundle
     from keras_mobilenets.tflite.nnapi import NnapiCheck as NnapiCheck
     from keras_mobilenets.tflite.nnapi import check_nnapi as check_nnapi
     from keras_mobilenets.tflite.profiling import Profile as Profile
     from keras_mobilenets.tflite.profiling import profile as profile
+    from keras_mobilenets.tflite.quantization_errors import LayerErrors as LayerErrors
+    from keras_mobilenets.tflite.quantization_errors import layer_errors as layer_errors
     from keras_mobilenets.tflite.reporting import report as report
     from keras_mobilenets.tflite.reporting import save_predictions as save_predictions
     from keras_mobilenets.tflite.results import Row as Row
     from keras_mobilenets.tflite.results import read_results as read_results
     from keras_mobilenets.tflite.results import write_results as write_results
+    from keras_mobilenets.tflite.sensitivities import Sensitivity as Sensitivity
+    from keras_mobilenets.tflite.sensitivities import sensitivity as sensitivity
     from keras_mobilenets.tflite.tables import markdown as markdown
     from keras_mobilenets.tflite.tables import table as table
 
 # No module is named like a function: importing a submodule sets its name on the package, over the function.
 _HOME = {
     "benchmark": "benchmarking",
+    "bundle": "bundling",
+    "Bundle": "manifest",
+    "read_bundle": "manifest",
     "check_nnapi": "nnapi",
     "convert": "conversion",
     "Evaluation": "evaluation",
     "evaluate": "evaluation",
     "inspect": "inspection",
+    "layer_errors": "quantization_errors",
+    "LayerErrors": "quantization_errors",
     "markdown": "tables",
     "Profile": "profiling",
     "profile": "profiling",
     "report": "reporting",
     "save_predictions": "reporting",
+    "sensitivity": "sensitivities",
+    "Sensitivity": "sensitivities",
     "table": "tables",
     "NnapiCheck": "nnapi",
     "Row": "results",
