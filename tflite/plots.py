@@ -3,9 +3,11 @@
 Text and axes take the page's colour (currentColor); the series have mid-tone colours and a marker each.
 """
 
+import html
 import io
 import itertools
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,11 +17,13 @@ import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
+from keras_mobilenets.tflite.report_sources import LayerError
 from keras_mobilenets.tflite.results import Row
-from keras_mobilenets.tflite.tables import are_compressed, family_name, variant_name
+from keras_mobilenets.tflite.side_by_side import count, is_accelerated
+from keras_mobilenets.tflite.tables import are_compressed, family_name, milliseconds, variant_name
 
 INK = "#0a0b0c"  # stands for the page's text colour until the SVG is written
 STYLES = {  # colour with 3:1 or more against white and against near-black, marker
@@ -35,6 +39,14 @@ STYLES = {  # colour with 3:1 or more against white and against near-black, mark
     "cqat": ("#b04fc4", "<"),
     None: ("#808080", "X"),
 }
+QUANTITIES = {  # words, unit, and what the value of a row is multiplied by
+    "median_ms": ("median latency", "ms", 1),
+    "gzip_size_mb": ("size after gzip", "MB", 1),
+    "model_size_mb": ("size of the file", "MB", 1),
+    "macs": ("multiply-adds of one image", "millions", 1e-6),
+}
+CROWDED = 10  # points, from which on a plot takes the width of the page
+LONGEST_NAME = 44  # characters beside a point
 
 
 @dataclass(frozen=True)
@@ -43,6 +55,9 @@ class Label:
 
     text: str
     row: Row
+
+
+_NO_ROW = Row("")
 
 
 def labels(rows: Sequence[Row]) -> list[Label]:
@@ -54,19 +69,27 @@ def labels(rows: Sequence[Row]) -> list[Label]:
     for row in rows:
         words = [family_name(row)] if several else []
         words.append(variant_name(row, among_compressed=compressed))
-        words += [f"{row.threads} threads" if name == "threads" else str(row.backend) for name in vary]
-        named.append(Label(", ".join(words), row))
+        words += [str(row.backend)] if "backend" in vary else []
+        words += [count(row.threads, "thread")] if "threads" in vary and row.threads and not is_accelerated(row) else []
+        text = ", ".join(words)
+        named.append(Label(text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}…", row))
     return named
 
 
-def accuracy_latency(points: Sequence[Label]) -> str:
+def accuracy_latency(points: Sequence[Label], device: str = "") -> str:
     """Top-1 over median latency, each point named beside it, the Pareto front drawn."""
-    return _accuracy_over("median_ms", points, "median latency, ms", "Top-1 accuracy over median latency", 4.6)
+    return _accuracy_over("median_ms", points, f" on {device}" if device else "", 4.6)
 
 
 def accuracy_size(points: Sequence[Label]) -> str:
-    """Top-1 over the size after gzip, likewise."""
-    return _accuracy_over("gzip_size_mb", points, "size after gzip, MB", "Top-1 accuracy over size after gzip", 3.7)
+    """Top-1 over the size after gzip, or that of the file where not all are known, likewise."""
+    zipped = all(point.row.gzip_size_mb is not None for point in points)
+    return _accuracy_over("gzip_size_mb" if zipped else "model_size_mb", points, "", 3.7)
+
+
+def accuracy_macs(points: Sequence[Label]) -> str:
+    """Top-1 over multiply-adds, likewise."""
+    return _accuracy_over("macs", points, "", 3.7)
 
 
 def pareto_front(places: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -78,21 +101,38 @@ def pareto_front(places: Sequence[tuple[float, float]]) -> list[tuple[float, flo
     return front
 
 
-def _accuracy_over(figure_of: str, points: Sequence[Label], words: str, title: str, height: float) -> str:
-    places = [(getattr(point.row, figure_of), 100 * (point.row.top1 or 0)) for point in points]
-    with _figure(5.4, height if len(points) > 4 else 3.7) as figure:
+def _accuracy_over(quantity: str, points: Sequence[Label], where: str, height: float) -> str:
+    words, unit, scale = QUANTITIES[quantity]
+    places = [(scale * getattr(point.row, quantity), 100 * (point.row.top1 or 0)) for point in points]
+    crowded = len(points) > CROWDED
+    with _figure(9.6 if crowded else 5.4, 5.4 if crowded else height if len(points) > 4 else 3.7) as figure:
         axes = figure.subplots()
         for point, (x, y) in zip(points, places, strict=True):
             colour, marker = _style(point.row)
             axes.plot(x, y, marker, color=colour, markersize=8, markeredgecolor="none")
-        axes.set_xlabel(f"{words}  (lower is better)")
+        _scale(axes, [x for x, _ in places])
+        axes.set_xlabel(f"{words}, {unit}  (lower is better)")
         axes.set_ylabel("top-1, %  (higher is better)")
         axes.margins(x=0.18, y=0.22)
         _widen(axes, 2.0)
-        axes.set_xlim(left=max(0.0, axes.get_xlim()[0]))
-        front = _draw_front(axes, pareto_front(places)) if len(points) > 1 else []
-        _name_points(figure, axes, points, places, front)
-        return _svg(figure, title)
+        if axes.get_xscale() == "linear":
+            axes.set_xlim(left=max(0.0, axes.get_xlim()[0]))
+        front = pareto_front(places)
+        corners = _draw_front(axes, front) if len(points) > 1 else []
+        _name_points(figure, axes, points, places, corners)
+        best = [
+            f"{p.text} ({x:.3g} {unit}, {y:.1f}%)" for p, (x, y) in zip(points, places, strict=True) if (x, y) in front
+        ]
+        return _svg(figure, f"Top-1 accuracy over {words}{where}", f"Best for their {words}: {'; '.join(best)}.")
+
+
+def _scale(axes: Any, values: Sequence[float]) -> None:
+    """Decades on the axis where the values span more than one."""
+    if min(values) > 0 and max(values) > 12 * min(values):
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _draw_front(axes: Any, front: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -114,20 +154,49 @@ def _style(row: Row) -> tuple[str, str]:
     return STYLES.get(row.compression or row.quantization, STYLES[None])
 
 
-def latency_ranges(points: Sequence[Label]) -> str:
-    """One bar per row: the median, with a whisker from the 5th to the 95th percentile."""
-    with _figure(5.4, max(1.9, 0.9 + 0.5 * len(points))) as figure:
+def latency_ranges(points: Sequence[Label], device: str = "") -> str:
+    """One bar per row: the median, with a whisker from the 5th to the 90th percentile."""
+    with _figure(5.4, max(1.9, 0.9 + 0.4 * len(points))) as figure:
         axes = figure.subplots()
         for place, point in enumerate(points):
             row, (colour, _) = point.row, _style(point.row)
             median = row.median_ms or 0.0
-            whisker = [[median - (row.p5_ms or median)], [(row.p95_ms or median) - median]]
+            whisker = [[max(0.0, median - (row.p5_ms or median))], [max(0.0, (row.p90_ms or median) - median)]]
             axes.barh(place, median, height=0.55, color=colour, alpha=0.85, xerr=whisker, ecolor=INK, capsize=4)
         axes.set_yticks(range(len(points)), [point.text for point in points])
         axes.invert_yaxis()
         axes.grid(visible=False, axis="y")
-        axes.set_xlabel("latency, ms: bar = median, whisker = p5 to p95")
-        return _svg(figure, "Latency of each model")
+        axes.set_xlabel("latency, ms")
+        said = "; ".join(f"{point.text} {milliseconds(point.row.median_ms)} ms" for point in points)
+        return _svg(figure, f"Latency of each model{f' on {device}' if device else ''}", f"Medians: {said}.")
+
+
+def layer_errors(layers: Sequence[LayerError], worst: Sequence[LayerError], name: str) -> str:
+    """Signal over quantization error of each layer in the order of execution, the worst layers ringed and numbered.
+
+    Args:
+        layers: Those with a known `sqnr_db`, one or more.
+        worst: Those to number.
+        name: The model, for the title.
+    """
+    with _figure(9.6, 3.4) as figure:
+        axes = figure.subplots()
+        colour = STYLES["int8"][0]
+        places = [(layer.index, layer.sqnr_db or 0.0) for layer in layers]
+        axes.plot(*zip(*places, strict=True), "-", color=colour, linewidth=1.2, alpha=0.6)
+        axes.plot(*zip(*places, strict=True), "o", color=colour, markersize=4, markeredgecolor="none")
+        marked = [(layer.index, layer.sqnr_db or 0.0) for layer in worst]
+        rings = {"markerfacecolor": "none", "markeredgecolor": INK, "markersize": 9, "markeredgewidth": 1.1}
+        axes.plot(*zip(*marked, strict=True), "o", **rings)
+        axes.margins(y=0.2)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel("operator, in the order of execution")
+        axes.set_ylabel("SQNR, dB  (higher is better)")
+        numbers = [Label(str(layer.index), _NO_ROW) for layer in worst]
+        _name_points(figure, axes, numbers, marked, places)
+        first = worst[0]
+        said = f"Worst: operator {first.index}, {first.operator}, with {first.sqnr_db:.1f} dB."
+        return _svg(figure, f"Signal to quantization noise of each layer of {name}", said)
 
 
 def training_curve(epochs: Sequence[float], train: Sequence[float], validation: Sequence[float], what: str) -> str:
@@ -223,7 +292,8 @@ def _name_points(
 def _figure(width: float, height: float) -> Iterator[Figure]:
     """A figure in the report's style: no background, open frame, faint grid."""
     style: Any = {
-        "svg.fonttype": "none", "svg.hashsalt": "report", "font.size": 10, "axes.edgecolor": INK, "text.color": INK,
+        "svg.fonttype": "none", "svg.hashsalt": "report", "text.parse_math": False,
+        "font.size": 10, "axes.edgecolor": INK, "text.color": INK,
         "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "grid.color": INK, "grid.alpha": 0.16,
         "axes.grid": True, "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
     }  # fmt: skip
@@ -231,15 +301,28 @@ def _figure(width: float, height: float) -> Iterator[Figure]:
         yield Figure(figsize=(width, height), layout="constrained")
 
 
-def _svg(figure: Figure, title: str) -> str:
-    """The figure as an <svg> element with a name of its own, ready to stand in a page with others."""
+def _svg(figure: Figure, title: str, description: str = "") -> str:
+    """The figure as an <svg> element; `in_page` then makes its ids unique.
+
+    Args:
+        figure: The figure.
+        title: Its name.
+        description: What it shows, in words, for those who do not see it.
+    """
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    with warnings.catch_warnings():  # a name in a script that Matplotlib's font lacks; the browser has it
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
-    text = re.sub(r'<svg [^>]*viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" role="img">', text, count=1)
-    text = text.replace('role="img">', f'role="img"><title>{title}</title>', 1)
+    text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
+    names = f"<title>{html.escape(title)}</title>" + (f"<desc>{html.escape(description)}</desc>" if description else "")
+    head = re.compile(r'<svg [^>]*viewBox="([^"]*)"[^>]*>')
+    text = head.sub(lambda found: f'<svg viewBox="{found[1]}" role="img">{names}', text, count=1)
     text = text.replace(INK, "currentColor").replace("xlink:href", "href")
-    text = re.sub(r"font: ([0-9.]+px)[^;\"]*", r"font: \1 inherit", text).replace(" inherit", " system-ui, sans-serif")
-    prefix = re.sub(r"\W+", "-", title.lower())  # ids must be unique in the page
-    return re.sub(r'(id="|url\(#|href="#)', rf"\1{prefix}-", text)
+    return re.sub(r"font: ([0-9.]+px)[^;\"]*", r"font: \1 system-ui, sans-serif", text)
+
+
+def in_page(svg: str, number: int) -> str:
+    """A figure with ids of its own, for a page that holds several."""
+    return re.sub(r'(id="|url\(#|href="#)', rf"\1figure{number}-", svg)

@@ -1,6 +1,4 @@
 import os
-import shutil
-import subprocess
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -67,20 +65,3 @@ def tflite_files(keras_model, pixels, tmp_path_factory):
             inference_output_type=tf.int8,
         ),
     }
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    """Runs headless Chromium on a page; skips where there is none, but fails on CI."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        message = "Chromium is not installed, so the report is not looked at in a browser"
-        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
-
-    def run(page, profile, *arguments):
-        quiet = ["gpu", "quic", "background-networking", "component-update", "sync", "dev-shm-usage"]
-        command = [program, "--headless", "--no-sandbox", "--no-first-run", "--hide-scrollbars"]
-        command += [f"--disable-{name}" for name in quiet] + [f"--user-data-dir={profile}", *arguments, page.as_uri()]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
-
-    return run

@@ -1,44 +1,18 @@
-"""The report page: what it says, that it needs nothing else, and that a browser shows it."""
+"""The report page: what it says, and that it needs nothing else. test_report_in_chromium.py opens it in a browser."""
 
+import html
 import html.parser
-import io
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
-from matplotlib.text import Text
-from matplotlib.transforms import Bbox
-from PIL import Image
+from report_samples import PHONE, compressed_rows, host_beside_phone, hostile_run, layer_errors, make_run
 
 from keras_mobilenets import tflite
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.tflite import plots
 from keras_mobilenets.tflite.results import Row, environment
-
-CLASSES = ["circle", "square", "<b>star</b>"]
-HISTORY = "epoch,accuracy,loss,val_accuracy,val_loss,learning_rate\n0,0.5,1.2,0.4,1.4,0.01\n1,0.8,0.6,0.75,0.7,0.001\n"
-FIGURES = {"backend": "xnnpack", "threads": 1, "num_runs": 100, "p5_ms": 0.9, "p95_ms": 2.5}
-
-
-def make_run(folder):
-    rng = np.random.default_rng(0)
-    labels = np.arange(40) % 3
-    right = np.eye(3)[labels] * 0.8 + 0.1 / 1.5
-    int8 = right.copy()
-    int8[5] = np.roll(int8[5], 1)  # here alone the two models differ
-    folder.mkdir(parents=True)
-    images = rng.integers(0, 256, (40, 24, 24, 3), dtype=np.uint8)
-    tflite.save_predictions(folder / "predictions.npz", images, labels, CLASSES, {"m_float32": right, "m_int8": int8})
-    rows = [
-        Row("MobileNetV2 0.5", "none", model_size_mb=4.0, top1=0.95, median_ms=2.0, p90_ms=2.2, **FIGURES),
-        Row("MobileNetV2 0.5", "int8", model_size_mb=1.0, top1=0.94, median_ms=1.0, p90_ms=1.1, **FIGURES),
-        Row("MobileNetV2 0.5", "int8", backend="nnapi", status="failed", error="no accelerator takes <ADD>"),
-    ]
-    tflite.write_results(folder / "results.json", rows, environment())
-    (folder / "run.json").write_text(json.dumps({"model": "MobileNetV2", "recipe": {"epochs": 2, "seed": None}}))
-    (folder / "history.csv").write_text(HISTORY)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +28,7 @@ def page(run):
 class Outline(html.parser.HTMLParser):
     """Collects tags, attributes and text, and fails on an element closed out of order."""
 
-    void = ("meta", "link", "img")
+    void = ("meta", "link", "img", "input")
 
     def __init__(self, text):
         super().__init__()
@@ -75,7 +49,7 @@ class Outline(html.parser.HTMLParser):
             assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if self.open and self.open[-1] != "style":
+        if self.open and self.open[-1] not in ("style", "script"):
             self.text += data
 
     def all(self, name):
@@ -85,7 +59,14 @@ class Outline(html.parser.HTMLParser):
 def test_report_is_written_into_the_run_folder_and_names_every_section(run, page):
     assert (run / "report.html").exists()
     headings = re.findall(r"<h2[^>]*>([^<]*)", page)
-    assert headings == ["Accuracy, size and latency", "Training", "Test images", "Measured on", "What was asked"]
+    assert headings == [
+        "Latency",
+        "Accuracy, size and latency",
+        "Training",
+        "Test images",
+        "Measured on",
+        "What was asked",
+    ]
 
 
 def test_report_says_what_int8_brought(page):
@@ -100,6 +81,7 @@ def test_report_needs_no_other_file(page):
         for name in ("src", "href"):
             assert attributes.get(name, "#").startswith(("data:", "#")), attributes
     assert "@import" not in page and not re.search(r"url\((?!#)", page)
+    assert "default-src 'none'" in page  # and the browser would fetch nothing
 
 
 def test_report_is_well_formed_and_its_ids_are_unique(page):
@@ -116,7 +98,7 @@ def test_report_can_be_read_without_seeing_it(page):
     assert all("scope" in attributes for attributes in outline.all("th"))
     assert {"Test image 5: <b>star</b>", "Test image 0: circle"} <= {image["alt"] for image in outline.all("img")}
     assert all(attributes.get("role") == "img" for attributes in outline.all("svg"))
-    assert page.count("<svg") == page.count("<title>") - 1 == 4
+    assert page.count("<svg") == page.count("<title>") - 1 == 5
 
 
 def test_names_from_files_are_escaped(page):
@@ -140,14 +122,21 @@ def test_a_missing_file_leaves_out_only_its_section(tmp_path, missing):
     (run / missing).unlink()
     page = tflite.report(run).read_text()
     gone = {
-        "results.json": ["Accuracy, size and latency", "Measured on"],
+        "results.json": ["Latency", "Accuracy, size and latency", "Measured on"],
         "run.json": ["What was asked"],
         "history.csv": ["Training"],
         "predictions.npz": ["Test images"],
     }[missing]
     assert re.findall(r"<h2[^>]*>([^<]*)", page) == [
         heading
-        for heading in ["Accuracy, size and latency", "Training", "Test images", "Measured on", "What was asked"]
+        for heading in [
+            "Latency",
+            "Accuracy, size and latency",
+            "Training",
+            "Test images",
+            "Measured on",
+            "What was asked",
+        ]
         if heading not in gone
     ]
 
@@ -157,8 +146,11 @@ def test_several_runs_share_one_table(tmp_path):
     path = tflite.report(runs)
     page = path.read_text()
     assert path == tmp_path / "report.html"
-    assert page.count('<th scope="row">MobileNetV2 0.5') == 6
-    Outline(page)
+    table = page[page.index('id="measurements"') :]
+    assert all(table.count(f'<th scope="row">MobileNetV2 0.5 ({run}) ') == 3 for run in "ab")
+    outline = Outline(page)
+    ids = [attributes["id"] for _, attributes in outline.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
     assert "Training: a" in page and "Training: b" in page
 
 
@@ -178,6 +170,7 @@ def test_a_folder_with_nothing_or_damaged_files_is_refused_in_one_line(tmp_path)
         "predictions.npz": b"PK\x03\x04 cut",
         "run.json": b"{",
         "results.json": b"{}",
+        "layer_errors.json": b'{"m": [{"index": 0}]}',
     }.items():
         folder = tmp_path / name
         folder.mkdir()
@@ -201,74 +194,6 @@ def test_scaled_floats_are_saved_as_the_pixels_they_came_from(tmp_path):
     assert not (tmp_path / "q.npz").exists()
 
 
-def words_and_markers(rows, monkeypatch):
-    """The boxes of the names that `accuracy_latency` writes, and of its markers and rings."""
-    drawn = {}
-
-    def keep(figure, title):
-        figure.canvas.draw()
-        (axes,), renderer = figure.axes, figure.canvas.get_renderer()
-        drawn["words"] = [Text.get_window_extent(note, renderer) for note in axes.texts]  # without the leader line
-        centres = [axes.transData.transform((row.median_ms, 100 * row.top1)) for row in rows]
-        drawn["markers"] = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in centres]
-        return ""
-
-    with monkeypatch.context() as patch:
-        patch.setattr(plots, "_svg", keep)
-        plots.accuracy_latency(plots.labels(rows))
-    return drawn["words"], drawn["markers"]
-
-
-def compressed_rows():
-    """A model by every road, four of them within 1% of each other's latency."""
-    rows = [
-        ("float32", "none", None, 2.57, 0.938, 0.387),
-        ("float16", "float16", None, 1.28, 0.938, 0.381),
-        ("int8", "int8", None, 0.77, 0.9365, 0.302),
-        ("qat_int8", "int8", "qat", 0.77, 0.939, 0.301),
-        ("prune_int8", "int8", "prune", 0.43, 0.931, 0.300),
-        ("pqat_int8", "int8", "pqat", 0.42, 0.9325, 0.303),
-        ("channels_int8", "int8", "channels", 0.38, 0.921, 0.180),
-    ]
-    return [
-        Row(
-            f"mobilenetv2_0.5_{ending}", quantization, compression=compression, gzip_size_mb=gzip, sparsity=0.5,
-            top1=top1, model_size_mb=2 * gzip, **FIGURES | {"p5_ms": ms, "median_ms": ms, "p90_ms": ms},
-        )
-        for ending, quantization, compression, gzip, top1, ms in rows
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize("kind", ["nine models", "seven roads"])
-def test_names_in_the_plot_cover_neither_each_other_nor_a_point(kind, monkeypatch):
-    rows = compressed_rows()
-    if kind == "nine models":
-        crowd = [(1 + 0.1 * (i % 3), 0.9 + 0.01 * (i // 3)) for i in range(9)]
-        rows = [Row(f"V2 {i}", "int8", median_ms=ms, top1=top1) for i, (ms, top1) in enumerate(crowd)]
-    words, markers = words_and_markers(rows, monkeypatch)
-    assert len(words) == len(rows)
-    assert not any(a.overlaps(b) for i, a in enumerate(words) for b in words[:i])
-    assert not any(word.overlaps(marker) for word in words for marker in markers)
-
-
-def test_each_road_has_a_colour_a_marker_and_a_name_of_its_own():
-    rows = compressed_rows()
-    assert len({plots._style(row)[0] for row in rows}) == len({plots._style(row)[1] for row in rows}) == len(rows)
-    assert [label.text for label in plots.labels(rows)] == [
-        "float32", "float16", "int8 PTQ", "int8 QAT", "int8 pruned", "int8 PQAT", "int8 channel-pruned",
-    ]  # fmt: skip
-
-
-def test_pareto_front_holds_what_nothing_beats_in_both():
-    """Against the definition: a point is on it when no other is as cheap and as accurate."""
-    rng = np.random.default_rng(0)
-    places = [(float(x), float(y)) for x, y in rng.integers(0, 12, (60, 2))]
-    unbeaten = {
-        (x, y) for x, y in places if not any(a <= x and b >= y and (a, b) != (x, y) for a, b in places)
-    }  # fmt: skip
-    assert plots.pareto_front(places) == sorted(unbeaten)
-
-
 def test_report_of_compressed_models_has_one_table_and_two_pareto_plots(tmp_path):
     tflite.write_results(tmp_path / "results.json", compressed_rows(), environment())
     page = tflite.report(tmp_path).read_text()
@@ -283,55 +208,131 @@ def test_a_plain_run_has_no_column_for_compression(page):
     assert "Gzip" not in page and "Zeros" not in page and "PTQ" not in page
 
 
-def test_rows_named_after_their_files_are_named_once():
-    rows = [Row("v2_050_float32", "none"), Row("v2_050_int8", "int8"), Row("v2_100_int8", "int8")]
-    assert [label.text for label in plots.labels(rows)] == ["v2_050, float32", "v2_050, int8", "v2_100, int8"]
-    assert [label.text for label in plots.labels(rows[:2])] == ["float32", "int8"]
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    host = host_beside_phone(tmp_path_factory.mktemp("both") / "demo")
+    return tflite.report([host, PHONE], host / "both.html").read_text(encoding="utf-8")
 
 
-def test_terminal_table_and_markdown_have_the_same_cells():
-    from rich.console import Console
+def words(fragment):
+    return html.unescape(" ".join(re.sub(r"<[^>]*>", " ", fragment).split()))
 
-    rows = [
-        Row("MobileNetV2 0.5", "none", "xnnpack", 1, model_size_mb=2.81, median_ms=0.3456, p90_ms=12.34, top1=0.9345),
-        Row("a|b", "int8", "nnapi", status="failed", error="no NNAPI here"),
+
+def rows_of(page, start):
+    """The text of each row of the table that follows `start`, tags taken out."""
+    body = page[page.index("<tbody>", page.index(start)) : page.index("</tbody>", page.index(start))]
+    return [words(f"<tr{row}") for row in body.split("<tr")[1:]]
+
+
+def test_host_and_phone_stand_in_one_matrix_joined_by_the_content_of_the_files(both):
+    table = both[both.index('<h2 id="latency"') :]
+    head = words(table[table.index("<thead>") : table.index("</thead>")])
+    assert head.startswith("x86_64 host Google Pixel 8 Pro Model xnnpack 1 thread cpu 1 thread cpu 4 threads gpu")
+    assert rows_of(both, '<h2 id="latency"') == [
+        "mobilenetv2_0.5 float32 0.345 2.17 1.00 fastest 1.07 2.24 fell back to the CPU "
+        "✗ failed ANEURALNETWORKS_BAD_DATA: google-edgetpu does not compile <float32>",
+        "mobilenetv2_0.5 int8 0.368 0.913 0.502 1.14 0.625 5 of 65 operators on the CPU 0.441 fastest",
     ]
-    console = Console(width=80, record=True, file=io.StringIO())
-    console.print(tflite.table(rows[:1]))
-    shown = console.export_text().splitlines()[-1].split()
-    assert shown == ["MobileNetV2", "0.5", "float32", "2.81", "93.5%", "0.346", "12.3", "xnnpack", "1"]
-    lines = tflite.markdown(rows).splitlines()
-    assert lines[0] == "| model | quantization | size MB | top-1 | median ms | p90 ms | backend | threads |"
-    assert lines[2] == "| MobileNetV2 0.5 | float32 | 2.81 | 93.5% | 0.346 | 12.3 | xnnpack | 1 |"
-    assert lines[3] == r"| a\|b | int8 | – | – | – | – | nnapi (failed: no NNAPI here) | – |"
 
 
-def test_table_of_compressed_models_names_the_roads_in_100_characters():
-    from rich.console import Console
-
-    rows = compressed_rows()
-    console = Console(width=100, record=True, file=io.StringIO())
-    console.print(tflite.table(rows))
-    lines = console.export_text().splitlines()
-    assert max(map(len, lines)) <= 100 and len(lines) == 3 + len(rows)  # no row in two lines
-    assert lines[-1].split() == [
-        "mobilenetv2_0.5", "int8", "channel-pruned", "0.76", "0.38", "50%", "92.1%", "0.180", "0.180", "xnnpack", "1",
-    ]  # fmt: skip
-    header = tflite.markdown(rows).splitlines()[0]
-    assert header == "| model | variant | size MB | gzip MB | zeros | top-1 | median ms | p90 ms | backend | threads |"
+def test_what_went_wrong_on_the_phone_is_said_in_words(both):
+    rows = rows_of(both, 'id="measurements"')
+    assert len(rows) == 12
+    assert "Of 12 measurements 1 failed and 1 fell back to the CPU; the table says why." in both
+    failed = next(row for row in rows if "✗ failed" in row)
+    assert "failed: ANEURALNETWORKS_BAD_DATA: google-edgetpu does not compile <float32>" in failed
+    fallen = next(row for row in rows if "✗ fell back" in row)
+    assert "nnapi 1 thread ✗ fell back to the CPU" in fallen and "nnapi took no operator" in fallen
+    assert any("5 of 65 operators on the CPU, the others in 3 pieces" in row for row in rows)
+    assert any("thermal status none → light" in row for row in rows)
 
 
-def test_report_opens_in_chromium(run, page, chromium, tmp_path):
-    """The browser runs the page to its end, and what it paints is no blank sheet, on a light and on a dark screen."""
-    dom = chromium(run / "report.html", tmp_path / "dom", "--dump-dom")
-    assert all(text in dom for text in ("</html>", "Accuracy, size and latency", "<svg", "models differ"))
-    brightness = []
-    for name, *scheme in (("light",), ("dark", "--blink-settings=preferredColorScheme=0")):
-        picture = tmp_path / f"{name}.png"
-        chromium(run / "report.html", tmp_path / name, f"--screenshot={picture}", "--window-size=400,1600", *scheme)
-        pixels = np.asarray(Image.open(picture).convert("L"), float)
-        brightness.append(np.median(pixels))
-        assert pixels.shape == (1600, 400)
-        assert (np.abs(pixels - np.median(pixels)) > 60).mean() > 0.02  # ink on the page
-        assert all(band.std() > 5 for band in np.array_split(pixels, 8))  # from its head to its foot
-    assert brightness[0] > 200 and brightness[1] < 60
+def test_the_phone_takes_over_what_the_host_knows_of_the_same_file(both):
+    rows = [row for row in rows_of(both, 'id="measurements"') if "Pixel" in row and "failed" not in row]
+    assert all("94.5%" in row if "float32" in row else "94.7%" in row for row in rows)
+    assert "Top-1 that Google Pixel 8 Pro did not measure is that of the same file on x86_64 host." in words(both)
+
+
+def test_a_model_that_fell_back_is_on_no_plot_of_the_accelerator(both):
+    descriptions = re.findall(r"<title>([^<]*on Google[^<]*)</title><desc>([^<]*)", both)
+    assert [title for title, _ in descriptions] == [
+        "Top-1 accuracy over median latency on Google Pixel 8 Pro",
+        "Latency of each model on Google Pixel 8 Pro",
+    ]
+    assert descriptions[1][1] == "Medians: float32, cpu, 4 threads 1.00 ms; int8, nnapi:google-edgetpu 0.441 ms."
+
+
+def test_a_phone_alone_is_reported_beside_its_file(tmp_path):
+    path = tflite.report(shutil.copy(PHONE, tmp_path / "pixel.json"))
+    page = path.read_text(encoding="utf-8")
+    assert path == tmp_path / "report.html" and "<h1>pixel</h1>" in page
+    assert "Google Tensor G3" in page and "Top-1 accuracy over" not in page
+    assert len(rows_of(page, 'id="measurements"')) == 10
+
+
+def test_other_content_under_the_same_name_is_told_and_not_joined(tmp_path):
+    host = host_beside_phone(tmp_path / "demo", digest="0" * 64)
+    page = tflite.report([host, PHONE]).read_text(encoding="utf-8")
+    assert page.count("other content goes by this name too") == 4
+    assert "Top-1 that Google" not in page
+
+
+def test_devices_of_one_name_are_told_apart_by_their_chip(tmp_path):
+    names = []
+    for chip in ("Tensor G3", "Tensor G4"):
+        content = json.loads(PHONE.read_text())
+        content["environment"] |= {"device": "Pixel", "soc": chip}
+        names.append(tmp_path / f"{chip}.json")
+        names[-1].write_text(json.dumps(content))
+    page = tflite.report(names).read_text(encoding="utf-8")
+    assert "Pixel, Tensor G3</th>" in page and "Pixel, Tensor G4</th>" in page
+
+
+def test_names_from_other_peoples_files_bring_no_markup(tmp_path):
+    page = tflite.report([hostile_run(tmp_path / "run"), PHONE]).read_text(encoding="utf-8")
+    outline = Outline(page)
+    assert len(outline.all("script")) == 1 and not outline.all("img")
+    assert not [name for _, attributes in outline.tags for name in attributes if name.startswith("on")]
+    assert all("src" not in attributes for attributes in outline.all("script"))
+
+
+def test_the_worst_layers_are_listed_and_drawn(tmp_path):
+    run = make_run(tmp_path / "run")
+    layers = layer_errors()
+    (run / "layer_errors.json").write_text(json.dumps({"m_int8": layers}))
+    page = tflite.report(run).read_text(encoding="utf-8")
+    rows = rows_of(page, '<h3 id="errors-1"')
+    assert len(rows) == 10 and "The worst 10 of 30 layers." in page
+    known = sorted((layer["sqnr_db"], layer["layer"]) for layer in layers if layer["sqnr_db"] is not None)
+    assert all(f"{layer} {db:.1f}" in row for row, (db, layer) in zip(rows, known, strict=False))
+    assert "Signal to quantization noise of each layer of m_int8" in page
+
+
+def test_layers_without_an_error_need_no_figure(tmp_path):
+    run = make_run(tmp_path / "run")
+    line = {"index": 0, "operator": "ADD", "layer": "x", "sqnr_db": None, "cosine": 1.0}
+    (run / "layer_errors.json").write_text(json.dumps({"m_int8": [line], "none": []}))
+    assert "None of its 1 layers has an error" in tflite.report(run).read_text(encoding="utf-8")
+
+
+def test_operators_of_each_file_and_who_takes_them(tmp_path, tflite_files):
+    run = make_run(tmp_path / "run")
+    shutil.copy(tflite_files["int8"], run / "m_int8.tflite")
+    shutil.copy(tflite_files["float32"], run / "m_float32.tflite")
+    (run / "m_broken.tflite").write_bytes(b"not a model")
+    page = tflite.report(run).read_text(encoding="utf-8")
+    broken, float32, int8 = rows_of(page, '<h2 id="operators"')
+    assert "✗ not opened" in broken and "lacks the TFL3 identifier" in broken
+    checked = tflite.check_nnapi(run / "m_int8.tflite", api_level=31)
+    assert checked.summary in int8 and "int8 ×" in int8 and "float32 ×" in float32
+    counts = tflite.inspect(run / "m_int8.tflite").operator_counts
+    kinds = rows_of(page, '<h3 id="kinds"')
+    assert {row.split()[0] for row in kinds} >= set(counts)
+    assert any(re.search(rf"DEPTHWISE_CONV_2D 1 {counts['DEPTHWISE_CONV_2D']}$", row) for row in kinds)
+
+
+def test_rate_limit_drift_and_peer_are_shown_where_the_benchmark_knows_them(tmp_path):
+    figures = {"median_ms": 1.0, "gmacs_per_s": 21.5, "limit_share": 0.62, "drift": -0.12, "peer_ratio": 0.43}
+    tflite.write_results(tmp_path / "results.json", [Row("m", "int8", "xnnpack", 1, **figures)], environment())
+    page = words(tflite.report(tmp_path).read_text(encoding="utf-8"))
+    assert "21.5 62% of the limit" in page and "0.43×" in page and "latency drifted by −12% over the run" in page
