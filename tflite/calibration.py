@@ -12,7 +12,7 @@ import numpy as np
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.images import first_images
 from keras_mobilenets.progress import track
-from keras_mobilenets.tflite import flatbuffer
+from keras_mobilenets.tflite import flatbuffer, h_swish
 from keras_mobilenets.tflite.quiet import quiet
 from keras_mobilenets.tflite.runtime import usable_threads
 
@@ -44,25 +44,8 @@ def calibrate(content: bytes, images: Any, limit: int) -> bytes:
     graph.outputs = outputs
     for tensor, (low, high) in measured.ranges(int(graph.inputs[0])).items():
         flatbuffer.set_range(graph.tensors[tensor], low, high)
-    _align_h_swish(model)
+    h_swish.align(model)
     return flatbuffer.write(model)
-
-
-def _align_h_swish(model: Any) -> None:
-    """Widens the range of each h-swish's input, by 6% at most, until 3 is a whole number of int8 steps.
-
-    Then x + 3 needs no rounding, nor its clamp, and the form of h-swish for XNNPACK (rewriting.py) is exact. It is done
-    for every target, so that their models round alike. Steps below 0.012 or above 0.19 are left alone.
-    """
-    graph = model.subgraphs[0]
-    for operator in graph.operators:
-        if flatbuffer.operator_name(model, operator) == "HARD_SWISH":
-            tensor = graph.tensors[operator.inputs[0]]
-            low, high = min(tensor.quantization.min[0], 0.0), max(tensor.quantization.max[0], 0.0)
-            steps = int(3 * 255 / (high - low)) if high > low else 0
-            if 16 <= steps <= 250:
-                first = round(low * steps / 3)
-                flatbuffer.set_range(tensor, first * 3 / steps, (first + 255) * 3 / steps)
 
 
 class _Ranges:

@@ -30,8 +30,8 @@ def rewrite(content: bytes, forms: Forms) -> bytes:
         forms: The target's row of `FORMS`.
 
     Returns:
-        The .tflite. Weights, biases and the activations of all convolutions have the same int8 values as before; an
-        h-swish may differ from the HARD_SWISH kernel's by a rounding.
+        The .tflite. Weights, biases and the activations of all convolutions have the same int8 values as before, and so
+        has h-swish with the ranges of `convert`; with others it may differ from the HARD_SWISH kernel's by a rounding.
     """
     graph = _Graph(flatbuffer.read(content))
     for operator in [operator for operator in graph.operators if graph.is_int8(operator)]:
@@ -49,8 +49,8 @@ def _add_and_multiply(graph: "_Graph", operator: Any) -> None:
     """h-swish(x) = x · ReLU6(x + 3) / 6 in two operators: u · clamp(u + 3k, 0, 6k) for u = k · x, k = 1/√6.
 
     k goes into the scale of what computes x. The upper end of the clamp costs nothing, since the int8 values of the sum
-    end there; where x ends before, they end earlier. Where 3 is a whole number of x's steps, as calibration sees to,
-    the sum has these steps and no rounding, and the result is the real function, rounded.
+    end there; where x ends before, they end earlier. Where x's steps and 3 are whole numbers of some finer step, as
+    calibration sees to (h_swish.py), the sum has that step and no rounding: the result is the real function, rounded.
     """
     k = 1 / math.sqrt(6)
     x, result = int(operator.inputs[0]), int(operator.outputs[0])
@@ -65,13 +65,21 @@ def _add_and_multiply(graph: "_Graph", operator: Any) -> None:
         # All of x lies within a quarter of a step around 0: the sum is 3 throughout.
         gate = graph.add_number(3 * k)
     else:
-        steps = round(top / step)
-        is_exact = steps <= 255 and math.isclose(3 * k / step, round(3 * k / step), rel_tol=1e-5)
-        gate_step, gate_zero = (step, 127 - steps) if is_exact else (top / 255, -128)
+        gate_step = _exact_step(step, 3 * k, top) or top / 255
+        gate_zero = 127 - round(top / gate_step)
         gate = graph.add_activation("gate", graph.shape(x), gate_step, gate_zero)
         graph.insert_int8("ADD", [x, graph.add_number(3 * k)], gate, graph.place(operator), _RELU)
     graph.insert_int8("MUL", [x, gate], result, graph.place(operator))
     graph.remove(operator)
+
+
+def _exact_step(step: float, three: float, top: float) -> float | None:
+    """The finest part of x's step of which 3 is a whole number, and 0 to `top` are 255 at most; None if none is."""
+    for parts in range(int(255.1 * step / top), 0, -1):
+        count = parts * three / step
+        if math.isclose(count, round(count), rel_tol=1e-5):
+            return step / parts
+    return None
 
 
 def _scale_instead_of_multiplying(graph: "_Graph", operator: Any) -> None:

@@ -8,7 +8,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 import keras_mobilenets as km
 from keras_mobilenets import tflite, training
-from keras_mobilenets.tflite import flatbuffer
+from keras_mobilenets.tflite import flatbuffer, h_swish
 from keras_mobilenets.tflite.forms import FORMS
 from keras_mobilenets.tflite.quiet import quiet
 from keras_mobilenets.tflite.rewriting import rewrite
@@ -91,39 +91,61 @@ RANGES = [(-3, 3), (-6, 6), (-10, 10), (-1, 8), (-8, 1), (-2, 2), (-0.5, 0.5), (
 @pytest.mark.parametrize("reference", [True, False])
 @pytest.mark.parametrize(("low", "high"), RANGES)
 def test_h_swish_is_the_real_function_within_a_step_for_every_input(low, high, reference, maker):
-    graph, real = _h_swish(low, high, maker)
+    graph, real = _h_swish(low, high, maker=maker)
     kernel, rewritten = _run(graph, reference=True), _run(rewrite(graph, FORMS["xnnpack"]), reference)
     assert np.abs(rewritten - np.round(real)).max() <= 1
     assert np.abs(rewritten - kernel).max() <= 1
 
 
-@pytest.mark.parametrize(("low", "high"), [(-6, 6.75), (-9, 3.75), (-1, 11.75), (-3, 0.75), (-8.5, 4.25)])
-def test_h_swish_is_exact_where_three_is_a_whole_number_of_steps(low, high):
-    graph, real = _h_swish(low, high, "CONV_2D")
+@pytest.mark.parametrize(
+    ("low", "high"), [(-6, 6.75), (-9, 3.75), (-1, 11.75), (-3, 0.75), (-8.5, 4.25), (-20, 11.875)]
+)
+def test_h_swish_is_exact_where_three_is_whole_in_a_part_of_the_step(low, high):
+    graph, real = _h_swish(low, high)
     assert np.abs(_run(rewrite(graph, FORMS["xnnpack"])) - real).max() < 0.501  # rounded to the nearest step
 
 
-def test_calibration_makes_three_a_whole_number_of_steps(converted):
-    steps = [
-        3 / operator.inputs[0].scales[0]
-        for operator in tflite.inspect(converted["nnapi"]).operators
-        if operator.name == "HARD_SWISH"
-    ]
-    assert len(steps) == 19
-    for count in steps:
-        if 16 <= count <= 250:
-            assert count == pytest.approx(round(count), rel=1e-5)
+@pytest.mark.parametrize("reference", [True, False])
+@pytest.mark.parametrize("maker", ["CONV_2D", "ADD"])
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [(-3, 3.1), (-6, 6), (-10, 10), (-1, 8), (-8, 1), (-70, 60), (-9.1, 13.3), (-22.7, 51.9), (-5.43, 6.02)],
+)
+def test_aligned_ranges_give_the_same_integers_in_both_forms(low, high, maker, reference):
+    graph, real = _h_swish(*_aligned(low, high), maker=maker)
+    kernel, rewritten = _run(graph, reference), _run(rewrite(graph, FORMS["xnnpack"]), reference)
+    np.testing.assert_array_equal(rewritten, kernel)
+    np.testing.assert_array_equal(rewritten, np.round(real))
+
+
+def test_aligned_ranges_are_hardly_wider():
+    for low, high in RANGES:
+        if 0.1 < high - low < 60 and low < 0 < high:
+            *x, result = _aligned(low, high)
+            assert high - low <= (x[1] - x[0]) * (1 + 1e-6) <= 1.02 * (high - low)
+            values = np.linspace(low, high, 1001)
+            wanted = np.ptp([0, *(values * np.clip(values + 3, 0, 6) / 6)])
+            assert 0.999 * wanted <= result[1] - result[0] <= 1.031 * wanted
+
+
+def test_rewriting_a_converted_model_changes_none_of_its_answers(converted, images, tmp_path):
+    native, rewritten = converted["nnapi"], tmp_path / "rewritten.tflite"
+    rewritten.write_bytes(rewrite(native.read_bytes(), FORMS["xnnpack"]))
+    assert "HARD_SWISH" not in tflite.inspect(rewritten).operator_counts
+    kept, given = (tflite.evaluate(path, images).predictions for path in (native, rewritten))
+    np.testing.assert_array_equal(given, kept)
+    assert kept.std() > 0.02
 
 
 @pytest.mark.parametrize(("low", "high"), [(-20, 0.02), (-3, 0.05), (-2.4, 0.02), (-5.3, 0.07)])
 def test_h_swish_of_hardly_anything_positive_is_within_two_steps(low, high):
-    graph, real = _h_swish(low, high, "CONV_2D")
+    graph, real = _h_swish(low, high)
     assert np.abs(_run(rewrite(graph, FORMS["xnnpack"])) - np.round(real)).max() <= 2
 
 
 @pytest.mark.parametrize("maker", ["CONV_2D", "ADD"])
 def test_xnnpack_takes_h_swish_whole(maker):
-    graph, _ = _h_swish(-4, 6, maker)
+    graph, _ = _h_swish(-4, 6, maker=maker)
     assert _refused(graph) == ["HARD_SWISH"]
     assert _refused(rewrite(graph, FORMS["xnnpack"])) == []
 
@@ -224,12 +246,27 @@ class _Builder:
         return flatbuffer.write(self.model)
 
 
-def _h_swish(low, high, maker):
+def _aligned(low, high):
+    """The range that calibration makes of this one at an h-swish, and that of the result."""
+    build = _Builder()
+    x, result = build.tensor(BYTES.shape, 1, 0), build.tensor(BYTES.shape, 1, 0)
+    build.operator("HARD_SWISH", [x], result)
+    values = np.linspace(low, high, 10001)
+    values = values * np.clip(values + 3, 0, 6) / 6
+    for tensor, ends in ((x, (low, high)), (result, (values.min(), values.max()))):
+        flatbuffer.set_range(build.graph.tensors[tensor], *ends)
+    h_swish.align(build.model)
+    ranges = [build.graph.tensors[tensor].quantization for tensor in (x, result)]
+    x, result = ((float(found.min[0]), float(found.max[0])) for found in ranges)
+    return *x, result
+
+
+def _h_swish(low, high, result=None, maker="CONV_2D"):
     """HARD_SWISH behind something that changes nothing, for values from low to high; and the real results in steps."""
     scale, zero_point = _affine(low, high)
     x = (BYTES.ravel().astype(np.float64) - zero_point) * scale
     y = x * np.clip(x + 3, 0, 6) / 6
-    result_scale, result_zero = _affine(min(y.min(), 0), max(y.max(), 0))
+    result_scale, result_zero = _affine(*(result or (min(y.min(), 0), max(y.max(), 0))))
     build = _Builder()
     image = build.tensor(BYTES.shape, scale, zero_point)
     if maker == "CONV_2D":
