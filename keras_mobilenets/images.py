@@ -66,6 +66,32 @@ def first_images(data: Any, limit: int, input_shape: Iterable[int]) -> Iterator[
             return
 
 
+def first_labelled(data: Any, limit: int, input_shape: Iterable[int]) -> tuple[np.ndarray, np.ndarray | None]:
+    """The first images as one array of floats that a model takes, and their labels where there are any.
+
+    Args:
+        data: As in `batches`.
+        limit: At most this many images, 1 or more.
+        input_shape: The model's input, 1×H×W×C.
+
+    Returns:
+        float32 N×H×W×C, and int64 labels of length N or None.
+
+    Raises:
+        UserError: The images do not fit the model, or there are none.
+    """
+    images: list[np.ndarray] = []
+    labels: list[np.ndarray] = []
+    for batch, batch_labels in batches(data):
+        check_images(batch, input_shape, "the model")
+        batch = batch[: limit - sum(map(len, images))]
+        images.append(to_input(batch, np.float32, (0.0, 0)))
+        labels += [] if batch_labels is None else [batch_labels[: len(batch)]]
+        if sum(map(len, images)) >= limit:
+            break
+    return np.concatenate(images), np.concatenate(labels) if labels else None
+
+
 def check_images(images: np.ndarray, input_shape: Iterable[int], path: object) -> None:
     """Refuses images that the model cannot take.
 

@@ -3,79 +3,120 @@
 The stock converter runs TensorFlow Lite's own kernels with a logger behind each operator. Here every activation is made
 an output of the graph, so that XNNPACK can run it, some four times faster, and no operator writes its result over its
 input: the stock logger takes the range of a residual branch from the sum that ADD has put in its place.
-"""
 
-from typing import Any
+A range is all of the values ("minmax"), or cuts the rarest off for the sake of finer steps: those beyond the 99.99th
+percentile, or those with which the mean squared error of clipping and rounding is least ("mse").
+"""
 
 import numpy as np
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.images import first_images
-from keras_mobilenets.progress import track
 from keras_mobilenets.tflite import flatbuffer, h_swish
-from keras_mobilenets.tflite.quiet import quiet
-from keras_mobilenets.tflite.runtime import usable_threads
+from keras_mobilenets.tflite.activations import Activations
+
+METHODS = ("minmax", "percentile", "mse")
+PERCENTILE = 99.99  # of the values lie inside the range
+_BINS = 4096  # on each side of zero; with the largest value in the upper half, an eighth of an int8 step or less
 
 
-def calibrate(content: bytes, images: Any, limit: int) -> bytes:
-    """Writes the least and greatest value of each activation into a float .tflite, as its quantizer expects them.
+def calibrate(content: bytes, images: np.ndarray, method: str = "minmax") -> bytes:
+    """Writes the range of each activation into a float .tflite, as its quantizer expects them.
 
     Args:
         content: A float32 .tflite with one image input 1×H×W×C.
-        images: N×H×W×C images, or batches of them with or without labels; uint8 pixels, or floats already scaled.
-        limit: At most this many images are run, the first ones.
+        images: float32 N×H×W×C, scaled.
+        method: One of `METHODS`. Other than "minmax" it concerns feature maps: vectors, such as the logits, keep
+            their extremes, since the largest of them is what matters.
 
     Returns:
         The .tflite with the ranges in it.
 
     Raises:
-        UserError: The images do not fit the model, there are none, or an activation is NaN or infinite.
+        UserError: An activation is NaN or infinite.
     """
     model = flatbuffer.read(content)
     graph = model.subgraphs[0]
-    outputs = graph.outputs
-    activations = [int(tensor) for operator in graph.operators for tensor in operator.outputs]
-    graph.outputs = np.array(activations, np.int32)
-    measured = _Ranges(flatbuffer.write(model), activations)
-    shape = graph.tensors[graph.inputs[0]].shape
-    singles = (image[None] for batch in first_images(images, limit, shape) for image in batch)
-    for image in track(singles, "Calibrating", total=limit):
-        measured.add(image)
-    graph.outputs = outputs
-    for tensor, (low, high) in measured.ranges(int(graph.inputs[0])).items():
+    ranges = _measure(content, images, method)
+    low, high = float(images.min()), float(images.max())
+    if low >= -1 and high <= 1:
+        # All of the pixels' range and no less, so that one step of the int8 input is one step of a pixel.
+        low, high = -1.0, 1.0
+    ranges[int(graph.inputs[0])] = low, high
+    for tensor, (low, high) in ranges.items():
         flatbuffer.set_range(graph.tensors[tensor], low, high)
     h_swish.align(model)
     return flatbuffer.write(model)
 
 
-class _Ranges:
-    """Runs a graph whose outputs are all its activations, and keeps their extremes."""
-
-    def __init__(self, content: bytes, activations: list[int]) -> None:
-        from ai_edge_litert.interpreter import Interpreter
-
-        with quiet():
-            self._interpreter = Interpreter(model_content=content, num_threads=min(4, usable_threads()))
-            self._interpreter.allocate_tensors()
-        self._input = self._interpreter.get_input_details()[0]["index"]
-        self._activations = activations
-        self._low = np.full(1 + len(activations), np.inf)
-        self._high = np.full(1 + len(activations), -np.inf)
-
-    def add(self, image: np.ndarray) -> None:
-        """Runs one float32 image 1×H×W×C."""
-        self._interpreter.set_tensor(self._input, image)
-        self._interpreter.invoke()
-        values = [image, *(self._interpreter.tensor(index)() for index in self._activations)]
-        np.minimum(self._low, [value.min() for value in values], out=self._low)
-        np.maximum(self._high, [value.max() for value in values], out=self._high)
-
-    def ranges(self, image: int) -> dict[int, tuple[float, float]]:
-        """The extremes by tensor, the input `image` among them."""
-        if not np.isfinite([self._low, self._high]).all():
+def _measure(content: bytes, images: np.ndarray, method: str) -> dict[int, tuple[float, float]]:
+    activations = Activations(content)
+    low = np.full(len(activations.tensors), np.inf)
+    high = -low
+    histograms: dict[int, Histogram] = {}
+    for _, values in activations.over(images, "Calibrating"):
+        np.minimum(low, [value.min() for value in values], out=low)
+        np.maximum(high, [value.max() for value in values], out=high)
+        if not np.isfinite([low, high]).all():
             raise UserError("an activation is NaN or infinite on the calibration images: check the model's weights")
-        if self._low[0] >= -1 and self._high[0] <= 1:
-            # All of the pixels' range and no less, so that one step of the int8 input is one step of a pixel.
-            self._low[0], self._high[0] = -1, 1
-        tensors = [image, *self._activations]
-        return {t: (float(a), float(b)) for t, a, b in zip(tensors, self._low, self._high, strict=True)}
+        for place, value in enumerate(values) if method != "minmax" else ():
+            if value.ndim == 4 and value.shape[1] * value.shape[2] > 1:
+                histograms.setdefault(place, Histogram()).add(value)
+    for place, histogram in histograms.items():
+        low[place], high[place] = np.clip(histogram.range(method), low[place], high[place])
+    return {t: (float(a), float(b)) for t, a, b in zip(activations.tensors, low, high, strict=True)}
+
+
+class Histogram:
+    """How often values occur, in bins whose width doubles when a value lies beyond the last."""
+
+    def __init__(self) -> None:
+        """Starts empty."""
+        self._counts = np.zeros(2 * _BINS, np.int64)
+        self._width = 0.0
+
+    def add(self, values: np.ndarray) -> None:
+        """Counts values of any shape."""
+        extreme = float(max(values.max(), -values.min()))
+        if not self._width:
+            self._width = max(extreme, 1e-9) / _BINS
+        while extreme > self._width * _BINS:
+            self._counts = np.pad(self._counts.reshape(-1, 2).sum(axis=1), _BINS // 2)
+            self._width *= 2
+        bins = np.floor(values.reshape(-1) * np.float32(1 / self._width)).astype(np.int64) + _BINS
+        self._counts += np.bincount(np.clip(bins, 0, 2 * _BINS - 1, out=bins), minlength=2 * _BINS)
+
+    def range(self, method: str) -> tuple[float, float]:
+        """The range that a method chooses; it holds zero, as int8 must."""
+        return self._percentile() if method == "percentile" else self._least_error()
+
+    def _percentile(self) -> tuple[float, float]:
+        edges = (np.arange(2 * _BINS + 1) - _BINS) * self._width
+        below = np.concatenate([[0], np.cumsum(self._counts)]) / self._counts.sum()
+        tail = (1 - PERCENTILE / 100) / 2
+        low = edges[np.searchsorted(below, tail, side="right") - 1]
+        high = edges[np.searchsorted(below, 1 - tail, side="left")]
+        return min(low, 0.0), max(high, 0.0)
+
+    def _least_error(self) -> tuple[float, float]:
+        """Clipping costs the squared distance to the end, rounding a twelfth of the squared step, save at zero."""
+        centres = (np.arange(2 * _BINS) - _BINS + 0.5) * self._width
+        rounded = self._counts.sum() - self._counts[_BINS]  # that bin holds the zeros of ReLU
+        shares = np.linspace(0.02, 1, 99)
+        ends, costs = [], []
+        for side in (-1, 1):
+            values, counts = _side(centres, side), _side(self._counts, side)
+            used = np.flatnonzero(counts)
+            largest = abs(values[used[-1]]) if len(used) else 0.0
+            ends.append(side * largest * shares)
+            beyond = np.maximum(np.abs(values) - largest * shares[:, None], 0)
+            costs.append((beyond**2 * counts).sum(axis=1))
+        (lows, highs), (low_cost, high_cost) = ends, costs
+        step = (highs[None, :] - lows[:, None]) / 255
+        total = low_cost[:, None] + high_cost[None, :] + rounded * step**2 / 12
+        best_low, best_high = np.unravel_index(total.argmin(), total.shape)
+        return float(lows[best_low]), float(highs[best_high])
+
+
+def _side(values: np.ndarray, side: int) -> np.ndarray:
+    """What lies on one side of zero, from there outwards."""
+    return values[_BINS:] if side > 0 else values[:_BINS][::-1]

@@ -15,6 +15,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from keras_mobilenets.tflite import flatbuffer
 from keras_mobilenets.tflite.forms import ADD_SCALES, Forms
+from keras_mobilenets.tflite.naming import TIMES
 
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 _NONE, _RELU, _RELU6 = (getattr(schema.ActivationFunctionType, name) for name in ("NONE", "RELU", "RELU6"))
@@ -201,6 +202,7 @@ class _Graph(flatbuffer.Graph):
         for index in (tensor, *constants):
             quantization = self.tensors[index].quantization
             quantization.scale = (quantization.scale * np.float64(factor)).astype(np.float32)
+        self.tensors[tensor].name += f"{TIMES}{factor:.9g}".encode()
         return True
 
     def _own(self, tensor: int) -> int:
