@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from keras_mobilenets.tflite.manifest import read_bundle as read_bundle
     from keras_mobilenets.tflite.nnapi import NnapiCheck as NnapiCheck
     from keras_mobilenets.tflite.nnapi import check_nnapi as check_nnapi
+    from keras_mobilenets.tflite.picture_grid import save_predictions as save_predictions
     from keras_mobilenets.tflite.profiling import Profile as Profile
     from keras_mobilenets.tflite.profiling import profile as profile
     from keras_mobilenets.tflite.quantization_errors import LayerErrors as LayerErrors
     from keras_mobilenets.tflite.quantization_errors import layer_errors as layer_errors
     from keras_mobilenets.tflite.reporting import report as report
-    from keras_mobilenets.tflite.reporting import save_predictions as save_predictions
     from keras_mobilenets.tflite.results import Row as Row
     from keras_mobilenets.tflite.results import read_results as read_results
     from keras_mobilenets.tflite.results import write_results as write_results
@@ -48,7 +48,7 @@ _HOME = {
     "Profile": "profiling",
     "profile": "profiling",
     "report": "reporting",
-    "save_predictions": "reporting",
+    "save_predictions": "picture_grid",
     "sensitivity": "sensitivities",
     "Sensitivity": "sensitivities",
     "table": "tables",
