@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 UNKNOWN = "–"
+UNSETTLED = 0.05  # drift of the latency from which on a row is marked
+MARK = "~"
 COMPRESSIONS = {
     "qat": "QAT",
     "prune": "pruned",
@@ -47,6 +49,37 @@ def markdown(rows: Sequence[Row]) -> str:
     lines = [[column.title for column in columns], ["--:" if column.is_number else "---" for column in columns]]
     lines += [[cell.replace("|", "\\|") for cell in _cells(row, columns)] for row in rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def notes(rows: Sequence[Row]) -> list[str]:
+    """What the table does not explain itself, a line each: what the limit is, which rows had not settled."""
+    from keras_mobilenets.tflite.limits import dtype_of
+
+    best = {
+        (dtype_of(row.quantization), row.threads): row.gmacs_per_s / row.limit_share
+        for row in rows
+        if row.gmacs_per_s and row.limit_share
+    }
+    rates = [
+        f"{rate:,.0f} ({dtype}, {threads} thread{'s' if threads != 1 else ''})"
+        for (dtype, threads), rate in best.items()
+    ]
+    said = []
+    if rates:
+        said.append(f"GMAC/s: 10⁹ multiply-adds per second; this machine's best convolution does {', '.join(rates)}")
+    if any(row.peer_ratio for row in rows):
+        said.append("vs stock: median over that of keras.applications' model through the stock converter")
+    drifts = [f"{row.model} {row.drift:+.0%}" for row in rows if is_unsettled(row)]
+    if drifts:
+        said.append(
+            f"{MARK} latency changed from the first to the last third of the runs, measure again: {', '.join(drifts)}"
+        )
+    return said
+
+
+def is_unsettled(row: Row) -> bool:
+    """Whether latency changed so much over the run that its median says little."""
+    return row.drift is not None and abs(row.drift) > UNSETTLED
 
 
 def family_name(row: Row) -> str:
@@ -118,7 +151,8 @@ def _columns(rows: Sequence[Row]) -> list[Column]:
     else:
         names = [Column("model", lambda row: row.model), Column("quantization", variant_name)]
     small = [column for column in _SMALL if any(column.text(row) != UNKNOWN for row in rows)]
-    return [*names, _SIZE, *small, *_FIGURES]
+    rates = [column for column in _RATES if any(column.text(row) != UNKNOWN for row in rows)]
+    return [*names, _SIZE, *small, *_FIGURES, *rates, *_WHERE]
 
 
 def _cells(row: Row, columns: Sequence[Column]) -> list[str]:
@@ -136,8 +170,15 @@ _SMALL = (  # left out where no row has them
 )
 _FIGURES = (
     Column("top-1", lambda row: percent(row.top1), True),
-    Column("median ms", lambda row: milliseconds(row.median_ms), True),
+    Column("median ms", lambda row: f"{MARK if is_unsettled(row) else ''}{milliseconds(row.median_ms)}", True),
     Column("p90 ms", lambda row: milliseconds(row.p90_ms), True),
+)
+_RATES = (  # likewise
+    Column("GMAC /s", lambda row: UNKNOWN if row.gmacs_per_s is None else f"{row.gmacs_per_s:,.1f}", True),
+    Column("of limit", lambda row: percent(row.limit_share, 0), True),
+    Column("vs stock", lambda row: UNKNOWN if row.peer_ratio is None else f"{row.peer_ratio:.2f}", True),
+)
+_WHERE = (
     Column("backend", lambda row: row.backend or UNKNOWN),
     Column("threads", lambda row: number(row.threads), True),
 )

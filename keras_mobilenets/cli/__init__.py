@@ -17,14 +17,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What stands behind the program's name; by default what it was started with.
 
     Returns:
-        0, or 2 after an error the user can mend (one line on standard error), or 130 after Ctrl-C.
+        0, or 1 when a comparison that was asked for fails, or 2 after an error the user can mend (one line on standard
+        error), or 130 after Ctrl-C.
     """
     options = make_parser().parse_args(arguments)
     try:
-        if not options.debug and options.name in _WITH_TENSORFLOW:
+        if not options.debug and (options.name in _WITH_TENSORFLOW or getattr(options, "peers", False)):
             _import_tensorflow_quietly()
-        options.verb(options)
+        code = options.verb(options)
         sys.stdout.flush()
+        return code or 0
     except UserError as error:
         return _refuse(str(error), options.debug)
     except BrokenPipeError:  # `keras-mobilenets models | head`

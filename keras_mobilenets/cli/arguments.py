@@ -173,16 +173,39 @@ def make_parser() -> argparse.ArgumentParser:
     add = verb(
         "benchmark",
         "measure the latency of .tflite files on this CPU",
-        "keras-mobilenets benchmark runs/photos --threads 1 2",
+        "keras-mobilenets benchmark runs/photos --threads 1 2 --peers\n"
+        "  keras-mobilenets benchmark runs/photos --baseline old.json --fail-over 5%\n"
+        "  keras-mobilenets benchmark model.tflite --profile",
     )
-    _add_sources(add)
+    add.add_argument(
+        "sources", nargs="+", metavar="FOLDER|FILE", help="run folders, folders of .tflite files, or files"
+    )
     _add_timing(add)
     add.add_argument("--again", action="store_true", help="measure again what was measured before")
+    add.add_argument(
+        "--peers",
+        action="store_true",
+        help="beside keras.applications' model through the stock converter (of a run folder)",
+    )
+    add.add_argument("--profile", action="store_true", help="instead: which operators the time goes into")
+    add.add_argument("--out", metavar="FILE", help="the results.json (default: in the folder; none for single files)")
+    add.add_argument("--no-page", action="store_true", help="leave out report.html, the page with the plots")
+    group = add.add_argument_group("continuous integration")
+    group.add_argument("--baseline", metavar="FILE", help="an earlier results.json: measure again and compare")
+    group.add_argument(
+        "--fail-over",
+        type=_share,
+        default=0.05,
+        metavar="SHARE",
+        help="exit with code 1 when a median is slower by more than this, 5%% or 0.05 (default: 5%%)",
+    )
 
     add = verb(
-        "report", "write one page about one run or several", "keras-mobilenets report runs/photos --out report.html"
+        "report",
+        "write one page about runs and results.json files, of this machine and of phones",
+        "keras-mobilenets report runs/photos pixel8/results.json --out report.html",
     )
-    add.add_argument("runs", nargs="+", metavar="RUN", help="run folders")
+    add.add_argument("runs", nargs="+", metavar="RUN|FILE", help="run folders, or results.json files such as a phone's")
     add.add_argument("--out", metavar="FILE", help="the page (default: report.html in the run folder)")
 
     add = verb(
@@ -208,9 +231,9 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _lazy(name: str) -> Callable[[argparse.Namespace], None]:
-    def run(options: argparse.Namespace) -> None:
-        getattr(importlib.import_module("keras_mobilenets.cli.verbs"), name)(options)
+def _lazy(name: str) -> Callable[[argparse.Namespace], int | None]:
+    def run(options: argparse.Namespace) -> int | None:
+        return getattr(importlib.import_module("keras_mobilenets.cli.verbs"), name)(options)
 
     return run
 
@@ -224,6 +247,17 @@ def _count(text: str) -> float:
         value = 0.0
     if not value > 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number such as 4M, 300M or 1.5G")
+    return value
+
+
+def _share(text: str) -> float:
+    """A share such as "5%" or "0.05"."""
+    try:
+        value = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < (10 if text.endswith("%") else 1):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share such as 5% or 0.05")
     return value
 
 

@@ -29,9 +29,10 @@ class Run:
         folder: Its path.
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        """Takes the folder; it need not exist yet."""
+    def __init__(self, folder: str | Path, results_file: str | Path | None = None) -> None:
+        """Takes the folder; it need not exist yet. `results_file` takes the place of its results.json."""
         self.folder = Path(folder)
+        self.results_file = Path(results_file) if results_file else self.folder / "results.json"
 
     @property
     def model_file(self) -> Path:
@@ -214,30 +215,65 @@ class Run:
             figures = {"parameters": counted.parameters, "macs": counted.macs}
         return figures, model.predict(data.test, verbose=0)
 
-    def benchmark(self, threads: Sequence[int], again: bool = False) -> list[Any]:
+    def benchmark(
+        self, threads: Sequence[int], again: bool = False, *, peers: bool = False, limit: bool = False
+    ) -> list[Any]:
         """Times every .tflite on this machine, in turns.
 
         Args:
             threads: Numbers of CPU threads; each gives rows of its own.
             again: Whether to measure what was measured before.
+            peers: Whether keras.applications' model through the stock converter takes turns too; its files and rows
+                go into the folder `peers`.
+            limit: Whether rows get their `limit_share`.
 
         Returns:
-            The rows of results.json.
+            The rows of results.json, then those of the peers.
         """
         from keras_mobilenets import tflite
+        from keras_mobilenets.tflite.benchmarking import with_macs
+        from keras_mobilenets.tflite.peers import with_peer_ratios
+        from keras_mobilenets.tflite.results import environment, write_results
 
-        rows = self._rows()
-        for count in threads:
-            have = {row.model for row in rows if row.threads == count and row.median_ms is not None}
-            if not again and have >= {path.stem for path in self.tflite_files()}:
-                continue
-            for timed in tflite.benchmark(self.tflite_files(), threads=count):
-                same = [row for row in rows if row.model == timed.model]
-                known = {key: getattr(same[0], key) for key in KNOWN_BEFORE}
-                rows = [row for row in rows if row.model != timed.model or row.threads not in (None, count)]
-                rows.append(timed.with_(**known))
+        rows, stock_results = self._rows(), self.folder / "peers" / "results.json"
+        todo = [count for count in threads if again or not self._is_timed(rows, count, peers)]
+        if todo:
+            files, stock = self.tflite_files(), self.convert_peers() if peers else []
+            timed = tflite.benchmark([*files, *stock], threads=todo, limit=limit)
+            mine = [row for row in timed if row.model in {path.stem for path in files}]
+            others = [row for row in timed if row not in mine]
+            for row in with_peer_ratios(mine, others):
+                same = next(known for known in rows if known.model == row.model)
+                known = {key: value for key in KNOWN_BEFORE if (value := getattr(same, key)) is not None}
+                rows = [r for r in rows if r.model != row.model or r.threads not in (None, row.threads)]
+                rows.append(with_macs(row, known.get("macs")).with_(**known))
             self._write(rows)
-        return self._ordered(rows)
+            if stock:
+                write_results(stock_results, others, environment(stock))
+        return self._ordered(rows) + (tflite.read_results(stock_results).rows if peers else [])
+
+    def _is_timed(self, rows: Sequence[Any], threads: int, peers: bool) -> bool:
+        """Whether every file was measured with so many threads, beside its peer where asked."""
+        timed = [row for row in rows if row.threads == threads and row.median_ms is not None]
+        compared = all(row.peer_ratio for row in timed) if peers else True
+        return compared and {row.model for row in timed} >= {path.stem for path in self.tflite_files()}
+
+    def convert_peers(self) -> list[Path]:
+        """Converts keras.applications' counterpart of the run's model, as its .tflite files are quantized.
+
+        Raises:
+            UserError: The run does not say what its model is, or there is no counterpart.
+        """
+        from keras_mobilenets.tflite.peers import convert_peers
+        from keras_mobilenets.tflite.runtime import open_model
+
+        asked = self.asked.get("train")
+        if asked is None:
+            raise UserError(f"{self.folder} has no run.json that names its model: peers need the folder of a run")
+        opened = [open_model(path) for path in self.tflite_files()]
+        size, classes = int(opened[0].input["shape"][1]), int(opened[0].output["shape"][-1])
+        kinds = [model.quantization() for model in opened]
+        return convert_peers(self.folder / "peers", asked["builder"], asked["arguments"], size, classes, kinds)
 
     def _stem(self) -> str:
         """What the .tflite files are called before their quantization: the model's name."""
@@ -247,7 +283,7 @@ class Run:
         """The rows of results.json that still belong to the files, and an empty row for each other file."""
         from keras_mobilenets.tflite.results import Row, read_results, sha256
 
-        path = self.folder / "results.json"
+        path = self.results_file
         rows: list[Row] = []
         paths = self.tflite_files()
         if path.exists():
@@ -295,4 +331,4 @@ class Run:
     def _write(self, rows: list[Any]) -> None:
         from keras_mobilenets.tflite.results import environment, write_results
 
-        write_results(self.folder / "results.json", self._ordered(rows), environment(self.tflite_files()))
+        write_results(self.results_file, self._ordered(rows), environment(self.tflite_files()))

@@ -197,16 +197,67 @@ def evaluate(options: Namespace) -> None:
             print(f"{path}: top-1 {result.top1:.2%}{top5} on {result.images:,} images")
 
 
-def benchmark(options: Namespace) -> None:
-    """Times .tflite files; a run's figures go into its results.json."""
+def benchmark(options: Namespace) -> int:
+    """Times .tflite files; a folder's figures go into its results.json. Returns 1 when slower than the baseline."""
     from keras_mobilenets import tflite
+    from keras_mobilenets.tflite.results import Results, environment
 
-    folders = [Path(source) for source in options.sources if Path(source).is_dir()]
-    for folder in folders:
-        _print(tflite.table(Run(folder).benchmark(options.threads, options.again)))
-    loose = [source for source in options.sources if Path(source) not in folders]
-    for threads in options.threads if loose else ():
-        _print(tflite.table(tflite.benchmark(loose, threads=threads)))
+    if options.profile:
+        for path in _tflite_files(options.sources):
+            found = tflite.profile(path, threads=options.threads[0])
+            _say(found.summary)
+            _print(*found.tables())
+        return 0
+    before = tflite.read_results(options.baseline) if options.baseline else None
+    folders = [source for source in map(Path, options.sources) if source.is_dir()]
+    loose = [source for source in map(Path, options.sources) if source not in folders]
+    if options.out and len(folders) + bool(loose) > 1:
+        raise UserError("--out holds what is measured in one go: give one folder, or files only")
+    if options.peers and loose:
+        raise UserError(f"{loose[0]} does not say what its model is: --peers needs the folder of a run")
+    rows = []
+    for run in (Run(folder, options.out) for folder in folders):
+        again = options.again or before is not None
+        timed = run.benchmark(options.threads, again, peers=options.peers, limit=True)
+        rows += timed
+        _show_timed(timed, run.results_file if options.out else run.folder, options)
+    if loose:
+        timed = tflite.benchmark(loose, threads=options.threads, limit=True)
+        rows += timed
+        if options.out:
+            tflite.write_results(options.out, timed, environment(loose))
+        _show_timed(timed, options.out, options)
+    if before is None:
+        return 0
+    return _compared(before, Results(rows, environment(_tflite_files(options.sources))), options.fail_over)
+
+
+def _show_timed(rows: list[Any], results: Any, options: Namespace) -> None:
+    """The table, its notes, and the page about what was written."""
+    from keras_mobilenets import tflite
+    from keras_mobilenets.tflite.tables import notes
+
+    _print(tflite.table(rows))
+    for note in notes(rows):
+        print(note)
+    if results and not options.no_page:
+        _say(f"{tflite.report(results)} shows this with plots")
+
+
+def _compared(before: Any, now: Any, fail_over: float) -> int:
+    """Prints the comparison with a baseline; 1 when a row is slower than allowed, or there is none to compare."""
+    from keras_mobilenets.tflite.baselines import compare
+
+    found = compare(before, now, fail_over)
+    _print(found.table())
+    for name, rows in (("not measured now", found.missing), ("not in the baseline", found.added)):
+        if rows:
+            print(f"{name}: {'; '.join(rows)}")
+    for warning in found.warnings:
+        print(f"warning: {warning}")
+    verdict = f"{len(found.slower)} slower by more than {fail_over:.1%}" if found.pairs else "nothing to compare"
+    _say(f"{len(found.pairs)} medians compared with the baseline: {verdict}")
+    return 0 if found.ok else 1
 
 
 def report(options: Namespace) -> None:
@@ -293,8 +344,8 @@ def _say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
-def _print(renderable: Any) -> None:
+def _print(*renderables: Any) -> None:
     from rich.console import Console
 
     console = Console()
-    Console(width=console.width if console.is_terminal else 160).print(renderable)
+    Console(width=console.width if console.is_terminal else 160).print(*renderables, sep="\n\n")

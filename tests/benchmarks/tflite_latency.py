@@ -7,50 +7,18 @@ The weights are random, but batch normalization keeps activations at the size of
 """
 
 import argparse
-import functools
 import sys
 import tempfile
 from pathlib import Path
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 import keras_mobilenets as km
 from keras_mobilenets import tflite
 from keras_mobilenets.tflite.forms import FORMS
-from keras_mobilenets.tflite.quiet import quiet
+from keras_mobilenets.tflite.peers import keras_applications, noise, normalized, stock
 
-PEERS = {
-    "MobileNetV1": keras.applications.MobileNet,
-    "MobileNetV2": keras.applications.MobileNetV2,
-    "MobileNetV3Large": functools.partial(keras.applications.MobileNetV3Large, include_preprocessing=False),
-    "MobileNetV3Small": functools.partial(keras.applications.MobileNetV3Small, include_preprocessing=False),
-    "EfficientNetB0": keras.applications.EfficientNetB0,
-}
-WARM_UP = 8  # images that set the statistics of batch normalization
-
-
-def stock(model, images, path):
-    """The stock conversion: float32 without images, int8 with."""
-    converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    if images is not None:
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = lambda: ([image[None]] for image in images)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = converter.inference_output_type = tf.int8
-    with quiet():
-        path.write_bytes(converter.convert())
-    return path
-
-
-def normalized(model, images):
-    """The model with the statistics of these images in its batch normalization."""
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.0
-    model(images[:WARM_UP], training=True)
-    return model
+MODELS = ("MobileNetV1", "MobileNetV2", "MobileNetV3Large", "MobileNetV3Small", "EfficientNetB0")
 
 
 def pairs(name, options, images, folder):
@@ -65,15 +33,15 @@ def pairs(name, options, images, folder):
     if options.against == "float":
         yield "int8", mine["int8"], mine["float32"]
         return
-    theirs = normalized(PEERS[name](images.shape[1:], weights=None), images)
-    for kind, calibration in (("float32", None), ("int8", images)):
-        yield kind, mine[kind], stock(theirs, calibration, folder / f"stock_{kind}.tflite")
+    theirs = normalized(keras_applications(name, images.shape[1:]), images)
+    for kind, quantize in (("float32", "none"), ("int8", "int8")):
+        yield kind, mine[kind], stock(theirs, folder / f"stock_{kind}.tflite", quantize, images)
 
 
 def main():
     """Prints the medians, and the median of the rounds' ratios, for each model and number type."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", default=list(PEERS), choices=list(PEERS))
+    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
     parser.add_argument("--against", default="peers", choices=("peers", "float"))
     parser.add_argument("--target", default="xnnpack", choices=list(FORMS))
     parser.add_argument("--size", type=int, default=224)
@@ -82,9 +50,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5, help="rounds; whichever is opened first changes each time")
     options = parser.parse_args()
 
-    rng, size = np.random.default_rng(0), options.size
-    images = rng.normal(0, 0.5, (20, 1, 1, 3)) + rng.normal(0, 0.3, (20, size, size, 3))
-    images = np.clip(images, -1, 1).astype(np.float32)
+    images = noise((options.size, options.size, 3))
     bad = {"SHAPE", "STRIDED_SLICE", "PACK"}
     other = "stock ms" if options.against == "peers" else "float ms"
     print(f"{'model':17} {'type':8} {'ours ms':>8} {other:>9} {'ratio':>6}  XNNPACK's pieces")
