@@ -1,0 +1,174 @@
+// A bundle: models, labels, probes and labelled images, as the Python side writes it (tflite/manifest.schema.json).
+// Every file is named in manifest.json with its SHA-256; a file that differs from it is refused.
+
+package kerasmobilenets.core
+
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
+import java.security.MessageDigest
+import org.json.JSONArray
+import org.json.JSONException
+import org.json.JSONObject
+
+/** Something in a bundle is missing, damaged or of another format; the message is one line. */
+class BundleError(message: String) : Exception(message)
+
+/** Where the files of a bundle come from: a folder on the host, the APK's assets on the phone. */
+fun interface Files {
+    /** The whole content of a file; throws java.io.IOException. */
+    fun read(path: String): ByteArray
+}
+
+/**
+ * A tensor's type: shape with the batch of 1 in front; dtype float32, int8 or uint8; scale 0 without quantization.
+ */
+data class TensorSpec(val shape: List<Int>, val dtype: String, val scale: Float, val zeroPoint: Int) {
+    val elements: Int get() = shape.fold(1, Int::times)
+    val bytes: Int get() = elements * if (dtype == "float32") 4 else 1
+}
+
+/** Labelled pixels: count×height×width×3 uint8, RGB. */
+data class ImageSet(val path: String, val count: Int, val height: Int, val width: Int, val labels: List<Int>)
+
+/** One model. Probes are `probeCount` inputs in the tensor's own dtype, and the host's outputs as float32. */
+data class BundleModel(
+    val name: String,
+    val path: String,
+    val quantization: String?,
+    val compression: String?,
+    val parameters: Long?,
+    val macs: Long?,
+    val nodes: Int?,
+    val input: TensorSpec,
+    val output: TensorSpec,
+    val labels: String,
+    val images: ImageSet,
+    val hostTop1: Double?,
+    val probeInputs: String,
+    val probeOutputs: String,
+    val probeCount: Int,
+)
+
+/** An opened bundle. Files are checked against the manifest when they are read. */
+class Bundle(
+    private val files: Files,
+    val name: String,
+    val models: List<BundleModel>,
+    val hashes: Map<String, String>,
+) {
+    /** The content of a file, refused when its SHA-256 is not the manifest's. */
+    fun read(path: String): ByteArray {
+        val content = files.read(path)
+        val hash = sha256(content)
+        if (hash != hashes[path]) throw BundleError("$path is not the file of the manifest: its SHA-256 is $hash")
+        return content
+    }
+
+    /** As `read`, in a direct buffer, which TensorFlow Lite wants. */
+    fun buffer(path: String): ByteBuffer = direct(read(path))
+
+    fun labels(model: BundleModel): List<String> = read(model.labels).toString(Charsets.UTF_8).trimEnd().lines()
+
+    fun model(name: String): BundleModel =
+        models.firstOrNull { it.name == name } ?: throw BundleError("the bundle has no model $name")
+
+    companion object {
+        const val SCHEMA_VERSION = 1
+
+        /** Reads manifest.json. */
+        fun open(files: Files): Bundle {
+            val text = try {
+                files.read("manifest.json").toString(Charsets.UTF_8)
+            } catch (error: java.io.IOException) {
+                throw BundleError("there is no bundle: manifest.json is missing")
+            }
+            try {
+                return parse(JSONObject(text), files)
+            } catch (error: JSONException) {
+                throw BundleError("manifest.json is damaged: ${error.message}")
+            }
+        }
+
+        private fun parse(json: JSONObject, files: Files): Bundle {
+            val version = json.getInt("schema_version")
+            if (version != SCHEMA_VERSION) {
+                throw BundleError("the bundle has format $version and this app reads $SCHEMA_VERSION; make it again")
+            }
+            val hashes = json.getJSONObject("files").let { all -> all.keyNames().associateWith { all.getString(it) } }
+            val sets = json.getJSONArray("images").objects().map(::imageSet).associateBy { it.path }
+            val models = json.getJSONArray("models").objects().map { model(it, sets) }
+            if (models.isEmpty()) throw BundleError("the bundle holds no model")
+            if (models.distinctBy { it.name }.size < models.size) throw BundleError("two models have the same name")
+            val used = models.flatMap { listOf(it.path, it.labels, it.images.path, it.probeInputs, it.probeOutputs) }
+            used.firstOrNull { it !in hashes }?.let { throw BundleError("$it has no SHA-256 in the manifest") }
+            return Bundle(files, json.getString("name"), models, hashes)
+        }
+
+        private fun imageSet(json: JSONObject) = ImageSet(
+            json.getString("path"),
+            json.getInt("count"),
+            json.getInt("height"),
+            json.getInt("width"),
+            json.getJSONArray("labels").ints(),
+        )
+
+        private fun model(json: JSONObject, sets: Map<String, ImageSet>): BundleModel {
+            val name = json.getString("name")
+            val input = tensor(json.getJSONObject("input"))
+            val images = sets[json.getString("images")] ?: throw BundleError("$name: its images are not in the bundle")
+            if (input.shape != listOf(1, images.height, images.width, 3)) {
+                throw BundleError("$name takes ${input.shape} but its images are ${images.height}×${images.width}")
+            }
+            val probes = json.getJSONObject("probes")
+            return BundleModel(
+                name,
+                json.getString("path"),
+                json.text("quantization"),
+                json.text("compression"),
+                json.long("parameters"),
+                json.long("macs"),
+                json.long("nodes")?.toInt(),
+                input,
+                tensor(json.getJSONObject("output")),
+                json.getString("labels"),
+                images,
+                if (json.isNull("host_top1")) null else json.getDouble("host_top1"),
+                probes.getString("inputs"),
+                probes.getString("outputs"),
+                probes.getInt("count"),
+            )
+        }
+
+        private fun tensor(json: JSONObject): TensorSpec {
+            val spec = TensorSpec(
+                json.getJSONArray("shape").ints(),
+                json.getString("dtype"),
+                json.getDouble("scale").toFloat(),
+                json.getInt("zero_point"),
+            )
+            if (spec.dtype !in setOf("float32", "int8", "uint8")) throw BundleError("dtype ${spec.dtype} is unknown")
+            return spec
+        }
+    }
+}
+
+/** SHA-256 in lower-case hexadecimal. */
+fun sha256(content: ByteArray): String =
+    MessageDigest.getInstance("SHA-256").digest(content).joinToString("") { "%02x".format(it) }
+
+/** A direct buffer in the machine's byte order that holds these bytes. */
+fun direct(content: ByteArray): ByteBuffer {
+    val buffer = ByteBuffer.allocateDirect(content.size).order(ByteOrder.nativeOrder())
+    buffer.put(content).rewind()
+    return buffer
+}
+
+internal fun JSONObject.keyNames(): List<String> = keys().asSequence().map { it.toString() }.toList()
+
+internal fun JSONArray.objects(): List<JSONObject> = (0 until length()).map(::getJSONObject)
+
+internal fun JSONArray.ints(): List<Int> = (0 until length()).map(::getInt)
+
+internal fun JSONObject.text(name: String): String? = if (isNull(name)) null else getString(name)
+
+internal fun JSONObject.long(name: String): Long? = if (isNull(name)) null else getLong(name)

@@ -1,0 +1,179 @@
+// One row: open a model cold, check its answers, warm up, time it. Only the inference is timed, in nanoTime.
+
+package kerasmobilenets.core
+
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
+import kotlin.math.abs
+
+/** How long to measure: runs and seconds must both be reached, and `maxSeconds` ends it. */
+data class Timing(
+    val warmupRuns: Int = 10,
+    val warmupSeconds: Double = 0.5,
+    val minRuns: Int = 100,
+    val minSeconds: Double = 1.0,
+    val maxSeconds: Double = 60.0,
+)
+
+/** Thrown out of a measurement that was cancelled. */
+class Cancelled : Exception("cancelled")
+
+/**
+ * Measures one model on one backend, in a process that has not yet opened a model.
+ *
+ * @param cancelled Asked between inferences.
+ * @return The row. It is failed, with the reason, when the backend refuses the model; it names the CPU as its backend
+ *     when the delegate took no operator.
+ */
+fun measure(
+    bundle: Bundle,
+    model: BundleModel,
+    backend: Backend,
+    engines: Engines,
+    device: Device = LinuxDevice(),
+    timing: Timing = Timing(),
+    cancelled: () -> Boolean = { false },
+): Row = try {
+    Measurement(bundle, model, backend, device, timing, cancelled).row(engines)
+} catch (stopped: Cancelled) {
+    throw stopped
+} catch (error: Exception) { // runtimes throw what they like, and the row keeps the reason
+    Row.failed(model, backend, error.message ?: error.javaClass.simpleName)
+}
+
+private class Measurement(
+    private val bundle: Bundle,
+    private val model: BundleModel,
+    private val backend: Backend,
+    private val device: Device,
+    private val timing: Timing,
+    private val cancelled: () -> Boolean,
+) {
+    fun row(engines: Engines): Row {
+        val content = bundle.buffer(model.path)
+        val size = content.capacity()
+        val before = device.memoryMb()
+        device.restartPeak()
+        val start = System.nanoTime()
+        engines.open(model, content, backend).use { engine ->
+            val opened = System.nanoTime()
+            check(engine.input.fits(model.input) && engine.output.fits(model.output)) {
+                "the model's tensors are not those of the manifest: ${engine.input} ${engine.output}"
+            }
+            val feed = Feed(engine)
+            val first = feed.zeros()
+            val peak = device.peakMemoryMb()
+            val figures = mutableMapOf<String, Any?>(
+                "model_size_mb" to rounded(size / 1e6, 6),
+                "init_ms" to rounded((opened - start) / 1e6, 4),
+                "first_inference_ms" to rounded(first / 1e6, 4),
+                "peak_mem_mb" to if (before == null || peak == null) null else rounded(maxOf(0.0, peak - before), 3),
+                "max_abs_err" to probe(feed).toDouble(),
+                "top1" to top1(feed),
+                "thermal_start" to device.thermalStatus(),
+            )
+            figures += time(feed)
+            figures["thermal_end"] = device.thermalStatus()
+            if (backend.kind == Backend.Kind.NNAPI) figures["nnapi_errno"] = engine.errorNumber
+            return Row(Row.described(model, backend) + figures + credit(engine.delegation))
+        }
+    }
+
+    /** Who did the work. A delegate that took nothing gets no credit. */
+    private fun credit(delegation: Delegation?): Map<String, Any?> {
+        val counted = mapOf(
+            "nodes_total" to (delegation?.total ?: model.nodes),
+            "nodes_delegated" to delegation?.delegated,
+            "partitions" to delegation?.partitions,
+        )
+        if (delegation != null && delegation.delegated > 0) return counted
+        if (backend.kind == Backend.Kind.CPU) return counted + mapOf("backend" to "cpu")
+        val what = if (delegation == null) "and the runtime does not say what it took" else "which took no operator"
+        val asked = backend.id
+        return counted + mapOf("backend" to "cpu", "accelerator" to null, "error" to "asked for $asked, $what")
+    }
+
+    /** The largest difference from the host's outputs. */
+    private fun probe(feed: Feed): Float {
+        val inputs = bundle.read(model.probeInputs)
+        val outputs = bundle.buffer(model.probeOutputs)
+        check(inputs.size == model.probeCount * model.input.bytes) { "${model.probeInputs} has another size" }
+        check(outputs.capacity() == model.probeCount * model.output.elements * 4) { "${model.probeOutputs} has another size" }
+        var largest = 0f
+        for (i in 0 until model.probeCount) {
+            for (score in feed.raw(inputs, i * model.input.bytes)) {
+                val difference = abs(score - outputs.getFloat())
+                if (!(difference <= largest)) largest = difference // NaN too
+            }
+        }
+        check(largest.isFinite()) { "the outputs are not numbers" }
+        return largest
+    }
+
+    private fun top1(feed: Feed): Double? {
+        val images = model.images
+        if (images.labels.isEmpty()) return null
+        val pixels = bundle.read(images.path)
+        check(pixels.size == images.count * images.height * images.width * 3) { "${images.path} has another size" }
+        val right = (0 until images.count).count { i ->
+            if (cancelled()) throw Cancelled()
+            best(feed.pixels(pixels, i * images.height * images.width * 3), 1)[0] == images.labels[i]
+        }
+        return right / images.count.toDouble()
+    }
+
+    private fun time(feed: Feed): Map<String, Any?> {
+        feed.pixels(bundle.read(model.images.path), 0)
+        var warmups = 0
+        val warm = System.nanoTime() + (timing.warmupSeconds * 1e9).toLong()
+        while (warmups < timing.warmupRuns || System.nanoTime() < warm) {
+            if (cancelled()) throw Cancelled()
+            feed.again()
+            warmups++
+        }
+        var times = LongArray(maxOf(16, timing.minRuns))
+        var runs = 0
+        var spent = 0L
+        while (spent < timing.maxSeconds * 1e9 && (runs < timing.minRuns || spent < timing.minSeconds * 1e9)) {
+            if (cancelled()) throw Cancelled()
+            if (runs == times.size) times = times.copyOf(2 * runs)
+            times[runs] = feed.again()
+            spent += times[runs++]
+        }
+        return statistics(times.copyOf(runs)) + mapOf("num_runs" to runs, "num_warmup_runs" to warmups)
+    }
+
+    private fun TensorSpec.fits(other: TensorSpec) = shape == other.shape && dtype == other.dtype
+}
+
+/** An engine with buffers of its own. */
+class Feed(private val engine: Engine) {
+    private val input = buffer(engine.input.bytes)
+    private val output = buffer(engine.output.bytes)
+
+    /** Runs what the input buffer holds; returns nanoseconds. */
+    fun again(): Long {
+        input.rewind()
+        output.rewind()
+        return engine.run(input, output)
+    }
+
+    fun zeros(): Long = again()
+
+    /** Scores of an input in the tensor's own dtype. */
+    fun raw(bytes: ByteArray, offset: Int): FloatArray {
+        input.rewind()
+        input.put(bytes, offset, engine.input.bytes)
+        again()
+        return readScores(output, engine.output)
+    }
+
+    /** Scores of pixels 0..255. */
+    fun pixels(pixels: ByteArray, offset: Int): FloatArray {
+        writePixels(pixels, offset, engine.input, input)
+        again()
+        return readScores(output, engine.output)
+    }
+
+    private fun buffer(bytes: Int) = ByteBuffer.allocateDirect(bytes).order(ByteOrder.nativeOrder())
+}

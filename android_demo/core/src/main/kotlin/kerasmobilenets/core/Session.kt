@@ -1,0 +1,96 @@
+// The queue of rows: one after the other, each in a process of its own, cooled down between, cancelled at any time.
+
+package kerasmobilenets.core
+
+/** One cell of models × backends. */
+data class Job(val model: BundleModel, val backend: Backend) {
+    val id: String get() = "${model.name} ${backend.id}"
+}
+
+/** Where a job stands. */
+enum class Status { WAITING, COOLING, RUNNING, OK, FELL_BACK, FAILED, CANCELLED }
+
+/** A job with what has become of it. */
+data class Entry(val job: Job, val status: Status, val row: Row? = null)
+
+/** Carries out one job elsewhere. Returns a failed row for a crash or when `limitSeconds` have passed. */
+interface Worker {
+    fun run(job: Job, limitSeconds: Int): Row
+
+    /** Makes a `run` in progress throw Cancelled. */
+    fun cancel()
+}
+
+/** The jobs of a bundle and their results. `run` blocks its thread; the rest may be called from any. */
+class Session(
+    models: List<BundleModel>,
+    backends: List<Backend>,
+    private val worker: Worker,
+    private val device: Device,
+    private val limitSeconds: Int = 180,
+    private val coolingSeconds: Int = 180,
+    private val sleep: (Long) -> Unit = Thread::sleep,
+) {
+    /** Told after every change, on the thread that made it. */
+    @Volatile var listener: () -> Unit = {}
+
+    @Volatile var entries: List<Entry> = models.flatMap { model -> backends.map { Entry(Job(model, it), Status.WAITING) } }
+        private set
+
+    @Volatile private var stopping = false
+
+    val isRunning: Boolean get() = entries.any { it.status == Status.RUNNING || it.status == Status.COOLING }
+    val rows: List<Row> get() = entries.mapNotNull { it.row }
+
+    /** Runs these jobs of the session in order; what is left after `cancel` is marked so. */
+    fun run(jobs: List<Job>) {
+        stopping = false
+        for (job in jobs) set(job, Status.WAITING, null)
+        for (job in jobs) {
+            if (stopping) set(job, Status.CANCELLED, null) else runOne(job)
+        }
+    }
+
+    fun cancel() {
+        stopping = true
+        worker.cancel()
+    }
+
+    private fun runOne(job: Job) {
+        set(job, Status.COOLING, null)
+        coolDown()
+        set(job, Status.RUNNING, null)
+        try {
+            if (stopping) throw Cancelled()
+            val row = worker.run(job, limitSeconds)
+            set(job, statusOf(job, row), row)
+        } catch (cancelled: Cancelled) {
+            set(job, Status.CANCELLED, null)
+        }
+    }
+
+    private fun coolDown() {
+        var waited = 0
+        while (!stopping && waited < coolingSeconds && device.thermalStatus() !in COOL) {
+            sleep(1000)
+            waited++
+        }
+    }
+
+    @Synchronized
+    private fun set(job: Job, status: Status, row: Row?) {
+        entries = entries.map { if (it.job == job) Entry(job, status, row) else it }
+        listener()
+    }
+
+    private companion object {
+        val COOL = setOf(null, "none", "light")
+    }
+}
+
+/** OK only for a row that the asked backend ran. */
+fun statusOf(job: Job, row: Row): Status = when {
+    !row.isOk -> Status.FAILED
+    job.backend.kind != Backend.Kind.CPU && row.text("backend") != job.backend.resultName -> Status.FELL_BACK
+    else -> Status.OK
+}
