@@ -69,6 +69,19 @@ def tensors_of(content: bytes, wanted: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(name for layer in wanted for name in by_layer[layer]))
 
 
+def float_layers(content: bytes) -> list[str]:
+    """The layers that an int8 .tflite computes in float."""
+    model = flatbuffer.read(content)
+    graph = model.subgraphs[0]
+    made = [
+        graph.tensors[operator.outputs[0]]
+        for operator in graph.operators
+        if flatbuffer.operator_name(model, operator) != "DEQUANTIZE"
+    ]
+    names = [tensor.name.decode() for tensor in made if flatbuffer.type_name(tensor.type) == "float32"]
+    return list(dict.fromkeys(layers(name)[0] for name in names))
+
+
 def _layer(part: str, known: dict[str, int]) -> str | None:
     """The innermost layer of a TensorFlow name, whose scopes may be numbered ("stem_1" is the layer stem's)."""
     for scope in reversed(part.split("/")):

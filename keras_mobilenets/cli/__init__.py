@@ -8,6 +8,7 @@ from keras_mobilenets.cli.arguments import make_parser
 from keras_mobilenets.errors import UserError
 
 _WITH_TENSORFLOW = {"summary", "train", "distill", "qat", "prune", "convert", "evaluate", "pipeline"}
+_WITH_TENSORFLOW |= {"errors", "sensitivity"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -153,6 +153,24 @@ def make_parser() -> argparse.ArgumentParser:
         "--out", metavar="DIR", help="folder of the .tflite files (default: the run, or beside the .keras)"
     )
 
+    add = verb(
+        "errors",
+        "how far each int8 activation of a run is from float; also into RUN/layer_errors.json",
+        "keras-mobilenets errors runs/photos --worst 20",
+    )
+    _add_trained_run(add)
+    add.add_argument("--worst", type=int, default=10, metavar="N", help="activations to show (default: 10)")
+    add.add_argument("--limit", type=int, default=64, metavar="N", help="validation images (default: 64)")
+
+    add = verb(
+        "sensitivity",
+        "quantize a run's model layer by layer and show which layers int8 hurts most",
+        "keras-mobilenets sensitivity runs/photos --by block",
+    )
+    _add_trained_run(add)
+    add.add_argument("--by", choices=["layer", "block"], default="layer", help="what is quantized at a time")
+    add.add_argument("--limit", type=int, default=64, metavar="N", help="validation images (default: 64)")
+
     add = verb("inspect", "show what is in .tflite files", "keras-mobilenets inspect runs/photos")
     _add_sources(add)
     add.add_argument("--operators", action="store_true", help="also list every operator with its tensors")
@@ -355,6 +373,23 @@ def _add_conversion(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--target", choices=["nnapi", "xnnpack"], default="nnapi", help="what the int8 file is for (default: nnapi)"
+    )
+    group = parser.add_argument_group("int8 after training")
+    group.add_argument(
+        "--calibration-method",
+        choices=["minmax", "percentile", "mse"],
+        default="minmax",
+        help="which values an int8 range covers: all, 99.99%%, or those with the least squared error (default: minmax)",
+    )
+    group.add_argument(
+        "--leave-in-float", nargs="+", default=[], metavar="LAYER", help="Keras layers that int8 shall not touch"
+    )
+    group.add_argument(
+        "--leave-worst", type=int, default=0, metavar="K", help="or so many layers, those that int8 hurts most"
+    )
+    group.add_argument("--equalize", action="store_true", help="equalize the weights of neighbouring layers first")
+    group.add_argument(
+        "--bias-correction", action="store_true", help="take the mean error of rounded weights from the biases"
     )
 
 

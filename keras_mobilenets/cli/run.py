@@ -122,14 +122,22 @@ class Run:
         self.record("data_dir", data.get("data_dir"))
         self.record("train", asked)  # the last line of a finished training
 
-    def convert(self, quantizations: Sequence[str], count: int, target: str, data: Any = None) -> list[Path]:
+    def convert(
+        self,
+        quantizations: Sequence[str],
+        count: int,
+        target: str,
+        data: Any = None,
+        how: dict[str, Any] | None = None,
+    ) -> list[Path]:
         """Writes a .tflite for each quantization, and an int8 one for each variant.
 
         Args:
             quantizations: Of "float32", "float16", "dynamic", "int8".
-            count: Training images to calibrate on; drawn at random with seed 0, recorded in run.json.
+            count: Training images to calibrate on; drawn at random with seed 0, recorded in run.json with a SHA-256.
             target: As in `tflite.convert`.
             data: Where calibration images come from; the run's own data when not given.
+            how: Arguments of `tflite.convert` for int8 files that are calibrated.
 
         Returns:
             The files.
@@ -148,8 +156,10 @@ class Run:
             if quantization == "int8":
                 settings["target"] = target
             if calibrated:
-                settings["calibration"] = {"split": "train", "images": count, "seed": CALIBRATION_SEED}
-            if path.exists() and recorded.get(path.name) == settings | {"sha256": sha256(path)}:
+                name = data.name if data else self.asked.get("data", {}).get("name")
+                drawn = {"data": name, "split": "train", "images": count, "seed": CALIBRATION_SEED}
+                settings |= {"calibration": drawn} | (how or {})
+            if path.exists() and _without_found(recorded.get(path.name, {})) == settings | {"sha256": sha256(path)}:
                 continue
             from keras_mobilenets import tflite
             from keras_mobilenets.training.loading import load_model
@@ -162,13 +172,46 @@ class Run:
                 models[variant],
                 path,
                 quantize=QUANTIZE[quantization],
-                calibration=images if calibrated else None,
-                calibration_images=count,
                 target=target,
+                **({"calibration": images, "calibration_images": count} | (how or {}) if calibrated else {}),
             )
+            if calibrated:
+                settings["found"] = _found(path, images)
             recorded = recorded | {path.name: settings | {"sha256": sha256(path)}}
             self.record("convert", recorded)
         return paths
+
+    def layer_errors(self, limit: int = 64) -> list[Any]:
+        """Compares the activations of each int8 file with its float model's, into layer_errors.json.
+
+        Args:
+            limit: Validation images; drawn at random with seed 0.
+
+        Returns:
+            A `tflite.LayerErrors` for each file.
+
+        Raises:
+            UserError: There is no int8 file.
+        """
+        from keras_mobilenets import tflite
+
+        paths = [path for path in self.tflite_files() if self._quantization(path) == "int8"]
+        if not paths:
+            raise UserError(f"{self.folder} holds no int8 file; run keras-mobilenets convert {self.folder}")
+        images, _ = self.data().images("validation", limit, seed=CALIBRATION_SEED)
+        found = [tflite.layer_errors(self.model_of(self._variant(path)), path, images, limit) for path in paths]
+        for errors in found:
+            errors.save(self.folder / "layer_errors.json")
+        return found
+
+    def sensitivity(self, by: str, limit: int = 64) -> Any:
+        """As `tflite.sensitivity`, of the run's model on validation images with their labels."""
+        from keras_mobilenets import tflite
+
+        if not self.model_file.exists():
+            raise UserError(f"{self.folder} holds no model.keras; run keras-mobilenets train --run {self.folder}")
+        images = self.data().images("validation", limit, seed=CALIBRATION_SEED)
+        return tflite.sensitivity(self.model_file, images, limit=limit, by=by)
 
     def evaluate(self, data: Any = None) -> list[Any]:
         """Scores every .tflite, and the Keras model they came from, on the test split.
@@ -215,9 +258,7 @@ class Run:
             figures = {"parameters": counted.parameters, "macs": counted.macs}
         return figures, model.predict(data.test, verbose=0)
 
-    def benchmark(
-        self, threads: Sequence[int], again: bool = False, *, peers: bool = False, limit: bool = False
-    ) -> list[Any]:
+    def benchmark(self, threads: Sequence[int], again: bool = False, *, peers: bool = False) -> list[Any]:
         """Times every .tflite on this machine, in turns.
 
         Args:
@@ -225,7 +266,6 @@ class Run:
             again: Whether to measure what was measured before.
             peers: Whether keras.applications' model through the stock converter takes turns too; its files and rows
                 go into the folder `peers`.
-            limit: Whether rows get their `limit_share`.
 
         Returns:
             The rows of results.json, then those of the peers.
@@ -239,7 +279,7 @@ class Run:
         todo = [count for count in threads if again or not self._is_timed(rows, count, peers)]
         if todo:
             files, stock = self.tflite_files(), self.convert_peers() if peers else []
-            timed = tflite.benchmark([*files, *stock], threads=todo, limit=limit)
+            timed = tflite.benchmark([*files, *stock], threads=todo, limit=True)
             mine = [row for row in timed if row.model in {path.stem for path in files}]
             others = [row for row in timed if row not in mine]
             for row in with_peer_ratios(mine, others):
@@ -332,3 +372,19 @@ class Run:
         from keras_mobilenets.tflite.results import environment, write_results
 
         write_results(self.results_file, self._ordered(rows), environment(self.tflite_files()))
+
+
+def _found(path: Path, images: Any) -> dict[str, Any]:
+    """What is known after a conversion only: which images they were, and which layers stayed in float."""
+    import hashlib
+
+    from keras_mobilenets.tflite.naming import float_layers
+
+    return {
+        "images_sha256": hashlib.sha256(images.tobytes()).hexdigest(),
+        "float_layers": float_layers(path.read_bytes()),
+    }
+
+
+def _without_found(recorded: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in recorded.items() if key != "found"}

@@ -118,40 +118,62 @@ def prune(options: Namespace) -> None:
 
 def convert(options: Namespace) -> None:
     """Converts a run's model, or a .keras file."""
-    from keras_mobilenets import tflite, training
-
     source = Path(options.source)
     if source.is_dir():
         if options.out:
             raise UserError("--out goes with a .keras file; a run keeps its .tflite files in its own folder")
         run = Run(source)
         data = run.data(options.data, options.data_dir) if options.data else None
-        paths = run.convert(options.quantize, options.calibration, options.target, data)
+        paths = run.convert(options.quantize, options.calibration, options.target, data, _int8(options))
     else:
-        from keras_mobilenets.saved import load_model
-
-        model, images, paths = load_model(source), None, []
-        if "int8" in options.quantize:
-            if not options.data:
-                raise UserError("int8 needs calibration images: give --data shapes, a folder of images or a TFDS name")
-            size = model.input_shape[1]
-            images, _ = training.load_data(options.data, size, data_dir=options.data_dir).images(
-                "train", options.calibration, seed=0
-            )
-        for quantization in options.quantize:
-            path = Path(options.out or source.parent) / f"{source.stem}_{quantization}.tflite"
-            paths.append(
-                tflite.convert(
-                    model,
-                    path,
-                    quantize=QUANTIZE[quantization],
-                    calibration=images if quantization == "int8" else None,
-                    calibration_images=options.calibration,
-                    target=options.target,
-                )
-            )
+        paths = _convert_file(source, options)
     for path in paths:
         print(f"{path}  {path.stat().st_size / 1e6:.2f} MB")
+
+
+def _convert_file(source: Path, options: Namespace) -> list[Path]:
+    """The .tflite files of one .keras file; int8 only where it is quantization-aware."""
+    from keras_mobilenets import tflite, training
+    from keras_mobilenets.tflite.from_keras import opened
+
+    model, is_trained = opened(source)
+    images, paths = None, []
+    if "int8" in options.quantize and not is_trained:
+        if not options.data:
+            raise UserError("int8 needs calibration images: give --data shapes, a folder of images or a TFDS name")
+        data = training.load_data(options.data, model.input_shape[1], data_dir=options.data_dir)
+        images, _ = data.images("train", options.calibration, seed=0)
+    for quantization in ["int8"] if is_trained else options.quantize:
+        path = Path(options.out or source.parent) / f"{source.stem}_{quantization}.tflite"
+        is_calibrated = quantization == "int8" and not is_trained
+        settings = {"calibration": images, "calibration_images": options.calibration} | _int8(options)
+        settings = settings if is_calibrated else {}
+        quantize = QUANTIZE[quantization]
+        paths.append(tflite.convert(model, path, quantize=quantize, target=options.target, **settings))
+    return paths
+
+
+def _int8(options: Namespace) -> dict[str, Any]:
+    """What the options say of int8 after training, as arguments of `tflite.convert`."""
+    if options.leave_in_float and options.leave_worst:
+        raise UserError("--leave-in-float names the layers, --leave-worst counts them; give one of the two")
+    return {
+        "calibration_method": options.calibration_method,
+        "leave_in_float": options.leave_in_float or options.leave_worst,
+        "equalize": options.equalize,
+        "bias_correction": options.bias_correction,
+    }
+
+
+def errors(options: Namespace) -> None:
+    """Compares the activations of a run's int8 files with float."""
+    for found in Run(options.run).layer_errors(options.limit):
+        print("\n".join(str(found).splitlines()[: 2 + options.worst]))
+
+
+def sensitivity(options: Namespace) -> None:
+    """Shows which layers int8 hurts most."""
+    print(Run(options.run).sensitivity(options.by, options.limit))
 
 
 def inspect(options: Namespace) -> None:
@@ -284,7 +306,7 @@ def pipeline(options: Namespace) -> None:
         _say(f"{next(numbers)} {KINDS[kind].says}")
         compress(run, kind, given.get(kind), {"epochs": epochs} if epochs else {})
     _say(f"{next(numbers)} convert to {', '.join([*quantize, *kinds])}")
-    run.convert(quantize, options.calibration, options.target)
+    run.convert(quantize, options.calibration, options.target, how=_int8(options))
     _say(f"{next(numbers)} evaluate on the test split")
     run.evaluate()
     _say(f"{next(numbers)} benchmark on {', '.join(map(str, options.threads))} CPU thread(s)")
