@@ -9,7 +9,7 @@ import numpy as np
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.images import BATCH, batches, check_images, to_input
 from keras_mobilenets.progress import track
-from keras_mobilenets.tflite.runtime import open_model, usable_threads
+from keras_mobilenets.tflite.runtime import Model, open_model, usable_threads
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def evaluate(path: str | Path, data: Any, *, threads: int | None = None, limit: 
         The `Evaluation`.
 
     Raises:
-        UserError: The file cannot be opened, or the images or labels do not fit the model.
+        UserError: The file cannot be opened, the images or labels do not fit the model, or it answers with NaN.
     """
     if limit is not None and limit < 1:
         raise UserError(f"limit is {limit}; give 1 or more images")
@@ -62,7 +62,7 @@ def evaluate(path: str | Path, data: Any, *, threads: int | None = None, limit: 
             labels.append(batch_labels[: len(images)])
         if len(outputs) == limit:
             break
-    return score(model.dequantize(np.stack(outputs)), np.concatenate(labels) if labels else None)
+    return score(_answers(model, outputs), np.concatenate(labels) if labels else None)
 
 
 def score(predictions: np.ndarray, labels: np.ndarray | None) -> Evaluation:
@@ -106,6 +106,17 @@ def max_abs_err(one: Any, other: Any) -> float:
     """Largest absolute difference between two models' outputs (arguments as in `agreement`)."""
     first, second = _outputs(one, other)
     return float(np.abs(first - second).max())
+
+
+def _answers(model: Model, outputs: list[np.ndarray]) -> np.ndarray:
+    """Raw outputs as images×classes float32."""
+    if len({output.size for output in outputs}) > 1 or outputs[0].dtype.kind not in "fiu":
+        raise UserError(f"{model.path} does not answer with one number for each class; give a classifier")
+    predictions = model.dequantize(np.stack(outputs))
+    unknown = int(np.isnan(predictions).any(axis=1).sum())
+    if unknown:
+        raise UserError(f"{model.path} answers {unknown} of {len(predictions)} images with NaN; convert it again")
+    return predictions
 
 
 def _outputs(one: Any, other: Any) -> tuple[np.ndarray, np.ndarray]:

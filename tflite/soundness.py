@@ -61,9 +61,50 @@ def _check_tensor(model: Any, tensor: Any) -> None:
     _need(not signature or len(signature) == len(shape), f"tensor {name} has two numbers of dimensions")
     data = model.buffers[tensor.buffer].data
     bits = _BITS.get(tensor.type)
-    if data is not None and len(data) and bits and tensor.sparsity is None:
-        _need(len(data) == -(-math.prod(shape) * bits // 8), f"constant {name} has another size than its shape")
+    if data is not None and len(data) and bits:
+        stored = math.prod(shape) if tensor.sparsity is None else _sparse_values(tensor.sparsity, shape, name)
+        _need(len(data) == -(-stored * bits // 8), f"constant {name} has another size than its shape")
     _check_quantization(tensor, shape, name)
+
+
+def _sparse_values(sparsity: Any, shape: tuple[int, ...], name: str) -> int:
+    """How many values a sparse tensor stores: levels of dense or compressed (CSR) dimensions, blocks last."""
+    order, blocks = _numbers(sparsity.traversalOrder), _numbers(sparsity.blockMap)
+    levels = _present(sparsity.dimMetadata, "dimension")
+    whole = len(shape) + len(blocks) == len(order) == len(levels) and sorted(order) == list(range(len(order)))
+    _need(whole and all(0 <= axis < len(shape) for axis in blocks), f"sparse tensor {name} lacks a dimension")
+    extents = [*shape, *(0 for _ in blocks)]
+    for dimension, level in zip(order, levels, strict=True):
+        if dimension >= len(shape):
+            axis = blocks[dimension - len(shape)]
+            _need(
+                level.denseSize > 0 and extents[axis] % level.denseSize == 0, f"sparse tensor {name} has no such block"
+            )
+            extents[axis] //= level.denseSize
+            extents[dimension] = level.denseSize
+    stored = 1
+    for dimension, level in zip(order, levels, strict=True):
+        if level.format == schema.DimensionType.DENSE:
+            _need(level.denseSize == extents[dimension], f"sparse tensor {name} has another shape")
+            stored *= level.denseSize
+        else:
+            segments, indices = _vector(level.arraySegments), _vector(level.arrayIndices)
+            fits = _are_rows(segments, indices, stored, extents[dimension])
+            _need(fits, f"sparse tensor {name} has values outside of it")
+            stored = len(indices)
+    return stored
+
+
+def _are_rows(segments: np.ndarray, indices: np.ndarray, rows: int, size: int) -> bool:
+    """Whether compressed rows begin and end within the indices, which rise within a row and stay below the size."""
+    if len(segments) != rows + 1 or segments[0] != 0 or segments[-1] != len(indices) or (np.diff(segments) < 0).any():
+        return False
+    row = np.repeat(np.arange(rows), np.diff(segments))
+    return bool((indices >= 0).all() and (indices < size).all() and (np.diff(row * size + indices) > 0).all())
+
+
+def _vector(vector: Any) -> np.ndarray:
+    return np.asarray(_numbers(None if vector is None else vector.values), np.int64)
 
 
 def _text(name: bytes | None) -> str:

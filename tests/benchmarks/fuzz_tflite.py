@@ -31,7 +31,6 @@ from pathlib import Path
 import numpy as np
 
 SECONDS = 90  # for all verbs on one file; a file's trial alone may take 60
-IMAGES = np.random.default_rng(1).integers(0, 256, (2, 32, 32, 3)).astype(np.uint8)
 WORDS = (0, 1, 2, 3, 4, 7, 127, 128, 255, 256, 4096, 65535, 65536, 2**20, 2**31 - 1, 2**31, 2**32 - 1, 2**32 - 4)
 
 
@@ -42,9 +41,12 @@ class Seed:
     """A sound file, with the bytes that are tables rather than weights."""
 
     def __init__(self, path):
+        from keras_mobilenets.tflite import flatbuffer
         from keras_mobilenets.tflite.flatbuffer import schema
 
         self.content = path.read_bytes()
+        graph = flatbuffer.read(self.content).subgraphs[0]
+        self.size = int(graph.tensors[graph.inputs[0]].shape[1])  # of its images
         is_table = np.ones(len(self.content), bool)
         model, base = schema.Model.GetRootAs(self.content, 0), np.frombuffer(self.content, np.uint8)
         for i in range(model.BuffersLength()):
@@ -56,11 +58,11 @@ class Seed:
 
 
 def mutate(rng, seeds):
-    """A mutated file and the kind of its mutation."""
+    """The kind of a mutation, the mutated file and the size of the images that it took before."""
     kind = rng.choice(["bits", "bits", "run", "word", "word", "cut", "splice", "schema", "schema", "schema", "schema"])
     seed = rng.choice(seeds)
     if kind == "schema":
-        return kind, change_schema(rng, seed.content)
+        return kind, change_schema(rng, seed.content), seed.size
     content = bytearray(seed.content)
 
     def place():
@@ -89,7 +91,7 @@ def mutate(rng, seeds):
         source, length = rng.choice(seeds).content, 4 * rng.randint(1, 256)
         at, origin = place() & ~3, rng.randrange(len(source)) & ~3
         content[at : at + length] = source[origin : origin + length]
-    return kind, bytes(content)
+    return kind, bytes(content), seed.size
 
 
 def change_schema(rng, content):
@@ -232,6 +234,11 @@ CHANGES = (
 # ---- the two processes that look at a file
 
 
+def images(path):
+    size = int(Path(path).stem.split("_")[1])
+    return np.random.default_rng(1).integers(0, 256, (2, size, size, 3)).astype(np.uint8)
+
+
 def by_the_package(path):
     """What each verb says of a file: {"refused": line} or its answer, in plain numbers."""
     from keras_mobilenets import tflite
@@ -242,7 +249,7 @@ def by_the_package(path):
         return {"operators": [operator.name for operator in found.operators], "nodes": found.nodes}
 
     def evaluate():
-        found = tflite.evaluate(path, (IMAGES, np.array([0, 1])), threads=1)
+        found = tflite.evaluate(path, (images(path), np.array([0, 1])), threads=1)
         return {"predictions": found.predictions.astype(np.float32).tobytes().hex()}
 
     def check_nnapi():
@@ -282,9 +289,9 @@ def by_the_runtime(path):
     said = {"operators": names}
     if len(interpreter.get_input_details()) == len(interpreter.get_output_details()) == 1:
         (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
-        if tuple(source["shape"]) == (1, 32, 32, 3):
+        if tuple(source["shape"][1:]) == images(path).shape[1:]:
             answers = []
-            for image in IMAGES:
+            for image in images(path):
                 interpreter.set_tensor(source["index"], _scaled(image, source)[None])
                 interpreter.invoke()
                 answers.append(interpreter.get_tensor(target["index"]).reshape(-1))
@@ -410,8 +417,8 @@ def main():
     kinds, counts, slowest, failures = Counter(), Counter(), 0.0, []
     with tempfile.TemporaryDirectory() as folder:
         for number in range(options.files):
-            kind, content = mutate(rng, seeds)
-            path = Path(folder) / f"{number}.tflite"
+            kind, content, size = mutate(rng, seeds)
+            path = Path(folder) / f"{number}_{size}.tflite"
             path.write_bytes(content)
             start = time.perf_counter()
             ours = package.ask(path)
