@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from keras_mobilenets.cli.arguments import make_parser
 from keras_mobilenets.errors import UserError
 
-_WITH_TENSORFLOW = {"summary", "train", "distill", "qat", "prune", "convert", "evaluate", "pipeline"}
-_WITH_TENSORFLOW |= {"errors", "sensitivity"}
+_WITH_TENSORFLOW = {"summary", "train", "distill", "qat", "prune", "convert", "errors", "sensitivity", "evaluate"}
+_WITH_TENSORFLOW |= {"pipeline", "android bundle", "android zoo"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -246,6 +246,10 @@ def make_parser() -> argparse.ArgumentParser:
     group.add_argument("--macs", type=float, default=0.5, metavar="SHARE", help="of channels (default: 0.5)")
     _add_conversion(add)
     _add_timing(add)
+
+    from keras_mobilenets.cli.android_arguments import add_android  # which builds on this module
+
+    add_android(verbs)
     return parser
 
 

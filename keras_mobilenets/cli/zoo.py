@@ -1,0 +1,124 @@
+"""The networks of the documents' comparison, each in a run folder: float32, float16, int8 (PTQ) and int8 (QAT).
+
+Trained, they answer which network is best on the user's data; untrained, only how fast each is.
+"""
+
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from keras_mobilenets import files
+from keras_mobilenets.cli.run import Run
+from keras_mobilenets.cli.verbs import _say, _train
+from keras_mobilenets.errors import UserError
+
+NETWORKS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("StandardConvNet", {}),
+    ("MobileNetV1", {}),
+    ("MobileNetV2", {}),
+    ("MobileNetV2", {"alpha": 0.5}),
+    ("MobileNetV3Large", {}),
+    ("MobileNetV3Small", {}),
+)
+QUANTIZE = ("float32", "float16", "int8")
+NOISE = 8  # images of noise that untrained int8 models are calibrated on
+SPREAD = 3.0  # standard deviation of an untrained network's logits on them
+
+
+def trained(folder: Path, options: Namespace) -> list[Path]:
+    """Trains, compresses, converts and scores each network; what is there and up to date is skipped.
+
+    Returns:
+        The run folders.
+    """
+    from keras_mobilenets.cli.compression import compress
+
+    runs = []
+    for builder, arguments, run in _runs(folder, options.networks):
+        _say(f"{run.folder}: {builder} on {options.data} at {options.size} px")
+        _train(run, Namespace(**vars(options) | {"model": builder, "alpha": arguments.get("alpha"), "set": []}))
+        compress(run, "qat", None, {"epochs": options.qat_epochs})
+        run.convert(QUANTIZE, options.calibration, options.target)
+        run.evaluate()
+        runs.append(run.folder)
+    return runs
+
+
+def untrained(folder: Path, options: Namespace) -> list[Path]:
+    """Converts each network with the weights it begins with: latency is real, answers mean nothing.
+
+    QAT changes weights only, so there is no file of its own for it.
+
+    Returns:
+        The run folders.
+    """
+    runs = []
+    for builder, arguments, run in _runs(folder, options.networks):
+        _say(f"{run.folder}: {builder}, untrained, at {options.size} px with {options.classes} classes")
+        asked = {"builder": builder, "arguments": arguments, "size": options.size, "classes": options.classes}
+        if run.asked:
+            files.refuse_other(run.folder, "network with", run.asked.get("untrained", {}), asked)
+        if not run.model_file.exists():
+            _build(run, asked)
+        run.convert(QUANTIZE, NOISE, options.target, _Noise(options.size))
+        _record_cost(run)
+        runs.append(run.folder)
+    return runs
+
+
+class _Noise:
+    """Stands for the data of a run that has none."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+
+    def images(self, split: str, count: int, seed: int) -> tuple[Any, None]:
+        from keras_mobilenets.tflite.bundling import noise
+
+        return noise(count, self._size, self._size), None
+
+
+def _build(run: Run, asked: dict[str, Any]) -> None:
+    """Builds a network whose answers differ: with the usual initial weights all classes come out alike."""
+    import keras
+    import numpy as np
+
+    import keras_mobilenets as km
+
+    keras.utils.set_random_seed(0)
+    size = asked["size"]
+    model = km.create_model(
+        asked["builder"], input_shape=(size, size, 3), classes=asked["classes"], **asked["arguments"]
+    )
+    images, _ = _Noise(size).images("train", NOISE, 0)
+    answers = np.log(np.maximum(model.predict(km.preprocess_input(images), verbose=0), 1e-30))
+    last = [layer for layer in model.layers if hasattr(layer, "kernel")][-1]
+    last.kernel.assign(last.kernel * (SPREAD / answers.std(axis=1).mean()))
+    with files.atomic(run.model_file) as path:
+        model.save(path)
+    files.write_json(
+        run.folder / "run.json",
+        {"model": {"name": model.name}, "train": {k: asked[k] for k in ("builder", "arguments")}, "untrained": asked},
+    )
+
+
+def _record_cost(run: Run) -> None:
+    """Writes parameters and multiply-adds into results.json, as `evaluate` would."""
+    from keras_mobilenets import cost
+    from keras_mobilenets.saved import load_model
+
+    if not all(row.parameters for row in run._rows()):
+        counted = cost(load_model(run.model_file))
+        run._write([row.with_(parameters=counted.parameters, macs=counted.macs) for row in run._rows()])
+
+
+def _runs(folder: Path, wanted: list[str]) -> list[tuple[str, dict[str, Any], Run]]:
+    names = list(dict.fromkeys(builder for builder, _ in NETWORKS))
+    for name in wanted:
+        if name not in names:
+            raise UserError(f"--networks {name}: choose of {', '.join(names)}")
+    return [
+        (builder, arguments, Run(folder / "_".join([builder.lower(), *map(str, arguments.values())])))
+        for builder, arguments in NETWORKS
+        if not wanted or builder in wanted
+    ]
