@@ -17,7 +17,7 @@ from keras_mobilenets.progress import track
 from keras_mobilenets.tflite.counting import file_macs
 from keras_mobilenets.tflite.limits import best_convolution, dtype_of
 from keras_mobilenets.tflite.results import Row
-from keras_mobilenets.tflite.runtime import Model, cold_start, open_model
+from keras_mobilenets.tflite.runtime import Model, cold_start, load, open_model
 
 TURNS = 10  # that each model takes at least
 LONGEST_TURN = 100  # runs
@@ -68,8 +68,8 @@ def benchmark(
         raise UserError("min_runs and max_seconds must be positive, and the other limits not negative")
 
     cases = [(file, count) for count in counts for file in files]
-    macs = {file: file_macs(file) for file in files}
     starts = [cold_start(*case) for case in track(cases, "Starting each model afresh")]
+    macs = {file: file_macs(file) for file in files}
     runners = [_Runner(open_model(*case)) for case in cases]
     with contextlib.ExitStack() as stack:
         limits = _limits(runners, stack) if limit else {}
@@ -204,7 +204,7 @@ def _limits(runners: list[_Runner], stack: contextlib.ExitStack) -> dict[tuple[s
     """The best convolutions that these models are held against, by number type and threads, ready to take turns."""
     kinds = dict.fromkeys((dtype_of(runner.model.quantization()), runner.model.threads) for runner in runners)
     return {
-        kind: _Runner(open_model(stack.enter_context(best_convolution(*kind)), kind[1]))
+        kind: _Runner(load(stack.enter_context(best_convolution(*kind)), kind[1]))
         for kind in track(kinds, "Finding the best convolution")
     }
 

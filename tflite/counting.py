@@ -7,6 +7,7 @@ from typing import Any
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.tflite import flatbuffer
+from keras_mobilenets.tflite.runtime import check_file
 
 COUNTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL")
 
@@ -54,20 +55,9 @@ def file_macs(path: str | Path) -> int:
     Raises:
         UserError: The file is missing, is no .tflite, or is damaged.
     """
-    graph = flatbuffer.Graph(flatbuffer.read(content(path), path))
+    check_file(path)
+    graph = flatbuffer.Graph(flatbuffer.read(Path(path).read_bytes(), path))
     try:
         return sum(operator_macs(graph, operator) for operator in graph.operators)
     except (IndexError, TypeError) as error:
         raise UserError(f"{path} is damaged: its operators do not fit together; convert it again") from error
-
-
-def content(path: str | Path) -> bytes:
-    """The bytes of a file that is a .tflite by its first ones.
-
-    Raises:
-        UserError: It is not, or cannot be read.
-    """
-    from keras_mobilenets.tflite.runtime import check_file
-
-    check_file(path)
-    return Path(path).read_bytes()

@@ -16,7 +16,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_mobilenets.tflite import flatbuffer
-from keras_mobilenets.tflite.runtime import open_model
+from keras_mobilenets.tflite.runtime import load
 
 SHAPES = ((14, 512), (28, 512), (28, 1024))  # side of the image, channels in and out
 TRIES = 8  # timed runs of each shape, to find the best
@@ -49,7 +49,7 @@ def _best_shape(dtype: str, threads: int) -> tuple[int, int]:
 def _rate(side: int, channels: int, dtype: str, threads: int) -> float:
     """Multiply-adds per nanosecond, by the fastest of a few runs."""
     with _file(side, channels, dtype) as path:
-        model, times = open_model(path, threads), []
+        model, times = load(path, threads), []
         for _ in range(2 + TRIES):
             start = time.perf_counter_ns()
             model.interpreter.invoke()

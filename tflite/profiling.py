@@ -7,10 +7,11 @@ microseconds. All of it runs in a process of its own, since a C library of anoth
 
 import ctypes
 import json
+import statistics
 import subprocess
 import sys
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_mobilenets.errors import UserError, first_line
 from keras_mobilenets.tflite import flatbuffer
-from keras_mobilenets.tflite.counting import COUNTED, content, operator_macs
+from keras_mobilenets.tflite.counting import COUNTED, operator_macs
 from keras_mobilenets.tflite.runtime import open_model
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class OperatorTime:
 
     Attributes:
         kernel: What ran, in the runtime's words, such as "Fully Connected (NC, QS8, QC8W) GEMM".
-        ms: Mean milliseconds of one run.
+        ms: Milliseconds of one run: the mean of the middle half of the runs.
         index: Place of the operator in the file; None when the runtime's operators are not those of the file.
         name: Such as "CONV_2D"; empty when `index` is unknown.
         layer: Name of its output tensor; likewise.
@@ -69,9 +70,9 @@ class Profile:
     Attributes:
         path: The file.
         threads: CPU threads.
-        runs: Over how many runs the times are means.
+        runs: How many runs were timed.
         operators: In the order they ran.
-        whole_ms: One run of the whole model, profiled.
+        whole_ms: One run of the whole model, profiled; the median.
         plain_ms: One run of the whole model before the profiler was switched on.
     """
 
@@ -118,7 +119,7 @@ class Profile:
     def summary(self) -> str:
         """The sum against the whole, in one line."""
         return (
-            f"{self.path.name}, {self.threads} thread(s), mean of {self.runs} runs: operators {self.operators_ms:.3f} "
+            f"{self.path.name}, {self.threads} thread(s), {self.runs} runs: operators {self.operators_ms:.3f} "
             f"of {self.whole_ms:.3f} ms profiled, {self.plain_ms:.3f} ms without the profiler "
             "(the runtime counts whole microseconds, so that short operators read low)"
         )
@@ -138,7 +139,7 @@ def profile(path: str | Path, *, threads: int = 1, runs: int = 50) -> Profile:
     Args:
         path: The .tflite file.
         threads: CPU threads, 1 or more.
-        runs: Runs that are averaged, 1 to 2,000.
+        runs: Timed runs, 1 to 2,000.
 
     Returns:
         The times. Operators are named where the runtime's are those of the file, kind by kind in the same order;
@@ -150,8 +151,8 @@ def profile(path: str | Path, *, threads: int = 1, runs: int = 50) -> Profile:
     if threads < 1 or not 1 <= runs <= 2000:
         raise UserError(f"threads is {threads} and runs is {runs}; give 1 or more threads and 1 to 2000 runs")
     path = Path(path)
-    graph = flatbuffer.Graph(flatbuffer.read(content(path), path))
     open_model(path, threads)  # refuses what is damaged
+    graph = flatbuffer.Graph(flatbuffer.read(path.read_bytes(), path))
     said = _ask(path, threads, runs)
     times = [OperatorTime(kernel, us / 1e3) for kernel, us in said["operators"]]
     return Profile(path, threads, runs, tuple(_named(times, graph)), said["whole_ms"], said["plain_ms"])
@@ -286,12 +287,14 @@ class _LiteRt:
         return self.make("CreateManagedTensorBufferFromRequirements", self.environment, kind, needs)
 
     def run(self, runs: int) -> float:
-        """Milliseconds of one of so many runs, on average."""
-        one, start = ctypes.c_size_t(1), time.perf_counter()
+        """Milliseconds of one of so many runs, by the median."""
+        one, times = ctypes.c_size_t(1), []
         ends = (one, ctypes.byref(self.input), one, ctypes.byref(self.output))
         for _ in range(runs):
+            start = time.perf_counter()
             self.call("RunCompiledModel", self.model, ctypes.c_size_t(0), *ends)
-        return 1e3 * (time.perf_counter() - start) / runs
+            times.append(time.perf_counter() - start)
+        return 1e3 * statistics.median(times)
 
     def events(self) -> Iterator[_Event]:
         number = ctypes.c_int()
@@ -318,11 +321,14 @@ def _profile_here(path: str, threads: int, runs: int) -> dict[str, Any]:
     count, rest = divmod(len(ran), runs)
     if not count or rest or any(ran[i][0] != ran[i % count][0] for i in range(len(ran))):
         raise OSError("it reports no operators, or not the same in each run")
-    sums = Counter(dict.fromkeys(range(count), 0))
-    for i, (_, elapsed) in enumerate(ran):
-        sums[i % count] += elapsed
-    operators = [(ran[i][0], sums[i] / runs) for i in range(count)]
+    operators = [(ran[i][0], _middle_mean([elapsed for _, elapsed in ran[i::count]])) for i in range(count)]
     return {"operators": operators, "whole_ms": whole_ms, "plain_ms": plain_ms}
+
+
+def _middle_mean(values: Sequence[int]) -> float:
+    """Mean of the middle half: whole microseconds have no finer median, and one interrupted run must not count."""
+    quarter = len(values) // 4
+    return statistics.fmean(sorted(values)[quarter : len(values) - quarter])
 
 
 if __name__ == "__main__":

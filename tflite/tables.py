@@ -69,10 +69,12 @@ def notes(rows: Sequence[Row]) -> list[str]:
         said.append(f"GMAC/s: 10⁹ multiply-adds per second; this machine's best convolution does {', '.join(rates)}")
     if any(row.peer_ratio for row in rows):
         said.append("vs stock: median over that of keras.applications' model through the stock converter")
-    drifts = [f"{row.model} {row.drift:+.0%}" for row in rows if is_unsettled(row)]
-    if drifts:
+    moving = [row for row in rows if is_unsettled(row)]
+    if moving:
+        worst = max(moving, key=lambda row: abs(row.drift or 0))
         said.append(
-            f"{MARK} latency changed from the first to the last third of the runs, measure again: {', '.join(drifts)}"
+            f"{MARK} latency changed by more than {UNSETTLED:.0%} from the first to the last third of the runs, "
+            f"{worst.model} by {worst.drift:+.0%}: the machine was busy or throttled; only ratios within this run hold"
         )
     return said
 

@@ -240,7 +240,7 @@ def benchmark(options: Namespace) -> int:
     rows = []
     for run in (Run(folder, options.out) for folder in folders):
         again = options.again or before is not None
-        timed = run.benchmark(options.threads, again, peers=options.peers, limit=True)
+        timed = run.benchmark(options.threads, again, peers=options.peers)
         rows += timed
         _show_timed(timed, run.results_file if options.out else run.folder, options)
     if loose:
