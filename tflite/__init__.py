@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from keras_mobilenets.tflite.conversion import convert as convert
     from keras_mobilenets.tflite.evaluation import Evaluation as Evaluation
     from keras_mobilenets.tflite.evaluation import evaluate as evaluate
+    from keras_mobilenets.tflite.gpu import GpuCheck as GpuCheck
+    from keras_mobilenets.tflite.gpu import check_gpu as check_gpu
     from keras_mobilenets.tflite.inspection import inspect as inspect
+    from keras_mobilenets.tflite.leftovers import TargetWarning as TargetWarning
     from keras_mobilenets.tflite.manifest import Bundle as Bundle
     from keras_mobilenets.tflite.manifest import read_bundle as read_bundle
     from keras_mobilenets.tflite.nnapi import NnapiCheck as NnapiCheck
@@ -37,6 +40,7 @@ _HOME = {
     "bundle": "bundling",
     "Bundle": "manifest",
     "read_bundle": "manifest",
+    "check_gpu": "gpu",
     "check_nnapi": "nnapi",
     "convert": "conversion",
     "Evaluation": "evaluation",
@@ -52,7 +56,9 @@ _HOME = {
     "sensitivity": "sensitivities",
     "Sensitivity": "sensitivities",
     "table": "tables",
+    "GpuCheck": "gpu",
     "NnapiCheck": "nnapi",
+    "TargetWarning": "leftovers",
     "Row": "results",
     "read_results": "results",
     "write_results": "results",

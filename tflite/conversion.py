@@ -15,6 +15,7 @@ from keras_mobilenets.tflite import naming
 from keras_mobilenets.tflite.calibration import METHODS, calibrate
 from keras_mobilenets.tflite.forms import FORMS, Forms
 from keras_mobilenets.tflite.from_keras import FloatGraph, float_graph, opened
+from keras_mobilenets.tflite.leftovers import warn_of_leftovers
 from keras_mobilenets.tflite.quantizing import quantized
 from keras_mobilenets.tflite.vetting import trust
 
@@ -62,7 +63,7 @@ def convert(
             strides with as much padding before the image as after it ("same" at odd sizes, or a symmetric padding).
 
     Returns:
-        The path.
+        The path. A `TargetWarning` says when the target takes the model not whole: which operators it refuses, and why.
 
     Raises:
         UserError: An argument is unknown, the graph does not qualify for `sparse` (the message says why), calibration
@@ -93,6 +94,7 @@ def convert(
     with files.atomic(path) as temporary:
         temporary.write_bytes(content)
     trust(path)
+    warn_of_leftovers(path, target)
     return Path(path)
 
 

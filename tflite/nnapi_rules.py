@@ -6,86 +6,17 @@ in LiteRT of March 2025 but for one line (TRANSPOSE_CONV, 2968: version 4 instea
 between, has these rules too. Where the two differ, the stricter one stands here.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from keras_mobilenets.tflite.delegation import Node
+
 # Feature levels past Android 12's come with drivers, not with an API level: no API level of a phone promises them.
 FEATURE_LEVEL_6 = 1000006
 FEATURE_LEVEL_7 = 1000007
-
-
-@dataclass(frozen=True)
-class Operand:
-    """A tensor as the delegate sees it.
-
-    Attributes:
-        dtype: Such as "int8".
-        shape: Sizes for one image, also where the file leaves the batch open.
-        constant: Whether its values are stored in the file.
-        scales: Quantization scales: none, one, or one per channel.
-        zero_point: The integer that stands for 0.0 (0 without quantization).
-        data: The stored bytes of a constant; None of anything else.
-    """
-
-    dtype: str
-    shape: tuple[int, ...]
-    constant: bool
-    scales: tuple[float, ...]
-    zero_point: int
-    data: Any = None
-
-    @property
-    def scale(self) -> float:
-        """The one scale; 0 without any, and where each channel has its own."""
-        return self.scales[0] if len(self.scales) == 1 else 0.0
-
-    @property
-    def is_quantized(self) -> bool:
-        """Whether the delegate takes it for a quantized tensor; it does not know int16 as one."""
-        return self.dtype in QUANTIZED
-
-    @property
-    def is_per_channel(self) -> bool:
-        """Whether each channel has its own scale."""
-        return len(self.scales) > 1
-
-    @property
-    def elements(self) -> int:
-        """How many values it holds."""
-        return math.prod(self.shape)
-
-    def integers(self) -> list[int]:
-        """The values of a constant of int32 or int64, first to last; nothing of what is computed at run time."""
-        if self.data is None or self.dtype not in ("int32", "int64"):
-            return []
-        return [int(value) for value in np.asarray(self.data, np.uint8).view(self.dtype)]
-
-
-@dataclass(frozen=True)
-class Node:
-    """An operator as the delegate sees it; an optional input that is left out is None."""
-
-    name: str
-    version: int
-    options: Any
-    inputs: tuple[Operand | None, ...]
-    outputs: tuple[Operand, ...]
-
-    def option(self, name: str, default: Any = 0) -> Any:
-        """An option of the operator; the default where the file gives none."""
-        return getattr(self.options, name, default)
-
-    def operand(self, index: int) -> Operand:
-        """The input at `index`, which must be there."""
-        operand = self.inputs[index]
-        if operand is None:
-            raise IndexError(f"{self.name} lacks input {index}")
-        return operand
 
 
 @dataclass(frozen=True)

@@ -135,9 +135,17 @@ class Model:
         The interpreter keeps the original operators and appends one DELEGATE per piece. It does not say which operators
         a piece holds, so they are found by walking from the outputs of the piece back to its inputs.
         """
+        pieces, plain, taken = self._delegated()
+        return (len(plain), len(taken), len(pieces)) if plain else (None, None, None)
+
+    def left(self) -> list[str]:
+        """The names of the operators that the delegate left, in their order; none where the runtime does not tell."""
+        _, plain, taken = self._delegated()
+        return [operator["op_name"] for i, operator in enumerate(plain) if i not in taken]
+
+    def _delegated(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]], set[int]]:
+        """The delegate's pieces, the operators, and which of these the pieces hold."""
         operators = self._operators()
-        if not operators:
-            return None, None, None
         pieces = [op for op in operators if op["op_name"] == "DELEGATE"]
         plain = [op for op in operators if op["op_name"] != "DELEGATE"]
         maker = {int(tensor): i for i, op in enumerate(plain) for tensor in op["outputs"]}
@@ -152,7 +160,7 @@ class Model:
                     continue
                 taken.add(node)
                 todo += [int(source) for source in plain[node]["inputs"]]
-        return len(plain), len(taken), len(pieces)
+        return pieces, plain, taken
 
     def _operators(self) -> list[dict[str, Any]]:
         # The only view of the operators that the runtime has; not public, so its absence is no failure.

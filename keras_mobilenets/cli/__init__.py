@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 from keras_mobilenets.cli.arguments import make_parser
@@ -25,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if not options.debug and (options.name in _WITH_TENSORFLOW or getattr(options, "peers", False)):
             _import_tensorflow_quietly()
+        if not options.debug:
+            warnings.formatwarning = _one_line
         code = options.verb(options)
         sys.stdout.flush()
         return code or 0
@@ -47,6 +50,11 @@ def _import_tensorflow_quietly() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with quiet():
         import tensorflow  # noqa: F401
+
+
+def _one_line(message: Warning | str, *_: object, **__: object) -> str:
+    """A warning as the command line words its errors, without the line of code that gave it."""
+    return f"keras-mobilenets: {' '.join(str(message).split())}\n"
 
 
 def _refuse(message: str, debug: bool) -> int:

@@ -177,6 +177,7 @@ def make_parser() -> argparse.ArgumentParser:
     add.add_argument(
         "--nnapi", type=int, metavar="LEVEL", help="also say which operators NNAPI takes at this API level, 27 to 35"
     )
+    add.add_argument("--gpu", action="store_true", help="also say which operators the GPU delegate takes")
 
     add = verb(
         "evaluate",

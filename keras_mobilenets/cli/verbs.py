@@ -186,6 +186,8 @@ def inspect(options: Namespace) -> None:
         print(found)
         if options.nnapi is not None:
             print(f"\n{tflite.check_nnapi(path, options.nnapi)}")
+        if options.gpu:
+            print(f"\n{tflite.check_gpu(path)}")
         for operator in found.operators if options.operators else ():
             shapes = " → ".join(
                 ", ".join(f"{t.dtype} {'×'.join(map(str, t.shape))}" for t in side)

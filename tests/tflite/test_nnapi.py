@@ -10,8 +10,8 @@ import keras_mobilenets as km
 from keras_mobilenets import tflite
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.tflite import flatbuffer
-from keras_mobilenets.tflite.nnapi import _graph, _partitions
-from keras_mobilenets.tflite.nnapi_rules import RULES, Node, Operand
+from keras_mobilenets.tflite.delegation import Node, Operand, graph_of, partitions
+from keras_mobilenets.tflite.nnapi_rules import RULES
 from keras_mobilenets.tflite.runtime import open_model
 
 FAMILIES = ("MobileNetV1", "MobileNetV2", "MobileNetV3Small")
@@ -224,9 +224,9 @@ class TestPartitions:
         opened = open_model(nnapi_files[name])
         operators = [op for op in opened._operators() if op["op_name"] != "DELEGATE"]
         taken = runtime_taken(opened)
-        graph = _graph(flatbuffer.read(nnapi_files[name].read_bytes()))
+        graph = graph_of(flatbuffer.read(nnapi_files[name].read_bytes()))
         assert len(operators) == len(graph.nodes)
-        pieces = _partitions(graph, taken)
+        pieces = partitions(graph, taken)
         assert (len(operators), sum(map(len, pieces)), len(pieces)) == opened.delegation()
         assert set().union(*pieces) == taken
 
