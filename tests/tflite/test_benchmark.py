@@ -7,7 +7,7 @@ import pytest
 
 from keras_mobilenets import tflite
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.tflite.benchmarking import statistics
+from keras_mobilenets.tflite.benchmarking import drift, statistics
 from keras_mobilenets.tflite.runtime import cold_start, open_model
 
 FAST = {"warmup_runs": 3, "warmup_seconds": 0, "min_runs": 25, "min_seconds": 0}
@@ -89,7 +89,32 @@ def test_threads_reach_the_row(tflite_files):
     assert row.threads == 2
 
 
-@pytest.mark.parametrize("wrong", [{"threads": 0}, {"min_runs": 0}, {"max_seconds": 0}, {"warmup_seconds": -1}])
+def test_several_numbers_of_threads_give_rows_of_their_own(tflite_files):
+    rows = tflite.benchmark([tflite_files["float32"], tflite_files["int8"]], threads=[2, 1, 2], **FAST)
+    assert [(row.model, row.threads) for row in rows] == [("float32", 2), ("int8", 2), ("float32", 1), ("int8", 1)]
+
+
+def test_drift_is_that_of_the_last_third_over_the_first():
+    assert drift([100] * 30) == 0
+    assert drift([100] * 10 + [900] * 10 + [150] * 10) == pytest.approx(0.5)
+    assert drift([200] * 10 + [100] * 11) == pytest.approx(-0.5)
+    assert drift([100, 100, 9000, 100, 100, 100, 9000, 100, 100]) == 0  # one interruption is no drift
+    assert drift([1, 2, 3]) is None
+
+
+def test_a_row_that_had_not_settled_is_marked_and_explained():
+    from keras_mobilenets.tflite.tables import notes
+
+    steady, moving = (tflite.Row("m", "int8", median_ms=1.5, drift=d) for d in (0.04, -0.2))
+    assert "~1.50" in tflite.markdown([moving]) and "~" not in tflite.markdown([steady])
+    assert notes([steady]) == []
+    assert "m by -20%" in notes([steady, moving])[0]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"threads": 0}, {"threads": []}, {"threads": [1, 0]}, {"min_runs": 0}, {"max_seconds": 0}, {"warmup_seconds": -1}],
+)
 def test_settings_out_of_range_are_refused(tflite_files, wrong):
     with pytest.raises(UserError):
         tflite.benchmark(tflite_files["float32"], **wrong)

@@ -61,6 +61,18 @@ def test_code_1_when_slower_than_the_baseline_and_0_when_not(folder, faster, tmp
     assert main(["benchmark", model, "--baseline", str(fresh), "--fail-over", "0.1"]) == 0
 
 
+def test_peers_take_turns_with_a_run_and_keep_their_own_results(tflite_files, tmp_path, capsys):
+    shutil.copy(tflite_files["int8"], tmp_path / "m_int8.tflite")
+    asked = {"builder": "MobileNetV1", "arguments": {"alpha": 0.25}}
+    (tmp_path / "run.json").write_text(json.dumps({"train": asked}))
+    assert main(["benchmark", str(tmp_path), "--peers", "--no-page"]) == 0
+    (mine,) = read_results(tmp_path / "results.json").rows
+    (peer,) = read_results(tmp_path / "peers" / "results.json").rows
+    assert peer.model == "keras.applications.MobileNet_int8" and peer.quantization == "int8"
+    assert mine.peer_ratio == pytest.approx(mine.median_ms / peer.median_ms, rel=1e-3) and mine.peer_ratio < 1
+    assert peer.peer_ratio is None and "vs stock" in capsys.readouterr().out
+
+
 def test_the_profile_lists_the_operators_and_writes_nothing(tflite_files, tmp_path, capsys):
     shutil.copy(tflite_files["float32"], tmp_path)
     assert main(["benchmark", str(tmp_path), "--profile"]) == 0
