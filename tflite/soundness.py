@@ -137,7 +137,7 @@ def _check_order(model: Any, graph: Any) -> None:
     _check_places((*inputs, *outputs), tensors)
     stored = {place for place, tensor in enumerate(tensors) if _is_stored(model, tensor)}
     _need(stored.isdisjoint(inputs), "an input of the graph is a constant")
-    there = stored | set(inputs)
+    there, fed = stored | set(inputs), set(inputs)
     for place, operator in enumerate(operators):
         _need(0 <= operator.opcodeIndex < len(model.operatorCodes or ()), f"operator {place} has no name")
         reads, writes = _numbers(operator.inputs), _numbers(operator.outputs)
@@ -147,7 +147,9 @@ def _check_order(model: Any, graph: Any) -> None:
         _need(len(set(writes)) == len(writes), f"operator {place} writes a tensor twice")
         _need(there.isdisjoint(writes), f"operator {place} writes what is already there")
         there.update(writes)
+        fed.update(writes if fed.intersection(reads) else ())
     _need(there.issuperset(outputs), "no operator writes an output of the graph")
+    _need(not inputs or not fed.isdisjoint(outputs), "its answer does not depend on its input")
 
 
 def _check_places(places: Iterable[int], tensors: list[Any]) -> None:
