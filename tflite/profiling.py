@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 LONGEST = 300  # seconds that the process may take
+SHORT = 0.005  # ms below which an operator gets no rate
 # What XNNPACK's names begin with, and the operators of the file that they carry out.
 _KERNELS = (
     (("Convolution", "Fully Connected", "Deconvolution", "Batch Matrix Multiply"), COUNTED),
@@ -59,8 +60,8 @@ class OperatorTime:
 
     @property
     def gmacs_per_s(self) -> float | None:
-        """10⁹ multiply-adds per second; None without any, or when the runtime says 0 ms."""
-        return self.macs / self.ms / 1e6 if self.macs and self.ms else None
+        """10⁹ multiply-adds per second; None without any, or when it is too short to tell in whole microseconds."""
+        return self.macs / self.ms / 1e6 if self.macs and self.ms >= SHORT else None
 
 
 @dataclass(frozen=True)

@@ -405,7 +405,7 @@ def _add_timing(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[1],
         metavar="N",
-        help="CPU threads; several are measured apart (default: 1)",
+        help="CPU threads; with several numbers, all models take turns with each (default: 1)",
     )
 
 
