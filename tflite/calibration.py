@@ -16,6 +16,7 @@ from keras_mobilenets.tflite.activations import Activations
 
 METHODS = ("minmax", "percentile", "mse")
 PERCENTILE = 99.99  # of the values lie inside the range
+_SAMPLE = 1 << 15  # values of an activation that are counted of each image, about
 _BINS = 4096  # on each side of zero; with the largest value in the upper half, an eighth of an int8 step or less
 
 
@@ -53,17 +54,23 @@ def _measure(content: bytes, images: np.ndarray, method: str) -> dict[int, tuple
     low = np.full(len(activations.tensors), np.inf)
     high = -low
     histograms: dict[int, Histogram] = {}
-    for _, values in activations.over(images, "Calibrating"):
+    for number, (_, values) in enumerate(activations.over(images, "Calibrating")):
         np.minimum(low, [value.min() for value in values], out=low)
         np.maximum(high, [value.max() for value in values], out=high)
         if not np.isfinite([low, high]).all():
             raise UserError("an activation is NaN or infinite on the calibration images: check the model's weights")
         for place, value in enumerate(values) if method != "minmax" else ():
             if value.ndim == 4 and value.shape[1] * value.shape[2] > 1:
-                histograms.setdefault(place, Histogram()).add(value)
+                histograms.setdefault(place, Histogram()).add(_sample(value, number))
     for place, histogram in histograms.items():
         low[place], high[place] = np.clip(histogram.range(method), low[place], high[place])
     return {t: (float(a), float(b)) for t, a, b in zip(activations.tensors, low, high, strict=True)}
+
+
+def _sample(values: np.ndarray, number: int) -> np.ndarray:
+    """All channels at every so manieth place of a feature map, at other places in the next image."""
+    every = -(-values.size // _SAMPLE)
+    return values.reshape(-1, values.shape[-1])[number % every :: every]
 
 
 class Histogram:

@@ -24,15 +24,16 @@ class LayerSensitivity:
 
     Attributes:
         layer: Name of the Keras layer or block.
-        sqnr_db: Power of the float output over that of the difference, in decibels; infinite when there is none.
-        divergence: Mean Kullback–Leibler divergence from the float output, in nats; None where it is no probability.
+        sqnr_db: Power of the float output (before a softmax) over that of the difference, in decibels; infinite when
+            there is none.
+        divergence: Mean Kullback–Leibler divergence from the float model's probabilities (softmax), in nats.
         agreement: Share of the images that get the same class as in float.
         top1: Share of the images that get their label; None without labels.
     """
 
     layer: str
     sqnr_db: float
-    divergence: float | None
+    divergence: float
     agreement: float
     top1: float | None
 
@@ -62,9 +63,8 @@ class Sensitivity:
             f"{'layer':34} {'SQNR dB':>8} {'KL':>9} {'agreement':>10} {'top-1':>8}",
         ]
         for row in self.layers:
-            divergence = "–" if row.divergence is None else f"{row.divergence:.1e}"
             top1 = "–" if row.top1 is None else f"{row.top1:.2%}"
-            lines.append(f"{row.layer:34} {row.sqnr_db:8.1f} {divergence:>9} {row.agreement:10.2%} {top1:>8}")
+            lines.append(f"{row.layer:34} {row.sqnr_db:8.1f} {row.divergence:9.1e} {row.agreement:10.2%} {top1:>8}")
         return "\n".join(lines)
 
 
@@ -103,6 +103,7 @@ def scan(calibrated: bytes, images: np.ndarray, labels: Any = None, by: str = "l
     """As `sensitivity`, of a float .tflite with ranges in it and images ready for it."""
     from keras_mobilenets.tflite.quantizing import quantized
 
+    calibrated = _without_softmax(calibrated)
     groups = _groups(calibrated, by)
     expected = outputs(calibrated, images)
     rows = []
@@ -112,6 +113,21 @@ def scan(calibrated: bytes, images: np.ndarray, labels: Any = None, by: str = "l
         rows.append(_compare(layer, expected, found, labels))
     top1 = None if labels is None else float((expected.argmax(axis=1) == labels).mean())
     return Sensitivity(tuple(sorted(rows, key=lambda row: row.sqnr_db)), len(images), top1)
+
+
+def _without_softmax(content: bytes) -> bytes:
+    """Without it the output tells apart what a sure answer hides."""
+    model = flatbuffer.read(content)
+    graph = model.subgraphs[0]
+    if flatbuffer.operator_name(model, graph.operators[-1]) != "SOFTMAX":
+        return content
+    graph.outputs = graph.operators.pop().inputs[:1]
+    return flatbuffer.write(model)
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def _groups(content: bytes, by: str) -> dict[str, list[str]]:
@@ -128,12 +144,11 @@ def _groups(content: bytes, by: str) -> dict[str, list[str]]:
 
 def _compare(layer: str, expected: np.ndarray, found: np.ndarray, labels: Any) -> LayerSensitivity:
     noise = float(((found - expected) ** 2).sum())
-    is_probability = expected.min() >= 0 and np.allclose(expected.sum(axis=1), 1, atol=1e-3)
-    p, q = (np.maximum(x.astype(np.float64), 1e-9) for x in (expected, found))
+    p, q = (np.maximum(_softmax(x), 1e-12) for x in (expected, found))
     return LayerSensitivity(
         layer,
         sqnr_db=10 * math.log10(float((expected**2).sum()) / noise) if noise else math.inf,
-        divergence=float((p * np.log(p / q)).sum(axis=1).mean()) if is_probability else None,
+        divergence=float((p * np.log(p / q)).sum(axis=1).mean()),
         agreement=float((expected.argmax(axis=1) == found.argmax(axis=1)).mean()),
         top1=None if labels is None else float((found.argmax(axis=1) == labels).mean()),
     )
