@@ -43,7 +43,7 @@ def best_convolution(dtype: str, threads: int = 1) -> Iterator[Path]:
 
 @functools.cache
 def _best_shape(dtype: str, threads: int) -> tuple[int, int]:
-    return max(SHAPES, key=lambda shape: _rate(*shape, dtype, threads))
+    return max(SHAPES, key=lambda shape: _rate(shape[0], shape[1], dtype, threads))
 
 
 def _rate(side: int, channels: int, dtype: str, threads: int) -> float:
