@@ -56,6 +56,9 @@ def stock(model: Any, path: Path, quantize: str = "none", images: np.ndarray | N
         path: The .tflite.
         quantize: "none", "float16", "dynamic" or "int8".
         images: Calibration images for "int8", float32 N×H×W×3.
+
+    Raises:
+        UserError: "int8" without images.
     """
     import tensorflow as tf
 
@@ -64,7 +67,9 @@ def stock(model: Any, path: Path, quantize: str = "none", images: np.ndarray | N
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if quantize == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    if quantize == "int8" and images is not None:
+    if quantize == "int8":
+        if images is None:
+            raise UserError("int8 needs calibration images")
         converter.representative_dataset = lambda: ([image[None]] for image in images)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8
