@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import itertools
 import math
 import sys
 import time
@@ -227,8 +228,8 @@ def benchmark(options: Namespace) -> int:
     from keras_mobilenets.tflite.results import Results, environment
 
     if options.profile:
-        for path in _tflite_files(options.sources):
-            found = tflite.profile(path, threads=options.threads[0])
+        for path, threads in itertools.product(_tflite_files(options.sources), options.threads):
+            found = tflite.profile(path, threads=threads)
             _say(found.summary)
             _print(*found.tables())
         return 0
