@@ -1,5 +1,7 @@
 """The forms of operators by target: against the real functions, TensorFlow Lite's reference kernels and XNNPACK."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -57,6 +59,40 @@ def test_xnnpack_takes_all_but_the_softmax_in_one_piece(converted):
     assert found.partitions == 1
     assert found.nodes_delegated == found.nodes - found.operator_counts["SOFTMAX"]
     assert found.float_islands == ()
+
+
+WHOLE = ["MobileNetV1", "MobileNetV2", "MobileNetV3Large", "MobileNetV3Small", "EfficientNetLite0"]
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_each_target_takes_a_small_network_whole(name, images, tmp_path):
+    width = {"alpha": 0.35} if name.startswith("Mobile") else {}
+    _assert_taken_whole(km.create_model(name, input_shape=(SIZE, SIZE, 3), classes=10, **width), images[:4], tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*WHOLE, "EfficientNetB0"])
+def test_each_target_takes_a_network_of_224_pixels_whole(name, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 224, 224, 3)).astype(np.uint8)
+    _assert_taken_whole(km.create_model(name, input_shape=(224, 224, 3)), pixels, tmp_path)
+
+
+def _assert_taken_whole(model, pixels, folder):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", tflite.TargetWarning)
+        paths = {
+            target: tflite.convert(
+                model, folder / f"{target}.tflite", quantize="int8", calibration=pixels, target=target
+            )
+            for target in FORMS
+        }
+    for level in (30, 31, 35):
+        check = tflite.check_nnapi(paths["nnapi"], level)
+        assert (check.taken, check.partitions, check.macs_share) == (check.total, 1, 1.0)
+    assert tflite.check_gpu(paths["gpu"]).ok
+    found = tflite.inspect(paths["xnnpack"])
+    assert found.partitions == 1
+    assert found.nodes - found.nodes_delegated == found.operator_counts["SOFTMAX"] <= 1
 
 
 def test_nnapi_and_gpu_keep_one_operator_for_h_swish(converted):
