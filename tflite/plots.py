@@ -186,7 +186,7 @@ def layer_errors(layers: Sequence[LayerError], worst: Sequence[LayerError], name
         axes.plot(*zip(*places, strict=True), "-", color=colour, linewidth=1.2, alpha=0.6)
         axes.plot(*zip(*places, strict=True), "o", color=colour, markersize=4, markeredgecolor="none")
         marked = [(layer.index, layer.sqnr_db or 0.0) for layer in worst]
-        rings = {"markerfacecolor": "none", "markeredgecolor": INK, "markersize": 9, "markeredgewidth": 1.1}
+        rings: Any = {"markerfacecolor": "none", "markeredgecolor": INK, "markersize": 9, "markeredgewidth": 1.1}
         axes.plot(*zip(*marked, strict=True), "o", **rings)
         axes.margins(y=0.2)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -83,7 +83,7 @@ def _content(sources: Sequence[Source]) -> dict[str, Any]:
     """Everything the template shows."""
     measured = side_by_side.measurements(sources)
     several = len({each.device for each in measured}) > 1
-    places = {(each.device, each.row.backend, each.row.threads) for each in measured}
+    places = {(each.device, each.backend, each.row.threads) for each in measured}
     files = [file for source in sources for file in source.files]
     return {
         "title": " and ".join(source.name for source in sources),

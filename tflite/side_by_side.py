@@ -1,6 +1,7 @@
 """Measurements of several devices side by side: joined by their .tflite, compared, and laid out as a matrix."""
 
 import dataclasses
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,6 @@ from keras_mobilenets.tflite.report_sources import Source
 from keras_mobilenets.tflite.results import Row
 
 _OF_THE_FILE = ("quantization", "compression", "parameters", "macs", "model_size_mb", "gzip_size_mb", "sparsity")
-_DRIFT = 0.05  # of the latency over a run, from which on the report speaks of it
 _HEADLINES = 3  # models of which the report says in a sentence what int8 brought
 
 
@@ -32,16 +32,23 @@ class Measurement:
     scored_on: str | None = None
 
     @property
+    def backend(self) -> str:
+        """What was asked to run it; where the CPU did instead, the app says "cpu" and names this in `error`."""
+        asked = re.match("asked for ([^,]+),", self.row.error or "") if self.row.status == "ok" else None
+        return asked[1] if asked else self.row.backend or "unknown backend"
+
+    @property
     def place(self) -> str:
         """Backend and threads in words."""
-        backend, threads = self.row.backend or "unknown backend", self.row.threads
+        backend, threads = self.backend, self.row.threads
         return backend if is_accelerated(self.row) or not threads else f"{backend}, {count(threads, 'thread')}"
 
     @property
     def fell_back(self) -> bool:
         """Whether the CPU ran what was meant for an accelerator."""
         row = self.row
-        return row.status == "ok" and is_accelerated(row) and 0 in (row.nodes_delegated, row.partitions)
+        took_none = is_accelerated(row) and 0 in (row.nodes_delegated, row.partitions)
+        return row.status == "ok" and (took_none or self.backend != (row.backend or "unknown backend"))
 
     @property
     def counts(self) -> bool:
@@ -63,18 +70,18 @@ class Measurement:
         row = self.row
         if row.status != "ok":
             return [f"{row.status}: {row.error or 'no reason given'}"]
-        said = [self._delegation(), row.error or ""]
+        said = [self._delegation()]
         thermal = {row.thermal_start, row.thermal_end} - {None, "none"}
         if thermal:
             said.append(f"thermal status {row.thermal_start or 'unknown'} → {row.thermal_end or 'unknown'}")
-        if row.drift is not None and abs(row.drift) > _DRIFT:
+        if tables.is_unsettled(row):
             said.append(f"latency drifted by {row.drift:+.0%} over the run".replace("-", "−"))
         return [text for text in said if text]
 
     def _delegation(self) -> str:
         row = self.row
         if self.fell_back:
-            return f"fell back to the CPU: {row.backend} took no operator"
+            return f"fell back to the CPU: {row.error or f'{row.backend} took no operator'}"
         if self.left_to_cpu:
             pieces = f", the others in {count(row.partitions, 'piece')}" if row.partitions is not None else ""
             return f"{self.left_to_cpu}{pieces}"
@@ -144,14 +151,14 @@ def fastest_of_each(measured: Iterable[Measurement]) -> list[Measurement]:
 def matrix(measured: Sequence[Measurement]) -> Matrix:
     """The latency table: a row for each model, a column for each device, backend and number of threads."""
     devices = list(dict.fromkeys(each.device for each in measured))
-    places = list(dict.fromkeys((each.device, each.row.backend, each.row.threads) for each in measured))
+    places = list(dict.fromkeys((each.device, each.backend, each.row.threads) for each in measured))
     places.sort(key=lambda place: devices.index(place[0]))
     compressed = tables.are_compressed(each.row for each in measured)
     rows: dict[tuple[str, str], dict[Any, list[Measurement]]] = {}
     for each in measured:
         name = tables.family_name(each.row), tables.variant_name(each.row, among_compressed=compressed)
         cells = rows.setdefault(name, {})
-        cells.setdefault((each.device, each.row.backend, each.row.threads), []).append(each)
+        cells.setdefault((each.device, each.backend, each.row.threads), []).append(each)
     best = [
         each
         for cells in rows.values()
@@ -160,7 +167,7 @@ def matrix(measured: Sequence[Measurement]) -> Matrix:
     ]
     return Matrix(
         devices=[(device, sum(place[0] == device for place in places)) for device in devices],
-        columns=[(backend or "unknown backend", threads) for _, backend, threads in places],
+        columns=[(backend, threads) for _, backend, threads in places],
         rows=[(*name, [cells.get(place, []) for place in places]) for name, cells in rows.items()],
         starts=[i for i, place in enumerate(places) if place[0] not in [device for device, *_ in places[:i]]],
         fastest=best,
@@ -243,7 +250,7 @@ def _median(measured: Measurement) -> float:
 
 def _cell(each: Measurement) -> tuple[Any, ...]:
     row = each.row
-    return tables.family_name(row), tables.variant_name(row), each.device, row.backend, row.threads
+    return tables.family_name(row), tables.variant_name(row), each.device, each.backend, row.threads
 
 
 def _clear_winner(measured: Sequence[Measurement]) -> list[Measurement]:

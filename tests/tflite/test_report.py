@@ -229,7 +229,7 @@ def test_host_and_phone_stand_in_one_matrix_joined_by_the_content_of_the_files(b
     head = words(table[table.index("<thead>") : table.index("</thead>")])
     assert head.startswith("x86_64 host Google Pixel 8 Pro Model xnnpack 1 thread cpu 1 thread cpu 4 threads gpu")
     assert rows_of(both, '<h2 id="latency"') == [
-        "mobilenetv2_0.5 float32 0.345 2.17 1.00 fastest 1.07 2.24 fell back to the CPU "
+        "mobilenetv2_0.5 float32 0.345 2.17 1.00 fastest 1.07 ✗ fell back CPU: 2.24 "
         "✗ failed ANEURALNETWORKS_BAD_DATA: google-edgetpu does not compile <float32>",
         "mobilenetv2_0.5 int8 0.368 0.913 0.502 1.14 0.625 5 of 65 operators on the CPU 0.441 fastest",
     ]
@@ -242,7 +242,8 @@ def test_what_went_wrong_on_the_phone_is_said_in_words(both):
     failed = next(row for row in rows if "✗ failed" in row)
     assert "failed: ANEURALNETWORKS_BAD_DATA: google-edgetpu does not compile <float32>" in failed
     fallen = next(row for row in rows if "✗ fell back" in row)
-    assert "nnapi 1 thread ✗ fell back to the CPU" in fallen and "nnapi took no operator" in fallen
+    assert "cpu 1 thread ✗ fell back from nnapi" in fallen
+    assert "fell back to the CPU: asked for nnapi, which took no operator" in fallen
     assert any("5 of 65 operators on the CPU, the others in 3 pieces" in row for row in rows)
     assert any("thermal status none → light" in row for row in rows)
 
@@ -260,6 +261,17 @@ def test_a_model_that_fell_back_is_on_no_plot_of_the_accelerator(both):
         "Latency of each model on Google Pixel 8 Pro",
     ]
     assert descriptions[1][1] == "Medians: float32, cpu, 4 threads 1.00 ms; int8, nnapi:google-edgetpu 0.441 ms."
+
+
+def test_an_accelerator_that_took_no_operator_is_not_credited_with_the_latency(tmp_path):
+    rows = [
+        Row("m", "int8", "gpu", 1, median_ms=2.0, top1=0.9, nodes_total=9, nodes_delegated=0, partitions=0),
+        Row("m", "int8", "cpu", 1, median_ms=3.0, top1=0.9),
+    ]
+    tflite.write_results(tmp_path / "results.json", rows, environment())
+    page = tflite.report(tmp_path).read_text(encoding="utf-8")
+    assert rows_of(page, '<h2 id="latency"') == ["m int8 ✗ fell back CPU: 2.00 3.00"]
+    assert "cpu 1 thread ✗ fell back from gpu" in words(page) and "gpu took no operator" in words(page)
 
 
 def test_a_phone_alone_is_reported_beside_its_file(tmp_path):
