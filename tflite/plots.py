@@ -105,7 +105,7 @@ def _accuracy_over(quantity: str, points: Sequence[Label], where: str, height: f
     words, unit, scale = QUANTITIES[quantity]
     places = [(scale * getattr(point.row, quantity), 100 * (point.row.top1 or 0)) for point in points]
     crowded = len(points) > CROWDED
-    with _figure(9.6 if crowded else 5.4, 5.4 if crowded else height if len(points) > 4 else 3.7) as figure:
+    with _figure(9.6 if crowded else 5.4, 6.6 if crowded else height if len(points) > 4 else 3.7) as figure:
         axes = figure.subplots()
         for point, (x, y) in zip(points, places, strict=True):
             colour, marker = _style(point.row)
@@ -156,7 +156,8 @@ def _style(row: Row) -> tuple[str, str]:
 
 def latency_ranges(points: Sequence[Label], device: str = "") -> str:
     """One bar per row: the median, with a whisker from the 5th to the 90th percentile."""
-    with _figure(5.4, max(1.9, 0.9 + 0.4 * len(points))) as figure:
+    crowded = len(points) > CROWDED
+    with _figure(9.6 if crowded else 5.4, max(1.9, 0.9 + (0.3 if crowded else 0.4) * len(points))) as figure:
         axes = figure.subplots()
         for place, point in enumerate(points):
             row, (colour, _) = point.row, _style(point.row)

@@ -173,7 +173,8 @@ def _plots(measured: Sequence[Measurement], several: bool) -> list[dict[str, Any
             add(svg, caption + choice, where, wide=len(scored) > plots.CROWDED)
         if fastest:
             caption = "Median, with a whisker from p5 to p90; a long one means a busy or a throttled machine."
-            add(plots.latency_ranges(plots.labels(fastest), where), caption + choice, where)
+            svg = plots.latency_ranges(plots.labels(fastest), where)
+            add(svg, caption + choice, where, wide=len(fastest) > plots.CROWDED)
     scored_last = sorted((each.row for each in measured), key=lambda row: row.top1 is not None)
     files = list({(row.model, row.quantization): row for row in scored_last}.values())
     for draw, known, caption in (
