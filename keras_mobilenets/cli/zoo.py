@@ -69,6 +69,8 @@ def untrained(folder: Path, options: Namespace) -> list[Path]:
 class _Noise:
     """Stands for the data of a run that has none."""
 
+    name = "noise"
+
     def __init__(self, size: int) -> None:
         self._size = size
 
