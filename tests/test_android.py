@@ -313,7 +313,7 @@ def test_install_puts_the_app_on_the_phone_once(phones, tmp_path, capsys):
         assert main(["android", "install"]) == 0
         lines = capsys.readouterr().err.splitlines()
         assert lines == [f"{tmp_path / android.APK}, SHA-256 {digest}", says]
-    assert [call[2] for call in log()].count("install") == 1
+    assert sum("install" in call for call in log()) == 1
     assert main(["android", "install", "--sha256", "0" * 64]) == 2
     assert f"its SHA-256 is {digest}" in last_line(capsys)
     phones({"B": {"installed": "0" * 64, "forgets": True}})
