@@ -132,6 +132,8 @@ def _convert(name: str, graph: Any, inputs: list[Any], outputs: list[Any], quant
     converter = tf.compat.v1.lite.TFLiteConverter(graph.as_graph_def(), inputs, outputs)
     if quantize in ("float16", "dynamic"):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        # One scale for each output of a dense layer is version 12 of the operator: TensorFlow Lite 2.16 lacks it.
+        converter._experimental_disable_per_channel_quantization_for_dense_layers = True
     if quantize == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if quantize == "sparse":
