@@ -112,9 +112,8 @@ def _serve() -> None:
 def _end(status: int) -> str:
     if status == -signal.SIGALRM:
         return f"is damaged: it was not opened and run once within {SECONDS} s; convert it again"
-    return (
-        f"crashes the runtime ({f'signal {-status}' if status < 0 else 'no answer'}): it is damaged; convert it again"
-    )
+    how = f"signal {-status}" if status < 0 else "no answer"
+    return f"crashes the runtime or asks for more than {MEMORY >> 30} GiB ({how}): it is damaged; convert it again"
 
 
 def _limit() -> None:

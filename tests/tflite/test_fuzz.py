@@ -139,9 +139,8 @@ def test_a_file_that_needs_too_much_memory_is_refused(tflite_files, tmp_path):
 
     path = tmp_path / "huge.tflite"
     path.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([huge.get_concrete_function()]).convert())
-    with pytest.raises(UserError, match=r"huge\.tflite") as refused:
+    with pytest.raises(UserError, match=r"huge\.tflite .*4 GiB"):
         tflite.inspect(path)
-    assert "\n" not in str(refused.value)
 
 
 class TestTheProcessThatTries:
@@ -179,5 +178,5 @@ class TestTheProcessThatTries:
         assert time.monotonic() < end
 
     def test_says_what_a_crash_and_a_loop_mean(self):
-        assert "crashes the runtime (signal 11)" in vetting._end(-signal.SIGSEGV)
+        assert "crashes the runtime" in vetting._end(-signal.SIGSEGV)
         assert "within 60 s" in vetting._end(-signal.SIGALRM)
