@@ -15,6 +15,8 @@ class Forms:
         per_channel_dense: Whether dense layers have one scale for each output channel.
         h_swish: "native" is one HARD_SWISH; "add_mul" is x · clamp(x + 3) with the clamp by int8's own limits.
         h_sigmoid: "native" is ReLU6 and a MUL by 1/6; "scale" puts the sixth into the scale of the ReLU6.
+        softmax: "native" is one SOFTMAX; "float" computes one inside the graph in float, after DEQUANTIZE and before
+            QUANTIZE.
         stem_filters: The first convolution computes neighbouring results as channels of one, so many at most; 0 leaves
             it as it is.
     """
@@ -22,16 +24,19 @@ class Forms:
     per_channel_dense: bool
     h_swish: str = "native"
     h_sigmoid: str = "native"
+    softmax: str = "native"
     stem_filters: int = 0
 
 
 FORMS = {
     # NNAPI refuses dense layers per channel, and has HARD_SWISH from API level 30 on.
     "nnapi": Forms(per_channel_dense=False),
-    # XNNPACK refuses int8 HARD_SWISH, RELU_N1_TO_1, AVERAGE_POOL_2D and SOFTMAX; MEAN it takes. Three input channels
-    # and few filters leave its kernels idle: with 64 filters a 3×3 stem at stride 2 takes 0.22 (of 16) to 0.42 (of 32)
-    # of the time on x86 with AMX, although most of the added weights are zero.
-    "xnnpack": Forms(per_channel_dense=True, h_swish="add_mul", h_sigmoid="scale", stem_filters=64),
+    # XNNPACK refuses int8 HARD_SWISH, RELU_N1_TO_1, AVERAGE_POOL_2D and SOFTMAX; MEAN it takes. A SOFTMAX at the end
+    # may stay: it cuts nothing. A chain of int8 operators that compute one value from one value is one look-up for it:
+    # h-swish in ADD and MUL, or swish in LOGISTIC and MUL, takes the time of one LOGISTIC. Three input channels and few
+    # filters leave its kernels idle: with 64 filters a 3×3 stem at stride 2 takes 0.22 (of 16) to 0.42 (of 32) of the
+    # time on x86 with AMX, although most of the added weights are zero.
+    "xnnpack": Forms(per_channel_dense=True, h_swish="add_mul", h_sigmoid="scale", softmax="float", stem_filters=64),
     # The GPU delegate computes int8 graphs in float, from scales per tensor, and has HARD_SWISH.
     "gpu": Forms(per_channel_dense=False),
 }

@@ -41,6 +41,8 @@ def rewrite(content: bytes, forms: Forms) -> bytes:
             _scale_instead_of_multiplying(graph, operator)
         elif name == "HARD_SWISH" and forms.h_swish == "add_mul":
             _add_and_multiply(graph, operator)
+        elif name == "SOFTMAX" and forms.softmax == "float" and operator.outputs[0] not in graph.outputs:
+            _compute_in_float(graph, operator)
     if forms.stem_filters:
         _widen_stem(graph, forms.stem_filters)
     return flatbuffer.write(graph.model)
@@ -100,6 +102,15 @@ def _scale_instead_of_multiplying(graph: "_Graph", operator: Any) -> None:
     if same and graph.scale_output(x, factor):
         graph.maker(x).outputs = np.array([result], np.int32)
         graph.remove(operator)
+
+
+def _compute_in_float(graph: "_Graph", operator: Any) -> None:
+    """Puts DEQUANTIZE before an operator of one input and QUANTIZE behind it."""
+    x, result = int(operator.inputs[0]), int(operator.outputs[0])
+    values, given = (graph.add_tensor("real", graph.shape(tensor), schema.TensorType.FLOAT32) for tensor in (x, result))
+    graph.insert("DEQUANTIZE", [x], values, graph.place(operator), version=2)
+    operator.inputs, operator.outputs = np.array([values], np.int32), np.array([given], np.int32)
+    graph.insert("QUANTIZE", [given], result, graph.place(operator) + 1)
 
 
 def _widen_stem(graph: "_Graph", most_filters: int) -> None:

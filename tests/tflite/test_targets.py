@@ -14,6 +14,7 @@ from keras_mobilenets.tflite import flatbuffer, h_swish
 from keras_mobilenets.tflite.forms import FORMS
 from keras_mobilenets.tflite.quiet import quiet
 from keras_mobilenets.tflite.rewriting import rewrite
+from keras_mobilenets.tflite.runtime import Model
 
 SIZE = 64
 BYTES = np.arange(-128, 128, dtype=np.int8).reshape(1, 16, 16, 1)
@@ -186,6 +187,23 @@ def test_xnnpack_takes_h_swish_whole(maker):
     assert _refused(rewrite(graph, FORMS["xnnpack"])) == []
 
 
+def test_a_softmax_inside_the_graph_is_computed_in_float():
+    graph, real = _softmax(inside=True)
+    rewritten = rewrite(graph, FORMS["xnnpack"])
+    assert _refused(graph) == ["SOFTMAX"]
+    assert _names(rewritten) == ["DEQUANTIZE", "SOFTMAX", "QUANTIZE", "ADD"]
+    assert _refused(rewritten) == []
+    assert np.abs(_run(rewritten) - real).max() < 0.501
+    assert np.abs(_run(graph) - real).max() <= 1
+    assert np.ptp(real) > 100
+
+
+def test_a_softmax_at_the_end_stays():
+    graph, _ = _softmax(inside=False)
+    assert _names(rewrite(graph, FORMS["xnnpack"])) == ["SOFTMAX"]
+    assert _names(rewrite(_softmax(inside=True)[0], FORMS["nnapi"])) == ["SOFTMAX", "ADD"]
+
+
 def test_hard_sigmoid_loses_its_product_and_keeps_its_integers():
     graph = _hard_sigmoid(top=6.0, result_top=1.0)
     rewritten = rewrite(graph, FORMS["xnnpack"])
@@ -316,6 +334,19 @@ def _h_swish(low, high, result=None, maker="CONV_2D"):
     return build.bytes(image), np.clip(y / result_scale + result_zero, -128, 127)
 
 
+def _softmax(inside):
+    """SOFTMAX over 256 values, with an ADD of nothing behind it; and the real results in steps of 1/256."""
+    build = _Builder()
+    image = build.tensor((1, 256), 0.7, 0)
+    result = build.tensor((1, 256), 1 / 256, -128)
+    build.operator("SOFTMAX", [image], result, schema.SoftmaxOptionsT(beta=1.0), version=2)
+    if inside:
+        zero = build.constant(np.zeros((1, 1), np.int8), 1 / 256)
+        build.operator("ADD", [result, zero], build.tensor((1, 256), 1 / 256, -128), schema.AddOptionsT(), version=2)
+    shares = np.exp(BYTES.ravel() * 0.7)
+    return build.bytes(image), np.clip(shares / shares.sum() * 256 - 128, -128, 127)
+
+
 def _hard_sigmoid(top, result_top):
     """ReLU6, with int8 values up to `top`, times 1/6, with values up to `result_top`."""
     build = _Builder()
@@ -355,7 +386,8 @@ def _interpreter(graph, reference=False):
 
 def _run(graph, reference=False, image=BYTES):
     interpreter = _interpreter(graph, reference)
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
+    source = interpreter.get_input_details()[0]
+    interpreter.set_tensor(source["index"], image.reshape(source["shape"]))
     interpreter.invoke()
     return interpreter.get_tensor(interpreter.get_output_details()[0]["index"]).ravel().astype(int)
 
@@ -370,9 +402,8 @@ def _scale(graph):
 
 
 def _refused(graph):
-    """The operators that XNNPACK leaves, as the delegate's pieces tell."""
-    from keras_mobilenets.tflite.runtime import Model
-
-    nodes, taken, pieces = Model("", _interpreter(graph), 1).delegation()
+    """The operators that XNNPACK leaves, where it takes the others in one piece."""
+    model = Model("", _interpreter(graph), 1)
+    _, _, pieces = model.delegation()
     assert pieces <= 1
-    return _names(graph)[taken:] if taken < nodes else []
+    return model.left()
