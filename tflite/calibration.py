@@ -5,7 +5,11 @@ an output of the graph, so that XNNPACK can run it, some four times faster, and 
 input: the stock logger takes the range of a residual branch from the sum that ADD has put in its place.
 
 A range is all of the values ("minmax"), or cuts the rarest off for the sake of finer steps: those beyond the 99.99th
-percentile, or those with which the mean squared error of clipping and rounding is least ("mse").
+percentile, or those with which the mean squared error of clipping and rounding is least ("mse"). Measured on `shapes`
+(tests/benchmarks/post_training.py), SQNR of the outputs in dB and agreement with float, minmax → percentile | mse:
+V1 31.0 → 32.1 | 31.0, V2 31.2 → 31.3 | 31.8, V3-Small 18.6 → 19.6 | 19.2 (97.1% → 97.3% | 97.5%), V3-Large 20.2 →
+23.6 | 22.7 (96.7% → 98.1% | 96.9%), EfficientNetB0 27.2 → 30.3 | 28.5. Percentile's top-1 is at most 0.6 points below
+float's (V3-Small). It takes a third more of the time than minmax, mse twice.
 """
 
 import numpy as np
@@ -20,7 +24,7 @@ _SAMPLE = 1 << 15  # values of an activation that are counted of each image, abo
 _BINS = 4096  # on each side of zero; with the largest value in the upper half, an eighth of an int8 step or less
 
 
-def calibrate(content: bytes, images: np.ndarray, method: str = "minmax") -> bytes:
+def calibrate(content: bytes, images: np.ndarray, method: str = "percentile") -> bytes:
     """Writes the range of each activation into a float .tflite, as its quantizer expects them.
 
     Args:

@@ -29,7 +29,7 @@ def convert(
     quantize: str | None = None,
     calibration: Any = None,
     calibration_images: int = 256,
-    calibration_method: str = "minmax",
+    calibration_method: str = "percentile",
     leave_in_float: Sequence[str] | int = (),
     equalize: bool = False,
     bias_correction: bool = False,
@@ -52,9 +52,13 @@ def convert(
         calibration_method: How the range of an activation follows from its values: "minmax", all of them;
             "percentile", 99.99% of them; "mse", those with the least mean squared error of clipping and rounding.
         leave_in_float: Names of Keras layers that an int8 model computes in float; or how many: those are chosen that
-            `sensitivity` finds to harm the output most, which takes a conversion for each layer.
-        equalize: Cross-layer equalization before an "int8" that is calibrated (`equalization.equalize`).
-        bias_correction: Corrects, after quantization, the mean error that rounded weights make.
+            `sensitivity` finds to harm the output most, which takes a conversion for each layer. A value is spared
+            int8 only where all layers that make or read it are in float, so that few layers gain little: of a
+            MobileNetV3-Small (SQNR of its logits 9.3 dB) 2 layers 9.3, 5 layers 10.4, 10 layers 18.8 dB.
+        equalize: Cross-layer equalization before an "int8" that is calibrated (`equalization.equalize`). Weights have a
+            scale per channel anyway: it moved the outputs' SQNR by −0.7 to +0.3 dB for four trained networks.
+        bias_correction: Corrects, after quantization, the mean error that rounded weights make. It gave −0.2 to +2.4 dB
+            and no gain in top-1 beyond the noise.
         target: What is to run the model, "nnapi", "xnnpack" (a CPU) or "gpu". It decides on the operators of an int8
             model (the table is `forms.FORMS`): NNAPI and the GPU delegate get HARD_SWISH and dense layers of one scale,
             XNNPACK what it takes in one piece. Float models are the same for all.

@@ -69,7 +69,7 @@ class Sensitivity:
 
 
 def sensitivity(
-    model: Any, images: Any, *, limit: int = 64, by: str = "layer", calibration_method: str = "minmax"
+    model: Any, images: Any, *, limit: int = 64, by: str = "layer", calibration_method: str = "percentile"
 ) -> Sensitivity:
     """Quantizes one layer at a time and compares the model's output with float.
 

@@ -383,8 +383,8 @@ def _add_conversion(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--calibration-method",
         choices=["minmax", "percentile", "mse"],
-        default="minmax",
-        help="which values an int8 range covers: all, 99.99%%, or those with the least squared error (default: minmax)",
+        default="percentile",
+        help="which values an int8 range covers: all, 99.99%%, or those of least squared error (default: percentile)",
     )
     group.add_argument(
         "--leave-in-float", nargs="+", default=[], metavar="LAYER", help="Keras layers that int8 shall not touch"

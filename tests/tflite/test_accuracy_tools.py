@@ -40,7 +40,8 @@ def scaled(images):
 @pytest.fixture(scope="module")
 def int8(model, images, tmp_path_factory):
     path = tmp_path_factory.mktemp("int8") / "m.tflite"
-    return tflite.convert(model, path, quantize="int8", calibration=images, target="xnnpack")
+    settings = {"calibration_method": "minmax", "target": "xnnpack"}
+    return tflite.convert(model, path, quantize="int8", calibration=images, **settings)
 
 
 @pytest.fixture(scope="module")

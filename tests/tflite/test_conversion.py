@@ -38,8 +38,9 @@ def images():
 @pytest.fixture(scope="module")
 def converted(model, images, tmp_path_factory):
     folder = tmp_path_factory.mktemp("converted")
+    settings = {"calibration": images, "calibration_method": "minmax"}  # as the stock converter does
     return {
-        quantize: tflite.convert(model, folder / f"{quantize}.tflite", quantize=quantize, calibration=images)
+        quantize: tflite.convert(model, folder / f"{quantize}.tflite", quantize=quantize, **settings)
         for quantize in ("none", "float16", "dynamic", "int8")
     }
 
@@ -146,7 +147,9 @@ def test_calibration_takes_pixels_floats_and_pipelines_alike(model, images, conv
     scaled = km.preprocess_input(images)
     pipeline = tf.data.Dataset.from_tensor_slices((scaled, np.zeros(len(images)))).batch(16)
     for calibration in (scaled, pipeline):
-        path = tflite.convert(model, tmp_path / "c.tflite", quantize="int8", calibration=calibration)
+        path = tflite.convert(
+            model, tmp_path / "c.tflite", quantize="int8", calibration=calibration, calibration_method="minmax"
+        )
         assert path.read_bytes() == converted["int8"].read_bytes()
 
 
