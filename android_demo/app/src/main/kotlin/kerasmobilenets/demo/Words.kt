@@ -21,7 +21,7 @@ fun Resources.statusWords(entry: Entry, cells: Cells): String = when (entry.stat
     Status.COOLING -> getString(R.string.status_cooling)
     Status.RUNNING -> getString(R.string.status_running)
     Status.OK -> getString(R.string.status_ok, cells.thermal)
-    Status.FELL_BACK -> getString(R.string.status_fell_back, oneLine(entry.row?.error))
+    Status.FELL_BACK -> getString(R.string.status_fell_back, backendName(entry.job.backend))
     Status.FAILED -> getString(R.string.status_failed, oneLine(entry.row?.error))
     Status.CANCELLED -> getString(R.string.status_cancelled)
 }

@@ -33,12 +33,14 @@ import kerasmobilenets.core.oneLine
 
 class CameraActivity : Activity() {
     private val app get() = application as DemoApp
-    private val models by lazy { app.bundle.models }
+    private val bundle by lazy { app.measuring.bundle ?: app.openBundle(null) }
+    private val models by lazy { bundle.models }
     private val backends by lazy { app.measuring.session?.entries?.map { it.job.backend }?.distinct() ?: Backend.STANDARD }
     private val preview by lazy { findViewById<TextureView>(R.id.preview) }
     private var classifier: Classifier? = null
     private var feed: CameraFeed? = null
     private var picture: ArgbFrame? = null
+    private var usable = false
 
     override fun onCreate(state: Bundle?) {
         super.onCreate(state)
@@ -50,6 +52,7 @@ class CameraActivity : Activity() {
         try {
             choices(R.id.models, models.map { it.name })
             choices(R.id.backends, backends.map { resources.backendName(it) })
+            usable = true
         } catch (error: kerasmobilenets.core.BundleError) {
             return say(getString(R.string.bundle_failed, error.message))
         }
@@ -59,7 +62,8 @@ class CameraActivity : Activity() {
 
     override fun onStart() {
         super.onStart()
-        classifier = Classifier(app, { runOnUiThread { show(it) } }, { reason -> tell(R.string.model_failed, reason) })
+        if (!usable) return
+        classifier = Classifier(app, bundle, { runOnUiThread { show(it) } }, { reason -> tell(R.string.model_failed, reason) })
         openModel()
         openCamera()
     }

@@ -63,7 +63,7 @@ class Session(
         try {
             if (stopping) throw Cancelled()
             val row = worker.run(job, limitSeconds)
-            set(job, statusOf(job, row), row)
+            set(job, statusOf(row), row)
         } catch (cancelled: Cancelled) {
             set(job, Status.CANCELLED, null)
         }
@@ -73,7 +73,7 @@ class Session(
         var waited = 0
         while (!stopping && waited < coolingSeconds && device.thermalStatus() !in COOL) {
             sleep(1000)
-            waited++
+            if (++waited % 60 == 0) listener() // a host that listens shall not take it for dead
         }
     }
 
@@ -89,8 +89,8 @@ class Session(
 }
 
 /** OK only for a row that the asked backend ran. */
-fun statusOf(job: Job, row: Row): Status = when {
+fun statusOf(row: Row): Status = when {
     !row.isOk -> Status.FAILED
-    job.backend.kind != Backend.Kind.CPU && row.text("backend") != job.backend.resultName -> Status.FELL_BACK
+    row.fellBack -> Status.FELL_BACK
     else -> Status.OK
 }

@@ -22,8 +22,8 @@ class Cancelled : Exception("cancelled")
  * Measures one model on one backend, in a process that has not yet opened a model.
  *
  * @param cancelled Asked between inferences.
- * @return The row. It is failed, with the reason, when the backend refuses the model; it names the CPU as its backend
- *     when the delegate took no operator.
+ * @return The row. It is failed, with the reason, when the backend refuses the model or does not tell what it took;
+ *     where the delegate took no operator, `nodes_delegated` is 0 and `fellBack` says so.
  */
 fun measure(
     bundle: Bundle,
@@ -74,23 +74,22 @@ private class Measurement(
             )
             figures += time(feed)
             figures["thermal_end"] = device.thermalStatus()
-            if (backend.kind == Backend.Kind.NNAPI) figures["nnapi_errno"] = engine.errorNumber
+            if (engine.errorNumber != 0) figures["error"] = "NNAPI error ${engine.errorNumber}"
             return Row(Row.described(model, backend) + figures + credit(engine.delegation))
         }
     }
 
-    /** Who did the work. A delegate that took nothing gets no credit. */
+    /** Who did the work. An accelerator that cannot be shown to have done it gets no row. */
     private fun credit(delegation: Delegation?): Map<String, Any?> {
-        val counted = mapOf(
+        val onCpu = backend.kind == Backend.Kind.CPU
+        check(delegation != null || onCpu) { "the runtime does not say what ${backend.id} took" }
+        val took = delegation?.delegated ?: 0
+        return mapOf(
             "nodes_total" to (delegation?.total ?: model.nodes),
             "nodes_delegated" to delegation?.delegated,
             "partitions" to delegation?.partitions,
+            "backend" to if (onCpu && took == 0) "cpu" else backend.resultName,
         )
-        if (delegation != null && delegation.delegated > 0) return counted
-        if (backend.kind == Backend.Kind.CPU) return counted + mapOf("backend" to "cpu")
-        val what = if (delegation == null) "and the runtime does not say what it took" else "which took no operator"
-        val asked = backend.id
-        return counted + mapOf("backend" to "cpu", "accelerator" to null, "error" to "asked for $asked, $what")
     }
 
     /** The largest difference from the host's outputs. */
@@ -140,7 +139,11 @@ private class Measurement(
             times[runs] = feed.again()
             spent += times[runs++]
         }
-        return statistics(times.copyOf(runs)) + mapOf("num_runs" to runs, "num_warmup_runs" to warmups)
+        val figures = statistics(times.copyOf(runs))
+        val rate = model.macs?.let { rounded(it / figures.getValue("median_ms") / 1e6, 4) }
+        return figures + mapOf(
+            "num_runs" to runs, "num_warmup_runs" to warmups, "drift" to drift(times.copyOf(runs)), "gmacs_per_s" to rate,
+        )
     }
 
     private fun TensorSpec.fits(other: TensorSpec) = shape == other.shape && dtype == other.dtype

@@ -28,6 +28,15 @@ fun statistics(nanoseconds: LongArray): Map<String, Double> {
     ).mapValues { (_, value) -> rounded(value, 4) }
 }
 
+/** Median of the last third over that of the first third, minus 1; null of fewer than 9 durations. */
+fun drift(nanoseconds: LongArray): Double? {
+    val third = nanoseconds.size / 3
+    if (third < 3) return null
+    fun median(from: Int) =
+        percentile(DoubleArray(third) { nanoseconds[from + it].toDouble() }.apply { sort() }, 50)
+    return rounded(median(nanoseconds.size - third) / median(0) - 1, 4)
+}
+
 /** To so many decimals, as Python's round does it. */
 fun rounded(value: Double, decimals: Int): Double =
     BigDecimal(value).setScale(decimals, RoundingMode.HALF_EVEN).toDouble()

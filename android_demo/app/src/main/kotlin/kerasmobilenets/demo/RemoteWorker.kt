@@ -15,19 +15,26 @@ import android.os.Messenger
 import android.os.Process
 import java.util.concurrent.LinkedBlockingQueue
 import java.util.concurrent.TimeUnit
+import kerasmobilenets.core.BundleModel
 import kerasmobilenets.core.Cancelled
 import kerasmobilenets.core.Job
 import kerasmobilenets.core.Row
+import kerasmobilenets.core.Timing
 import kerasmobilenets.core.Worker
 import org.json.JSONObject
 
 class RemoteWorker(private val context: Context) : Worker {
     @Volatile private var current: Request? = null
 
+    /** The bundle, as `DemoApp.openBundle` takes it. */
+    @Volatile var folder: String? = null
+    @Volatile var timing = Timing()
+
     override fun run(job: Job, limitSeconds: Int): Row {
         val asked = Bundle()
         asked.putString(WorkerService.MODEL, job.model.name)
         asked.putString(WorkerService.BACKEND, job.backend.id)
+        asked.putInt(WorkerService.RUNS, timing.minRuns)
         return when (val event = ask(WorkerService.MEASURE, asked, limitSeconds)) {
             is Event.Answer ->
                 if (event.what == WorkerService.ROW) Row.of(JSONObject(event.data.getString(WorkerService.TEXT)!!))
@@ -39,8 +46,10 @@ class RemoteWorker(private val context: Context) : Worker {
     }
 
     /** Names for `Backend.accelerator`, without NNAPI's own CPU. */
-    fun accelerators(limitSeconds: Int = 30): List<String> {
-        val event = ask(WorkerService.ACCELERATORS, Bundle(), limitSeconds) as? Event.Answer ?: return emptyList()
+    fun accelerators(any: BundleModel, limitSeconds: Int = 30): List<String> {
+        val asked = Bundle()
+        asked.putString(WorkerService.MODEL, any.name)
+        val event = ask(WorkerService.ACCELERATORS, asked, limitSeconds) as? Event.Answer ?: return emptyList()
         return event.data.getStringArrayList(WorkerService.TEXT).orEmpty().filter { it != "nnapi-reference" }
     }
 
@@ -50,6 +59,7 @@ class RemoteWorker(private val context: Context) : Worker {
 
     /** Blocks until the answer, the death of the process, or the limit (null). Not for the main thread. */
     private fun ask(what: Int, asked: Bundle, limitSeconds: Int): Event? {
+        asked.putString(WorkerService.FOLDER, folder)
         val request = Request(what, asked)
         current = request
         if (!context.bindService(Intent(context, WorkerService::class.java), request, Context.BIND_AUTO_CREATE)) {

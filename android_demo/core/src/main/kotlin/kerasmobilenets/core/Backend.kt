@@ -14,8 +14,8 @@ data class Backend(val kind: Kind, val threads: Int = 1, val accelerator: String
             Kind.NNAPI -> if (accelerator == null) "nnapi" else "nnapi:$accelerator"
         }
 
-    /** As results.json names it. */
-    val resultName: String get() = if (kind == Kind.CPU) "xnnpack" else kind.name.lowercase()
+    /** As results.json names it: threads stand apart there. */
+    val resultName: String get() = if (kind == Kind.CPU) "xnnpack" else id
 
     companion object {
         val STANDARD = listOf(Backend(Kind.CPU, 1), Backend(Kind.CPU, 4), Backend(Kind.GPU), Backend(Kind.NNAPI))

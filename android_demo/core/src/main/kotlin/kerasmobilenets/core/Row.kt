@@ -16,6 +16,10 @@ class Row(given: Map<String, Any?>) {
 
     val model: String get() = values["model"] as String
     val isOk: Boolean get() = values["status"] == "ok"
+
+    /** Whether the CPU did what was meant for an accelerator. */
+    val fellBack: Boolean get() = isOk && text("backend") !in setOf("cpu", "xnnpack") && number("nodes_delegated") == 0
+
     val error: String? get() = text("error")
 
     fun text(name: String): String? = values.getValue(name) as String?
@@ -38,7 +42,7 @@ class Row(given: Map<String, Any?>) {
             "num_warmup_runs", "init_ms", "first_inference_ms", "median_ms", "avg_ms", "min_ms", "max_ms", "stddev_ms",
             "p5_ms", "p90_ms", "p95_ms", "peak_mem_mb", "top1", "max_abs_err", "nodes_total", "nodes_delegated",
             "partitions", "accelerator", "thermal_start", "thermal_end", "status", "error", "compression",
-            "gzip_size_mb", "sparsity", "nnapi_errno",
+            "gzip_size_mb", "sparsity", "gmacs_per_s", "limit_share", "drift", "peer_ratio",
         )
 
         fun of(json: JSONObject): Row =
@@ -55,6 +59,8 @@ class Row(given: Map<String, Any?>) {
             "compression" to model.compression,
             "parameters" to model.parameters,
             "macs" to model.macs,
+            "gzip_size_mb" to model.gzipBytes?.let { rounded(it / 1e6, 6) },
+            "sparsity" to model.sparsity,
             "nodes_total" to model.nodes,
             "backend" to backend.resultName,
             "threads" to backend.threads,

@@ -57,9 +57,9 @@ fun milliseconds(value: Number?): String {
     return format(if (ms < 1) "%.3f" else if (ms < 10) "%.2f" else "%.1f", ms)
 }
 
-/** All fields of all rows (RFC 4180). */
+/** All fields of all rows, and what became of each (RFC 4180). */
 fun csv(rows: List<Row>): String =
-    (listOf(Row.FIELDS) + rows.map { row -> row.values.values.map { it?.toString().orEmpty() } })
+    (listOf(listOf("outcome") + Row.FIELDS) + rows.map { row -> listOf(words(statusOf(row))) + row.values.values.map { it?.toString().orEmpty() } })
         .joinToString("") { line -> line.joinToString(",", transform = ::quoted) + "\r\n" }
 
 /** The table for an issue or a README. */
@@ -67,7 +67,7 @@ fun markdown(entries: List<Entry>): String {
     val titles = listOf("model", "variant", "backend", "size MB", "median ms", "p90 ms", "top-1", "operators", "thermal", "status")
     val lines = entries.filter { it.row != null }.map { entry ->
         val c = cells(entry)
-        val status = listOfNotNull(entry.status.name.lowercase().replace('_', ' '), entry.row?.error).joinToString(": ")
+        val status = listOfNotNull(words(entry.status), entry.row?.error).joinToString(": ")
         listOf(c.model, c.variant, c.backend, c.size, c.median, c.p90, c.top1, c.operators, c.thermal, status)
     }
     val rule = titles.indices.map { if (it in 3..6) "--:" else "---" }
@@ -93,6 +93,8 @@ private fun operators(row: Row?): String {
     val pieces = row.number("partitions") ?: return "≥$taken/$total"
     return "$taken/$total in $pieces"
 }
+
+private fun words(status: Status) = if (status == Status.FELL_BACK) "fell back to the CPU" else status.name.lowercase()
 
 private fun quoted(text: String) =
     if (text.any { it in ",\"\r\n" }) "\"${text.replace("\"", "\"\"")}\"" else text

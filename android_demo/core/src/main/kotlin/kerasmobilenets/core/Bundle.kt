@@ -27,7 +27,7 @@ data class TensorSpec(val shape: List<Int>, val dtype: String, val scale: Float,
     val bytes: Int get() = elements * if (dtype == "float32") 4 else 1
 }
 
-/** Labelled pixels: count×height×width×3 uint8, RGB. */
+/** Pixels, count×height×width×3 uint8 RGB, and the class of each image; no classes when they are unknown. */
 data class ImageSet(val path: String, val count: Int, val height: Int, val width: Int, val labels: List<Int>)
 
 /** One model. Probes are `probeCount` inputs in the tensor's own dtype, and the host's outputs as float32. */
@@ -38,6 +38,8 @@ data class BundleModel(
     val compression: String?,
     val parameters: Long?,
     val macs: Long?,
+    val gzipBytes: Long?,
+    val sparsity: Double?,
     val nodes: Int?,
     val input: TensorSpec,
     val output: TensorSpec,
@@ -104,13 +106,14 @@ class Bundle(
             return Bundle(files, json.getString("name"), models, hashes)
         }
 
-        private fun imageSet(json: JSONObject) = ImageSet(
-            json.getString("path"),
-            json.getInt("count"),
-            json.getInt("height"),
-            json.getInt("width"),
-            json.getJSONArray("labels").ints(),
-        )
+        private fun imageSet(json: JSONObject): ImageSet {
+            val labels = json.getJSONArray("labels").ints()
+            val set = ImageSet(
+                json.getString("path"), json.getInt("count"), json.getInt("height"), json.getInt("width"), labels,
+            )
+            if (labels.size !in setOf(0, set.count)) throw BundleError("${set.path} has ${labels.size} labels")
+            return set
+        }
 
         private fun model(json: JSONObject, sets: Map<String, ImageSet>): BundleModel {
             val name = json.getString("name")
@@ -127,12 +130,14 @@ class Bundle(
                 json.text("compression"),
                 json.long("parameters"),
                 json.long("macs"),
+                json.long("gzip_bytes"),
+                json.real("sparsity"),
                 json.long("nodes")?.toInt(),
                 input,
                 tensor(json.getJSONObject("output")),
                 json.getString("labels"),
                 images,
-                if (json.isNull("host_top1")) null else json.getDouble("host_top1"),
+                json.real("host_top1"),
                 probes.getString("inputs"),
                 probes.getString("outputs"),
                 probes.getInt("count"),
@@ -146,7 +151,7 @@ class Bundle(
                 json.getDouble("scale").toFloat(),
                 json.getInt("zero_point"),
             )
-            if (spec.dtype !in setOf("float32", "int8", "uint8")) throw BundleError("dtype ${spec.dtype} is unknown")
+            if (spec.dtype !in setOf("float32", "int8", "uint8")) throw BundleError("tensors of ${spec.dtype} are unknown")
             return spec
         }
     }
@@ -172,3 +177,5 @@ internal fun JSONArray.ints(): List<Int> = (0 until length()).map(::getInt)
 internal fun JSONObject.text(name: String): String? = if (isNull(name)) null else getString(name)
 
 internal fun JSONObject.long(name: String): Long? = if (isNull(name)) null else getLong(name)
+
+internal fun JSONObject.real(name: String): Double? = if (isNull(name)) null else getDouble(name)

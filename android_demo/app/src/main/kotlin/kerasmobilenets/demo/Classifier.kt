@@ -6,6 +6,7 @@ import android.os.Handler
 import android.os.HandlerThread
 import java.util.concurrent.atomic.AtomicBoolean
 import kerasmobilenets.core.Backend
+import kerasmobilenets.core.Bundle
 import kerasmobilenets.core.BundleModel
 import kerasmobilenets.core.Engine
 import kerasmobilenets.core.Feed
@@ -19,6 +20,7 @@ class Answer(val best: List<Pair<String, Float>>, val frameMs: Double, val model
 
 class Classifier(
     private val app: DemoApp,
+    private val bundle: Bundle,
     private val answered: (Answer) -> Unit,
     private val refused: (String) -> Unit,
 ) {
@@ -33,8 +35,8 @@ class Classifier(
     fun open(model: BundleModel, backend: Backend, opened: () -> Unit) = handler.post {
         shut()
         try {
-            labels = app.bundle.labels(model)
-            engine = TfliteEngines(app, app.bundle.hashes).open(model, app.bundle.buffer(model.path), backend)
+            labels = bundle.labels(model)
+            engine = TfliteEngines(app, bundle.hashes).open(model, bundle.buffer(model.path), backend)
             feed = Feed(engine!!)
             opened()
         } catch (error: Exception) {

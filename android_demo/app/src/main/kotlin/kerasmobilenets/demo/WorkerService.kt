@@ -12,6 +12,7 @@ import android.os.Message
 import android.os.Messenger
 import android.os.Process
 import kerasmobilenets.core.Backend
+import kerasmobilenets.core.Timing
 import kerasmobilenets.core.acceleratorsIn
 import kerasmobilenets.core.measure
 import kerasmobilenets.core.oneLine
@@ -29,7 +30,7 @@ class WorkerService : Service() {
         client.send(reply(STARTED) { putInt(PID, Process.myPid()) })
         thread(name = "measurement") {
             val answer = try {
-                if (message.what == MEASURE) rowOf(app, asked) else acceleratorsOf(app)
+                if (message.what == MEASURE) rowOf(app, asked) else acceleratorsOf(app, asked)
             } catch (error: Throwable) { // Cancelled cannot come: the app ends this process instead
                 reply(REFUSED) { putString(TEXT, oneLine(error.message ?: error.javaClass.simpleName)) }
             }
@@ -39,19 +40,22 @@ class WorkerService : Service() {
     }
 
     private fun rowOf(app: DemoApp, asked: Bundle): Message {
-        val model = app.bundle.model(asked.getString(MODEL)!!)
+        val bundle = app.openBundle(asked.getString(FOLDER))
+        val model = bundle.model(asked.getString(MODEL)!!)
         val backend = Backend.of(asked.getString(BACKEND)!!)
+        val timing = Timing(minRuns = asked.getInt(RUNS))
         nnapiCache(app).listFiles()?.forEach { it.delete() }
-        val row = measure(app.bundle, model, backend, TfliteEngines(app, app.bundle.hashes), Phone(app))
+        val row = measure(bundle, model, backend, TfliteEngines(app, bundle.hashes), Phone(app), timing)
         return reply(ROW) { putString(TEXT, row.toJson().toString()) }
     }
 
     /** NNAPI names its accelerators when it is asked for one that does not exist. */
-    private fun acceleratorsOf(app: DemoApp): Message {
-        val model = app.bundle.models.first()
+    private fun acceleratorsOf(app: DemoApp, asked: Bundle): Message {
+        val bundle = app.openBundle(asked.getString(FOLDER))
+        val model = bundle.model(asked.getString(MODEL)!!)
         val refusal = try {
-            TfliteEngines(app, app.bundle.hashes)
-                .open(model, app.bundle.buffer(model.path), Backend.of("nnapi:none-such")).close()
+            TfliteEngines(app, bundle.hashes)
+                .open(model, bundle.buffer(model.path), Backend.of("nnapi:none-such")).close()
             ""
         } catch (error: IllegalStateException) {
             error.message.orEmpty()
@@ -73,6 +77,8 @@ class WorkerService : Service() {
 
         const val MODEL = "model"
         const val BACKEND = "backend"
+        const val FOLDER = "folder"
+        const val RUNS = "runs"
         const val PID = "pid"
         const val TEXT = "text"
     }
