@@ -12,6 +12,7 @@ import numpy as np
 from keras_mobilenets.tflite import flatbuffer
 from keras_mobilenets.tflite.runtime import check_file, open_model
 from keras_mobilenets.tflite.sparsity import Zeros, zeros
+from keras_mobilenets.tflite.vetting import vet
 
 
 @dataclass(frozen=True)
@@ -208,6 +209,7 @@ def sizes(path: str | Path) -> Sizes:
         UserError: The file is missing, is no .tflite, or is damaged.
     """
     check_file(path)
+    vet(path, run=False)
     content = Path(path).read_bytes()
     return Sizes(len(content), _gzip_bytes(content), _share(zeros(flatbuffer.read(content, path))))
 
