@@ -1,9 +1,10 @@
 """The command line `keras-mobilenets`: a thin layer of verbs over the library; nothing imports it."""
 
+import contextlib
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from keras_mobilenets.cli.arguments import make_parser
 from keras_mobilenets.errors import UserError
@@ -26,9 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if not options.debug and (options.name in _WITH_TENSORFLOW or getattr(options, "peers", False)):
             _import_tensorflow_quietly()
-        if not options.debug:
-            warnings.formatwarning = _one_line
-        code = options.verb(options)
+        with contextlib.nullcontext() if options.debug else plain_warnings():
+            code = options.verb(options)
         sys.stdout.flush()
         return code or 0
     except UserError as error:
@@ -52,9 +52,18 @@ def _import_tensorflow_quietly() -> None:
         import tensorflow  # noqa: F401
 
 
-def _one_line(message: Warning | str, *_: object, **__: object) -> str:
-    """A warning as the command line words its errors, without the line of code that gave it."""
-    return f"keras-mobilenets: {' '.join(str(message).split())}\n"
+@contextlib.contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Words warnings as the command line words its errors, without the line of code that gave them."""
+
+    def one_line(message: Warning | str, *_: object, **__: object) -> str:
+        return f"keras-mobilenets: {' '.join(str(message).split())}\n"
+
+    kept, warnings.formatwarning = warnings.formatwarning, one_line
+    try:
+        yield
+    finally:
+        warnings.formatwarning = kept
 
 
 def _refuse(message: str, debug: bool) -> int:

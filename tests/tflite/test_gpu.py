@@ -8,7 +8,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 import keras_mobilenets as km
-from keras_mobilenets import tflite, training
+from keras_mobilenets import cli, tflite, training
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.tflite import flatbuffer, gpu
 from keras_mobilenets.tflite.delegation import Node, Operand, graph_of
@@ -146,3 +146,14 @@ def test_convert_says_what_stays_in_float_of_a_quantization_aware_model(images, 
     with pytest.warns(tflite.TargetWarning):
         path = tflite.convert(aware, tmp_path / "m.tflite")
     assert tflite.inspect(path).float_islands
+
+
+def test_the_command_line_says_both_in_plain_lines(model, tmp_path, capsys):
+    model.save(tmp_path / "m.keras")
+    with pytest.warns(tflite.TargetWarning, match="m_dynamic.tflite is not taken whole: NNAPI"):
+        assert cli.main(["convert", str(tmp_path / "m.keras"), "--quantize", "dynamic", "--out", str(tmp_path)]) == 0
+    with cli.plain_warnings():
+        line = warnings.formatwarning(tflite.TargetWarning("one\n two"), tflite.TargetWarning, "file.py", 7)
+    assert line == "keras-mobilenets: one two\n"
+    assert cli.main(["inspect", str(tmp_path / "m_dynamic.tflite"), "--gpu"]) == 0
+    assert "GPU delegate     TensorFlow Lite 2.14 to 2.16" in capsys.readouterr().out

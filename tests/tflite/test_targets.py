@@ -62,6 +62,28 @@ def test_xnnpack_takes_all_but_the_softmax_in_one_piece(converted):
     assert found.float_islands == ()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["MobileNetV3Small", "MobileNetV3Large"])
+def test_a_trained_network_answers_the_same_in_each_form(name, tmp_path):
+    data = training.load_data("shapes", image_size=SIZE, batch_size=32, limit=4000)
+    trained = km.create_model(name, input_shape=(SIZE, SIZE, 3), alpha=0.5, classes=10)
+    training.fit(trained, data, training.Recipe(epochs=2, learning_rate=4e-3, augmentation="none"))
+    calibration, _ = data.images("train", 128, seed=0)
+    native, other = (
+        tflite.convert(trained, tmp_path / f"{target}.tflite", quantize="int8", calibration=calibration, target=target)
+        for target in ("nnapi", "xnnpack")
+    )
+    rewritten = tmp_path / "rewritten.tflite"
+    rewritten.write_bytes(rewrite(native.read_bytes(), FORMS["xnnpack"]))
+    pixels, _ = data.images("test", 2000, seed=0)
+    kept, given, by_channel = (
+        tflite.evaluate(path, pixels).predictions.argmax(-1) for path in (native, rewritten, other)
+    )
+    assert len(kept) == 2000 and len(set(kept)) > 5
+    assert (given == kept).mean() >= 0.995
+    assert (by_channel == kept).mean() >= 0.985  # whose dense layers have other weights
+
+
 WHOLE = ["MobileNetV1", "MobileNetV2", "MobileNetV3Large", "MobileNetV3Small", "EfficientNetLite0"]
 
 
