@@ -21,14 +21,14 @@ from keras_mobilenets.tflite.evaluation import agreement, score
 from keras_mobilenets.training.loading import load_model
 
 WAYS = {
-    "minmax": {},
-    "percentile": {"calibration_method": "percentile"},
+    "minmax": {"calibration_method": "minmax"},
+    "percentile": {},
     "mse": {"calibration_method": "mse"},
-    "minmax, equalized": {"equalize": True},
-    "minmax, biases": {"bias_correction": True},
-    "percentile, biases": {"calibration_method": "percentile", "bias_correction": True},
-    "minmax, worst 2 in float": {"leave_in_float": 2},
-    "percentile, worst 2 in float": {"calibration_method": "percentile", "leave_in_float": 2},
+    "percentile, equalized": {"equalize": True},
+    "minmax, biases": {"calibration_method": "minmax", "bias_correction": True},
+    "percentile, biases": {"bias_correction": True},
+    "minmax, worst 2 in float": {"calibration_method": "minmax", "leave_in_float": 2},
+    "percentile, worst 2 in float": {"leave_in_float": 2},
 }
 
 
