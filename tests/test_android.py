@@ -10,10 +10,12 @@ import zipfile
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from keras_mobilenets.cli import adb, android, main
-from keras_mobilenets.tflite import read_results, write_results
+from keras_mobilenets.tflite import read_bundle, read_results, write_results
 from keras_mobilenets.tflite.manifest import Bundle, BundledModel, ImageSet, Probes, TensorSpec, write_manifest
 from keras_mobilenets.tflite.results import Row, environment
 
@@ -226,7 +228,7 @@ def test_a_run_that_breaks_keeps_what_was_measured(phones, results, tmp_path, ca
     assert kept.exists() == ("kept: " in says)
     if kept.exists():
         assert len(read_results(kept).rows) == rows
-    if "sleep" in lines[-1]:
+    if "sleep" in lines[-1] or "Killed" in lines[-1]:
         assert ["-s", "0A1B", "shell", f"am force-stop {adb.PACKAGE}"] in log()
 
 
@@ -416,3 +418,49 @@ def test_every_verb_has_an_example_in_its_help(verb, capsys):
         main(["android", verb, "--help"])
     assert stopped.value.code == 0
     assert f"example:\n  keras-mobilenets android {verb}" in capsys.readouterr().out
+
+
+def test_the_zoo_untrained_is_for_latency(tmp_path, capsys):
+    command = ["android", "zoo", "--untrained", "--size", "32", "--classes", "5", "--networks", "MobileNetV3Small"]
+    command += ["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "bundle")]
+    assert main(command) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in printed] == [
+        f"mobilenetv3small_{kind}" for kind in ("float32", "float16", "int8")
+    ]
+    assert all("top-1 unknown" in line for line in printed)
+    bundle = read_bundle(tmp_path / "bundle")
+    for model in bundle.models:
+        assert (model.builder, model.host_top1) == ("MobileNetV3Small", None)
+        assert model.parameters > 1_000_000 and model.macs > 1_000_000
+        outputs = bundle.probe_outputs(model)
+        assert (outputs.max(axis=1) - outputs.min(axis=1) > 0.3).all()  # so that a wrong answer shows
+    first, _, int8 = (bundle.probe_outputs(model) for model in bundle.models)
+    assert np.abs(first - int8).max() < 0.25
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*") if path.is_file()}
+    assert main(command) == 0
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert main([*command, "--size", "64"]) == 2
+    assert "network with size 32, not 64" in last_line(capsys)
+    assert main([*command[:-4], "VGG16", *command[-4:]]) == 2
+    assert "--networks VGG16: choose of StandardConvNet, MobileNetV1" in last_line(capsys)
+
+
+@pytest.mark.slow
+def test_the_zoo_trained_has_float_ptq_and_qat(tmp_path):
+    rng = np.random.default_rng(0)
+    for name, tint in (("red", (1, 0.3, 0.3)), ("blue", (0.3, 0.3, 1))):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for index in range(40):
+            pixels = (rng.uniform(60, 255, (32, 32, 3)) * tint).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{index}.png")
+    command = ["android", "zoo", "--data", str(tmp_path / "photos"), "--size", "32", "--epochs", "1"]
+    command += ["--batch-size", "8", "--calibration", "8", "--networks", "MobileNetV1"]
+    assert main([*command, "--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "bundle")]) == 0
+    bundle = read_bundle(tmp_path / "bundle")
+    kinds = [(model.quantization, model.compression) for model in bundle.models]
+    assert kinds == [("none", None), ("float16", None), ("int8", None), ("int8", "qat")]
+    for model in bundle.models:
+        assert 0 <= model.host_top1 <= 1 and 0 <= model.test_top1 <= 1 and model.macs
+        assert bundle.class_names(model) == ["blue", "red"]

@@ -281,13 +281,17 @@ class Phone:
                         progress(answer.done, answer.total)
             except queue.Empty:
                 process.kill()
-                self.shell("am", "force-stop", PACKAGE)
+                self.stop()
                 raise UserError(
                     f"the app on phone {self.name} said nothing for {seconds:.0f} s {answer.rows} and was stopped"
                 ) from None
             finally:
                 process.kill()
         return answer
+
+    def stop(self) -> None:
+        """Ends the app."""
+        self.shell("am", "force-stop", PACKAGE)
 
     def fetch_results(self, path: Path) -> bool:
         """Copies results.json to `path`; False when the phone has none."""

@@ -169,6 +169,7 @@ def _benchmark(
         reason = said.get("longMsg") or said.get("shortMsg") or said["Error"]
         raise UserError(f"the app crashed on phone {phone.name} {answer.rows} ({reason}); {_kept(phone, path, bundle)}")
     if phone.is_there():
+        phone.stop()
         ended = f"ended {answer.rows} without an answer ({answer.last or 'it said nothing'})"
         raise UserError(f"the benchmark on phone {phone.name} {ended}; {_kept(phone, path, bundle)}")
     _say(f"phone {phone.name} went away {answer.rows}: plug it in again (waiting {RECONNECT} s)")

@@ -21,7 +21,7 @@ NETWORKS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("MobileNetV3Small", {}),
 )
 QUANTIZE = ("float32", "float16", "int8")
-NOISE = 8  # images of noise that untrained int8 models are calibrated on
+NOISE = 16  # images of noise that untrained int8 models are calibrated on
 SPREAD = 3.0  # standard deviation of an untrained network's logits on them
 
 
@@ -81,9 +81,7 @@ class _Noise:
 
 
 def _build(run: Run, asked: dict[str, Any]) -> None:
-    """Builds a network whose answers differ: with the usual initial weights all classes come out alike."""
     import keras
-    import numpy as np
 
     import keras_mobilenets as km
 
@@ -92,16 +90,33 @@ def _build(run: Run, asked: dict[str, Any]) -> None:
     model = km.create_model(
         asked["builder"], input_shape=(size, size, 3), classes=asked["classes"], **asked["arguments"]
     )
-    images, _ = _Noise(size).images("train", NOISE, 0)
-    answers = np.log(np.maximum(model.predict(km.preprocess_input(images), verbose=0), 1e-30))
-    last = [layer for layer in model.layers if hasattr(layer, "kernel")][-1]
-    last.kernel.assign(last.kernel * (SPREAD / answers.std(axis=1).mean()))
+    _enliven(model, km.preprocess_input(_Noise(size).images("train", NOISE, 0)[0]))
     with files.atomic(run.model_file) as path:
         model.save(path)
     files.write_json(
         run.folder / "run.json",
         {"model": {"name": model.name}, "train": {k: asked[k] for k in ("builder", "arguments")}, "untrained": asked},
     )
+
+
+def _enliven(model: Any, images: Any) -> None:
+    """Gives a network of initial weights answers that differ, which an image's way through it otherwise levels out.
+
+    Batch normalization gets the statistics of these images, the classifier the scale that spreads its logits.
+    """
+    import numpy as np
+    from keras import ops
+
+    norms = [layer for layer in model.layers if hasattr(layer, "moving_variance")]
+    momenta = [layer.momentum for layer in norms]
+    for layer in norms:
+        layer.momentum = 0.0
+    model(images, training=True)
+    for layer, momentum in zip(norms, momenta, strict=True):
+        layer.momentum = momentum
+    logits = np.log(np.maximum(ops.convert_to_numpy(model(images)), 1e-30))
+    classifier = [layer for layer in model.layers if hasattr(layer, "kernel")][-1]
+    classifier.kernel.assign(classifier.kernel * (SPREAD / logits.std(axis=1).mean()))
 
 
 def _record_cost(run: Run) -> None:
