@@ -1,5 +1,6 @@
 """The command line as a user types it: the road through a run folder, and one line for each mistake."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ from PIL import Image
 
 from keras_mobilenets.cli import main
 from keras_mobilenets.tflite.tables import COMPRESSIONS
+from keras_mobilenets.training import load_data
 
 PIPELINE = ["--alpha", "0.35", "--size", "32", "--epochs", "2", "--batch-size", "8", "--calibration", "8"]
 
@@ -52,7 +54,12 @@ def test_pipeline_fills_the_run_folder(run):
     assert rows[0]["max_abs_err"] < 1e-4
     asked = json.loads((folder / "run.json").read_text())
     assert asked["train"]["arguments"] == {"alpha": 0.35}
-    assert asked["convert"][f"{stem}_int8.tflite"]["calibration"] == {"images": 8, "seed": 0, "split": "train"}
+    int8 = asked["convert"][f"{stem}_int8.tflite"]
+    assert int8["calibration"] | {"data": ""} == {"data": "", "images": 8, "seed": 0, "split": "train"}
+    assert int8["calibration_method"] == "percentile" and int8["found"]["float_layers"] == []
+    data = load_data(asked["data"]["name"], 32)
+    images, _ = data.images("train", 8, seed=0)
+    assert int8["found"]["images_sha256"] == hashlib.sha256(images.tobytes()).hexdigest()
 
 
 def test_pipeline_skips_what_is_up_to_date_and_does_again_what_is_not(run, capsys):
@@ -97,6 +104,39 @@ def test_the_steps_one_by_one(run, capsys):
     assert main(["report", str(folder), "--out", str(page)]) == 0
     assert page.stat().st_size > 10_000
     (folder / "mobilenetv2_0.35_dynamic.tflite").unlink()
+
+
+def test_int8_after_training_is_set_recorded_and_compared_with_float(run, capsys):
+    folder, _ = run
+    path, record = folder / "mobilenetv2_0.35_int8.tflite", folder / "run.json"
+    before = path.read_bytes(), record.read_text()
+    command = ["convert", str(folder), "--quantize", "int8", "--calibration", "8"]
+    try:
+        asked = ["--calibration-method", "mse", "--leave-in-float", "stem", "--equalize", "--bias-correction"]
+        assert main([*command, *asked]) == 0
+        told = json.loads(record.read_text())["convert"][path.name]
+        assert told["calibration_method"] == "mse" and told["equalize"] and told["bias_correction"]
+        assert told["leave_in_float"] == told["found"]["float_layers"] == ["stem"]
+        changed = path.stat().st_mtime_ns
+        assert main([*command, *asked]) == 0
+        assert path.stat().st_mtime_ns == changed
+        assert main([*command, *asked, "--leave-worst", "1"]) == 2
+        assert "one of the two" in _one_line(capsys)
+        assert main([*command, "--leave-in-float", "stemm"]) == 2
+        assert "did you mean stem" in _one_line(capsys)
+        assert main([*command]) == 0
+        assert path.read_bytes() == before[0]
+        capsys.readouterr()
+        assert main(["errors", str(folder), "--limit", "4", "--worst", "3"]) == 0
+        assert len(capsys.readouterr().out.splitlines()) == 5
+        rows = json.loads((folder / "layer_errors.json").read_text())[path.stem]
+        assert len(rows) > 60 and rows[0]["layer"] == "stem"
+        assert main(["sensitivity", str(folder), "--limit", "2", "--by", "block"]) == 0
+        assert "block_16" in capsys.readouterr().out
+    finally:
+        path.write_bytes(before[0])
+        record.write_text(before[1])
+        (folder / "layer_errors.json").unlink(missing_ok=True)
 
 
 def test_a_keras_file_converts_and_a_loose_tflite_is_timed_and_scored(run, photos, tmp_path, capsys):
@@ -144,6 +184,14 @@ def test_pipeline_compares_compressions_in_one_table(compressed):
             assert row["sparsity"] > 0.65 > plain["sparsity"]
             assert row["gzip_size_mb"] < 0.7 * plain["gzip_size_mb"]
         assert COMPRESSIONS[kind] in page
+
+
+def test_a_quantization_aware_keras_file_converts_as_its_run_does(compressed, tmp_path):
+    folder, kinds, _ = compressed
+    kind = next(kind for kind in kinds if kind in ("qat", "pqat"))
+    assert main(["convert", str(folder / kind / "model.keras"), "--out", str(tmp_path)]) == 0
+    expected = folder / f"mobilenetv1_0.35_{kind}_int8.tflite"
+    assert (tmp_path / "model_int8.tflite").read_bytes() == expected.read_bytes()
 
 
 def test_compressions_that_are_there_are_not_made_again(compressed, capsys):

@@ -4,6 +4,7 @@
 in the int8 file, and what a user calls the layers.
 """
 
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -22,7 +23,8 @@ def name_by_layers(model: Any, keras_model: Any) -> None:
         keras_model: What it was given, Keras 3 or tf_keras.
     """
     order = {name.removeprefix("quant_"): place for place, name in enumerate(_layer_names(keras_model))}
-    graph, taken = model.subgraphs[0], set()
+    graph = model.subgraphs[0]
+    taken: set[str] = set()
     for operator in graph.operators:
         for index in operator.outputs:
             tensor = graph.tensors[index]
@@ -33,7 +35,7 @@ def name_by_layers(model: Any, keras_model: Any) -> None:
             names = [t.name.decode() for t in (tensor, *constants) if t is tensor or flatbuffer.is_constant(model, t)]
             found = {layer for name in names for part in name.split(";") if (layer := _layer(part, order))}
             name = base = ";".join(sorted(found, key=order.__getitem__)) or tensor.name.decode()
-            for number in range(2, len(taken) + 3):
+            for number in itertools.count(2):
                 if name not in taken:
                     break
                 name = f"{base}:{number}"  # a layer of several operators

@@ -132,7 +132,8 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
 
 def _groups(content: bytes, by: str) -> dict[str, list[str]]:
     """Names of activations by the layer or block that gives them; what only reshapes belongs to what is before it."""
-    graph, groups, last = flatbuffer.read(content).subgraphs[0], {}, ""
+    graph, last = flatbuffer.read(content).subgraphs[0], ""
+    groups: dict[str, list[str]] = {}
     for operator in graph.operators:
         name = graph.tensors[operator.outputs[0]].name.decode()
         layer = naming.layers(name)[0]
