@@ -130,13 +130,16 @@ def test_a_bundle_is_pushed_measured_and_fetched(phones, bundle, results, tmp_pa
 
 
 def test_several_phones_are_measured_and_one_that_fails_stops_no_other(phones, results, tmp_path, capsys):
-    says = {"A": ["sleep 0.2", *WELL], "B": WELL, "C:5555": CRASH}
+    says = {"A": ["sleep 1.5", *WELL], "B": WELL, "C:5555": CRASH}
     log = phones({serial: {"says": lines, "results": results()} for serial, lines in says.items()})
     chosen = ["--serial", "A", "--serial", "B"]
     assert main(["android", "run", *chosen]) == 0
     assert {path.name for path in (tmp_path / "runs/phones").iterdir()} == {"Pixel_8_A", "Pixel_8_B"}
-    started = [call[1] for call in log() if "instrument" in call[-1]]
-    assert sorted(started) == ["A", "B"]
+    steps = [
+        (call[1], "pull" if "pull" in call else "start") for call in log() if "pull" in call or "instrument" in call[-1]
+    ]
+    assert sorted(steps) == [("A", "pull"), ("A", "start"), ("B", "pull"), ("B", "start")]
+    assert steps.index(("B", "start")) < steps.index(("A", "pull"))  # side by side
     capsys.readouterr()
     assert main(["android", "run", *chosen, "--serial", "C:5555", "--in-turn", "--out", "there"]) == 2
     assert "the app crashed on phone Pixel_8 C:5555" in last_line(capsys)
