@@ -31,8 +31,9 @@ def rewrite(content: bytes, forms: Forms) -> bytes:
         forms: The target's row of `FORMS`.
 
     Returns:
-        The .tflite. Weights, biases and the activations of all convolutions have the same int8 values as before, and so
-        has h-swish with the ranges of `convert`; with others it may differ from the HARD_SWISH kernel's by a rounding.
+        The .tflite. Weights and biases have the same integers as before, and so have the activations of convolutions,
+        but for a rare tie (their scales are float32), and h-swish with the ranges of `convert`; with other ranges it
+        may differ from the HARD_SWISH kernel's by a rounding.
     """
     graph = _Graph(flatbuffer.read(content))
     for operator in [operator for operator in graph.operators if graph.is_int8(operator)]:
