@@ -2,11 +2,11 @@
 
 Its rival is LiteRT's ai-edge-quantizer (0.10 compared, V1, V2 and V3-Small of 64 pixels trained on `shapes`). Given the
 same ranges, that gives the same operators, pieces of XNNPACK and quality (SQNR of the outputs 31.1, 31.9 and 24.6 dB
-with both), in 0.03 to 0.11 s against 0.1 to 0.4 s, by a public interface, and takes ranges by tensor name, as models
+with both), in 0.03 to 0.11 s against about 0.3 s, by a public interface, and takes ranges by tensor name, as models
 trained with quantization need. Its own calibration, moving averages of the extremes, is much worse (19.4, 19.8 and
 13.6 dB). It calls itself alpha, pins one exact version of the runtime, and brings a builder of language models along.
-TensorFlow's is kept: it is there anyway, its files are those of the stock converter bit for bit, and dense layers per
-tensor are one switch. The risk: `mlir_quantize` is a private import, and no public name takes a file with ranges.
+TensorFlow's is kept: it is there anyway, it is the one that the stock converter uses, and dense layers per tensor are
+one switch. The risk: `mlir_quantize` is a private import, and no public name takes a file with ranges.
 
 Int16 activations are not offered: it refuses hard-sigmoid's product with a constant, TensorFlow Lite has no int16
 HARD_SWISH, and neither XNNPACK nor NNAPI takes int16 convolutions.
