@@ -29,7 +29,7 @@ class GpuCheck(Check):
     @property
     def circumstances(self) -> str:
         """What the verdict holds for."""
-        return "TensorFlow Lite 2.14 to 2.16, default options"
+        return "by the source of TensorFlow 2.14, default options"
 
     def _at(self) -> str:
         return " by the GPU delegate"
