@@ -243,9 +243,11 @@ class _Writer:
 
 def noise(count: int, height: int, width: int) -> np.ndarray:
     """Images of coloured noise, no two alike in tone, always the same ones: uint8 count×height×width×3."""
-    rng = np.random.default_rng(_SEED)
-    tone = rng.uniform(0, 255, (count, 1, 1, 3))
-    return np.clip(tone + rng.normal(0, 60, (count, height, width, 3)), 0, 255).astype(np.uint8)
+    images = np.empty((count, height, width, 3), np.uint8)
+    for number, image in enumerate(images):
+        rng = np.random.default_rng([_SEED, number])
+        image[:] = np.clip(rng.uniform(0, 255, 3) + rng.normal(0, 60, image.shape), 0, 255)
+    return images
 
 
 def _checked(images: np.ndarray, labels: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
