@@ -28,7 +28,9 @@ KOTLIN_FLAGS = ["-jvm-target", "1.8", "-Xjdk-release=1.8", "-Xlambdas=class", "-
 def main() -> int:
     """Builds, or says in one line why not."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bundle", type=Path, required=True, help="folder that `keras-mobilenets android bundle` wrote")
+    parser.add_argument(
+        "--bundle", type=Path, required=True, help="folder that `keras-mobilenets android bundle` wrote"
+    )
     parser.add_argument("--out", type=Path, default=BUILD / "keras_mobilenets_demo.apk", help="default: %(default)s")
     options = parser.parse_args()
     try:
@@ -66,8 +68,11 @@ def fetch() -> None:
     """Lets Maven bring what app/pom.xml names, and checks it against checksums.txt."""
     run("mvn", "-q", "-B", "-C", "-f", HERE / "pom.xml", "-pl", "app", "dependency:copy-dependencies",
         "-DoutputDirectory=target/lib")  # fmt: skip
-    for line in (HERE / "checksums.txt").read_text().splitlines():
-        expected, name = line.split()
+    checksums = {name: digest for digest, name in map(str.split, (HERE / "checksums.txt").read_text().splitlines())}
+    for path in LIB.iterdir():
+        if path.name not in checksums:  # of another version
+            path.unlink()
+    for name, expected in checksums.items():
         path = LIB / name
         if not path.is_file():
             raise BuildError(f"{name} was not fetched; app/pom.xml and checksums.txt must name the same versions")
@@ -84,8 +89,9 @@ def link_resources(work: Path) -> Path:
     manifest.getroot().set("package", PACKAGE)  # Gradle has it from `namespace`
     manifest.write(work / "AndroidManifest.xml")
     run("aapt2", "compile", "--dir", APP / "res", "-o", work / "resources.zip")
-    run("aapt2", "link", "-o", work / "resources.apk", "--manifest", work / "AndroidManifest.xml", "-I", lib("android-all"),
-        "--java", work / "r", "--debug-mode", "--warn-manifest-validation",  # Debian's does not know uses-native-library
+    run("aapt2", "link", "-o", work / "resources.apk", "--manifest", work / "AndroidManifest.xml", "--debug-mode",
+        "-I", lib("android-all"), "--java", work / "r",
+        "--warn-manifest-validation",  # Debian's aapt2 does not know uses-native-library
         "--min-sdk-version", version["minSdk"], "--target-sdk-version", version["targetSdk"],
         "--version-code", "1", "--version-name", version["app"], work / "resources.zip")  # fmt: skip
     return work / "resources.apk"
@@ -93,14 +99,15 @@ def link_resources(work: Path) -> Path:
 
 def compile_kotlin(work: Path) -> Path:
     """Compiles core and app as one, against Android's own classes."""
-    archives = [unpack(name, work) for name in ("tensorflow-lite-[0-9]", "tensorflow-lite-api", "tensorflow-lite-gpu-[0-9]",
-                                                "tensorflow-lite-gpu-api")]  # fmt: skip
+    archives = [unpack(archive, work) for archive in sorted(LIB.glob("*.aar"))]
     stdlib = lib("kotlin-stdlib")
     classpath = ":".join(map(str, [lib("android-all"), stdlib, *archives]))
     r_java = next((work / "r").rglob("R.java"))
-    compiler = ":".join(str(path) for path in LIB.glob("*.jar") if not path.name.startswith(("android-all", "dalvik-dx")))
-    run("java", "-Xmx1g", "-cp", compiler, "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler", *KOTLIN_FLAGS, "-cp", classpath,
-        "-d", work / "classes", r_java, HERE / "core/src/main/kotlin", APP / "kotlin")  # fmt: skip
+    compiler = ":".join(
+        str(path) for path in LIB.glob("*.jar") if not path.name.startswith(("android-all", "dalvik-dx"))
+    )
+    run("java", "-Xmx1g", "-cp", compiler, "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler", *KOTLIN_FLAGS,
+        "-cp", classpath, "-d", work / "classes", r_java, HERE / "core/src/main/kotlin", APP / "kotlin")  # fmt: skip
     run("javac", "-nowarn", "-source", "8", "-target", "8", "-Xlint:-options", "-d", work / "classes", r_java)
     return work / "classes"
 
@@ -117,7 +124,7 @@ def make_dex(work: Path, classes: Path) -> Path:
 
 
 def package(work: Path, resources: Path, dex: Path, bundle: Path) -> None:
-    """Puts everything into one zip: native libraries and models stored, so that they can be mapped."""
+    """Puts everything into one zip; native libraries are stored as they are, so that the system can map them."""
     shutil.copy(resources, work / "unaligned.apk")
     with zipfile.ZipFile(work / "unaligned.apk", "a", zipfile.ZIP_DEFLATED) as apk:
         apk.write(dex, "classes.dex")
@@ -146,9 +153,8 @@ def sign(work: Path, out: Path) -> None:
     out.with_suffix(".apk.idsig").unlink(missing_ok=True)
 
 
-def unpack(pattern: str, work: Path) -> Path:
+def unpack(archive: Path, work: Path) -> Path:
     """The classes of an AAR as a jar."""
-    archive = next(LIB.glob(f"{pattern}*.aar"))
     jar = work / f"{archive.name}.jar"
     with zipfile.ZipFile(archive) as aar:
         jar.write_bytes(aar.read("classes.jar"))
@@ -169,7 +175,12 @@ def run(*command: object) -> None:
 
 
 def _package_of(tool: str) -> str:
-    packages = {"java": "openjdk-17-jdk-headless", "keytool": "openjdk-17-jdk-headless", "mvn": "maven", "aapt2": "aapt"}
+    packages = {
+        "java": "openjdk-17-jdk-headless",
+        "keytool": "openjdk-17-jdk-headless",
+        "mvn": "maven",
+        "aapt2": "aapt",
+    }
     return packages.get(tool, tool)
 
 

@@ -22,8 +22,7 @@ android {
     }
     kotlinOptions { jvmTarget = "1.8" }
 
-    // Models are mapped, not unpacked. The bundle's folder: src/main/assets/bundle (keras-mobilenets android bundle).
-    androidResources { noCompress += listOf("tflite", "bin") }
+    // The bundle (keras-mobilenets android bundle) belongs into src/main/assets/bundle.
     packaging { jniLibs { useLegacyPackaging = false } }
 }
 

@@ -41,6 +41,7 @@ class CameraActivity : Activity() {
     private var feed: CameraFeed? = null
     private var picture: ArgbFrame? = null
     private var usable = false
+    private var chosen: Pair<String, Backend>? = null
 
     override fun onCreate(state: Bundle?) {
         super.onCreate(state)
@@ -72,6 +73,7 @@ class CameraActivity : Activity() {
         closeCamera()
         classifier?.close()
         classifier = null
+        chosen = null
         super.onStop()
     }
 
@@ -88,6 +90,8 @@ class CameraActivity : Activity() {
     private fun openModel() {
         val model = models.getOrNull(findViewById<Spinner>(R.id.models).selectedItemPosition) ?: return
         val backend = backends.getOrNull(findViewById<Spinner>(R.id.backends).selectedItemPosition) ?: return
+        if (chosen == model.name to backend) return
+        chosen = model.name to backend
         say(getString(R.string.opening))
         classifier?.open(model, backend) {
             runOnUiThread { say("") }
@@ -152,6 +156,7 @@ class CameraActivity : Activity() {
         matrix.setScale(
             scale * buffer.width() / view.width(), scale * buffer.height() / view.height(), view.centerX(), view.centerY(),
         )
+        if (screenDegrees() == 180) matrix.postRotate(180f, view.centerX(), view.centerY())
         if (!upright) {
             val turned = RectF(0f, 0f, height.toFloat(), width.toFloat())
             turned.offset(view.centerX() - turned.centerX(), view.centerY() - turned.centerY())

@@ -60,8 +60,15 @@ class Measuring(private val app: DemoApp) {
 
     private fun changed() {
         val rows = session?.rows.orEmpty()
-        if (rows.isNotEmpty()) file.writeText(results())
+        if (rows.isNotEmpty()) write()
         listener()
+    }
+
+    /** Either the old file or the new one is there, whatever happens. */
+    private fun write() {
+        val whole = File("${file.path}.part")
+        whole.writeText(results())
+        whole.renameTo(file)
     }
 
     /** The content of results.json. */

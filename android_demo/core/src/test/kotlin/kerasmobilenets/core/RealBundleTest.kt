@@ -21,10 +21,9 @@ class RealBundleTest {
 
     @Test
     fun `every model answers as it did in Python`() {
-        val rows = bundle.models.flatMap { model ->
-            listOf(1, 4).map { measure(bundle, model, Backend(Backend.Kind.CPU, it), HostEngines, timing = timing) }
-        }
-        for ((row, model) in rows zip bundle.models.flatMap { listOf(it, it) }) {
+        // One thread: on a busy machine XNNPACK's threads wait for each other by the minute.
+        val rows = bundle.models.map { measure(bundle, it, Backend(Backend.Kind.CPU, 1), HostEngines, timing = timing) }
+        for ((row, model) in rows zip bundle.models) {
             assertEquals("ok", row.text("status"), row.error)
             assertEquals(model.hostTop1, row.number("top1"), model.name)
             // An integer model may round a step of its output the other way; floats add in another order.
