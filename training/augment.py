@@ -1,8 +1,54 @@
-"""Augmentation of whole batches of uint8 images from stateless random numbers, cheap enough to hide behind training."""
+"""Augmentation of batches of uint8 images by the preprocessing layers of Keras, cheap enough to hide behind training.
+
+The layers keep random states of their own; here they draw from stateless numbers instead, so that the images of a step
+depend on (seed, step) alone and a training can resume anywhere.
+"""
 
 from collections.abc import Callable
+from functools import cache, partial
+from typing import Any
 
+import keras
 import tensorflow as tf
+
+from keras_mobilenets.training.recipe import MIXING, augmentation_parts
+
+GROUP = 8  # images that RandAugment gives the same two operations
+FLOAT: dict[str, Any] = {"dtype": "float32"}  # whatever the global policy is
+GREY = FLOAT | {"fill_mode": "constant", "fill_value": 127.5}
+PIXELS = FLOAT | {"value_range": (0, 255)}
+
+
+def make(augmentation: str, classes: int) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    """An augmentation by its name.
+
+    Args:
+        augmentation: As in `Recipe`.
+        classes: How many there are.
+
+    Returns:
+        A function of uint8 images N×H×W×3, integer labels and a seed (two integers) to float32 images in [−1, 1] and
+        labels; these are float32 rows N×classes, shares of each class, where the augmentation mixes images.
+    """
+    parts = augmentation_parts(augmentation)
+    mixing = [_mixing(name, strength) for name, strength in parts.items() if name in MIXING]
+    pixels = [partial(PARTS[name], strength) for name, strength in parts.items() if name in PARTS]
+
+    def augmented(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        if "light" in parts:
+            images = light(images, seed)
+        else:
+            shape = images.shape
+            for number, part in enumerate(pixels):
+                images = part(tf.cast(images, tf.float32), _fold(seed, number))
+            images = tf.ensure_shape(scale(images), shape)
+        if not mixing:
+            return images, labels
+        rows = tf.one_hot(tf.reshape(labels, [-1]), classes)
+        drawn = tf.random.stateless_uniform([], _fold(seed, -1), maxval=len(mixing), dtype=tf.int32)
+        return tf.switch_case(drawn, [partial(mix, images, rows, _fold(seed, -2)) for mix in mixing])
+
+    return augmented
 
 
 def scale(images: tf.Tensor) -> tf.Tensor:
@@ -37,7 +83,116 @@ def light(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     return tf.clip_by_value(tf.cast(images, tf.float32) * (contrast / 127.5) + (brightness - contrast), -1.0, 1.0)
 
 
-BY_NAME: dict[str, Callable[[tf.Tensor, tf.Tensor], tf.Tensor]] = {
-    "none": lambda images, _: scale(images),
-    "light": light,
+def resized_crop(least: float | None, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """A rectangle of `least` to all of the area, aspect ratio 3/4 to 4/3, resized to the image's size (Inception).
+
+    Keras has no layer for it; the box of each image goes into one operator of TensorFlow for the whole batch.
+    """
+    count, size = tf.shape(images)[0], images.shape[1:3]
+    draws = tf.random.stateless_uniform([4, count], seed)
+    area = least + (1 - least) * draws[0]
+    stretch = tf.exp((2 * draws[1] - 1) * tf.math.log(4 / 3) / 2)
+    height, width = tf.minimum(tf.sqrt(area) * stretch, 1.0), tf.minimum(tf.sqrt(area) / stretch, 1.0)
+    top, left = draws[2] * (1 - height), draws[3] * (1 - width)
+    boxes = tf.stack([top, left, top + height, left + width], axis=1)
+    return tf.image.crop_and_resize(images, boxes, tf.range(count), size)
+
+
+def flip(_: float | None, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Mirrors half of the images."""
+    return _apply(_layers(0.0)["flip"], images, seed)
+
+
+def crop(_: float | None, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Shifts each image by whole pixels, up to an eighth of the side; black comes in at the border."""
+    return _apply(_layers(0.0)["crop"], images, seed)
+
+
+def rand_augment(magnitude: float | None, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Two operations of twelve, drawn anew for every few images; how far each goes is drawn for every image.
+
+    keras.layers.RandAugment draws two for the whole batch and computes all of them to select from: 15 times the work.
+    """
+    layers = [layer for name, layer in _layers(float(magnitude or 0)).items() if name not in ("flip", "crop")]
+    count = tf.shape(images)[0]
+    members = tf.reshape(tf.range(-(-count // GROUP) * GROUP) % count, [-1, GROUP])
+
+    def group(number: tf.Tensor) -> tf.Tensor:
+        own = _fold(seed, number)
+        drawn = tf.random.stateless_uniform([2], own, maxval=len(layers) + 1, dtype=tf.int32)
+
+        def operate(chosen: tf.Tensor, turn: tf.Tensor) -> tf.Tensor:
+            branches = [partial(_apply, layer, chosen, _fold(own, turn)) for layer in layers]
+            return tf.switch_case(drawn[turn], [*branches, partial(tf.identity, chosen)])
+
+        return tf.foldl(operate, tf.range(2), tf.gather(images, members[number]))
+
+    results = tf.map_fn(group, tf.range(tf.shape(members)[0]), fn_output_signature=tf.float32)
+    return tf.reshape(results, [-1, *images.shape[1:]])[:count]
+
+
+PARTS: dict[str, Callable[[float | None, tf.Tensor, tf.Tensor], tf.Tensor]] = {
+    "resized_crop": resized_crop,
+    "flip": flip,
+    "crop": crop,
+    "randaugment": rand_augment,
 }
+
+
+BY_NAME = {"none": lambda images, _: scale(images), "light": light}
+
+
+@cache
+def _layers(magnitude: float) -> dict[str, Any]:
+    """The layers of Keras; those of RandAugment reach as far as its magnitude of 10 says, as in arXiv:1805.09501."""
+    reach, layers = magnitude / 10, keras.layers
+    made = {
+        "flip": layers.RandomFlip("horizontal", **FLOAT),
+        "crop": layers.RandomTranslation(0.125, 0.125, fill_mode="constant", interpolation="nearest", **FLOAT),
+        "shear": layers.RandomShear(0.3 * reach, 0.3 * reach, **GREY),
+        "translation": layers.RandomTranslation(0.45 * reach, 0.45 * reach, **GREY),
+        "rotation": layers.RandomRotation(reach / 12, **GREY),  # of a whole turn
+        "brightness": layers.RandomBrightness(0.5 * reach, **PIXELS),
+        "color": layers.RandomColorDegeneration(0.9 * reach, **PIXELS),
+        "contrast": layers.RandomContrast(0.9 * reach, **PIXELS),
+        "sharpness": layers.RandomSharpness(0.9 * reach, **PIXELS),
+        "solarization": layers.Solarization(threshold_factor=(1 - reach, 1.0), **PIXELS),
+        "posterization": layers.RandomPosterization((max(1, round(8 - 4 * reach)), 8), **PIXELS),
+        "contrast_stretch": layers.AutoContrast(**PIXELS),
+        "equalization": layers.Equalization(**PIXELS),
+    }
+    return made
+
+
+def _mixing(name: str, strength: float | None) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+    layer = {"mixup": keras.layers.MixUp, "cutmix": keras.layers.CutMix}[name](strength, **FLOAT)
+    layer.backend.set_backend("tensorflow")
+
+    def mix(images: tf.Tensor, rows: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        drawn = layer.get_random_transformation(images, training=True, seed=_Draws(seed))
+        mixed = layer.transform_images(images, drawn, training=True)
+        return tf.ensure_shape(mixed, images.shape), layer.transform_labels(rows, drawn, training=True)
+
+    return mix
+
+
+def _apply(layer: Any, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    layer.backend.set_backend("tensorflow")  # whatever the model runs on: this is tf.data
+    drawn = layer.get_random_transformation(images, training=True, seed=_Draws(seed))
+    changed = layer.transform_images(images, drawn, training=True)
+    return tf.clip_by_value(tf.ensure_shape(tf.cast(changed, tf.float32), images.shape), 0.0, 255.0)
+
+
+class _Draws(keras.random.SeedGenerator):
+    """Seeds for the layers of Keras, one after the other, from one stateless seed; it holds no variable."""
+
+    def __init__(self, seed: tf.Tensor) -> None:
+        self._from, self._number = seed, 0
+
+    def next(self, ordered: bool = True) -> tf.Tensor:
+        self._number += 1
+        return _fold(self._from, self._number)
+
+
+def _fold(seed: tf.Tensor, number: Any) -> tf.Tensor:
+    return tf.random.experimental.stateless_fold_in(seed, tf.cast(number, tf.int64))

@@ -1,13 +1,76 @@
-"""How to train, as data: optimizer, schedule, regularization and augmentation, with defaults for small data."""
+"""How to train, as data: optimizer, schedule, regularization and augmentation, with defaults for small data.
+
+`RECIPES` holds whole ones by name; augmentations are sums of parts, such as "flip+randaugment:9+mixup:0.2".
+"""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from keras_mobilenets.errors import UserError
 
 OPTIMIZERS = ("adamw", "sgd", "rmsprop")
 SCHEDULES = ("cosine", "constant")
-AUGMENTATIONS = ("none", "light")
+PRECISIONS = ("float32", "bfloat16", "float16")
+
+
+class Part(NamedTuple):
+    """One part of an augmentation.
+
+    Attributes:
+        says: What it does.
+        strength: Its default strength; None where it has none.
+        highest: The largest strength.
+    """
+
+    says: str
+    strength: float | None = None
+    highest: float = 0.0
+
+
+# In the order in which they are applied.
+AUGMENTATIONS = {
+    "none": Part("nothing"),
+    "light": Part("flip, shift by up to an eighth, contrast and brightness, in one go; cheaper than the others"),
+    "resized_crop": Part("a crop of at least this share of the area, stretched by up to 4/3, at full size", 0.25, 1.0),
+    "flip": Part("left and right exchanged in half of the images"),
+    "crop": Part("shifted by up to an eighth of the side, the border black"),
+    "randaugment": Part("two of twelve operations of this magnitude of 10 (arXiv:1909.13719)", 9.0, 10.0),
+    "mixup": Part("images and labels blended in pairs, shares from Beta(a, a) (arXiv:1710.09412)", 0.2, 100.0),
+    "cutmix": Part("a rectangle of another image, labels by area, from Beta(a, a) (arXiv:1905.04899)", 1.0, 100.0),
+}
+MIXING = ("mixup", "cutmix")  # labels become shares of classes
+
+
+def augmentation_parts(augmentation: str) -> dict[str, float | None]:
+    """The parts of an augmentation with their strengths: "flip+mixup:0.4" is {"flip": None, "mixup": 0.4}.
+
+    Raises:
+        UserError: An unknown part, a strength that is out of range, or parts that do not go together.
+    """
+    given: dict[str, float | None] = {}
+    for text in augmentation.replace(" ", "").split("+"):
+        name, colon, number = text.partition(":")
+        if name not in AUGMENTATIONS:
+            raise UserError(f"augmentation must be of {', '.join(AUGMENTATIONS)}, joined by +, not {augmentation!r}")
+        part = AUGMENTATIONS[name]
+        given[name] = part.strength
+        if colon:
+            try:
+                given[name] = float(number)
+            except ValueError:
+                given[name] = -1.0
+            if part.strength is None or not 0 < given[name] <= part.highest:  # type: ignore[operator]
+                above = "no strength" if part.strength is None else f"a strength above 0, at most {part.highest:g}"
+                raise UserError(f"augmentation {text!r}: {name} takes {above}")
+    beside = [name for name in given if name not in MIXING]
+    if ("none" in given and len(given) > 1) or ("light" in given and len(beside) > 1):
+        raise UserError(f"augmentation {augmentation!r}: none stands alone, light beside mixup and cutmix only")
+    return {name: given[name] for name in AUGMENTATIONS if name in given}
+
+
+def mixes(augmentation: str) -> bool:
+    """Whether an augmentation mixes images, so that labels become shares of classes."""
+    return not set(MIXING).isdisjoint(augmentation_parts(augmentation))
 
 
 @dataclass(frozen=True)
@@ -23,8 +86,18 @@ class Recipe:
         weight_decay: Decoupled from the gradient (AdamW, section 2), for every optimizer. Biases, BatchNorm and
             depthwise kernels have none: the latter are so few that decay costs accuracy (MobileNetV1, section 3.1).
         label_smoothing: 0 to below 1 (Inception-v3, section 7).
-        augmentation: "none", or "light": horizontal flip, shift by up to an eighth, contrast and brightness.
+        augmentation: Parts of `AUGMENTATIONS` joined by "+", with a strength after ":" where one has it: "none",
+            "light" (flip, shift, contrast and brightness), "flip+crop", "resized_crop:0.25+flip+randaugment:9+mixup".
+            With both "mixup" and "cutmix", each batch draws one of the two.
+        dropout: Replaces the rate of every Dropout layer of the model; None leaves them.
+        stochastic_depth: How often the last residual branch is left out in training, 0 to below 1; earlier ones in
+            proportion to their place (arXiv:1603.09382, section 3). The saved model has no trace of it.
+        ema_epochs: The kept model is an exponential moving average of the weights over about so many epochs; 0 for
+            none. Validation is of the average.
         bn_momentum: Replaces the momentum of every BatchNorm layer of the model; None leaves them.
+        precision: "float32", or "bfloat16" or "float16": layers compute in it, weights stay float32 (float16 with
+            loss scaling). For hardware that has it; the saved model is float32.
+        accumulate: Weights change after the mean gradient of so many batches, for batches that memory cannot hold.
         seed: Of the order of the images and of the augmentation. (The model's first weights are the caller's:
             `keras.utils.set_random_seed` before building it.)
 
@@ -40,15 +113,33 @@ class Recipe:
     weight_decay: float = 0.02
     label_smoothing: float = 0.1
     augmentation: str = "light"
+    dropout: float | None = None
+    stochastic_depth: float = 0.0
+    ema_epochs: float = 0.0
     bn_momentum: float | None = None
+    precision: str = "float32"
+    accumulate: int = 1
     seed: int = 0
+
+    @classmethod
+    def named(cls, name: str, **changes: Any) -> "Recipe":
+        """A recipe of `RECIPES`, with changes.
+
+        Args:
+            name: Such as "modern".
+            **changes: Attributes that shall be different, such as epochs=30.
+
+        Raises:
+            UserError: No such recipe, or a value is out of range.
+        """
+        return cls(**find(name).recipe | changes)
 
     def __post_init__(self) -> None:
         """Checks every value."""
         for name, given, known in (
             ("optimizer", self.optimizer, OPTIMIZERS),
             ("schedule", self.schedule, SCHEDULES),
-            ("augmentation", self.augmentation, AUGMENTATIONS),
+            ("precision", self.precision, PRECISIONS),
         ):
             if given not in known:
                 raise UserError(f"{name} must be {' or '.join(map(repr, known))}, not {given!r}")
@@ -58,15 +149,99 @@ class Recipe:
             ("warmup_epochs", 0 <= self.warmup_epochs <= self.epochs, "between 0 and epochs"),
             ("weight_decay", 0 <= self.weight_decay < float("inf"), "0 or more"),
             ("label_smoothing", 0 <= self.label_smoothing < 1, "in [0, 1)"),
+            ("dropout", self.dropout is None or 0 <= self.dropout < 1, "None or in [0, 1)"),
+            ("stochastic_depth", 0 <= self.stochastic_depth < 1, "in [0, 1)"),
+            ("ema_epochs", 0 <= self.ema_epochs <= self.epochs, "between 0 and epochs"),
+            (
+                "accumulate",
+                self.accumulate >= 1 and self.accumulate == int(self.accumulate),
+                "a whole number, at least 1",
+            ),
             ("bn_momentum", self.bn_momentum is None or 0 <= self.bn_momentum < 1, "None or in [0, 1)"),
             ("seed", self.seed >= 0 and self.seed == int(self.seed), "a whole number, at least 0"),
         ):
             if not good:
                 raise UserError(f"{name} must be {wanted}, not {getattr(self, name)}")
+        augmentation_parts(self.augmentation)
+
+
+class Named(NamedTuple):
+    """A recipe under a name, with what belongs to it beside `Recipe`.
+
+    Attributes:
+        says: Where it is from.
+        recipe: Attributes of `Recipe` that are not the default.
+        batch_size: The batch that its learning rate is for.
+        arguments: Arguments of the builder.
+    """
+
+    says: str
+    recipe: dict[str, Any]
+    batch_size: int = 64
+    arguments: dict[str, Any] = {}  # noqa: RUF012
+
+
+# SGD's weight decay is decoupled here: that of the papers, inside a gradient with momentum 0.9, acts 1/(1 − 0.9) times.
+RECIPES = {
+    "default": Named("AdamW with light augmentation: small data, minutes", {}),
+    "mobilenet": Named(
+        "SGD at 0.05 (MobileNetV1 and V2)",
+        {"optimizer": "sgd", "learning_rate": 0.05, "weight_decay": 4e-4, "epochs": 30, "label_smoothing": 0.0},
+    ),
+    "efficientnet": Named(
+        "SGD at 0.01 (EfficientNet)",
+        {"optimizer": "sgd", "learning_rate": 0.01, "weight_decay": 1e-4, "epochs": 30},
+    ),
+    "cifar": Named(
+        "CIFAR-10 at 32 px with a stride-1 stem: SGD at 0.1, cosine, 200 epochs (94.4% published for MobileNetV2)",
+        {
+            "optimizer": "sgd",
+            "learning_rate": 0.1,
+            "weight_decay": 5e-3,
+            "warmup_epochs": 0.0,
+            "label_smoothing": 0.0,
+            "augmentation": "crop+flip",
+            "dropout": 0.0,
+            "epochs": 200,
+        },
+        128,
+        {"stem_strides": 1},
+    ),
+    "modern": Named(
+        "AdamW, RandAugment, mixup and cutmix, stochastic depth, averaged weights, 300 epochs (after arXiv:2110.00476)",
+        {
+            "learning_rate": 2e-3,
+            "weight_decay": 0.05,
+            "warmup_epochs": 5.0,
+            "label_smoothing": 0.1,
+            "augmentation": "resized_crop:0.25+flip+randaugment:7+mixup:0.2+cutmix:1",
+            "dropout": 0.2,
+            "stochastic_depth": 0.1,
+            "ema_epochs": 5.0,
+            "epochs": 300,
+        },
+        128,
+    ),
+}
+
+
+def find(name: str) -> Named:
+    """The recipe of that name.
+
+    Raises:
+        UserError: There is none.
+    """
+    if name not in RECIPES:
+        raise UserError(f"unknown recipe {name!r}; give one of {', '.join(RECIPES)}")
+    return RECIPES[name]
 
 
 def make_optimizer(recipe: Recipe, model: Any, steps_per_epoch: int) -> Any:
-    """The optimizer of a recipe, with its learning-rate schedule, for the weights of a Keras 3 or tf_keras model."""
+    """The optimizer of a recipe, with its learning-rate schedule, for the weights of a Keras 3 or tf_keras model.
+
+    Raises:
+        UserError: The recipe accumulates gradients, which tf_keras does not know.
+    """
     import keras
 
     from keras_mobilenets.training.fitting import library_of
@@ -81,12 +256,19 @@ def make_optimizer(recipe: Recipe, model: Any, steps_per_epoch: int) -> Any:
         warmup_steps=warmup,
     )
     decay = recipe.weight_decay or None
+    more: dict[str, Any] = {}
+    if recipe.ema_epochs:
+        more |= {"use_ema": True, "ema_momentum": max(0.0, 1 - 1 / (recipe.ema_epochs * steps_per_epoch))}
+    if recipe.accumulate > 1:
+        if library is not keras:
+            raise UserError("accumulate is for Keras 3 models; quantization-aware ones are tf_keras: leave it at 1")
+        more["gradient_accumulation_steps"] = recipe.accumulate
     if recipe.optimizer == "adamw":
-        optimizer = library.optimizers.AdamW(rate, weight_decay=recipe.weight_decay)
+        optimizer = library.optimizers.AdamW(rate, weight_decay=recipe.weight_decay, **more)
     elif recipe.optimizer == "sgd":
-        optimizer = library.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=decay)
+        optimizer = library.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=decay, **more)
     else:
-        optimizer = library.optimizers.RMSprop(rate, rho=0.9, momentum=0.9, epsilon=1e-3, weight_decay=decay)
+        optimizer = library.optimizers.RMSprop(rate, rho=0.9, momentum=0.9, epsilon=1e-3, weight_decay=decay, **more)
     variables = model.trainable_variables
     depthwise = {  # (tf_keras says so in the variable's name)
         id(layer.kernel) for layer in model._flatten_layers() if isinstance(layer, keras.layers.DepthwiseConv2D)
