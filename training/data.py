@@ -132,7 +132,9 @@ class Data:
         """Batches in one epoch of `epochs`."""
         return max(1, self.count("train") // self.batch_size)
 
-    def epochs(self, first: int, last: int, seed: int = 0, augmentation: str = "none") -> tf.data.Dataset:
+    def epochs(
+        self, first: int, last: int, seed: int = 0, augmentation: str = "none", *, first_step: int = 0
+    ) -> tf.data.Dataset:
         """Training batches of the epochs first..last−1, one after the other, `steps_per_epoch()` each.
 
         The same arguments give the same images, whatever was read before. Images that do not fill an epoch's last
@@ -143,32 +145,42 @@ class Data:
             last: Number of the epoch to stop before.
             seed: Of the order and of the augmentation.
             augmentation: A name in `recipe.AUGMENTATIONS`.
+            first_step: Where to begin in the first epoch: so many of its batches are left out. They are not decoded.
         """
         steps = self.steps_per_epoch()
         augmented = augment.BY_NAME[augmentation]
 
         def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-            return self._batches("train", tf.stack([tf.constant(seed, tf.int64), epoch])).take(steps)
+            skipped = tf.where(epoch == first, tf.constant(first_step, tf.int64), tf.constant(0, tf.int64))
+            return self._batches("train", tf.stack([tf.constant(seed, tf.int64), epoch]), skipped).take(steps - skipped)
 
         def prepare(step: tf.Tensor, batch: tuple) -> tuple:
             images, labels = batch
             return augmented(images, tf.stack([tf.constant(-1 - seed, tf.int64), step])), labels
 
-        batches = tf.data.Dataset.range(first, last).flat_map(one_epoch).enumerate(start=first * steps)
+        batches = tf.data.Dataset.range(first, last).flat_map(one_epoch).enumerate(start=first * steps + first_step)
         return batches.map(prepare, tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
 
-    def _batches(self, split: str, seed: tf.Tensor | None = None) -> tf.data.Dataset:
-        """Batches of (uint8 images, labels) in the order that the seed (two integers) gives, or as they lie."""
+    def _batches(self, split: str, seed: tf.Tensor | None = None, first: tf.Tensor | int = 0) -> tf.data.Dataset:
+        """Batches of (uint8 images, labels) in the order that the seed (two integers) gives, or as they lie.
+
+        Args:
+            split: Its name.
+            seed: Of the order; None leaves the images as they lie.
+            first: Number of the batch to begin with. It is the same batch wherever one begins.
+        """
         if not self._in_memory:
-            count = self._splits[split].count
-            stream = self._splits[split].images(seed).filter(lambda _, label: label != UNREADABLE)
-            if seed is not None:  # unreadable images must not shorten an epoch: some others are seen twice
-                stream = stream.repeat().take(count)
-            shape = (self.image_size, self.image_size, 3)
-            return stream.map(lambda image, label: (tf.ensure_shape(image, shape), label)).batch(self.batch_size)
+            stream, shape = self._splits[split].images(seed, first * self.batch_size), (self.image_size,) * 2 + (3,)
+            stream = stream.map(lambda image, label: (tf.ensure_shape(image, shape), label))
+            if seed is None:
+                return stream.filter(lambda _, label: label != UNREADABLE).batch(self.batch_size)
+            # Unreadable images must neither shorten an epoch nor move the batches behind them.
+            batches = stream.batch(self.batch_size).filter(lambda _, labels: tf.reduce_any(labels != UNREADABLE))
+            batches = batches.map(_readable, tf.data.AUTOTUNE, deterministic=True).repeat()
+            return batches.take(-(-self.count(split) // self.batch_size))
         images, labels = self._load(split)
         order = tf.range(len(labels)) if seed is None else shuffled(len(labels), seed)
-        batches = tf.data.Dataset.from_tensor_slices(order).batch(self.batch_size)
+        batches = tf.data.Dataset.from_tensor_slices(order[first * self.batch_size :]).batch(self.batch_size)
         return batches.map(lambda index: (tf.gather(images, index), tf.gather(labels, index)))
 
     def _scaled(self, batches: tf.data.Dataset) -> tf.data.Dataset:
@@ -183,7 +195,7 @@ class Data:
             images = np.empty((count, self.image_size, self.image_size, 3), np.uint8)
             labels = np.empty(count, np.int64)
             kept = 0
-            chunks = self._splits[split].images(None).batch(256).prefetch(1).as_numpy_iterator()
+            chunks = self._splits[split].images(None, 0).batch(256).prefetch(1).as_numpy_iterator()
             for pixels, classes in track(chunks, f"reading {self.name} ({split})", total=-(-count // 256)):
                 good = classes != UNREADABLE
                 last = kept + int(good.sum())
@@ -196,3 +208,10 @@ class Data:
             with tf.device("CPU"):
                 self._arrays[split] = tf.constant(images[:kept]), tf.constant(labels[:kept])
         return self._arrays[split]
+
+
+def _readable(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The batch with others of its images in the places of the unreadable ones."""
+    good = tf.where(labels != UNREADABLE)[:, 0]
+    index = tf.gather(good, tf.range(tf.size(labels)) % tf.size(good))
+    return tf.gather(images, index), tf.gather(labels, index)

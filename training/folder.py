@@ -102,9 +102,9 @@ def _split(members: list[tuple[str, int]], size: int, limit: int | None, folder:
                 warnings.warn(f"skipped {file}: {' '.join(str(error).split())}", stacklevel=2)
             return np.zeros((size, size, 3), np.uint8), np.int64(UNREADABLE)
 
-    def images(seed: tf.Tensor | None) -> tf.data.Dataset:
+    def images(seed: tf.Tensor | None, first: tf.Tensor | int) -> tf.data.Dataset:
         order = tf.range(len(files)) if seed is None else shuffled(len(files), seed)
-        return tf.data.Dataset.from_tensor_slices(order).map(
+        return tf.data.Dataset.from_tensor_slices(order[first:]).map(
             lambda index: tf.numpy_function(read, [index], (tf.uint8, tf.int64)), num_parallel_calls=tf.data.AUTOTUNE
         )
 

@@ -17,12 +17,13 @@ class Split:
 
     Attributes:
         count: How many there are.
-        images: Given a seed (two integers, or None for the order on disk), a data set of single (uint8 image, label)
-            pairs in an order that depends on the seed alone. The label is UNREADABLE where decoding failed.
+        images: Given a seed (two integers, or None for the order on disk) and a number, a data set of single
+            (uint8 image, label) pairs in an order that depends on the seed alone. So many of the first are left out,
+            and not decoded. The label is UNREADABLE where decoding failed.
     """
 
     count: int
-    images: Callable[[tf.Tensor | None], tf.data.Dataset]
+    images: Callable[[tf.Tensor | None, tf.Tensor | int], tf.data.Dataset]
 
 
 def read_image(file: str | Path, size: int) -> np.ndarray:

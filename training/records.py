@@ -118,7 +118,7 @@ def _split(builder: Any, split: str, count: int, image_key: str, label_key: str,
     def to_square(image: tf.Tensor) -> tf.Tensor:
         return tf.numpy_function(lambda pixels: square(pixels, size), [decode(image)], tf.uint8)
 
-    def stream(seed: tf.Tensor | None) -> tf.data.Dataset:
+    def stream(seed: tf.Tensor | None, first: tf.Tensor | int) -> tf.data.Dataset:
         encoded = builder.as_dataset(
             split=split,
             shuffle_files=False,
@@ -131,13 +131,15 @@ def _split(builder: Any, split: str, count: int, image_key: str, label_key: str,
             encoded = encoded.shuffle(
                 SHUFFLE_BUFFER, seed=seed[0] * 1_000_003 + seed[1], reshuffle_each_iteration=False
             )
-        return encoded.map(
+        return encoded.skip(tf.cast(first, tf.int64)).map(
             lambda image, label: (to_square(image), tf.cast(label, tf.int64)), num_parallel_calls=tf.data.AUTOTUNE
         )
 
-    def images(seed: tf.Tensor | None) -> tf.data.Dataset:
+    def images(seed: tf.Tensor | None, first: tf.Tensor | int) -> tf.data.Dataset:
         # Inside flat_map there is a graph of its own, whose seed can be set without touching the caller's.
-        return stream(None) if seed is None else tf.data.Dataset.from_tensors(seed).flat_map(stream)
+        if seed is None:
+            return stream(None, first)
+        return tf.data.Dataset.from_tensors((seed, tf.cast(first, tf.int64))).flat_map(stream)
 
     return Split(count, images)
 

@@ -1,5 +1,7 @@
 """load_data: folders as people have them, TFDS data sets by name, splits that stay put."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -163,6 +165,27 @@ def test_epochs_depend_on_seed_and_epoch_alone(folder):
     np.testing.assert_array_equal(read(2, 3, 7, "light"), whole[2 * steps :])
     assert (read(2, 3, 8, "light") != whole[2 * steps :]).any()
     assert (whole[:steps] != whole[steps : 2 * steps]).any()
+
+
+@pytest.mark.parametrize("source", ["folder", "dots"])
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_epochs_begin_at_any_step(folder, dots_dir, monkeypatch, source, in_memory):
+    monkeypatch.setattr(data, "MEMORY_LIMIT", 2**30 if in_memory else 0)
+    if source == "folder":
+        for i in range(5):
+            (folder / "red" / f"{i}.png").write_bytes(b"no image")
+        loaded = training.load_data(folder, image_size=32, batch_size=8)
+    else:
+        loaded = training.load_data("dots", image_size=32, batch_size=8, data_dir=dots_dir)
+    steps = loaded.steps_per_epoch()
+    with warnings.catch_warnings(action="ignore"):
+        whole = list(tfds.as_numpy(loaded.epochs(1, 3, 7, "light")))
+        for first_step in (1, steps - 2):
+            rest = list(tfds.as_numpy(loaded.epochs(1, 3, 7, "light", first_step=first_step)))
+            assert len(rest) == 2 * steps - first_step
+            for ours, theirs in zip(rest, whole[first_step:], strict=True):
+                np.testing.assert_array_equal(ours[0], theirs[0])
+                np.testing.assert_array_equal(ours[1], theirs[1])
 
 
 def test_an_epoch_holds_every_image_once(folder):
