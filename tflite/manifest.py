@@ -4,7 +4,6 @@ The format is manifest.schema.json beside this module (JSON Schema 2020-12); and
 """
 
 import dataclasses
-import functools
 import json
 from collections import Counter
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ import numpy as np
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.files import read_json, write_json
+from keras_mobilenets.tflite import schemas
 from keras_mobilenets.tflite.results import sha256
 
 SCHEMA = Path(__file__).with_name("manifest.schema.json")
@@ -149,7 +149,7 @@ def write_manifest(bundle: Bundle) -> Path:
         "models": [dataclasses.asdict(model) for model in bundle.models],
     }
     content = json.loads(json.dumps(content))  # tuples are arrays
-    _check_schema(content, bundle.folder / NAME)
+    schemas.check(content, SCHEMA, bundle.folder / NAME)
     return write_json(bundle.folder / NAME, content)
 
 
@@ -171,7 +171,7 @@ def read_bundle(folder: str | Path) -> Bundle:
     if not path.is_file():
         raise UserError(f"{folder} is no bundle: it has no {NAME}; make one with keras-mobilenets android bundle")
     content = read_json(path)
-    _check_schema(content, path)
+    schemas.check(content, SCHEMA, path)
     bundle = Bundle(
         folder,
         content["name"],
@@ -234,20 +234,3 @@ def _contradiction(bundle: Bundle) -> str:
 
 def _little_endian(dtype: str) -> np.dtype:
     return np.dtype(dtype).newbyteorder("<")
-
-
-def _check_schema(content: Any, path: Path) -> None:
-    from jsonschema.exceptions import best_match
-
-    problem = best_match(_validator().iter_errors(content))
-    if problem is not None:
-        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem.path).lstrip(".")
-        reason = " ".join(problem.message.split())
-        raise UserError(f"{path} does not fit {SCHEMA.name} at {place or 'its top'}: {reason[:200]}")
-
-
-@functools.cache
-def _validator() -> Any:
-    from jsonschema import Draft202012Validator
-
-    return Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))

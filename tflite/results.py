@@ -5,9 +5,7 @@ The format is results.schema.json beside this module (JSON Schema 2020-12). Unkn
 
 import dataclasses
 import datetime
-import functools
 import hashlib
-import json
 import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from typing import Any
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.files import read_json, write_json
+from keras_mobilenets.tflite import schemas
 
 SCHEMA = Path(__file__).with_name("results.schema.json")
 SCHEMA_VERSION = 1
@@ -116,7 +115,7 @@ def write_results(path: str | Path, rows: Sequence[Row], environment: dict[str, 
         "environment": environment,
         "rows": [dataclasses.asdict(row) for row in rows],
     }
-    _validate(content, path)
+    schemas.check(content, SCHEMA, path)
     return write_json(path, content)
 
 
@@ -127,7 +126,7 @@ def read_results(path: str | Path) -> Results:
         UserError: The file is missing, is not JSON, or does not fit the schema.
     """
     content = read_json(path)
-    _validate(content, path)
+    schemas.check(content, SCHEMA, path)
     return Results([Row(**row) for row in content["rows"]], content["environment"])
 
 
@@ -138,25 +137,6 @@ def sha256(path: str | Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
-
-
-def _validate(content: Any, path: str | Path) -> None:
-    from jsonschema.exceptions import best_match
-
-    problem = best_match(_validator().iter_errors(content))
-    if problem is not None:
-        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem.path).lstrip(".")
-        reason = " ".join(problem.message.split())
-        raise UserError(f"{path} does not fit results.schema.json at {place or 'its top'}: {reason[:200]}")
-
-
-@functools.cache
-def _validator() -> Any:
-    from jsonschema import Draft202012Validator
-
-    return Draft202012Validator(
-        json.loads(SCHEMA.read_text(encoding="utf-8")), format_checker=Draft202012Validator.FORMAT_CHECKER
-    )
 
 
 def _cpu_name() -> str | None:
