@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_mobilenets.cli.adb import BUNDLE, Adb, GoneError, Phone
-from keras_mobilenets.cli.verbs import _print, _say
+from keras_mobilenets.cli.output import say, show
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.files import atomic
 from keras_mobilenets.tflite.results import sha256
@@ -57,13 +57,13 @@ def build(options: Namespace) -> None:
     *before, last = done.stderr.splitlines() or [""]
     if done.returncode:
         for line in before:
-            _say(line)
+            say(line)
         raise UserError(last.removeprefix("build_apk.py: ") or f"the build failed with exit code {done.returncode}")
     _check_apk(apk)
     size = apk.stat().st_size / 1e6
-    _say(f"{apk}: {size:.1f} MB, SHA-256 {sha256(apk)}; next: keras-mobilenets android install --apk {apk}")
+    say(f"{apk}: {size:.1f} MB, SHA-256 {sha256(apk)}; next: keras-mobilenets android install --apk {apk}")
     if size > APK_LIMIT_MB:
-        _say(f"it is larger than {APK_LIMIT_MB} MB: leave large models out, and push them with android run --bundle")
+        say(f"it is larger than {APK_LIMIT_MB} MB: leave large models out, and push them with android run --bundle")
 
 
 def install(options: Namespace) -> None:
@@ -84,7 +84,7 @@ def install(options: Namespace) -> None:
             raise UserError(f"phone {phone.name} did not keep the app: install it again")
         return f"{phone.name} has it now"
 
-    _say(f"{apk}, SHA-256 {digest}")
+    say(f"{apk}, SHA-256 {digest}")
     _on_each(phones, put, options.in_turn, "Installing")
 
 
@@ -111,7 +111,7 @@ def run(options: Namespace) -> None:
     paths = _on_each(phones, measure, options.in_turn, "Measuring")
     for line in paths:
         path = line.partition(":")[0]
-        _print(tflite.table(tflite.read_results(path).rows))
+        show(tflite.table(tflite.read_results(path).rows))
 
 
 def report(options: Namespace) -> None:
@@ -122,7 +122,7 @@ def report(options: Namespace) -> None:
 
     sources = [found for source in map(Path, options.sources) for found in _results(source)]
     page = tflite.report(sources, options.out or Path(options.sources[0]) / "report.html")
-    _print(_matrix(measurements([read_source(source) for source in sources])))
+    show(_matrix(measurements([read_source(source) for source in sources])))
     print(page)
 
 
@@ -172,7 +172,7 @@ def _benchmark(
         phone.stop()
         ended = f"ended {answer.rows} without an answer ({answer.last or 'it said nothing'})"
         raise UserError(f"the benchmark on phone {phone.name} {ended}; {_kept(phone, path, bundle)}")
-    _say(f"phone {phone.name} went away {answer.rows}: plug it in again (waiting {RECONNECT} s)")
+    say(f"phone {phone.name} went away {answer.rows}: plug it in again (waiting {RECONNECT} s)")
     if not phone.wait(RECONNECT):
         again = f"keras-mobilenets android run --collect --serial {phone.serial}"
         raise GoneError(f"phone {phone.name} went away {answer.rows}, which it keeps: plug it in, then {again}")
@@ -223,11 +223,11 @@ def _on_each(
         for _, job in jobs:
             try:
                 answers.append(job.result())
-                _say(answers[-1])
+                say(answers[-1])
             except UserError as error:
                 failures.append(str(error))
     for failure in failures[:-1]:
-        _say(failure)
+        say(failure)
     if failures:
         raise UserError(failures[-1])
     return answers
@@ -332,4 +332,4 @@ def _describe(folder: Path) -> None:
         level = f"from API level {model.nnapi_min_api_level}" if model.nnapi_min_api_level else "in part"
         print(f"{model.name}  {model.size_bytes / 1e6:.2f} MB  top-1 {top1}  NNAPI {level}")
     size = f"{len(made.models)} models, {made.size_bytes / 1e6:.1f} MB"
-    _say(f"{folder}: {size}; next: keras-mobilenets android run --bundle {folder}")
+    say(f"{folder}: {size}; next: keras-mobilenets android run --bundle {folder}")

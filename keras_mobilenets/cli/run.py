@@ -219,7 +219,7 @@ class Run:
         Returns:
             The rows of results.json.
         """
-        rows = self._rows()
+        rows = self.rows()
         if all(row.top1 is not None for row in rows):
             return rows
         from keras_mobilenets import tflite
@@ -242,7 +242,7 @@ class Run:
                 figures["max_abs_err"] = max_abs_err(result, expected)
             rows = [row.with_(**figures) if row.model == path.stem else row for row in rows]
         tflite.save_predictions(self.folder / "predictions.npz", images[:SHOWN], labels[:SHOWN], data.class_names, kept)
-        self._write(rows)
+        self.write(rows)
         return rows
 
     def _known(self, variant: str, data: Any, figures: dict[str, int] | None) -> tuple[dict[str, int], Any]:
@@ -275,7 +275,7 @@ class Run:
         from keras_mobilenets.tflite.peers import with_peer_ratios
         from keras_mobilenets.tflite.results import environment, write_results
 
-        rows, stock_results = self._rows(), self.folder / "peers" / "results.json"
+        rows, stock_results = self.rows(), self.folder / "peers" / "results.json"
         todo = [count for count in threads if again or not self._is_timed(rows, count, peers)]
         if todo:
             files, stock = self.tflite_files(), self.convert_peers() if peers else []
@@ -287,7 +287,7 @@ class Run:
                 known = {key: value for key in KNOWN_BEFORE if (value := getattr(same, key)) is not None}
                 rows = [r for r in rows if r.model != row.model or r.threads not in (None, row.threads)]
                 rows.append(with_macs(row, known.get("macs")).with_(**known))
-            self._write(rows)
+            self.write(rows)
             if stock:
                 write_results(stock_results, others, environment(stock))
         return self._ordered(rows) + (tflite.read_results(stock_results).rows if peers else [])
@@ -319,7 +319,7 @@ class Run:
         """What the .tflite files are called before their quantization: the model's name."""
         return self.asked.get("model", {}).get("name") or self.model_file.stem
 
-    def _rows(self) -> list[Any]:
+    def rows(self) -> list[Any]:
         """The rows of results.json that still belong to the files, and an empty row for each other file."""
         from keras_mobilenets.tflite.results import Row, read_results, sha256
 
@@ -368,7 +368,8 @@ class Run:
         order = [path.stem for path in self.tflite_files()]
         return sorted(rows, key=lambda row: (row.threads or 0, order.index(row.model)))
 
-    def _write(self, rows: list[Any]) -> None:
+    def write(self, rows: list[Any]) -> None:
+        """Writes results.json, with the hashes of the files that the rows are about."""
         from keras_mobilenets.tflite.results import environment, write_results
 
         write_results(self.results_file, self._ordered(rows), environment(self.tflite_files()))

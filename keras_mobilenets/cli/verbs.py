@@ -4,12 +4,12 @@ import ast
 import dataclasses
 import itertools
 import math
-import sys
 import time
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
+from keras_mobilenets.cli.output import grid, say, show
 from keras_mobilenets.cli.run import QUANTIZE, Run
 from keras_mobilenets.errors import UserError
 
@@ -22,12 +22,12 @@ def models(options: Namespace) -> None:
     rows = select(
         max_parameters=options.max_params, max_macs=options.max_macs, family=options.family, sort=options.sort
     )
-    grid = _table("model", "arguments", "input", "parameters", "multiply-adds", "ImageNet top-1")
+    table = grid("model", "arguments", "input", "parameters", "multiply-adds", "ImageNet top-1")
     for row in rows:
         arguments = ", ".join(f"{key}={value}" for key, value in row.arguments.items())
         macs, top1 = f"{row.macs_millions:,.1f} M", f"{row.imagenet_top1:.1f}%"
-        grid.add_row(row.builder, arguments, str(row.input_size), f"{row.parameters:,}", macs, top1)
-    _print(grid)
+        table.add_row(row.builder, arguments, str(row.input_size), f"{row.parameters:,}", macs, top1)
+    show(table)
     if not rows:
         raise UserError("no published variant is within these limits")
     published = {row.builder for row in select()}
@@ -47,7 +47,7 @@ def choose(options: Namespace) -> None:
     print(f"{len(ranked)} of {len(rows)} variants fit; {options.task}: {choosing.tasks()[options.task]}")
     for reason in best.reasons:
         print(f"  {reason}")
-    grid = _table("best first", "top-1", "M multiply-adds", "MB", "score")
+    table = grid("best first", "top-1", "M multiply-adds", "MB", "score")
     for choice in ranked[:5]:
         row = choice.variant
         figures = (
@@ -56,8 +56,8 @@ def choose(options: Namespace) -> None:
             f"{choice.size_mb:.1f}",
             f"{choice.score:.1f}",
         )
-        grid.add_row(row.label, *figures)
-    _print(grid)
+        table.add_row(row.label, *figures)
+    show(table)
 
 
 def summary(options: Namespace) -> None:
@@ -77,16 +77,18 @@ def summary(options: Namespace) -> None:
 def train(options: Namespace) -> None:
     """Trains into a run folder."""
     run = Run(options.run)
-    _train(run, options)
-    _say(f"{run.model_file} is the best model of the training; next: keras-mobilenets convert {run.folder}")
+    train_into(run, options)
+    say(f"{run.model_file} is the best model of the training; next: keras-mobilenets convert {run.folder}")
 
 
 def distill(options: Namespace) -> None:
     """Trains into a run folder with a teacher."""
     run, teacher = Run(options.run), Path(options.teacher)
     teacher = Run(teacher).model_file if teacher.is_dir() else teacher
-    _train(run, options, {"teacher": str(teacher), "temperature": options.temperature, "alpha": options.teacher_share})
-    _say(f"{run.model_file} is the best model of the training; next: keras-mobilenets convert {run.folder}")
+    train_into(
+        run, options, {"teacher": str(teacher), "temperature": options.temperature, "alpha": options.teacher_share}
+    )
+    say(f"{run.model_file} is the best model of the training; next: keras-mobilenets convert {run.folder}")
 
 
 def qat(options: Namespace) -> None:
@@ -100,7 +102,7 @@ def qat(options: Namespace) -> None:
         "distil": not options.no_teacher,
     }
     made = compress(Run(options.run), kind, given, _given(options))
-    _say(f"{made} computes as int8 will; next: keras-mobilenets convert {options.run}")
+    say(f"{made} computes as int8 will; next: keras-mobilenets convert {options.run}")
 
 
 def prune(options: Namespace) -> None:
@@ -114,7 +116,7 @@ def prune(options: Namespace) -> None:
         given = {"sparsity": options.sparsity, "schedule": options.sparsity_schedule, "pattern": options.pattern}
         given["by_layer"] = options.by_layer
         made = compress(Run(options.run), "prune", given, _given(options))
-    _say(f"{made} is the pruned model; next: keras-mobilenets convert {options.run}")
+    say(f"{made} is the pruned model; next: keras-mobilenets convert {options.run}")
 
 
 def convert(options: Namespace) -> None:
@@ -230,8 +232,8 @@ def benchmark(options: Namespace) -> int:
     if options.profile:
         for path, threads in itertools.product(_tflite_files(options.sources), options.threads):
             found = tflite.profile(path, threads=threads)
-            _say(found.summary)
-            _print(*found.tables())
+            say(found.summary)
+            show(*found.tables())
         return 0
     before = tflite.read_results(options.baseline) if options.baseline else None
     folders = [source for source in map(Path, options.sources) if source.is_dir()]
@@ -262,11 +264,11 @@ def _show_timed(rows: list[Any], results: Any, options: Namespace) -> None:
     from keras_mobilenets import tflite
     from keras_mobilenets.tflite.tables import notes
 
-    _print(tflite.table(rows))
+    show(tflite.table(rows))
     for note in notes(rows):
         print(note)
     if results and not options.no_page:
-        _say(f"{tflite.report(results)} shows this with plots")
+        say(f"{tflite.report(results)} shows this with plots")
 
 
 def _compared(before: Any, now: Any, fail_over: float) -> int:
@@ -274,14 +276,14 @@ def _compared(before: Any, now: Any, fail_over: float) -> int:
     from keras_mobilenets.tflite.baselines import compare
 
     found = compare(before, now, fail_over)
-    _print(found.table())
+    show(found.table())
     for name, rows in (("not measured now", found.missing), ("not in the baseline", found.added)):
         if rows:
             print(f"{name}: {'; '.join(rows)}")
     for warning in found.warnings:
         print(f"warning: {warning}")
     verdict = f"{len(found.slower)} slower by more than {fail_over:.1%}" if found.pairs else "nothing to compare"
-    _say(f"{len(found.pairs)} medians compared with the baseline: {verdict}")
+    say(f"{len(found.pairs)} medians compared with the baseline: {verdict}")
     return 0 if found.ok else 1
 
 
@@ -302,25 +304,26 @@ def pipeline(options: Namespace) -> None:
     quantize = [*options.quantize, *(["int8"] if "ptq" in options.compress and "int8" not in options.quantize else [])]
     steps = 5 + len(kinds)
     numbers = (f"{number}/{steps}" for number in range(1, steps + 1))
-    _say(f"{next(numbers)} train {options.model} on {options.data} at {options.size} px into {run.folder}")
-    _train(run, options)
+    say(f"{next(numbers)} train {options.model} on {options.data} at {options.size} px into {run.folder}")
+    train_into(run, options)
     given = {"prune": {"sparsity": options.sparsity}, "channels": {"macs": options.macs}}
     for kind, epochs in kinds.items():
-        _say(f"{next(numbers)} {KINDS[kind].says}")
+        say(f"{next(numbers)} {KINDS[kind].says}")
         compress(run, kind, given.get(kind), {"epochs": epochs} if epochs else {})
-    _say(f"{next(numbers)} convert to {', '.join([*quantize, *kinds])}")
+    say(f"{next(numbers)} convert to {', '.join([*quantize, *kinds])}")
     run.convert(quantize, options.calibration, options.target, how=_int8(options))
-    _say(f"{next(numbers)} evaluate on the test split")
+    say(f"{next(numbers)} evaluate on the test split")
     run.evaluate()
-    _say(f"{next(numbers)} benchmark on {', '.join(map(str, options.threads))} CPU thread(s)")
+    say(f"{next(numbers)} benchmark on {', '.join(map(str, options.threads))} CPU thread(s)")
     rows = run.benchmark(options.threads)
-    _say(f"{next(numbers)} report")
+    say(f"{next(numbers)} report")
     page = tflite.report(run.folder)
-    _print(tflite.table(rows))
-    _say(f"{page} shows this with plots and images; done in {time.perf_counter() - started:.0f} s")
+    show(tflite.table(rows))
+    say(f"{page} shows this with plots and images; done in {time.perf_counter() - started:.0f} s")
 
 
-def _train(run: Run, options: Namespace, teacher: dict[str, Any] | None = None) -> None:
+def train_into(run: Run, options: Namespace, teacher: dict[str, Any] | None = None) -> None:
+    """Trains what the options ask for into a run folder."""
     from keras_mobilenets.training.recipe import Recipe
 
     data = {"name": options.data, "image_size": options.size, "batch_size": options.batch_size}
@@ -353,24 +356,3 @@ def _arguments(options: Namespace) -> dict[str, Any]:
 
 def _tflite_files(sources: list[Any]) -> list[Path]:
     return [path for s in map(Path, sources) for path in (Run(s).tflite_files() if s.is_dir() else [s])]
-
-
-def _table(*titles: str) -> Any:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    grid = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    for title in titles:
-        grid.add_column(title, justify="left" if title in ("model", "arguments", "best first") else "right")
-    return grid
-
-
-def _say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
-
-
-def _print(*renderables: Any) -> None:
-    from rich.console import Console
-
-    console = Console()
-    Console(width=console.width if console.is_terminal else 160).print(*renderables, sep="\n\n")

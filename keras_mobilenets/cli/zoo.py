@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from keras_mobilenets import files
+from keras_mobilenets.cli.output import say
 from keras_mobilenets.cli.run import Run
-from keras_mobilenets.cli.verbs import _say, _train
+from keras_mobilenets.cli.verbs import train_into
 from keras_mobilenets.errors import UserError
 
 NETWORKS: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -35,8 +36,8 @@ def trained(folder: Path, options: Namespace) -> list[Path]:
 
     runs = []
     for builder, arguments, run in _runs(folder, options.networks):
-        _say(f"{run.folder}: {builder} on {options.data} at {options.size} px")
-        _train(run, Namespace(**vars(options) | {"model": builder, "alpha": arguments.get("alpha"), "set": []}))
+        say(f"{run.folder}: {builder} on {options.data} at {options.size} px")
+        train_into(run, Namespace(**vars(options) | {"model": builder, "alpha": arguments.get("alpha"), "set": []}))
         compress(run, "qat", None, {"epochs": options.qat_epochs})
         run.convert(QUANTIZE, options.calibration, options.target)
         run.evaluate()
@@ -54,7 +55,7 @@ def untrained(folder: Path, options: Namespace) -> list[Path]:
     """
     runs = []
     for builder, arguments, run in _runs(folder, options.networks):
-        _say(f"{run.folder}: {builder}, untrained, at {options.size} px with {options.classes} classes")
+        say(f"{run.folder}: {builder}, untrained, at {options.size} px with {options.classes} classes")
         asked = {"builder": builder, "arguments": arguments, "size": options.size, "classes": options.classes}
         if run.asked:
             files.refuse_other(run.folder, "network with", run.asked.get("untrained", {}), asked)
@@ -124,9 +125,9 @@ def _record_cost(run: Run) -> None:
     from keras_mobilenets import cost
     from keras_mobilenets.saved import load_model
 
-    if not all(row.parameters for row in run._rows()):
+    if not all(row.parameters for row in run.rows()):
         counted = cost(load_model(run.model_file))
-        run._write([row.with_(parameters=counted.parameters, macs=counted.macs) for row in run._rows()])
+        run.write([row.with_(parameters=counted.parameters, macs=counted.macs) for row in run.rows()])
 
 
 def _runs(folder: Path, wanted: list[str]) -> list[tuple[str, dict[str, Any], Run]]:
