@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.training.data import Data
-from keras_mobilenets.training.fitting import Objective, gives_logits, train
+from keras_mobilenets.training.fitting import CHECKPOINT_SECONDS, Objective, gives_logits, train
 from keras_mobilenets.training.recipe import Recipe
 
 
@@ -27,6 +27,7 @@ def distill(
     alpha: float = 0.7,
     callbacks: Sequence[Any] = (),
     best_from: int = 1,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
     verbose: int | str = "auto",
 ) -> Any:
     """Trains a student on what a teacher says; else as `fit`.
@@ -45,6 +46,7 @@ def distill(
         alpha: α, 0 to 1: the teacher's share in the loss.
         callbacks: As in `fit`.
         best_from: As in `fit`.
+        checkpoint_seconds: As in `fit`.
         verbose: As in `fit`.
 
     Returns:
@@ -68,7 +70,17 @@ def distill(
     if any(have not in (None, want) for have, want in zip(teacher.input_shape[1:], (size, size, 3), strict=True)):
         raise UserError(f"the teacher takes images of {teacher.input_shape[1:]}, not of {(size, size, 3)}")
     objective = _objective(student, teacher, classes, temperature, alpha)
-    return train(student, data, recipe, run_dir, objective, callbacks=callbacks, best_from=best_from, verbose=verbose)
+    return train(
+        student,
+        data,
+        recipe,
+        run_dir,
+        objective,
+        callbacks=callbacks,
+        best_from=best_from,
+        checkpoint_seconds=checkpoint_seconds,
+        verbose=verbose,
+    )
 
 
 def _objective(student: Any, teacher: Any, classes: int, temperature: float, alpha: float) -> Objective:

@@ -1,32 +1,31 @@
 """`model.fit` with what a training needs around it: checkpoints, resume after a kill, logs, the best model at the end.
 
-A run folder holds run.json (what was asked), model.keras (the best model so far, by validation accuracy),
-checkpoint.npz (the whole state after the last epoch), history.csv and logs/ (TensorBoard).
+A run folder holds run.json (what was asked), model.keras (the best model so far, by validation accuracy), the newest
+two checkpoint-<step>.npz (the whole state after a step), history.csv and logs/ (TensorBoard).
 """
 
-import csv
+import contextlib
 import dataclasses
-import json
-import math
 import sys
 import tempfile
-import time
-import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from keras_mobilenets import files
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.lock import locked
 from keras_mobilenets.training.batch_norm import fused_batch_norm
 from keras_mobilenets.training.data import Data
 from keras_mobilenets.training.recipe import Recipe, make_optimizer
+from keras_mobilenets.training.recording import Recorder
+
+CHECKPOINT_SECONDS = 60.0
 
 
 def fit(
@@ -37,12 +36,15 @@ def fit(
     *,
     callbacks: Sequence[Any] = (),
     best_from: int = 1,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
     verbose: int | str = "auto",
 ) -> Any:
     """Trains a classifier; afterwards the model holds the weights of its best epoch, ready to use.
 
-    Called again with the same arguments after a kill, it goes on after the last whole epoch and ends as an undisturbed
-    training would have; after the end, it returns what is there at once.
+    Called again with the same arguments after a kill, it goes on at the last checkpoint and ends as an undisturbed
+    training would have, bit for bit where the device computes so; after the end, it returns what is there at once. A
+    checkpoint that is damaged gives a warning, and the one before it is used. Two trainings at a time in one folder
+    are refused (not on Windows).
 
     The model is compiled here (an earlier `compile` is overridden) and left compiled for `evaluate` and `predict`.
     XLA is never used on a CPU, where it makes depthwise convolutions about ten times slower.
@@ -55,18 +57,30 @@ def fit(
         run_dir: Folder for checkpoints and logs. Default: none is kept.
         callbacks: Further callbacks, of the model's Keras.
         best_from: The first epoch, counted from 1, that may be the best; a pruning gives the one that ends sparse.
+        checkpoint_seconds: A checkpoint is written after every epoch, and after the first step that ends so many
+            seconds after the last one; `math.inf` for epochs only.
         verbose: As in `model.fit`: 0 silent, 1 a progress bar, 2 a line per epoch; "auto" is 1 on a terminal, else 2.
 
     Returns:
         The History of all epochs: `.history` has loss, accuracy, val_loss, val_accuracy and learning_rate.
 
     Raises:
-        UserError: Model and data do not fit together, the run folder holds another training or cannot be written, or
-            the loss became NaN.
+        UserError: Model and data do not fit together, the run folder holds another training, is in use or cannot be
+            written, or the loss became NaN.
     """
     recipe = recipe or Recipe()
     objective = labels_only(model, recipe, len(data.class_names))
-    return train(model, data, recipe, run_dir, objective, callbacks=callbacks, best_from=best_from, verbose=verbose)
+    return train(
+        model,
+        data,
+        recipe,
+        run_dir,
+        objective,
+        callbacks=callbacks,
+        best_from=best_from,
+        checkpoint_seconds=checkpoint_seconds,
+        verbose=verbose,
+    )
 
 
 @dataclass(frozen=True)
@@ -100,46 +114,82 @@ def train(
     *,
     callbacks: Sequence[Any] = (),
     best_from: int = 1,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
     verbose: int | str = "auto",
 ) -> Any:
     """`fit` towards any objective."""
-    if run_dir is None:
-        with tempfile.TemporaryDirectory() as folder:
-            return train(
-                model, data, recipe, folder, objective, callbacks=callbacks, best_from=best_from, verbose=verbose
-            )
+    if not checkpoint_seconds >= 0:
+        raise UserError(f"checkpoint_seconds={checkpoint_seconds}: give seconds, 0 or more, such as 60")
     if verbose == "auto":
         verbose = 1 if sys.stdout.isatty() else 2
-    run_dir, library = Path(run_dir), library_of(model)
+    library = library_of(model)
     _check_shapes(model, data)
-    _claim(run_dir, model, data, {"recipe": dataclasses.asdict(recipe)} | objective.asked)
-    _compile(model, data, recipe, objective)
-    run = _Run(model, data, run_dir, recipe, best_from)
-    run.resume()
-    if run.first_epoch < recipe.epochs:
-        validation = objective.targets(data.validation)
-        finite = isinstance(validation, tf.data.Dataset)
-        try:
-            with fused_batch_norm():
-                model.fit(
-                    objective.targets(data.epochs(run.first_epoch, recipe.epochs, recipe.seed, recipe.augmentation)),
-                    validation_data=validation,
-                    validation_steps=None if finite else -(-data.count("validation") // data.batch_size),
-                    initial_epoch=run.first_epoch,
-                    epochs=recipe.epochs,
-                    steps_per_epoch=data.steps_per_epoch(),
-                    shuffle=False,  # the data set has shuffled already; Keras warns otherwise
-                    callbacks=[*callbacks, run.callback(), _tensorboard(library, run_dir)],
-                    verbose=verbose,
-                )
-        except tf.errors.OpError as error:
-            if str(run_dir / "logs") not in str(error):
-                raise
-            reason = str(error.message).rsplit(";", 1)[-1].strip()
-            raise UserError(f"cannot write {run_dir / 'logs'}: {reason}; free some space and start again") from error
-    run.restore_best()
-    model.compile(loss=_loss(model), metrics=["accuracy"], jit_compile=_jit_compile(library))
-    return run.history()
+    with contextlib.ExitStack() as stack:
+        folder = Path(run_dir or stack.enter_context(tempfile.TemporaryDirectory()))
+        stack.enter_context(locked(folder))
+        _claim(folder, model, data, {"recipe": dataclasses.asdict(recipe)} | objective.asked)
+        _compile(model, data, recipe, objective)
+        recorder = Recorder(
+            model,
+            library,
+            folder,
+            steps_per_epoch=data.steps_per_epoch(),
+            batch_size=data.batch_size,
+            best_from=min(best_from, recipe.epochs),
+            checkpoint_seconds=checkpoint_seconds,
+            is_kept=run_dir is not None,
+        )
+        recorder.resume()
+        if verbose and recorder.state.step:
+            print(f"going on in epoch {len(recorder.rows) + 1}, behind step {recorder.state.step}")
+        while len(recorder.rows) < recipe.epochs and not recorder.stopped:
+            with _logging_to(folder / "logs"):
+                _fit(model, data, recipe, objective, recorder, callbacks, verbose)
+        recorder.restore_best()
+        model.compile(loss=_loss(model), metrics=["accuracy"], jit_compile=_jit_compile(library))
+        return recorder.history()
+
+
+def _fit(
+    model: Any,
+    data: Data,
+    recipe: Recipe,
+    objective: Objective,
+    recorder: Recorder,
+    callbacks: Sequence[Any],
+    verbose: int | str,
+) -> None:
+    """Calls `model.fit` once: for the rest of an epoch that was begun, or for all whole epochs that remain."""
+    epoch, step = len(recorder.rows), recorder.state.step
+    batches = data.epochs(epoch, recipe.epochs, recipe.seed, recipe.augmentation, first_step=step)
+    validation = objective.targets(data.validation)
+    finite = isinstance(validation, tf.data.Dataset)
+    with fused_batch_norm():
+        model.fit(
+            objective.targets(batches),
+            validation_data=validation,
+            validation_steps=None if finite else -(-data.count("validation") // data.batch_size),
+            initial_epoch=epoch,
+            epochs=recipe.epochs,
+            steps_per_epoch=data.steps_per_epoch() - step,
+            shuffle=False,  # the data set has shuffled already; Keras warns otherwise
+            callbacks=[*callbacks, recorder.callback(), _tensorboard(recorder.library, recorder.run_dir)],
+            verbose=verbose,
+        )
+    if step:
+        recorder.resume()  # at its end, Keras puts averages in the place of the weights where an optimizer keeps some
+
+
+@contextlib.contextmanager
+def _logging_to(logs: Path) -> Iterator[None]:
+    """Words what TensorBoard's writer raises where it cannot write."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if str(logs) not in str(error):
+            raise
+        reason = str(error.message).rsplit(";", 1)[-1].strip()
+        raise UserError(f"cannot write {logs}: {reason}; free some space and start again") from error
 
 
 def library_of(model: Any) -> Any:
@@ -245,108 +295,3 @@ def _jit_compile(library: Any) -> bool | str | None:
 
 def _tensorboard(library: Any, run_dir: Path) -> Any:
     return library.callbacks.TensorBoard(str(run_dir / "logs"), write_graph=False, profile_batch=0)
-
-
-class _Run:
-    """The state of a training in its folder: saved after every epoch, read back at the start."""
-
-    def __init__(self, model: Any, data: Data, run_dir: Path, recipe: Recipe, best_from: int):
-        self.model, self.library = model, library_of(model)
-        self.run_dir = run_dir
-        self.best_from = min(best_from, recipe.epochs)
-        self.images_per_epoch = data.steps_per_epoch() * data.batch_size
-        self.rows: list[dict[str, float]] = []
-        # The same layers without optimizer and loss: a third of the size, and nothing in it that is ours alone.
-        self.bare = self.library.Model(model.inputs, model.outputs, name=model.name)
-
-    @property
-    def first_epoch(self) -> int:
-        return len(self.rows)
-
-    # What happens during model.fit
-
-    def callback(self) -> Any:
-        """Calls the methods below."""
-        return self.library.callbacks.LambdaCallback(
-            on_epoch_begin=self._on_epoch_begin,
-            on_epoch_end=self._on_epoch_end,
-            on_train_batch_end=self._on_train_batch_end,
-            on_test_begin=self._on_test_begin,
-        )
-
-    def _on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        self.started = self.trained = time.perf_counter()
-
-    def _on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        if not math.isfinite((logs or {}).get("loss", 0.0)):
-            kept = (
-                f"the best model so far is kept in {self.run_dir / 'model.keras'}" if self.rows else "nothing is kept"
-            )
-            raise UserError(
-                f"loss is NaN in epoch {len(self.rows) + 1}, step {batch + 1}; {kept}; lower the learning_rate"
-            )
-
-    def _on_test_begin(self, logs: dict | None = None) -> None:
-        self.trained = time.perf_counter()
-
-    def _on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        assert logs is not None
-        row = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
-        row["learning_rate"] = float(self.model.optimizer.learning_rate)
-        row["images_per_second"] = logs["images_per_second"] = round(
-            self.images_per_epoch / (self.trained - self.started), 1
-        )
-        row["seconds"] = round(time.perf_counter() - self.started, 3)
-        self.rows.append(row)
-        before = [earlier["val_accuracy"] for earlier in self.rows[self.best_from - 1 : -1]]
-        if len(self.rows) >= self.best_from and row["val_accuracy"] > max(before, default=-1.0):
-            with files.atomic(self.run_dir / "model.keras") as path:
-                self.bare.save(path)
-        self._save()
-
-    # The files
-
-    def _variables(self) -> list:
-        """All that a training changes: weights, BatchNorm statistics, dropout's random state, optimizer."""
-        return [*self.model.variables, *self.model.optimizer.variables]
-
-    def _save(self) -> None:
-        with files.atomic(self.run_dir / "history.csv") as path, open(path, "w", newline="") as file:
-            writer = csv.DictWriter(file, list(self.rows[0]))
-            writer.writeheader()
-            writer.writerows(self.rows)
-        with files.atomic(self.run_dir / "checkpoint.npz") as path:
-            arrays = {f"v{i}": np.asarray(variable) for i, variable in enumerate(self._variables())}
-            np.savez(path, rows=np.array(json.dumps(self.rows)), allow_pickle=False, **arrays)
-
-    def resume(self) -> None:
-        """Takes up the state of the last whole epoch, if there is one."""
-        path = self.run_dir / "checkpoint.npz"
-        if not path.exists():
-            return
-        variables = self._variables()
-        try:
-            with np.load(path, allow_pickle=False) as state:
-                rows = json.loads(str(state["rows"]))
-                values = [state[f"v{i}"] for i in range(len(variables))]
-                for variable, value in zip(variables, values, strict=True):
-                    variable.assign(value)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise UserError(f"{path} cannot be resumed from; delete {self.run_dir} to start over") from error
-        self.rows = rows
-
-    def restore_best(self) -> None:
-        path = self.run_dir / "model.keras"
-        try:
-            self.bare.load_weights(path)
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise UserError(f"{path} cannot be read; delete {self.run_dir} to start over") from error
-
-    def history(self) -> Any:
-        """All rows as Keras gives them; what depends on the machine's speed is in history.csv only."""
-        history = self.library.callbacks.History()
-        history.set_model(self.model)
-        history.epoch = list(range(len(self.rows)))
-        names = [name for name in self.rows[0] if name not in ("epoch", "seconds", "images_per_second")]
-        history.history = {name: [row[name] for row in self.rows] for name in names}
-        return history
