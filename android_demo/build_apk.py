@@ -100,16 +100,19 @@ def link_resources(work: Path) -> Path:
 def compile_kotlin(work: Path) -> Path:
     """Compiles core and app as one, against Android's own classes."""
     archives = [unpack(archive, work) for archive in sorted(LIB.glob("*.aar"))]
-    stdlib = lib("kotlin-stdlib")
-    classpath = ":".join(map(str, [lib("android-all"), stdlib, *archives]))
     r_java = next((work / "r").rglob("R.java"))
-    compiler = ":".join(
-        str(path) for path in LIB.glob("*.jar") if not path.name.startswith(("android-all", "dalvik-dx"))
-    )
-    run("java", "-Xmx1g", "-cp", compiler, "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler", *KOTLIN_FLAGS,
-        "-cp", classpath, "-d", work / "classes", r_java, HERE / "core/src/main/kotlin", APP / "kotlin")  # fmt: skip
+    classpath = [lib("android-all"), lib("kotlin-stdlib"), *archives]
+    kotlin(work / "classes", classpath, r_java, HERE / "core/src/main/kotlin", APP / "kotlin")
     run("javac", "-nowarn", "-source", "8", "-target", "8", "-Xlint:-options", "-d", work / "classes", r_java)
     return work / "classes"
+
+
+def kotlin(out: Path, classpath: list[Path], *sources: Path) -> None:
+    """Runs the Kotlin compiler."""
+    jars = (path for path in LIB.glob("*.jar") if not path.name.startswith(("android-all", "dalvik-dx")))
+    compiler = ":".join(map(str, jars))
+    run("java", "-Xmx1g", "-cp", compiler, "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler", *KOTLIN_FLAGS,
+        "-cp", ":".join(map(str, classpath)), "-d", out, *sources)  # fmt: skip
 
 
 def make_dex(work: Path, classes: Path) -> Path:

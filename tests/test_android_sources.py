@@ -18,7 +18,9 @@ def manifest():
 
 
 def strings(folder):
-    return {node.get("name"): node.text for node in ElementTree.parse(RESOURCES / folder / "strings.xml").getroot()}
+    return {
+        node.get("name"): node.text for node in ElementTree.parse(RESOURCES / folder / "strings.xml").iter("string")
+    }
 
 
 def test_the_camera_is_the_only_permission(manifest):

@@ -41,6 +41,8 @@ class Classifier(
             opened()
         } catch (error: Exception) {
             refused(oneLine(error.message))
+        } catch (error: LinkageError) { // a processor that the APK has no libraries for
+            refused(oneLine(error.message))
         }
     }
 

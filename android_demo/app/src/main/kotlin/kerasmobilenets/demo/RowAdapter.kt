@@ -7,6 +7,7 @@ import android.view.View
 import android.view.ViewGroup
 import android.widget.BaseAdapter
 import android.widget.Button
+import android.widget.LinearLayout
 import android.widget.TextView
 import kerasmobilenets.core.Entry
 import kerasmobilenets.core.Job
@@ -30,8 +31,13 @@ class RowAdapter(private val activity: Activity, private val run: (Job) -> Unit)
         val view = old ?: activity.layoutInflater.inflate(R.layout.row, parent, false)
         val entry = entries[position]
         val texts = texts(entry)
-        for ((id, text) in texts) view.findViewById<TextView>(id).text = text
-        view.findViewById<View>(R.id.texts).contentDescription = texts.values.filter { it.isNotEmpty() }.joinToString(", ")
+        val sentence = view.findViewById<LinearLayout>(R.id.texts)
+        val empty = if (sentence.orientation == LinearLayout.VERTICAL) View.GONE else View.INVISIBLE // columns keep theirs
+        for ((id, text) in texts) view.findViewById<TextView>(id).let {
+            it.text = text
+            it.visibility = if (text.isEmpty()) empty else View.VISIBLE
+        }
+        sentence.contentDescription = texts.values.filter { it.isNotEmpty() }.joinToString(", ")
         view.findViewById<Button>(R.id.run).apply {
             isEnabled = !running
             contentDescription = activity.getString(R.string.run_row, texts[R.id.model], texts[R.id.backend])
@@ -47,14 +53,14 @@ class RowAdapter(private val activity: Activity, private val run: (Job) -> Unit)
         val details = listOf(
             activity.getString(R.string.top1_of, cells.top1),
             activity.getString(R.string.megabytes, cells.size),
-            activity.getString(R.string.operators_of, cells.operators),
+            activity.getString(R.string.operators_of, cells.operators, cells.pieces),
         )
         return mapOf(
             R.id.model to "${cells.model} ${cells.variant}",
             R.id.backend to activity.resources.backendName(entry.job.backend),
             R.id.figures to if (measured) figures.joinToString(" · ") else "",
             R.id.details to if (measured) details.joinToString(" · ") else "",
-            R.id.status to activity.resources.statusWords(entry, cells),
+            R.id.status to activity.resources.statusWords(entry),
         )
     }
 }

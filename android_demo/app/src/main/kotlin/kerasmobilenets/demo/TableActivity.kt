@@ -16,7 +16,6 @@ import android.widget.Toast
 import android.widget.Toolbar
 import kerasmobilenets.core.Job
 import kerasmobilenets.core.Status
-import kerasmobilenets.core.UNKNOWN
 import kerasmobilenets.core.csv
 import kerasmobilenets.core.markdown
 
@@ -97,7 +96,7 @@ class TableActivity : Activity() {
                 R.string.ready,
                 entries.distinctBy { it.job.model }.size,
                 entries.size,
-                measuring.phone.thermalStatus() ?: UNKNOWN,
+                resources.thermalWord(measuring.phone.thermalStatus()),
             )
         }
         keepAwake(running)

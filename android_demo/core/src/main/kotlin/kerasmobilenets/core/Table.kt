@@ -16,6 +16,7 @@ data class Cells(
     val p90: String,
     val top1: String,
     val operators: String,
+    val pieces: String,
     val thermal: String,
 )
 
@@ -31,6 +32,7 @@ fun cells(entry: Entry): Cells {
         milliseconds(row?.number("p90_ms")),
         row?.number("top1").let { if (it == null) UNKNOWN else format("%.1f%%", 100 * it.toDouble()) },
         operators(row),
+        row?.number("partitions")?.toString() ?: UNKNOWN,
         row?.let { listOf(it.text("thermal_start"), it.text("thermal_end")).distinct().filterNotNull().joinToString("→") }
             .orEmpty().ifEmpty { UNKNOWN },
     )
@@ -64,11 +66,11 @@ fun csv(rows: List<Row>): String =
 
 /** The table for an issue or a README. */
 fun markdown(entries: List<Entry>): String {
-    val titles = listOf("model", "variant", "backend", "size MB", "median ms", "p90 ms", "top-1", "operators", "thermal", "status")
+    val titles = listOf("model", "variant", "backend", "size MB", "median ms", "p90 ms", "top-1", "operators", "pieces", "thermal", "status")
     val lines = entries.filter { it.row != null }.map { entry ->
         val c = cells(entry)
         val status = listOfNotNull(words(entry.status), entry.row?.error).joinToString(": ")
-        listOf(c.model, c.variant, c.backend, c.size, c.median, c.p90, c.top1, c.operators, c.thermal, status)
+        listOf(c.model, c.variant, c.backend, c.size, c.median, c.p90, c.top1, c.operators, c.pieces, c.thermal, status)
     }
     val rule = titles.indices.map { if (it in 3..6) "--:" else "---" }
     return (listOf(titles, rule) + lines)
@@ -90,8 +92,7 @@ private fun quantizationName(quantization: String?) = when (quantization) {
 private fun operators(row: Row?): String {
     val total = row?.number("nodes_total") ?: return UNKNOWN
     val taken = row.number("nodes_delegated") ?: return "$UNKNOWN/$total"
-    val pieces = row.number("partitions") ?: return "≥$taken/$total"
-    return "$taken/$total in $pieces"
+    return if (row.number("partitions") == null) "≥$taken/$total" else "$taken/$total"
 }
 
 private fun words(status: Status) = if (status == Status.FELL_BACK) "fell back to the CPU" else status.name.lowercase()

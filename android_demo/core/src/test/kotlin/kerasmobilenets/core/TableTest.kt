@@ -18,7 +18,7 @@ class TableTest {
         val row = row("median_ms" to 0.5126, "p90_ms" to 12.34, "model_size_mb" to 0.7734, "top1" to 0.935,
             "nodes_total" to 65, "nodes_delegated" to 62, "partitions" to 2, "thermal_start" to "none", "thermal_end" to "light")
         assertEquals(
-            Cells("mobilenetv2_0.5", "int8 QAT", "nnapi:google-edgetpu", "0.77", "0.513", "12.3", "93.5%", "62/65 in 2", "none→light"),
+            Cells("mobilenetv2_0.5", "int8 QAT", "nnapi:google-edgetpu", "0.77", "0.513", "12.3", "93.5%", "62/65", "2", "none→light"),
             cells(entry(row)),
         )
     }
