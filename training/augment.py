@@ -139,9 +139,6 @@ PARTS: dict[str, Callable[[float | None, tf.Tensor, tf.Tensor], tf.Tensor]] = {
 }
 
 
-BY_NAME = {"none": lambda images, _: scale(images), "light": light}
-
-
 @cache
 def _layers(magnitude: float) -> dict[str, Any]:
     """The layers of Keras; those of RandAugment reach as far as its magnitude of 10 says, as in arXiv:1805.09501."""

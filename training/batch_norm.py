@@ -16,8 +16,8 @@ import tensorflow as tf
 def fused_batch_norm() -> Iterator[None]:
     """Lets BatchNormalization layers train through TensorFlow's fused kernel inside the block.
 
-    Layers that it does not fit (frozen, masked, synchronized, not float32, not over the last axis of images, without
-    scale or centre) and every backend but TensorFlow work as they always do.
+    Layers that it does not fit (frozen, masked, synchronized, not over the last axis of images, without scale or
+    centre) and every backend but TensorFlow work as they always do.
     """
     if keras.backend.backend() != "tensorflow":
         yield
@@ -56,5 +56,5 @@ def _fits(layer: Any, inputs: Any) -> bool:
         and layer.center
         and layer.scale
         and not layer.synchronized
-        and layer.compute_dtype == "float32"
+        and layer.compute_dtype in ("float32", "bfloat16", "float16")  # the statistics are float32 in any case
     )

@@ -14,13 +14,14 @@ from keras_mobilenets.errors import UserError
 from keras_mobilenets.progress import track
 from keras_mobilenets.training import augment
 from keras_mobilenets.training.images import UNREADABLE, Split, shuffled
+from keras_mobilenets.training.known import SIDE, usual_side
 
 MEMORY_LIMIT = 2 * 2**30  # bytes of uint8 images, all splits together
 
 
 def load_data(
     name: str | Path = "shapes",
-    image_size: int = 64,
+    image_size: int | None = None,
     batch_size: int = 64,
     data_dir: str | Path | None = None,
     *,
@@ -34,7 +35,8 @@ def load_data(
         name: "shapes" (embedded, generated on first use); a folder with one folder of images per class (split 80/10/10
             by a hash of the file names) or with `train`, `val`, `test` folders of such folders; or a TFDS name, such as
             "cifar10" or "tf_flowers" (a missing validation split is cut from train).
-        image_size: Height and width in pixels.
+        image_size: Height and width in pixels. Default: the usual one of the data set, such as 32 of cifar10 and 224 of
+            stanford_dogs; 64 for a folder and for what `known` does not list.
         batch_size: Images per batch.
         data_dir: Where TFDS data sets and `shapes` are kept. Default: the environment variable KERAS_MOBILENETS_DATA,
             else the user's cache folder for `shapes` and TFDS's own folder for the others.
@@ -50,6 +52,7 @@ def load_data(
         if value is not None and value < 1:
             raise UserError(f"{what} must be at least 1, not {value}")
     folder = Path(name).expanduser()
+    image_size = image_size or (SIDE if folder.is_dir() else usual_side(str(name)))
     data_dir = data_dir or os.environ.get("KERAS_MOBILENETS_DATA") or None
     if name == "shapes" or not folder.is_dir():
         if folder.is_absolute() or str(name).startswith((".", "~")):
@@ -144,19 +147,18 @@ class Data:
             first: Number of the first epoch, from 0.
             last: Number of the epoch to stop before.
             seed: Of the order and of the augmentation.
-            augmentation: A name in `recipe.AUGMENTATIONS`.
+            augmentation: As in `Recipe`. One that mixes images gives labels as rows: the share of each class.
             first_step: Where to begin in the first epoch: so many of its batches are left out. They are not decoded.
         """
         steps = self.steps_per_epoch()
-        augmented = augment.BY_NAME[augmentation]
+        augmented = augment.make(augmentation, len(self.class_names))
 
         def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
             skipped = tf.where(epoch == first, tf.constant(first_step, tf.int64), tf.constant(0, tf.int64))
             return self._batches("train", tf.stack([tf.constant(seed, tf.int64), epoch]), skipped).take(steps - skipped)
 
         def prepare(step: tf.Tensor, batch: tuple) -> tuple:
-            images, labels = batch
-            return augmented(images, tf.stack([tf.constant(-1 - seed, tf.int64), step])), labels
+            return augmented(*batch, tf.stack([tf.constant(-1 - seed, tf.int64), step]))
 
         batches = tf.data.Dataset.range(first, last).flat_map(one_epoch).enumerate(start=first * steps + first_step)
         return batches.map(prepare, tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)

@@ -13,6 +13,7 @@ import tensorflow_datasets as tfds
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.training.images import Split, square
+from keras_mobilenets.training.known import BY_HAND
 
 SHUFFLE_BUFFER = 4096  # encoded images; TFDS has shuffled the whole set when it wrote the records
 
@@ -88,6 +89,14 @@ def prepare(builder: Any) -> Any:
     if builder.data_path.exists():
         return builder
     folder = builder._data_dir_root
+    if builder.name in BY_HAND:
+        names, source = BY_HAND[builder.name]
+        place = Path(folder) / "downloads" / "manual"
+        if missing := [name for name in names if not (place / name).is_file()]:
+            raise UserError(
+                f"data set {builder.name} cannot be downloaded by a program: get {' and '.join(missing)} from {source}"
+                f" with an account there, put them into {place} and start again (or give its data_dir)"
+            )
     try:
         _find_hosts(builder)
         builder.download_and_prepare()

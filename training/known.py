@@ -1,0 +1,32 @@
+"""What is known of data sets by their TFDS names: the usual side of their images, files that only a person can get."""
+
+SIDE = 64  # of what is not listed
+
+SIDES = {
+    "shapes": 64,
+    "mnist": 32,
+    "fashion_mnist": 32,
+    "cifar10": 32,
+    "cifar100": 32,
+    "svhn_cropped": 32,
+    "stl10": 96,
+    "tf_flowers": 224,
+    "oxford_flowers102": 224,
+    "oxford_iiit_pet": 224,
+    "stanford_dogs": 224,
+    "caltech101": 224,
+    "food101": 224,
+    "cats_vs_dogs": 224,
+    "imagenette": 224,
+    "imagenet2012": 224,
+}
+
+# File names below the data folder's downloads/manual, and where a person gets them.
+BY_HAND = {
+    "imagenet2012": (("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"), "https://image-net.org/download-images"),
+}
+
+
+def usual_side(name: str) -> int:
+    """The usual height and width of a data set's images, in pixels: 32 for "cifar10", 224 for "stanford_dogs"."""
+    return SIDES.get(str(name).split("/")[0].split(":")[0], SIDE)
