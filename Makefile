@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test test-all lint lock clean
+.PHONY: setup demo apk test test-all lint lock clean
 
 setup: .venv/ready
 
@@ -19,8 +19,14 @@ demo: setup
 		--epochs 6 --batch-size 32 --learning-rate 0.004 --warmup-epochs 0.3 --weight-decay 0.05 \
 		--augmentation none --set dropout_rate=0 --compress ptq,qat,prune:2
 
+# Needs Debian's openjdk-17-jdk-headless, maven, aapt, zipalign and apksigner; the demo's models go into the app.
+apk: setup
+	test -f runs/demo/report.html || $(MAKE) demo
+	$(BIN)/keras-mobilenets android bundle runs/demo --out runs/demo_bundle
+	$(BIN)/keras-mobilenets android build --bundle runs/demo_bundle
+
 test: setup
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-all: setup
 	$(BIN)/python -m pytest
