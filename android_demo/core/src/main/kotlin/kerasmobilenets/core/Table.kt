@@ -27,7 +27,7 @@ fun cells(entry: Entry): Cells {
         familyName(entry.job.model),
         variantName(entry.job.model),
         entry.job.backend.id,
-        row?.number("model_size_mb").let { if (it == null) UNKNOWN else format("%.2f", it) },
+        row?.number("model_size_mb").let { if (it == null) UNKNOWN else format("%.2f", it.toDouble()) },
         milliseconds(row?.number("median_ms")),
         milliseconds(row?.number("p90_ms")),
         row?.number("top1").let { if (it == null) UNKNOWN else format("%.1f%%", 100 * it.toDouble()) },
@@ -100,4 +100,4 @@ private fun words(status: Status) = if (status == Status.FELL_BACK) "fell back t
 private fun quoted(text: String) =
     if (text.any { it in ",\"\r\n" }) "\"${text.replace("\"", "\"\"")}\"" else text
 
-private fun format(pattern: String, value: Any) = String.format(Locale.ROOT, pattern, value)
+private fun format(pattern: String, value: Double) = String.format(Locale.ROOT, pattern, value)

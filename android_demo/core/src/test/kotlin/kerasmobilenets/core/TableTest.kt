@@ -24,6 +24,14 @@ class TableTest {
     }
 
     @Test
+    fun `whole numbers come back from JSON without their point and are shown with it`() {
+        val whole = row("model_size_mb" to 1.0, "median_ms" to 2.0, "top1" to 1.0, "nodes_total" to 65, "nodes_delegated" to 0)
+        val cells = cells(entry(Row.of(org.json.JSONObject(whole.toJson().toString()))))
+        assertEquals(listOf("1.00", "2.00", "100.0%"), listOf(cells.size, cells.median, cells.top1))
+        assertTrue(Row.of(whole.toJson()).fellBack)
+    }
+
+    @Test
     fun `what is unknown is a dash`() {
         val cells = cells(entry(null))
         assertEquals(listOf(UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN), listOf(cells.median, cells.size, cells.top1, cells.operators))
