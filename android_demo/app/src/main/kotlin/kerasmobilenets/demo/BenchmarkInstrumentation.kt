@@ -1,6 +1,8 @@
-// The benchmark from a host: adb shell am instrument -w -r -e backends cpu-4,nnapi kerasmobilenets.demo/.BenchmarkInstrumentation
+// The benchmark from a host:
+//     adb shell am instrument -w -r -e backends cpu-4,nnapi kerasmobilenets.demo/.BenchmarkInstrumentation
 // Arguments: models and backends ("all", or names with commas between), runs (timed inferences at least), bundle (a
-// folder on the phone; by default the APK's). Statuses say progress=DONE/TOTAL MODEL BACKEND; results.json grows row by row.
+// folder on the phone; by default the APK's). Statuses say progress=DONE/TOTAL MODEL BACKEND; results.json grows row
+// by row.
 
 package kerasmobilenets.demo
 

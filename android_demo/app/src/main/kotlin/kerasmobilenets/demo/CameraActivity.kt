@@ -35,7 +35,9 @@ class CameraActivity : Activity() {
     private val app get() = application as DemoApp
     private val bundle by lazy { app.measuring.bundle ?: app.openBundle(null) }
     private val models by lazy { bundle.models }
-    private val backends by lazy { app.measuring.session?.entries?.map { it.job.backend }?.distinct() ?: Backend.STANDARD }
+    private val backends by lazy {
+        app.measuring.session?.entries?.map { it.job.backend }?.distinct() ?: Backend.STANDARD
+    }
     private val preview by lazy { findViewById<TextureView>(R.id.preview) }
     private var classifier: Classifier? = null
     private var feed: CameraFeed? = null
@@ -64,7 +66,8 @@ class CameraActivity : Activity() {
     override fun onStart() {
         super.onStart()
         if (!usable) return
-        classifier = Classifier(app, bundle, { runOnUiThread { show(it) } }, { reason -> tell(R.string.model_failed, reason) })
+        val answered = { answer: Answer -> runOnUiThread { show(answer) } }
+        classifier = Classifier(app, bundle, answered) { reason -> tell(R.string.model_failed, reason) }
         openModel()
         openCamera()
     }
@@ -109,7 +112,8 @@ class CameraActivity : Activity() {
 
     // The camera.
 
-    private val hasPermission get() = checkSelfPermission(Manifest.permission.CAMERA) == PackageManager.PERMISSION_GRANTED
+    private val hasPermission
+        get() = checkSelfPermission(Manifest.permission.CAMERA) == PackageManager.PERMISSION_GRANTED
 
     private fun askForCamera() {
         picture = null
@@ -123,11 +127,14 @@ class CameraActivity : Activity() {
 
     private fun openCamera() {
         if (feed != null || picture != null || !hasPermission || !preview.isAvailable) return
-        feed = CameraFeed(this, { frame, degrees -> classifier?.classify(frame, turn(degrees)) }, { tell(R.string.no_camera, it) })
-            .also { opened ->
-                fit(opened.size.width, opened.size.height)
-                opened.open(preview.surfaceTexture!!)
-            }
+        val opened = CameraFeed(
+            this,
+            { frame, degrees -> classifier?.classify(frame, turn(degrees)) },
+            { tell(R.string.no_camera, it) },
+        )
+        feed = opened
+        fit(opened.size.width, opened.size.height)
+        opened.open(preview.surfaceTexture!!)
     }
 
     private fun closeCamera() {
@@ -150,15 +157,18 @@ class CameraActivity : Activity() {
     private fun fit(width: Int, height: Int) {
         val view = RectF(0f, 0f, preview.width.toFloat(), preview.height.toFloat())
         val upright = screenDegrees() % 180 == 0
-        val buffer = if (upright) RectF(0f, 0f, height.toFloat(), width.toFloat()) else RectF(0f, 0f, width.toFloat(), height.toFloat())
+        val turned = RectF(0f, 0f, height.toFloat(), width.toFloat())
+        val buffer = if (upright) turned else RectF(0f, 0f, width.toFloat(), height.toFloat())
         val scale = minOf(view.width() / buffer.width(), view.height() / buffer.height())
         val matrix = Matrix()
         matrix.setScale(
-            scale * buffer.width() / view.width(), scale * buffer.height() / view.height(), view.centerX(), view.centerY(),
+            scale * buffer.width() / view.width(),
+            scale * buffer.height() / view.height(),
+            view.centerX(),
+            view.centerY(),
         )
         if (screenDegrees() == 180) matrix.postRotate(180f, view.centerX(), view.centerY())
         if (!upright) {
-            val turned = RectF(0f, 0f, height.toFloat(), width.toFloat())
             turned.offset(view.centerX() - turned.centerX(), view.centerY() - turned.centerY())
             matrix.setRectToRect(view, turned, Matrix.ScaleToFit.FILL)
             matrix.postScale(scale, scale, view.centerX(), view.centerY())

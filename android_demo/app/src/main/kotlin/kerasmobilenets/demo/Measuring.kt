@@ -40,9 +40,10 @@ class Measuring(private val app: DemoApp) {
             try {
                 val opened = app.openBundle(folder)
                 worker.folder = folder
-                val named = worker.accelerators(opened.models.first()).map { Backend(Backend.Kind.NNAPI, accelerator = it) }
+                val names = worker.accelerators(opened.models.first())
+                val backends = Backend.STANDARD + names.map { Backend(Backend.Kind.NNAPI, accelerator = it) }
                 bundle = opened
-                session = Session(opened.models, Backend.STANDARD + named, worker, phone).also { it.listener = ::changed }
+                session = Session(opened.models, backends, worker, phone).also { it.listener = ::changed }
                 failure = null
             } catch (error: kerasmobilenets.core.BundleError) {
                 failure = error.message

@@ -49,7 +49,10 @@ class RowAdapter(private val activity: Activity, private val run: (Job) -> Unit)
     private fun texts(entry: Entry): Map<Int, String> {
         val cells = cells(entry)
         val measured = entry.row?.isOk == true
-        val figures = listOf(activity.getString(R.string.median_of, cells.median), activity.getString(R.string.p90_of, cells.p90))
+        val figures = listOf(
+            activity.getString(R.string.median_of, cells.median),
+            activity.getString(R.string.p90_of, cells.p90),
+        )
         val details = listOf(
             activity.getString(R.string.top1_of, cells.top1),
             activity.getString(R.string.megabytes, cells.size),

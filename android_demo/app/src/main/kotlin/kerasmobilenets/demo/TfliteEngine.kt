@@ -36,7 +36,8 @@ class TfliteEngines(private val context: Context, private val hashes: Map<String
         } catch (error: Exception) {
             val number = (delegate as? NnApiDelegate)?.let { numberOf(it) } ?: 0
             delegate?.close()
-            throw IllegalStateException(if (number == 0) error.message else "${error.message} (NNAPI error $number)", error)
+            val reason = if (number == 0) error.message else "${error.message} (NNAPI error $number)"
+            throw IllegalStateException(reason, error)
         }
     }
 

@@ -151,7 +151,9 @@ class Bundle(
                 json.getDouble("scale").toFloat(),
                 json.getInt("zero_point"),
             )
-            if (spec.dtype !in setOf("float32", "int8", "uint8")) throw BundleError("tensors of ${spec.dtype} are unknown")
+            if (spec.dtype !in setOf("float32", "int8", "uint8")) {
+                throw BundleError("tensors of ${spec.dtype} are unknown")
+            }
             return spec
         }
     }

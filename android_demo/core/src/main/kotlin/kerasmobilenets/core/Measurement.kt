@@ -97,7 +97,8 @@ private class Measurement(
         val inputs = bundle.read(model.probeInputs)
         val outputs = bundle.buffer(model.probeOutputs)
         check(inputs.size == model.probeCount * model.input.bytes) { "${model.probeInputs} has another size" }
-        check(outputs.capacity() == model.probeCount * model.output.elements * 4) { "${model.probeOutputs} has another size" }
+        val scores = model.probeCount * model.output.elements
+        check(outputs.capacity() == 4 * scores) { "${model.probeOutputs} has another size" }
         var largest = 0f
         for (i in 0 until model.probeCount) {
             for (score in feed.raw(inputs, i * model.input.bytes)) {
@@ -142,7 +143,10 @@ private class Measurement(
         val figures = statistics(times.copyOf(runs))
         val rate = model.macs?.let { rounded(it / figures.getValue("median_ms") / 1e6, 4) }
         return figures + mapOf(
-            "num_runs" to runs, "num_warmup_runs" to warmups, "drift" to drift(times.copyOf(runs)), "gmacs_per_s" to rate,
+            "num_runs" to runs,
+            "num_warmup_runs" to warmups,
+            "drift" to drift(times.copyOf(runs)),
+            "gmacs_per_s" to rate,
         )
     }
 

@@ -18,7 +18,8 @@ class Row(given: Map<String, Any?>) {
     val isOk: Boolean get() = values["status"] == "ok"
 
     /** Whether the CPU did what was meant for an accelerator. */
-    val fellBack: Boolean get() = isOk && text("backend") !in setOf("cpu", "xnnpack") && number("nodes_delegated")?.toInt() == 0
+    val fellBack: Boolean
+        get() = isOk && text("backend") !in setOf("cpu", "xnnpack") && number("nodes_delegated")?.toInt() == 0
 
     val error: String? get() = text("error")
 

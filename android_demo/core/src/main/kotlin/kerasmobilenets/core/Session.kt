@@ -34,7 +34,8 @@ class Session(
     /** Told after every change, on the thread that made it. */
     @Volatile var listener: () -> Unit = {}
 
-    @Volatile var entries: List<Entry> = models.flatMap { model -> backends.map { Entry(Job(model, it), Status.WAITING) } }
+    @Volatile var entries: List<Entry> =
+        models.flatMap { model -> backends.map { Entry(Job(model, it), Status.WAITING) } }
         private set
 
     @Volatile private var stopping = false

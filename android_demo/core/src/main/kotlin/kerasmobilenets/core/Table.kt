@@ -23,6 +23,7 @@ data class Cells(
 /** The texts of a job, before and after it was measured. */
 fun cells(entry: Entry): Cells {
     val row = entry.row
+    val thermal = listOf(row?.text("thermal_start"), row?.text("thermal_end")).filterNotNull().distinct()
     return Cells(
         familyName(entry.job.model),
         variantName(entry.job.model),
@@ -33,8 +34,7 @@ fun cells(entry: Entry): Cells {
         row?.number("top1").let { if (it == null) UNKNOWN else format("%.1f%%", 100 * it.toDouble()) },
         operators(row),
         row?.number("partitions")?.toString() ?: UNKNOWN,
-        row?.let { listOf(it.text("thermal_start"), it.text("thermal_end")).distinct().filterNotNull().joinToString("→") }
-            .orEmpty().ifEmpty { UNKNOWN },
+        thermal.joinToString("→").ifEmpty { UNKNOWN },
     )
 }
 
@@ -61,12 +61,14 @@ fun milliseconds(value: Number?): String {
 
 /** All fields of all rows, and what became of each (RFC 4180). */
 fun csv(rows: List<Row>): String =
-    (listOf(listOf("outcome") + Row.FIELDS) + rows.map { row -> listOf(words(statusOf(row))) + row.values.values.map { it?.toString().orEmpty() } })
+    (listOf(listOf("outcome") + Row.FIELDS) + rows.map { listOf(words(statusOf(it))) + texts(it) })
         .joinToString("") { line -> line.joinToString(",", transform = ::quoted) + "\r\n" }
 
 /** The table for an issue or a README. */
 fun markdown(entries: List<Entry>): String {
-    val titles = listOf("model", "variant", "backend", "size MB", "median ms", "p90 ms", "top-1", "operators", "pieces", "thermal", "status")
+    val titles = listOf(
+        "model", "variant", "backend", "size MB", "median ms", "p90 ms", "top-1", "operators", "pieces", "thermal", "status",
+    )
     val lines = entries.filter { it.row != null }.map { entry ->
         val c = cells(entry)
         val status = listOfNotNull(words(entry.status), entry.row?.error).joinToString(": ")
@@ -94,6 +96,8 @@ private fun operators(row: Row?): String {
     val taken = row.number("nodes_delegated") ?: return "$UNKNOWN/$total"
     return if (row.number("partitions") == null) "≥$taken/$total" else "$taken/$total"
 }
+
+private fun texts(row: Row) = row.values.values.map { it?.toString().orEmpty() }
 
 private fun words(status: Status) = if (status == Status.FELL_BACK) "fell back to the CPU" else status.name.lowercase()
 
