@@ -1,6 +1,8 @@
 """The Android demo's sources as far as they can be judged without building them."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from xml.etree import ElementTree
@@ -91,3 +93,24 @@ def test_gradle_and_maven_build_with_the_same_versions():
     checked = (DEMO / "checksums.txt").read_text()
     assert f"tensorflow-lite-{catalog['tflite']}.aar" in checked
     assert f"kotlin-stdlib-{catalog['kotlin']}.jar" in checked
+
+
+def build(*arguments, **settings):
+    return subprocess.run(
+        [sys.executable, DEMO / "build_apk.py", *arguments], capture_output=True, text=True, **settings
+    )
+
+
+def test_the_build_refuses_a_folder_without_a_bundle_in_one_line(tmp_path):
+    done = build("--bundle", tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"build_apk.py: {tmp_path} holds no manifest.json; write a bundle there with keras-mobilenets android bundle\n"
+    )
+
+
+def test_the_build_names_the_package_of_a_missing_tool(tmp_path):
+    (tmp_path / "manifest.json").write_text("{}")
+    done = build("--bundle", tmp_path, env={"PATH": str(tmp_path)})
+    assert done.returncode == 2
+    assert done.stderr == "build_apk.py: java is missing; on Debian: apt-get install openjdk-17-jdk-headless\n"
