@@ -49,7 +49,7 @@ def build(bundle: Path, out: Path) -> None:
     """Builds `out` with the bundle as its assets."""
     if not (bundle / "manifest.json").is_file():
         raise BuildError(f"{bundle} holds no manifest.json; write a bundle there with keras-mobilenets android bundle")
-    for tool in ("java", "keytool", "mvn", "aapt2", "zipalign", "apksigner"):
+    for tool in ("java", "javac", "keytool", "mvn", "aapt2", "zipalign", "apksigner"):
         if shutil.which(tool) is None:
             raise BuildError(f"{tool} is missing; on Debian: apt-get install {_package_of(tool)}")
     fetch()
