@@ -174,6 +174,8 @@ def tf_keras_layer(layer: Any) -> Any:
         if "activation" in settings:
             name = settings["activation"]
             settings["activation"] = getattr(legacy, name, None) or getattr(tf_keras.activations, name)
+        if kind in ("Dropout", "SpatialDropout2D"):
+            settings["rng_type"] = "stateful"  # with a variable, by which a training can go on after a kill
         made = (getattr(legacy, kind, None) or getattr(tf_keras.layers, kind))(**settings, name=layer.name)
     made.trainable = layer.trainable
     return made

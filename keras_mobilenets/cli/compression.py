@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from keras_mobilenets import files
 from keras_mobilenets.cli.run import CALIBRATION_SEED, MADE_FROM, Run
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.lock import locked
 
 
 class Kind(NamedTuple):
@@ -117,17 +118,18 @@ def compress(
         "options": dict(options or {}),
         "recipe": dataclasses.asdict(recipe),
     }
-    record = folder / "run.json"
-    there = files.read_json(record) if record.exists() else asked
-    if there != asked:
-        raise UserError(f"{folder} holds {says} of another model or with other arguments; delete it to start over")
-    if made.exists():
+    with locked(folder):
+        record = folder / "run.json"
+        there = files.read_json(record) if record.exists() else asked
+        if there != asked:
+            raise UserError(f"{folder} holds {says} of another model or with other arguments; delete it to start over")
+        if made.exists():
+            return made
+        files.write_json(record, asked)
+        model = make(load_model(before), run.data(), recipe, folder / "training", dict(options or {}))
+        with files.atomic(made) as path:
+            model.save(path)
         return made
-    files.write_json(record, asked)
-    model = make(load_model(before), run.data(), recipe, folder / "training", dict(options or {}))
-    with files.atomic(made) as path:
-        model.save(path)
-    return made
 
 
 def _recipe(run: Run, epochs: int, rate: float, changes: dict[str, Any]) -> Any:
@@ -138,4 +140,5 @@ def _recipe(run: Run, epochs: int, rate: float, changes: dict[str, Any]) -> Any:
     if settings is None:
         raise UserError(f"{run.folder} has no run.json that says how it was trained; give a folder that `train` made")
     shorter = {"epochs": epochs, "learning_rate": rate * settings["learning_rate"], "warmup_epochs": 0.1}
-    return Recipe(**settings | shorter | changes)
+    plain = {"stochastic_depth": 0.0, "ema_epochs": 0.0, "precision": "float32", "accumulate": 1}  # what tf_keras takes
+    return Recipe(**settings | plain | shorter | changes)

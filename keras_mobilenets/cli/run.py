@@ -10,6 +10,7 @@ from typing import Any
 
 from keras_mobilenets import files
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.lock import locked
 from keras_mobilenets.tflite.tables import COMPRESSIONS
 
 QUANTIZE = {"float32": "none", "float16": "float16", "dynamic": "dynamic", "int8": "int8"}  # file suffix: for `convert`
@@ -89,6 +90,8 @@ class Run:
         data: dict[str, Any],
         recipe: Any,
         teacher: dict[str, Any] | None = None,
+        transfer: dict[str, Any] | None = None,
+        checkpoint_seconds: float | None = None,
     ) -> None:
         """Trains into the folder, or goes on with a training that was stopped.
 
@@ -98,12 +101,16 @@ class Run:
             data: Arguments of `load_data`.
             recipe: A `Recipe`.
             teacher: Arguments of `distill`; None to train on the labels alone.
+            transfer: Where the weights come from, and arguments of `fine_tune`; None to train from scratch.
+            checkpoint_seconds: As in `fit`; None for its default.
         """
         import dataclasses
 
         asked = {"builder": builder, "arguments": arguments, "data": data, "recipe": dataclasses.asdict(recipe)}
         if teacher:
             asked["teacher"] = teacher
+        if transfer:
+            asked["transfer"] = transfer
         if self.asked.get("train") == asked and self.model_file.exists():
             return
         import keras
@@ -113,14 +120,28 @@ class Run:
 
         keras.utils.set_random_seed(recipe.seed)
         source = training.load_data(**data)
-        size = data["image_size"]
-        model = km.create_model(builder, input_shape=(size, size, 3), classes=len(source.class_names), **arguments)
-        if teacher:
-            training.distill(model, data=source, recipe=recipe, run_dir=self.folder, **teacher)
+        size, settings = data["image_size"], dict(transfer or {})
+        shape = {"input_shape": (size, size, 3), "classes": len(source.class_names)}
+        weights = settings.pop("weights", None)
+        if weights:
+            model = training.pretrained(builder, weights, **shape, **arguments)
         else:
-            training.fit(model, source, recipe, self.folder)
-        self.record("data_dir", data.get("data_dir"))
-        self.record("train", asked)  # the last line of a finished training
+            model = km.create_model(builder, **shape, **arguments)
+        how = {} if checkpoint_seconds is None else {"checkpoint_seconds": checkpoint_seconds}
+        with locked(self.folder):
+            if "recipe" in self.asked:  # what `fit` cannot see
+                there = {"weights": self.asked.get("weights")}
+                files.refuse_other(self.folder, "training that started from", there, {"weights": weights})
+            elif weights:
+                self.record("weights", weights)
+            if weights:
+                training.fine_tune(model, source, recipe, self.folder, **settings, **how)
+            elif teacher:
+                training.distill(model, data=source, recipe=recipe, run_dir=self.folder, **teacher, **how)
+            else:
+                training.fit(model, source, recipe, self.folder, **how)
+            self.record("data_dir", data.get("data_dir"))
+            self.record("train", asked)  # the last line of a finished training
 
     def convert(
         self,

@@ -1,6 +1,7 @@
 """What may befall a training: kills, damaged files, a full disk, a second one in its folder, NaN. Nothing is lost."""
 
 import csv
+import itertools
 import json
 import math
 import random
@@ -14,6 +15,7 @@ import time
 import keras
 import numpy as np
 import pytest
+import tf_keras
 from keras import layers
 
 from keras_mobilenets import UserError, training
@@ -39,22 +41,20 @@ class StopError(Exception):
     """Ends a training as a kill does: nothing is tidied up."""
 
 
-class StopAt(keras.callbacks.Callback):
-    """Raises after a step; steps are counted through the epochs, from 1."""
+def stop_at(step, library=keras):
+    """A callback that raises after a step; steps are counted through the epochs, from 1."""
+    steps = itertools.count(1)
 
-    def __init__(self, step):
-        super().__init__()
-        self.left = step
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.left -= 1
-        if not self.left:
+    def end_of_step(batch, logs=None):
+        if next(steps) == step:
             raise StopError
 
+    return library.callbacks.LambdaCallback(on_train_batch_end=end_of_step)
 
-def stopped(model, data, run_dir, step, recipe=RECIPE, **how):
+
+def stopped(model, data, run_dir, step, recipe=RECIPE, library=keras, **how):
     with pytest.raises(StopError):
-        training.fit(model, data, recipe, run_dir, callbacks=[StopAt(step)], **EVERY_STEP | how)
+        training.fit(model, data, recipe, run_dir, callbacks=[stop_at(step, library)], **EVERY_STEP | how)
 
 
 def without_timing(run_dir):
@@ -101,6 +101,28 @@ def test_training_that_stops_within_epochs_ends_as_an_undisturbed_one(whole, dat
     assert len(history.history["loss"]) == 4
     for ours, theirs in zip(model.get_weights(), whole[0].get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_tf_keras_model_with_dropout_goes_on_within_an_epoch(data, tmp_path):
+    recipe = training.Recipe(epochs=1, learning_rate=0.02, warmup_epochs=0.0)
+
+    def model():
+        return training.to_tf_keras(network())
+
+    stopped(model(), data, tmp_path / "stopped", 4, recipe, library=tf_keras)
+    for run_dir in ("stopped", "whole"):
+        training.fit(model(), data, recipe, tmp_path / run_dir, verbose=0)
+    assert_same_end(tmp_path / "stopped", tmp_path / "whole")
+
+
+def test_distillation_goes_on_within_an_epoch(data, tmp_path):
+    recipe = training.Recipe(epochs=1, learning_rate=0.02, warmup_epochs=0.0)
+    teacher = network()
+    with pytest.raises(StopError):
+        training.distill(network(), teacher, data, recipe, tmp_path / "stopped", callbacks=[stop_at(4)], **EVERY_STEP)
+    for run_dir in ("stopped", "whole"):
+        training.distill(network(), teacher, data, recipe, tmp_path / run_dir, verbose=0)
+    assert_same_end(tmp_path / "stopped", tmp_path / "whole")
 
 
 def training_program(folder, path):
