@@ -22,7 +22,7 @@ from matplotlib.transforms import Bbox
 
 from keras_mobilenets.tflite.report_sources import LayerError
 from keras_mobilenets.tflite.results import Row
-from keras_mobilenets.tflite.side_by_side import count, is_accelerated
+from keras_mobilenets.tflite.side_by_side import count
 from keras_mobilenets.tflite.tables import are_compressed, family_name, milliseconds, variant_name
 
 INK = "#0a0b0c"  # stands for the page's text colour until the SVG is written
@@ -70,7 +70,7 @@ def labels(rows: Sequence[Row]) -> list[Label]:
         words = [family_name(row)] if several else []
         words.append(variant_name(row, among_compressed=compressed))
         words += [str(row.backend)] if "backend" in vary else []
-        words += [count(row.threads, "thread")] if "threads" in vary and row.threads and not is_accelerated(row) else []
+        words += [count(row.threads, "thread")] if "threads" in vary and row.threads and not row.is_accelerated else []
         text = ", ".join(words)
         named.append(Label(text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}…", row))
     return named

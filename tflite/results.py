@@ -66,6 +66,16 @@ class Row:
     drift: float | None = None
     peer_ratio: float | None = None
 
+    @property
+    def is_accelerated(self) -> bool:
+        """Whether something beside the CPU was asked for."""
+        return not (self.backend or "cpu").lower().startswith(("cpu", "xnnpack"))
+
+    @property
+    def took_nothing(self) -> bool:
+        """Whether the accelerator that was asked for left every operator to the CPU."""
+        return self.status == "ok" and self.is_accelerated and 0 in (self.nodes_delegated, self.partitions)
+
     def with_(self, **values: Any) -> "Row":
         """A copy with more known, such as `row.with_(top1=0.93, parameters=716_298)`."""
         return dataclasses.replace(self, **values)

@@ -41,14 +41,13 @@ class Measurement:
     def place(self) -> str:
         """Backend and threads in words."""
         backend, threads = self.backend, self.row.threads
-        return backend if is_accelerated(self.row) or not threads else f"{backend}, {count(threads, 'thread')}"
+        return backend if self.row.is_accelerated or not threads else f"{backend}, {count(threads, 'thread')}"
 
     @property
     def fell_back(self) -> bool:
         """Whether the CPU ran what was meant for an accelerator."""
         row = self.row
-        took_none = is_accelerated(row) and 0 in (row.nodes_delegated, row.partitions)
-        return row.status == "ok" and (took_none or self.backend != (row.backend or "unknown backend"))
+        return row.took_nothing or (row.status == "ok" and self.backend != (row.backend or "unknown backend"))
 
     @property
     def counts(self) -> bool:
@@ -59,7 +58,7 @@ class Measurement:
     def left_to_cpu(self) -> str:
         """How many operators an accelerator left to the CPU, in words; empty when it took them all or none."""
         row = self.row
-        if self.fell_back or not is_accelerated(row) or row.nodes_delegated is None or row.nodes_total is None:
+        if self.fell_back or not row.is_accelerated or row.nodes_delegated is None or row.nodes_total is None:
             return ""
         left = row.nodes_total - row.nodes_delegated
         return f"{left} of {count(row.nodes_total, 'operator')} on the CPU" if left > 0 else ""
@@ -85,7 +84,7 @@ class Measurement:
         if self.left_to_cpu:
             pieces = f", the others in {count(row.partitions, 'piece')}" if row.partitions is not None else ""
             return f"{self.left_to_cpu}{pieces}"
-        unknown = row.nodes_delegated is None and is_accelerated(row)
+        unknown = row.nodes_delegated is None and row.is_accelerated
         return f"not recorded how much of it {row.backend} took" if unknown else ""
 
 
@@ -115,11 +114,6 @@ class Matrix:
 def count(number: int, thing: str) -> str:
     """ "1 thread", "2 threads"."""
     return f"{number} {thing}{'s' * (number != 1)}"
-
-
-def is_accelerated(row: Row) -> bool:
-    """Whether something beside the CPU was asked for."""
-    return not (row.backend or "cpu").lower().startswith(("cpu", "xnnpack"))
 
 
 def measurements(sources: Sequence[Source]) -> list[Measurement]:

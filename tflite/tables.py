@@ -181,6 +181,6 @@ _RATES = (  # likewise
     Column("vs stock", lambda row: UNKNOWN if row.peer_ratio is None else f"{row.peer_ratio:.2f}", True),
 )
 _WHERE = (
-    Column("backend", lambda row: row.backend or UNKNOWN),
+    Column("backend", lambda row: f"CPU ({row.backend} took nothing)" if row.took_nothing else row.backend or UNKNOWN),
     Column("threads", lambda row: number(row.threads), True),
 )

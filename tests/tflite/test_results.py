@@ -8,6 +8,7 @@ import pytest
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.tflite.results import SCHEMA, Row, environment, read_results, sha256, write_results
+from keras_mobilenets.tflite.tables import markdown
 
 # The names of the design, which the Android app writes too.
 NAMES = """model, quantization, backend, threads, parameters, macs, model_size_mb, num_runs, num_warmup_runs, init_ms,
@@ -144,3 +145,12 @@ def test_not_json_and_missing_files_are_refused(tmp_path):
         read_results(tmp_path / "none.json")
     with pytest.raises(UserError, match="cannot read"):
         sha256(tmp_path / "none.tflite")
+
+
+@pytest.mark.parametrize(
+    ("backend", "taken", "shown"),
+    [("nnapi", 0, "CPU (nnapi took nothing)"), ("nnapi", 3, "nnapi"), ("xnnpack", 0, "xnnpack")],
+)
+def test_a_row_that_fell_back_to_the_cpu_is_not_shown_as_the_accelerator_s(backend, taken, shown):
+    row = Row("m", backend=backend, threads=1, median_ms=1.0, nodes_total=5, nodes_delegated=taken)
+    assert f"| {shown} " in markdown([row])
