@@ -42,4 +42,5 @@ lock:
 		--no-header --no-annotate -o requirements.lock pyproject.toml
 
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache \
+		android_demo/build android_demo/*/target
