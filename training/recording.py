@@ -131,9 +131,10 @@ class Recorder:
         optimizer = self.model.optimizer
         if not getattr(optimizer, "built", True):
             optimizer.build(self.model.trainable_variables)
-        generators = [getattr(layer, "_random_generator", None) for layer in self.model._flatten_layers()]
-        of_tf_keras = [generator._generator for generator in generators if getattr(generator, "_generator", None)]
-        return [*self.model.variables, *optimizer.variables, *(generator.state for generator in of_tf_keras)]
+        layers = self.model._flatten_layers()
+        generators = [getattr(getattr(layer, "_random_generator", None), "_generator", None) for layer in layers]
+        of_tf_keras = [generator.state for generator in generators if generator is not None]
+        return [*self.model.variables, *optimizer.variables, *of_tf_keras]
 
     def _metrics(self) -> list:
         return [variable for metric in self.model.metrics for variable in metric.variables]
