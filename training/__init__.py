@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from keras_mobilenets.training.quantization import quantized_layers as quantized_layers
     from keras_mobilenets.training.recipe import Recipe as Recipe
     from keras_mobilenets.training.shapes import Shapes as Shapes
+    from keras_mobilenets.training.transfer import fine_tune as fine_tune
+    from keras_mobilenets.training.transfer import pretrained as pretrained
     from keras_mobilenets.training.weight_pruning import Sensitivity as Sensitivity
     from keras_mobilenets.training.weight_pruning import prune as prune
     from keras_mobilenets.training.weight_pruning import sensitivity as sensitivity
@@ -32,9 +34,11 @@ _MODULE_OF = {
     "Shapes": "shapes",
     "cluster": "clustering",
     "distill": "distillation",
+    "fine_tune": "transfer",
     "fit": "fitting",
     "load_data": "data",
     "load_model": "loading",
+    "pretrained": "transfer",
     "prune": "weight_pruning",
     "prune_channels": "channel_pruning",
     "quantize_aware": "quantization",

@@ -84,14 +84,14 @@ def distill(
 
 
 def _objective(student: Any, teacher: Any, classes: int, temperature: float, alpha: float) -> Objective:
-    """Targets are rows of the label and the teacher's softened probabilities."""
+    """Targets are rows: the share of each class that the label gives, and the teacher's softened probabilities."""
     from_logits, teacher_gives_logits = gives_logits(student), gives_logits(teacher)
 
     @tf.function
     def row(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         logits = _logits(teacher(images, training=False), teacher_gives_logits)
-        label = tf.cast(tf.reshape(labels, [-1, 1]), tf.float32)
-        return tf.concat([label, tf.nn.softmax(logits / temperature)], axis=1)
+        shares = labels if labels.shape.rank == 2 else tf.one_hot(labels, classes)  # rows where images are mixed
+        return tf.concat([shares, tf.nn.softmax(logits / temperature)], axis=1)
 
     def targets(batches: tf.data.Dataset) -> Any:
         # The teacher runs where the student does, outside of tf.data, which knows the CPU only.
@@ -104,14 +104,15 @@ def _objective(student: Any, teacher: Any, classes: int, temperature: float, alp
 
     def loss(target: Any, outputs: Any) -> Any:
         logits = _logits(outputs, from_logits)
-        labels, soft = target[:, 0], target[:, 1:]
+        labels, soft = target[:, :classes], target[:, classes:]
         student_soft = tf.nn.log_softmax(logits / temperature)
         divergence = tf.reduce_sum(soft * (tf.math.log(soft + keras.config.epsilon()) - student_soft), axis=1)
-        hard = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.cast(labels, tf.int32), logits)
+        hard = tf.nn.softmax_cross_entropy_with_logits(labels, logits)
         return alpha * temperature**2 * divergence + (1 - alpha) * hard
 
     def accuracy(target: Any, outputs: Any) -> Any:
-        return tf.cast(tf.equal(tf.cast(target[:, 0], tf.int64), tf.argmax(outputs, axis=1)), tf.float32)
+        labels = tf.argmax(target[:, :classes], axis=1)
+        return tf.cast(tf.equal(labels, tf.argmax(outputs, axis=1)), tf.float32)
 
     asked = {"distillation": {"teacher": teacher.name, "temperature": temperature, "alpha": alpha}}
     return Objective(loss, accuracy, targets, asked)

@@ -20,9 +20,10 @@ import tensorflow as tf
 from keras_mobilenets import files
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.lock import locked
+from keras_mobilenets.training import applying
 from keras_mobilenets.training.batch_norm import fused_batch_norm
 from keras_mobilenets.training.data import Data
-from keras_mobilenets.training.recipe import Recipe, make_optimizer
+from keras_mobilenets.training.recipe import Recipe, make_optimizer, mixes
 from keras_mobilenets.training.recording import Recorder
 
 CHECKPOINT_SECONDS = 60.0
@@ -101,8 +102,15 @@ class Objective:
 
 
 def labels_only(model: Any, recipe: Recipe, classes: int) -> Objective:
-    """The usual one: cross-entropy with the labels."""
-    return Objective(_loss(model, recipe.label_smoothing, classes))
+    """The usual one: cross-entropy with the labels, or with shares of classes where the recipe mixes images."""
+    if not mixes(recipe.augmentation):
+        return Objective(_loss(model, recipe.label_smoothing, classes))
+
+    def rows(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return images, labels if labels.shape.rank == 2 else tf.one_hot(labels, classes)
+
+    loss = library_of(model).losses.CategoricalCrossentropy(gives_logits(model), recipe.label_smoothing)
+    return Objective(loss, targets=lambda batches: batches.map(rows))
 
 
 def train(
@@ -128,8 +136,11 @@ def train(
         folder = Path(run_dir or stack.enter_context(tempfile.TemporaryDirectory()))
         stack.enter_context(locked(folder))
         _claim(folder, model, data, {"recipe": dataclasses.asdict(recipe)} | objective.asked)
-        _compile(model, data, recipe, objective)
+        trained = applying.apply(model, recipe)
+        with applying.precision(trained, recipe.precision):
+            _compile(trained, data, recipe, objective)
         recorder = Recorder(
+            trained,
             model,
             library,
             folder,
@@ -143,8 +154,8 @@ def train(
         if verbose and recorder.state.step:
             print(f"going on in epoch {len(recorder.rows) + 1}, behind step {recorder.state.step}")
         while len(recorder.rows) < recipe.epochs and not recorder.stopped:
-            with _logging_to(folder / "logs"):
-                _fit(model, data, recipe, objective, recorder, callbacks, verbose)
+            with _logging_to(folder / "logs"), applying.precision(trained, recipe.precision):
+                _fit(trained, data, recipe, objective, recorder, callbacks, verbose)
         recorder.restore_best()
         model.compile(loss=_loss(model), metrics=["accuracy"], jit_compile=_jit_compile(library))
         return recorder.history()
@@ -173,7 +184,12 @@ def _fit(
             epochs=recipe.epochs,
             steps_per_epoch=data.steps_per_epoch() - step,
             shuffle=False,  # the data set has shuffled already; Keras warns otherwise
-            callbacks=[*callbacks, recorder.callback(), _tensorboard(recorder.library, recorder.run_dir)],
+            callbacks=[
+                *callbacks,
+                applying.averaging(model),
+                recorder.callback(),
+                _tensorboard(recorder.library, recorder.run_dir),
+            ],
             verbose=verbose,
         )
     if step:
@@ -261,16 +277,11 @@ def _claim(run_dir: Path, model: Any, data: Data, more: dict[str, Any]) -> None:
 
 
 def _compile(model: Any, data: Data, recipe: Recipe, objective: Objective) -> None:
-    library = library_of(model)
-    if recipe.bn_momentum is not None:
-        for layer in model._flatten_layers():
-            if isinstance(layer, library.layers.BatchNormalization):
-                layer.momentum = recipe.bn_momentum
     model.compile(
         optimizer=make_optimizer(recipe, model, data.steps_per_epoch()),
         loss=objective.loss,
         metrics=[objective.accuracy],
-        jit_compile=_jit_compile(library),
+        jit_compile=_jit_compile(library_of(model)),
     )
 
 

@@ -22,7 +22,10 @@ def load_model(path: str | Path) -> Any:
         UserError: The file is missing, is no `.keras` file, is damaged, or asks to run code.
     """
     if not _is_of_tf_keras(path):
-        return saved.load_model(path)
+        model = saved.load_model(path)
+        for layer in model._flatten_layers():  # whatever was frozen when it was saved, as in a transfer
+            layer.trainable = True
+        return model
     import tensorflow_model_optimization as tfmot
     import tf_keras
 

@@ -127,12 +127,16 @@ class Recipe:
 
         Args:
             name: Such as "modern".
-            **changes: Attributes that shall be different, such as epochs=30.
+            **changes: Attributes that shall be different, such as epochs=30; warm-up and averaging scale with them.
 
         Raises:
             UserError: No such recipe, or a value is out of range.
         """
-        return cls(**find(name).recipe | changes)
+        there = dict(find(name).recipe)
+        if "epochs" in changes and "epochs" in there:
+            for part in {"warmup_epochs", "ema_epochs"} & there.keys():
+                there[part] *= changes["epochs"] / there["epochs"]
+        return cls(**there | changes)
 
     def __post_init__(self) -> None:
         """Checks every value."""

@@ -16,6 +16,7 @@ import numpy as np
 
 from keras_mobilenets import files
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.training.applying import as_kept
 from keras_mobilenets.training.checkpoints import Checkpoints, State
 
 
@@ -30,6 +31,7 @@ class Recorder:
     def __init__(
         self,
         model: Any,
+        kept: Any,
         library: Any,
         run_dir: Path,
         *,
@@ -43,7 +45,8 @@ class Recorder:
 
         Args:
             model: It is followed.
-            library: The Keras it belongs to.
+            kept: The model that is saved where it is best: the same, or what it was made of.
+            library: The Keras they belong to.
             run_dir: The folder, which is locked.
             steps_per_epoch: Steps of a whole epoch.
             batch_size: Images of a step.
@@ -57,7 +60,7 @@ class Recorder:
         self.checkpoints = Checkpoints(run_dir)
         self.state, self.stopped, self.saved_at = State(), False, 0.0
         # The same layers without optimizer and loss: a third of the size, and nothing in it that is ours alone.
-        self.bare = library.Model(model.inputs, model.outputs, name=model.name)
+        self.bare = library.Model(kept.inputs, kept.outputs, name=kept.name)
 
     @property
     def rows(self) -> list[dict[str, float]]:
@@ -117,7 +120,7 @@ class Recorder:
         before = [earlier["val_accuracy"] for earlier in self.rows[self.best_from - 1 :]]
         with self._stopping_when_full(self.steps_per_epoch):
             if epoch + 1 >= self.best_from and row["val_accuracy"] > max(before, default=-1.0):
-                with files.atomic(self.run_dir / "model.keras") as path:
+                with files.atomic(self.run_dir / "model.keras") as path, as_kept(self.model):
                     self.bare.save(path)
             self._write_history([*self.rows, row])
             self.rows.append(row)

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from etils import epath
+from tensorflow_datasets.core.download import resource
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.training.images import Split, square
@@ -115,9 +117,15 @@ def prepare(builder: Any) -> Any:
 
 
 def _find_hosts(builder: Any) -> None:
-    """Fails at once where there is no network; TFDS would try again for many minutes."""
+    """Fails at once where something must be fetched and there is no network; TFDS would try again for many minutes."""
+    downloads = epath.Path(builder._data_dir_root) / "downloads"
+    hosts = {
+        urllib.parse.urlsplit(url).hostname
+        for url, info in (builder.url_infos or {}).items()
+        if not resource.is_locally_cached(downloads / resource.get_dl_fname(url, info.checksum))
+    }
     if not urllib.request.getproxies():  # a proxy looks names up by itself
-        for host in {urllib.parse.urlsplit(url).hostname for url in builder.url_infos or ()} - {None}:
+        for host in hosts - {None}:
             socket.getaddrinfo(host, None)
 
 
