@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from keras_mobilenets import __version__
 from keras_mobilenets.cli.run import MADE_FROM
 from keras_mobilenets.tflite.tables import COMPRESSIONS
+from keras_mobilenets.training.recipe import RECIPES, Recipe
 
 
 class _Parser(argparse.ArgumentParser):
@@ -71,8 +72,9 @@ def make_parser() -> argparse.ArgumentParser:
         "train a model into a run folder; a killed training goes on where it was",
         "keras-mobilenets train MobileNetV2 --alpha 0.5 --data ~/my_photos --size 96 --run runs/photos",
     )
-    _add_model(add, size=64)
+    _add_model(add)
     _add_training(add)
+    _add_transfer(add)
     _add_run(add)
 
     add = verb(
@@ -80,7 +82,7 @@ def make_parser() -> argparse.ArgumentParser:
         "train a small model on what a large one says of each image, beside the labels",
         "keras-mobilenets distill MobileNetV3Small --teacher runs/large --data ~/my_photos --size 96 --run runs/small",
     )
-    _add_model(add, size=64)
+    _add_model(add)
     add.add_argument(
         "--teacher", required=True, metavar="RUN|FILE", help="run folder or .keras file of the trained large model"
     )
@@ -232,8 +234,9 @@ def make_parser() -> argparse.ArgumentParser:
         "train, convert, evaluate, benchmark and report; what is there and up to date is skipped",
         "keras-mobilenets pipeline MobileNetV2 --alpha 0.5 --data shapes --size 64 --run runs/demo",
     )
-    _add_model(add, size=64)
+    _add_model(add)
     _add_training(add)
+    _add_transfer(add)
     _add_run(add)
     group = add.add_argument_group("compression")
     group.add_argument(
@@ -308,11 +311,12 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--family", default="", metavar="NAME", help="only models whose name contains this")
 
 
-def _add_model(parser: argparse.ArgumentParser, size: int) -> None:
+def _add_model(parser: argparse.ArgumentParser, size: int | None = None) -> None:
     group = parser.add_argument_group("model")
     group.add_argument("model", metavar="MODEL", help="a name that `keras-mobilenets models` lists")
     group.add_argument("--alpha", type=float, help="width multiplier (default: 1.0)")
-    group.add_argument("--size", type=int, default=size, metavar="PIXELS", help=f"side of the input (default: {size})")
+    usual = size or "the data set's usual one, such as 32 of cifar10; 64 of a folder"
+    group.add_argument("--size", type=int, default=size, metavar="PIXELS", help=f"side of the input (default: {usual})")
     group.add_argument(
         "--set",
         action="append",
@@ -330,7 +334,14 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         help="shapes (embedded), a folder of class folders, or a TFDS name (default: shapes)",
     )
     group.add_argument("--data-dir", help="where TFDS data sets are kept")
-    group.add_argument("--batch-size", type=int, default=64, metavar="N", help="images per step (default: 64)")
+    group.add_argument("--batch-size", type=int, metavar="N", help="images per step (default: 64, or the recipe's)")
+    group.add_argument(
+        "--recipe",
+        default="default",
+        choices=list(RECIPES),
+        help="what the options below change: "
+        + "; ".join(f"{name}, {named.says}" for name, named in RECIPES.items()).replace("%", "%%"),
+    )
     group.add_argument(
         "--checkpoint-seconds",
         type=float,
@@ -344,9 +355,16 @@ def _add_recipe(parser: argparse.ArgumentParser, says: str) -> None:
     _add_fields(parser.add_argument_group("training", says), lambda field: "")
 
 
-def _add_fields(group: Any, says: Callable[[Any], str]) -> None:
-    from keras_mobilenets.training.recipe import Recipe
+def _add_transfer(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("transfer learning", "the head first, then all blocks that are not frozen")
+    group.add_argument(
+        "--weights", metavar="SOURCE", help="imagenet, or a file such as runs/other/model.keras (default: none)"
+    )
+    group.add_argument("--freeze", type=int, metavar="N", help="the stem and N blocks keep their weights (default: 0)")
+    group.add_argument("--head-epochs", type=int, metavar="N", help="of the head alone, before --epochs (default: 3)")
 
+
+def _add_fields(group: Any, says: Callable[[Any], str]) -> None:
     for field in dataclasses.fields(Recipe):
         kind = {int: int, float: float, str: str}.get(field.type, float)  # type: ignore[arg-type]
         group.add_argument(

@@ -140,4 +140,5 @@ def _recipe(run: Run, epochs: int, rate: float, changes: dict[str, Any]) -> Any:
     if settings is None:
         raise UserError(f"{run.folder} has no run.json that says how it was trained; give a folder that `train` made")
     shorter = {"epochs": epochs, "learning_rate": rate * settings["learning_rate"], "warmup_epochs": 0.1}
-    return Recipe(**settings | shorter | changes)
+    plain = {"stochastic_depth": 0.0, "ema_epochs": 0.0, "precision": "float32", "accumulate": 1}  # what tf_keras takes
+    return Recipe(**settings | plain | shorter | changes)

@@ -90,6 +90,7 @@ class Run:
         data: dict[str, Any],
         recipe: Any,
         teacher: dict[str, Any] | None = None,
+        transfer: dict[str, Any] | None = None,
         checkpoint_seconds: float | None = None,
     ) -> None:
         """Trains into the folder, or goes on with a training that was stopped.
@@ -100,6 +101,7 @@ class Run:
             data: Arguments of `load_data`.
             recipe: A `Recipe`.
             teacher: Arguments of `distill`; None to train on the labels alone.
+            transfer: Where the weights come from, and arguments of `fine_tune`; None to train from scratch.
             checkpoint_seconds: As in `fit`; None for its default.
         """
         import dataclasses
@@ -107,6 +109,8 @@ class Run:
         asked = {"builder": builder, "arguments": arguments, "data": data, "recipe": dataclasses.asdict(recipe)}
         if teacher:
             asked["teacher"] = teacher
+        if transfer:
+            asked["transfer"] = transfer
         if self.asked.get("train") == asked and self.model_file.exists():
             return
         import keras
@@ -116,11 +120,23 @@ class Run:
 
         keras.utils.set_random_seed(recipe.seed)
         source = training.load_data(**data)
-        size = data["image_size"]
-        model = km.create_model(builder, input_shape=(size, size, 3), classes=len(source.class_names), **arguments)
+        size, settings = data["image_size"], dict(transfer or {})
+        shape = {"input_shape": (size, size, 3), "classes": len(source.class_names)}
+        weights = settings.pop("weights", None)
+        if weights:
+            model = training.pretrained(builder, weights, **shape, **arguments)
+        else:
+            model = km.create_model(builder, **shape, **arguments)
         how = {} if checkpoint_seconds is None else {"checkpoint_seconds": checkpoint_seconds}
         with locked(self.folder):
-            if teacher:
+            if "recipe" in self.asked:  # what `fit` cannot see
+                there = {"weights": self.asked.get("weights")}
+                files.refuse_other(self.folder, "training that started from", there, {"weights": weights})
+            elif weights:
+                self.record("weights", weights)
+            if weights:
+                training.fine_tune(model, source, recipe, self.folder, **settings, **how)
+            elif teacher:
                 training.distill(model, data=source, recipe=recipe, run_dir=self.folder, **teacher, **how)
             else:
                 training.fit(model, source, recipe, self.folder, **how)

@@ -300,6 +300,7 @@ def pipeline(options: Namespace) -> None:
     from keras_mobilenets.cli.compression import KINDS, compress
 
     run, started = Run(options.run), time.perf_counter()
+    settle(options)
     kinds = {kind: epochs for kind, epochs in options.compress.items() if kind in KINDS}
     quantize = [*options.quantize, *(["int8"] if "ptq" in options.compress and "int8" not in options.quantize else [])]
     steps = 5 + len(kinds)
@@ -324,12 +325,35 @@ def pipeline(options: Namespace) -> None:
 
 def train_into(run: Run, options: Namespace, teacher: dict[str, Any] | None = None) -> None:
     """Trains what the options ask for into a run folder."""
-    from keras_mobilenets.training.recipe import Recipe
+    from keras_mobilenets.training.recipe import Recipe, find
 
+    settle(options)
     data = {"name": options.data, "image_size": options.size, "batch_size": options.batch_size}
     if options.data_dir:
         data["data_dir"] = options.data_dir
-    run.train(options.model, _arguments(options), data, Recipe(**_given(options)), teacher, options.checkpoint_seconds)
+    recipe, arguments = Recipe.named(options.recipe, **_given(options)), find(options.recipe).arguments
+    arguments = arguments | _arguments(options)
+    run.train(options.model, arguments, data, recipe, teacher, _transfer(options), options.checkpoint_seconds)
+
+
+def settle(options: Namespace) -> None:
+    """Fills in what depends on the data set and on the recipe."""
+    from keras_mobilenets.training.known import SIDE, usual_side
+    from keras_mobilenets.training.recipe import find
+
+    if options.size is None:
+        options.size = SIDE if Path(options.data).expanduser().is_dir() else usual_side(options.data)
+    if options.batch_size is None:
+        options.batch_size = find(options.recipe).batch_size
+
+
+def _transfer(options: Namespace) -> dict[str, Any] | None:
+    """What the options say of transfer learning; None where nothing is transferred."""
+    given = {name: getattr(options, name, None) for name in ("weights", "freeze", "head_epochs")}
+    given = {name: value for name, value in given.items() if value is not None}
+    if given and "weights" not in given:
+        raise UserError("--freeze and --head-epochs go with --weights, the weights that are kept at first")
+    return given or None
 
 
 def _given(options: Namespace) -> dict[str, Any]:
