@@ -197,6 +197,7 @@ def test_killed_training_ends_as_an_undisturbed_one(folder, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_ten_kills_at_random_moments_leave_no_trace(folder, tmp_path):
     assert_kills_leave_no_trace(folder, tmp_path, kills=10, epochs=8)
 
