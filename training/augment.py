@@ -90,7 +90,8 @@ def resized_crop(least: float | None, images: tf.Tensor, seed: tf.Tensor) -> tf.
     """
     count, size = tf.shape(images)[0], images.shape[1:3]
     draws = tf.random.stateless_uniform([4, count], seed)
-    area = least + (1 - least) * draws[0]
+    share = least or 1.0
+    area = share + (1 - share) * draws[0]
     stretch = tf.exp((2 * draws[1] - 1) * tf.math.log(4 / 3) / 2)
     height, width = tf.minimum(tf.sqrt(area) * stretch, 1.0), tf.minimum(tf.sqrt(area) / stretch, 1.0)
     top, left = draws[2] * (1 - height), draws[3] * (1 - width)
