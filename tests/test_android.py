@@ -423,6 +423,7 @@ def test_every_verb_has_an_example_in_its_help(verb, capsys):
     assert f"example:\n  keras-mobilenets android {verb}" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_zoo_untrained_is_for_latency(tmp_path, capsys):
     command = ["android", "zoo", "--untrained", "--size", "64", "--classes", "5", "--networks", "MobileNetV3Small"]
     command += ["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "bundle")]

@@ -156,7 +156,7 @@ def test_a_keras_file_converts_and_a_loose_tflite_is_timed_and_scored(run, photo
 
 @pytest.fixture(
     scope="module",
-    params=[("prune", "pqat", "channels"), pytest.param(("qat", "cluster", "cqat"), marks=pytest.mark.slow)],
+    params=[("prune", "pqat"), pytest.param(("qat", "cluster", "cqat", "channels"), marks=pytest.mark.slow)],
     ids=",".join,
 )
 def compressed(request, photos, tmp_path_factory):
@@ -207,6 +207,7 @@ def test_compressions_that_are_there_are_not_made_again(compressed, capsys):
     assert "other arguments; delete it to start over" in _one_line(capsys)
 
 
+@pytest.mark.slow
 def test_a_student_is_distilled_from_a_run(run, photos, tmp_path, capsys):
     folder, _ = run
     student = ["distill", "MobileNetV1", "--alpha", "0.25", "--teacher", str(folder), "--run", str(tmp_path / "small")]

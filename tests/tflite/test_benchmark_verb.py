@@ -61,6 +61,7 @@ def test_code_1_when_slower_than_the_baseline_and_0_when_not(folder, faster, tmp
     assert main(["benchmark", model, "--baseline", str(fresh), "--fail-over", "0.1"]) == 0
 
 
+@pytest.mark.slow
 def test_peers_take_turns_with_a_run_and_keep_their_own_results(tflite_files, tmp_path, capsys):
     shutil.copy(tflite_files["int8"], tmp_path / "m_int8.tflite")
     asked = {"builder": "MobileNetV1", "arguments": {"alpha": 0.25}}

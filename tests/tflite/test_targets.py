@@ -133,6 +133,7 @@ def test_targets_predict_the_same(model, converted, images):
     assert expected.std() > 0.02
 
 
+@pytest.mark.slow
 def test_a_quantization_aware_model_is_rewritten_too(model, images, tmp_path):
     trained = training.quantize_aware(model, calibration=km.preprocess_input(images))
     files = {target: tflite.convert(trained, tmp_path / f"{target}.tflite", target=target) for target in FORMS}

@@ -115,6 +115,7 @@ def test_tf_keras_model_with_dropout_goes_on_within_an_epoch(data, tmp_path):
     assert_same_end(tmp_path / "stopped", tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_distillation_goes_on_within_an_epoch(data, tmp_path):
     recipe = training.Recipe(epochs=1, learning_rate=0.02, warmup_epochs=0.0)
     teacher = network()
@@ -193,7 +194,7 @@ def assert_kills_leave_no_trace(folder, tmp_path, kills, epochs):
 
 
 def test_killed_training_ends_as_an_undisturbed_one(folder, tmp_path):
-    assert_kills_leave_no_trace(folder, tmp_path, kills=2, epochs=2)
+    assert_kills_leave_no_trace(folder, tmp_path, kills=1, epochs=2)
 
 
 @pytest.mark.slow

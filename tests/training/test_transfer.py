@@ -53,6 +53,7 @@ def test_pretrained_takes_all_but_the_head_from_a_keras_file(known):
             np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_pretrained_takes_weights_of_keras_applications_as_imagenet_has_them(tmp_path):
     theirs = keras.applications.MobileNetV2((96, 96, 3), alpha=0.35, include_top=False, weights=None)
     theirs.save_weights(tmp_path / "no_top.weights.h5")
