@@ -8,7 +8,7 @@ from keras_mobilenets.images import to_input
 from keras_mobilenets.progress import track
 from keras_mobilenets.tflite import flatbuffer
 from keras_mobilenets.tflite.quiet import quiet
-from keras_mobilenets.tflite.runtime import usable_threads
+from keras_mobilenets.tflite.runtime import dequantized, usable_threads
 
 
 class Activations:
@@ -50,13 +50,6 @@ def outputs(content: bytes, images: np.ndarray) -> np.ndarray:
         runner.run(image[None])
         results.append(runner.interpreter.get_tensor(found["index"]).reshape(-1))
     return dequantized(np.stack(results), *found["quantization"])
-
-
-def dequantized(values: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
-    """Stored values as float32; scale 0 means that they are no integers."""
-    if not scale:
-        return values.astype(np.float32)
-    return (values.astype(np.float32) - np.float32(zero_point)) * np.float32(scale)
 
 
 class _Runner:

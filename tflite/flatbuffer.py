@@ -93,6 +93,16 @@ class Graph:
         shape = self.tensors[tensor].shape
         return tuple(map(int, shape)) if shape is not None else ()
 
+    def constant(self, tensor: int) -> np.ndarray:
+        """The numbers that the file stores of a constant, in its shape; not to be changed."""
+        stored = self.tensors[tensor]
+        data = bytes(self.model.buffers[stored.buffer].data)
+        return np.frombuffer(data, type_name(stored.type)).reshape(self.shape(tensor))
+
+    def readers(self, tensor: int) -> list[Any]:
+        """The operators that read a tensor."""
+        return [operator for operator in self.operators if tensor in operator.inputs]
+
     def place(self, operator: Any) -> int:
         """Where an operator stands in the order of execution."""
         return next(place for place, other in enumerate(self.operators) if other is operator)

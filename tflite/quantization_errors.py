@@ -14,8 +14,8 @@ from keras_mobilenets import files
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.images import first_labelled
 from keras_mobilenets.tflite import flatbuffer, naming
-from keras_mobilenets.tflite.activations import Activations, dequantized
-from keras_mobilenets.tflite.runtime import check_file
+from keras_mobilenets.tflite.activations import Activations
+from keras_mobilenets.tflite.runtime import check_file, dequantized
 
 
 @dataclass(frozen=True)

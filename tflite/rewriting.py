@@ -128,7 +128,7 @@ def _widen_stem(graph: "_Graph", most_filters: int) -> None:
     stride, out, shape = stem.builtinOptions.strideW, graph.shape(int(stem.outputs[0])), graph.shape(image)
     results = max(n for n in (1, 2, 4, 8) if out[2] % n == 0 and (n == 1 or n * out[3] <= most_filters))
     columns = results * stride
-    kernel = graph.values(weights)
+    kernel = graph.constant(weights)
     filters, height, width, channels = kernel.shape
     wide = np.zeros((results, filters, height, 2, columns, channels), np.int8)
     for result in range(results):
@@ -137,7 +137,7 @@ def _widen_stem(graph: "_Graph", most_filters: int) -> None:
             wide[result, :, :, group, place] = kernel[:, :, column]
     grouped = graph.reshape_before(stem, image, (*shape[:2], shape[2] // columns, columns * channels))
     weights = graph.add_repeated(weights, wide.reshape(-1, height, 2, columns * channels), results)
-    bias = graph.add_repeated(bias, np.tile(graph.values(bias), results), results)
+    bias = graph.add_repeated(bias, np.tile(graph.constant(bias), results), results)
     stem.inputs = np.array([grouped, weights, bias], np.int32)
     stem.builtinOptions.strideW = 1
     graph.reshape_after(stem, (*out[:2], out[2] // results, out[3] * results))
@@ -169,9 +169,6 @@ class _Graph(flatbuffer.Graph):
     def maker(self, tensor: int) -> Any:
         return next((operator for operator in self.operators if tensor in operator.outputs), None)
 
-    def readers(self, tensor: int) -> list[Any]:
-        return [operator for operator in self.operators if tensor in operator.inputs]
-
     def quantization(self, tensor: int) -> tuple[float, int]:
         """Scale and zero point of an activation."""
         quantization = self.tensors[tensor].quantization
@@ -180,18 +177,12 @@ class _Graph(flatbuffer.Graph):
     def is_constant(self, tensor: int) -> bool:
         return flatbuffer.is_constant(self.model, self.tensors[tensor])
 
-    def values(self, tensor: int) -> np.ndarray:
-        """The integers that the file stores of a constant."""
-        stored = self.tensors[tensor]
-        data = bytes(self.model.buffers[stored.buffer].data)
-        return np.frombuffer(data, flatbuffer.type_name(stored.type)).reshape(self.shape(tensor))
-
     def number(self, tensor: int) -> float | None:
         """The one number that a constant stands for; None when it is no constant or has several."""
         if not self.is_constant(tensor) or math.prod(self.shape(tensor)) != 1:
             return None
         scale, zero_point = self.quantization(tensor)
-        return scale * (int(self.values(tensor).flat[0]) - zero_point)
+        return scale * (int(self.constant(tensor).flat[0]) - zero_point)
 
     def scale_output(self, tensor: int, factor: float) -> bool:
         """Lets a convolution or dense layer give `factor` times its values, in the same integers.

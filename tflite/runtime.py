@@ -114,10 +114,7 @@ class Model:
 
     def dequantize(self, raw: np.ndarray) -> np.ndarray:
         """Raw outputs as float32: (q − zero point) · scale for an integer output, otherwise a plain cast."""
-        scale, zero_point = self.output["quantization"]
-        if scale == 0:
-            return raw.astype(np.float32)
-        return (raw.astype(np.float32) - np.float32(zero_point)) * np.float32(scale)
+        return dequantized(raw, *self.output["quantization"])
 
     def quantization(self) -> str:
         """How the file is quantized, in the words of `convert`: none, float16, dynamic or int8."""
@@ -171,6 +168,13 @@ class Model:
         if len(details) != 1:
             raise UserError(f"{self.path} has {len(details)} {kind}s; a classifier with one {kind} is needed")
         return details[0]
+
+
+def dequantized(values: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
+    """Stored values as float32; scale 0 means that they are no integers."""
+    if not scale:
+        return values.astype(np.float32)
+    return (values.astype(np.float32) - np.float32(zero_point)) * np.float32(scale)
 
 
 def usable_threads() -> int:

@@ -21,10 +21,6 @@ class WeightedGraph(flatbuffer.Graph):
         self.outputs = {int(tensor) for tensor in self.model.subgraphs[0].outputs}
         self._arrays: dict[int, np.ndarray] = {}
 
-    def readers(self, tensor: int) -> list[Any]:
-        """The operators that read a tensor."""
-        return [operator for operator in self.operators if tensor in operator.inputs]
-
     def has_own_weights(self, operator: Any) -> bool:
         """Whether it is a layer with constant weights and biases that no other operator reads."""
         own = [int(tensor) for tensor in operator.inputs[1:]]
@@ -40,10 +36,7 @@ class WeightedGraph(flatbuffer.Graph):
     def array(self, tensor: int) -> np.ndarray:
         """The values of a constant; changes of it are written."""
         if tensor not in self._arrays:
-            stored = self.tensors[tensor]
-            data = bytes(self.model.buffers[stored.buffer].data)
-            values = np.frombuffer(data, flatbuffer.type_name(stored.type)).reshape(self.shape(tensor))
-            self._arrays[tensor] = values.copy()
+            self._arrays[tensor] = self.constant(tensor).copy()
         return self._arrays[tensor]
 
     def weights(self, operator: Any) -> np.ndarray:
