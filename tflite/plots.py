@@ -22,8 +22,7 @@ from matplotlib.transforms import Bbox
 
 from keras_mobilenets.tflite.report_sources import LayerError
 from keras_mobilenets.tflite.results import Row
-from keras_mobilenets.tflite.side_by_side import count
-from keras_mobilenets.tflite.tables import are_compressed, family_name, milliseconds, variant_name
+from keras_mobilenets.tflite.tables import are_compressed, count, family_name, milliseconds, variant_name
 
 INK = "#0a0b0c"  # stands for the page's text colour until the SVG is written
 STYLES = {  # colour with 3:1 or more against white and against near-black, marker

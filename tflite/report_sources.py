@@ -165,7 +165,7 @@ def _look_into(path: Path) -> GraphFile:
         return GraphFile(path.name, refused=str(error))
     taken = "the runtime does not tell"
     if found.nodes is not None:
-        pieces = f" in {found.partitions} piece{'s' * (found.partitions != 1)}" if found.partitions else ""
+        pieces = f" in {tables.count(found.partitions, 'piece')}" if found.partitions else ""
         taken = f"{found.nodes_delegated} of {found.nodes} operators{pieces}"
     return GraphFile(
         path.name,

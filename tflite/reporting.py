@@ -70,7 +70,7 @@ def _render(content: dict[str, Any]) -> str:
         "percent": tables.percent,
         "number": tables.number,
         "family": tables.family_name,
-        "count": side_by_side.count,
+        "count": tables.count,
         "drawn": lambda svg: Markup(plots.in_page(svg, next(numbers))),
     }
     style, script = (Path(__file__).with_name(name).read_text(encoding="utf-8") for name in _PARTS)

@@ -41,7 +41,7 @@ class Measurement:
     def place(self) -> str:
         """Backend and threads in words."""
         backend, threads = self.backend, self.row.threads
-        return backend if self.row.is_accelerated or not threads else f"{backend}, {count(threads, 'thread')}"
+        return backend if self.row.is_accelerated or not threads else f"{backend}, {tables.count(threads, 'thread')}"
 
     @property
     def fell_back(self) -> bool:
@@ -61,7 +61,7 @@ class Measurement:
         if self.fell_back or not row.is_accelerated or row.nodes_delegated is None or row.nodes_total is None:
             return ""
         left = row.nodes_total - row.nodes_delegated
-        return f"{left} of {count(row.nodes_total, 'operator')} on the CPU" if left > 0 else ""
+        return f"{left} of {tables.count(row.nodes_total, 'operator')} on the CPU" if left > 0 else ""
 
     @property
     def notes(self) -> list[str]:
@@ -82,7 +82,7 @@ class Measurement:
         if self.fell_back:
             return f"fell back to the CPU: {row.error or f'{row.backend} took no operator'}"
         if self.left_to_cpu:
-            pieces = f", the others in {count(row.partitions, 'piece')}" if row.partitions is not None else ""
+            pieces = f", the others in {tables.count(row.partitions, 'piece')}" if row.partitions is not None else ""
             return f"{self.left_to_cpu}{pieces}"
         unknown = row.nodes_delegated is None and row.is_accelerated
         return f"not recorded how much of it {row.backend} took" if unknown else ""
@@ -109,11 +109,6 @@ class Matrix:
     def is_fastest(self, measured: Measurement) -> bool:
         """Whether it is one of `fastest`."""
         return any(measured is each for each in self.fastest)
-
-
-def count(number: int, thing: str) -> str:
-    """ "1 thread", "2 threads"."""
-    return f"{number} {thing}{'s' * (number != 1)}"
 
 
 def measurements(sources: Sequence[Source]) -> list[Measurement]:
@@ -314,4 +309,6 @@ def _went_wrong(measured: Sequence[Measurement]) -> list[str]:
         "fell back to the CPU": sum(each.fell_back for each in measured),
     }
     parts = [f"{times} {what}" for what, times in said.items() if times]
-    return [f"Of {count(len(measured), 'measurement')} {' and '.join(parts)}; the table says why."] if parts else []
+    return (
+        [f"Of {tables.count(len(measured), 'measurement')} {' and '.join(parts)}; the table says why."] if parts else []
+    )

@@ -132,6 +132,11 @@ def percent(value: float | None, decimals: int = 1) -> str:
     return UNKNOWN if value is None else f"{100 * value:.{decimals}f}%"
 
 
+def count(number: int, thing: str) -> str:
+    """ "1 thread", "2 threads"."""
+    return f"{number} {thing}{'s' * (number != 1)}"
+
+
 def number(value: int | None) -> str:
     """A count with thousands separated, or – when unknown."""
     return UNKNOWN if value is None else f"{value:,}"

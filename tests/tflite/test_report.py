@@ -14,6 +14,8 @@ from keras_mobilenets import tflite
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.tflite.results import Row, environment
 
+SECTIONS = ["Latency", "Accuracy, size and latency", "Training", "Test images", "Measured on", "What was asked"]
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
@@ -59,14 +61,7 @@ class Outline(html.parser.HTMLParser):
 def test_report_is_written_into_the_run_folder_and_names_every_section(run, page):
     assert (run / "report.html").exists()
     headings = re.findall(r"<h2[^>]*>([^<]*)", page)
-    assert headings == [
-        "Latency",
-        "Accuracy, size and latency",
-        "Training",
-        "Test images",
-        "Measured on",
-        "What was asked",
-    ]
+    assert headings == SECTIONS
 
 
 def test_report_says_what_int8_brought(page):
@@ -127,18 +122,7 @@ def test_a_missing_file_leaves_out_only_its_section(tmp_path, missing):
         "history.csv": ["Training"],
         "predictions.npz": ["Test images"],
     }[missing]
-    assert re.findall(r"<h2[^>]*>([^<]*)", page) == [
-        heading
-        for heading in [
-            "Latency",
-            "Accuracy, size and latency",
-            "Training",
-            "Test images",
-            "Measured on",
-            "What was asked",
-        ]
-        if heading not in gone
-    ]
+    assert re.findall(r"<h2[^>]*>([^<]*)", page) == [heading for heading in SECTIONS if heading not in gone]
 
 
 def test_several_runs_share_one_table(tmp_path):
