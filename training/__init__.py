@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from keras_mobilenets.training.data import Data as Data
     from keras_mobilenets.training.data import load_data as load_data
     from keras_mobilenets.training.distillation import distill as distill
+    from keras_mobilenets.training.examining import Examination as Examination
+    from keras_mobilenets.training.examining import examine as examine
+    from keras_mobilenets.training.examining import read_examination as read_examination
     from keras_mobilenets.training.fitting import fit as fit
     from keras_mobilenets.training.loading import load_model as load_model
     from keras_mobilenets.training.quantization import quantize_aware as quantize_aware
@@ -29,11 +32,13 @@ if TYPE_CHECKING:
 # Where each name lives. No module may be called as a public name: importing it would put it in the name's place.
 _MODULE_OF = {
     "Data": "data",
+    "Examination": "examining",
     "Recipe": "recipe",
     "Sensitivity": "weight_pruning",
     "Shapes": "shapes",
     "cluster": "clustering",
     "distill": "distillation",
+    "examine": "examining",
     "fine_tune": "transfer",
     "fit": "fitting",
     "load_data": "data",
@@ -43,6 +48,7 @@ _MODULE_OF = {
     "prune_channels": "channel_pruning",
     "quantize_aware": "quantization",
     "quantized_layers": "quantization",
+    "read_examination": "examining",
     "sensitivity": "weight_pruning",
     "to_keras": "bridge",
     "to_tf_keras": "bridge",
