@@ -11,8 +11,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_mobilenets.training.recipe import MIXING, augmentation_parts
+from keras_mobilenets.errors import UserError
+from keras_mobilenets.training.recipe import MIXING, augmentation_parts, mixes
 
+VIEWS = 2**62  # seeds of fixed views, far from those of trainings
 GROUP = 8  # images that RandAugment gives the same two operations
 FLOAT: dict[str, Any] = {"dtype": "float32"}  # whatever the global policy is
 GREY = FLOAT | {"fill_mode": "constant", "fill_value": 127.5}
@@ -49,6 +51,35 @@ def make(augmentation: str, classes: int) -> Callable[[tf.Tensor, tf.Tensor, tf.
         return tf.switch_case(drawn, [partial(mix, images, rows, _fold(seed, -2)) for mix in mixing])
 
     return augmented
+
+
+def fixed(augmentation: str) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]:
+    """An augmentation that does the same to an image in every epoch, whichever images are beside it.
+
+    Args:
+        augmentation: As in `Recipe`, without parts that mix images.
+
+    Returns:
+        A function of uint8 images N×H×W×3, their places in the split and the number of a view (all int64) to float32
+        images in [−1, 1].
+
+    Raises:
+        UserError: The augmentation mixes images.
+    """
+    if mixes(augmentation):
+        raise UserError(f"augmentation {augmentation!r}: mixed images have no fixed views; leave mixup and cutmix out")
+    augmented = make(augmentation, classes=0)
+
+    def seen(images: tf.Tensor, places: tf.Tensor, view: tf.Tensor) -> tf.Tensor:
+        def one(image_at: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+            image, place = image_at
+            return augmented(image[tf.newaxis], place[tf.newaxis], tf.stack([VIEWS + view, place]))[0][0]
+
+        if augmentation == "none":
+            return scale(images)
+        return tf.map_fn(one, (images, places), fn_output_signature=tf.TensorSpec(images.shape[1:], tf.float32))
+
+    return seen
 
 
 def scale(images: tf.Tensor) -> tf.Tensor:
@@ -116,7 +147,8 @@ def rand_augment(magnitude: float | None, images: tf.Tensor, seed: tf.Tensor) ->
     """
     layers = [layer for name, layer in _layers(float(magnitude or 0)).items() if name not in ("flip", "crop")]
     count = tf.shape(images)[0]
-    members = tf.reshape(tf.range(-(-count // GROUP) * GROUP) % count, [-1, GROUP])
+    size = GROUP if images.shape[0] is None else min(GROUP, images.shape[0])
+    members = tf.reshape(tf.range(-(-count // size) * size) % count, [-1, size])
 
     def group(number: tf.Tensor) -> tf.Tensor:
         own = _fold(seed, number)

@@ -5,6 +5,7 @@ of (seed, epoch) alone and the randomness of a batch of (seed, step) alone, so t
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from keras_mobilenets.training import augment
 from keras_mobilenets.training.images import UNREADABLE, Split, shuffled
 from keras_mobilenets.training.known import SIDE, usual_side
 
+SPLITS = ("train", "validation", "test")
 MEMORY_LIMIT = 2 * 2**30  # bytes of uint8 images, all splits together
 
 
@@ -25,7 +27,7 @@ def load_data(
     batch_size: int = 64,
     data_dir: str | Path | None = None,
     *,
-    limit: int | None = None,
+    limit: int | Mapping[str, int] | None = None,
 ) -> "Data":
     """Opens a data set for image classification.
 
@@ -40,7 +42,8 @@ def load_data(
         batch_size: Images per batch.
         data_dir: Where TFDS data sets and `shapes` are kept. Default: the environment variable KERAS_MOBILENETS_DATA,
             else the user's cache folder for `shapes` and TFDS's own folder for the others.
-        limit: At most so many images of each split, for quick trials.
+        limit: At most so many images of each split, for quick trials; or of the splits it names, such as
+            {"train": 800} to train on few labels.
 
     Returns:
         The data; nothing is decoded before it is used.
@@ -48,7 +51,11 @@ def load_data(
     Raises:
         UserError: No such data set, or one that cannot be trained on; the message says why.
     """
-    for value, what in ((image_size, "image_size"), (batch_size, "batch_size"), (limit, "limit")):
+    limits = dict(limit) if isinstance(limit, Mapping) else {} if limit is None else dict.fromkeys(SPLITS, limit)
+    if not limits.keys() <= set(SPLITS):
+        raise UserError(f"limit names {', '.join(limits)}; the splits are {', '.join(SPLITS)}")
+    counts = [(count, "limit") for count in limits.values()]
+    for value, what in ((image_size, "image_size"), (batch_size, "batch_size"), *counts):
         if value is not None and value < 1:
             raise UserError(f"{what} must be at least 1, not {value}")
     folder = Path(name).expanduser()
@@ -65,11 +72,11 @@ def load_data(
             builder = prepare(Shapes(data_dir=data_dir or Path.home() / ".cache" / "keras_mobilenets"))
         else:
             builder = prepared_builder(str(name), data_dir)
-        class_names, splits = open_records(builder, image_size, limit)
+        class_names, splits = open_records(builder, image_size, limits)
     else:
         from keras_mobilenets.training.folder import open_folder
 
-        class_names, splits = open_folder(folder, image_size, limit)
+        class_names, splits = open_folder(folder, image_size, limits)
     return Data(str(name), class_names, splits, image_size, batch_size)
 
 
@@ -127,16 +134,23 @@ class Data:
             (uint8 images count×H×W×3, int64 labels): NumPy arrays.
         """
         order = None if seed is None else tf.constant([seed, 0], tf.int64)
-        images = self._batches(split, order).unbatch().take(self.count(split) if count is None else count)
-        pairs = list(images.as_numpy_iterator())
-        return np.stack([image for image, _ in pairs]), np.array([label for _, label in pairs], np.int64)
+        drawn = self._batches(split, order).unbatch().take(self.count(split) if count is None else count)
+        images, labels, _ = zip(*drawn.as_numpy_iterator(), strict=True)
+        return np.stack(images), np.array(labels, np.int64)
 
     def steps_per_epoch(self) -> int:
         """Batches in one epoch of `epochs`."""
         return max(1, self.count("train") // self.batch_size)
 
     def epochs(
-        self, first: int, last: int, seed: int = 0, augmentation: str = "none", *, first_step: int = 0
+        self,
+        first: int,
+        last: int,
+        seed: int = 0,
+        augmentation: str = "none",
+        *,
+        first_step: int = 0,
+        views: int = 0,
     ) -> tf.data.Dataset:
         """Training batches of the epochs first..last−1, one after the other, `steps_per_epoch()` each.
 
@@ -149,45 +163,63 @@ class Data:
             seed: Of the order and of the augmentation.
             augmentation: As in `Recipe`. One that mixes images gives labels as rows: the share of each class.
             first_step: Where to begin in the first epoch: so many of its batches are left out. They are not decoded.
+            views: Above 0, every image has so many fixed augmented views, whatever the seed, which take turns from
+                epoch to epoch, and batches are (images, labels, places): view · images of the split + place in it.
         """
         steps = self.steps_per_epoch()
         augmented = augment.make(augmentation, len(self.class_names))
+        seen = augment.fixed(augmentation) if views else None
 
         def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
             skipped = tf.where(epoch == first, tf.constant(first_step, tf.int64), tf.constant(0, tf.int64))
             return self._batches("train", tf.stack([tf.constant(seed, tf.int64), epoch]), skipped).take(steps - skipped)
 
         def prepare(step: tf.Tensor, batch: tuple) -> tuple:
-            return augmented(*batch, tf.stack([tf.constant(-1 - seed, tf.int64), step]))
+            images, labels, places = batch
+            if seen is not None:
+                view = step // steps % views
+                return seen(images, places, view), labels, view * self.count("train") + places
+            return augmented(images, labels, tf.stack([tf.constant(-1 - seed, tf.int64), step]))
 
         batches = tf.data.Dataset.range(first, last).flat_map(one_epoch).enumerate(start=first * steps + first_step)
         return batches.map(prepare, tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
 
+    def view(self, number: int, augmentation: str) -> tf.data.Dataset:
+        """One of the fixed views of `epochs`: batches of (images, places) of all training images, in their places."""
+        seen = augment.fixed(augmentation)
+
+        def prepare(images: tf.Tensor, labels: tf.Tensor, places: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return seen(images, places, tf.constant(number, tf.int64)), places
+
+        batches = self._batches("train").map(prepare, tf.data.AUTOTUNE, deterministic=True)
+        return batches.prefetch(tf.data.AUTOTUNE)
+
     def _batches(self, split: str, seed: tf.Tensor | None = None, first: tf.Tensor | int = 0) -> tf.data.Dataset:
-        """Batches of (uint8 images, labels) in the order that the seed (two integers) gives, or as they lie.
+        """Batches of (uint8 images, labels, places in the split) in the order that the seed (two integers) gives.
 
         Args:
             split: Its name.
-            seed: Of the order; None leaves the images as they lie.
+            seed: Of the order; None leaves the images in their places.
             first: Number of the batch to begin with. It is the same batch wherever one begins.
         """
         if not self._in_memory:
             stream, shape = self._splits[split].images(seed, first * self.batch_size), (self.image_size,) * 2 + (3,)
-            stream = stream.map(lambda image, label: (tf.ensure_shape(image, shape), label))
+            stream = stream.map(lambda image, *more: (tf.ensure_shape(image, shape), *more))
             if seed is None:
-                return stream.filter(lambda _, label: label != UNREADABLE).batch(self.batch_size)
+                return stream.filter(lambda _, label, place: label != UNREADABLE).batch(self.batch_size)
             # Unreadable images must neither shorten an epoch nor move the batches behind them.
-            batches = stream.batch(self.batch_size).filter(lambda _, labels: tf.reduce_any(labels != UNREADABLE))
+            batches = stream.batch(self.batch_size)
+            batches = batches.filter(lambda _, labels, places: tf.reduce_any(labels != UNREADABLE))
             batches = batches.map(_readable, tf.data.AUTOTUNE, deterministic=True).repeat()
             return batches.take(-(-self.count(split) // self.batch_size))
         images, labels = self._load(split)
         order = tf.range(len(labels)) if seed is None else shuffled(len(labels), seed)
         batches = tf.data.Dataset.from_tensor_slices(order[first * self.batch_size :]).batch(self.batch_size)
-        return batches.map(lambda index: (tf.gather(images, index), tf.gather(labels, index)))
+        return batches.map(lambda index: (tf.gather(images, index), tf.gather(labels, index), tf.cast(index, tf.int64)))
 
     def _scaled(self, batches: tf.data.Dataset) -> tf.data.Dataset:
         return batches.map(
-            lambda images, labels: (augment.scale(images), labels), tf.data.AUTOTUNE, deterministic=True
+            lambda images, labels, _: (augment.scale(images), labels), tf.data.AUTOTUNE, deterministic=True
         ).prefetch(tf.data.AUTOTUNE)
 
     def _load(self, split: str) -> tuple[tf.Tensor, tf.Tensor]:
@@ -198,7 +230,7 @@ class Data:
             labels = np.empty(count, np.int64)
             kept = 0
             chunks = self._splits[split].images(None, 0).batch(256).prefetch(1).as_numpy_iterator()
-            for pixels, classes in track(chunks, f"reading {self.name} ({split})", total=-(-count // 256)):
+            for pixels, classes, *_ in track(chunks, f"reading {self.name} ({split})", total=-(-count // 256)):
                 good = classes != UNREADABLE
                 last = kept + int(good.sum())
                 images[kept:last], labels[kept:last] = pixels[good], classes[good]
@@ -212,8 +244,8 @@ class Data:
         return self._arrays[split]
 
 
-def _readable(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _readable(images: tf.Tensor, labels: tf.Tensor, places: tf.Tensor) -> tuple[tf.Tensor, ...]:
     """The batch with others of its images in the places of the unreadable ones."""
     good = tf.where(labels != UNREADABLE)[:, 0]
     index = tf.gather(good, tf.range(tf.size(labels)) % tf.size(good))
-    return tf.gather(images, index), tf.gather(labels, index)
+    return tf.gather(images, index), tf.gather(labels, index), tf.gather(places, index)

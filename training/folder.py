@@ -6,6 +6,7 @@
 import hashlib
 import unicodedata
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,13 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"}
 SPLIT_FOLDERS = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
 
 
-def open_folder(folder: Path, size: int, limit: int | None = None) -> tuple[list[str], dict[str, Split]]:
+def open_folder(folder: Path, size: int, limits: Mapping[str, int] | None = None) -> tuple[list[str], dict[str, Split]]:
     """Finds the images of a folder; reads none of them.
 
     Args:
         folder: Holds one folder of images for each class, or `train`, `val` and `test` folders of such folders.
         size: Height and width, in pixels, that images are resized to.
-        limit: At most so many images of each split, the same ones every time.
+        limits: At most so many images of the splits it names, the same ones every time.
 
     Returns:
         The class names, sorted, and the splits "train", "validation" and "test".
@@ -58,7 +59,8 @@ def open_folder(folder: Path, size: int, limit: int | None = None) -> tuple[list
     missing = set(range(len(class_names))) - {label for _, label in splits["train"]}
     if missing:
         raise UserError(f"class {class_names[min(missing)]!r} of {folder} has no training image; add some images")
-    return class_names, {split: _split(members, size, limit, folder) for split, members in splits.items()}
+    limits = limits or {}
+    return class_names, {split: _split(members, size, limits.get(split), folder) for split, members in splits.items()}
 
 
 def _images_by_class(folder: Path) -> dict[str, list[Path]]:
@@ -105,7 +107,8 @@ def _split(members: list[tuple[str, int]], size: int, limit: int | None, folder:
     def images(seed: tf.Tensor | None, first: tf.Tensor | int) -> tf.data.Dataset:
         order = tf.range(len(files)) if seed is None else shuffled(len(files), seed)
         return tf.data.Dataset.from_tensor_slices(order[first:]).map(
-            lambda index: tf.numpy_function(read, [index], (tf.uint8, tf.int64)), num_parallel_calls=tf.data.AUTOTUNE
+            lambda index: (*tf.numpy_function(read, [index], (tf.uint8, tf.int64)), tf.cast(index, tf.int64)),
+            num_parallel_calls=tf.data.AUTOTUNE,
         )
 
     return Split(len(files), images)

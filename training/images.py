@@ -18,8 +18,8 @@ class Split:
     Attributes:
         count: How many there are.
         images: Given a seed (two integers, or None for the order on disk) and a number, a data set of single
-            (uint8 image, label) pairs in an order that depends on the seed alone. So many of the first are left out,
-            and not decoded. The label is UNREADABLE where decoding failed.
+            (uint8 image, label, place on disk) in an order that depends on the seed alone. So many of the first are
+            left out, and not decoded. The label is UNREADABLE where decoding failed.
     """
 
     count: int

@@ -4,6 +4,7 @@ import difflib
 import socket
 import urllib.parse
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from keras_mobilenets.training.known import BY_HAND
 SHUFFLE_BUFFER = 4096  # encoded images; TFDS has shuffled the whole set when it wrote the records
 
 
-def open_records(builder: Any, size: int, limit: int | None = None) -> tuple[list[str], dict[str, Split]]:
+def open_records(
+    builder: Any, size: int, limits: Mapping[str, int] | None = None
+) -> tuple[list[str], dict[str, Split]]:
     """Opens a prepared TFDS builder; decodes nothing.
 
     A missing validation split is the last tenth of the training split; a missing (or unlabelled) test split is the
@@ -29,7 +32,7 @@ def open_records(builder: Any, size: int, limit: int | None = None) -> tuple[lis
     Args:
         builder: A `tfds.core.DatasetBuilder` that is prepared.
         size: Height and width, in pixels, that images are resized to.
-        limit: At most so many images of each split.
+        limits: At most so many images of the splits it names.
 
     Returns:
         The class names and the splits "train", "validation" and "test".
@@ -61,7 +64,7 @@ def open_records(builder: Any, size: int, limit: int | None = None) -> tuple[lis
         ranges["test"] = ("test", 0, there["test"].num_examples)
     splits = {}
     for split, (source, first, last) in ranges.items():
-        last = last if limit is None else min(last, first + limit)
+        last = min(last, first + (limits or {}).get(split, last))
         if first == last:
             raise UserError(f"data set {name} is too small: its {split} split is empty")
         splits[split] = _split(builder, f"{source}[{first}:{last}]", last - first, image_keys[0], label_keys[0], size)
@@ -141,7 +144,8 @@ def _split(builder: Any, split: str, count: int, image_key: str, label_key: str,
             shuffle_files=False,
             decoders={image_key: tfds.decode.SkipDecoding()},
             read_config=tfds.ReadConfig(try_autocache=False),
-        ).map(lambda example: (example[image_key], example[label_key]))
+        ).enumerate()
+        encoded = encoded.map(lambda number, example: (example[image_key], example[label_key], number))
         if seed is not None:
             # TensorFlow mixes its global seed in, and compares it with 0 in Python, which a symbolic seed cannot take.
             tf.compat.v1.get_default_graph().seed = 1
@@ -149,7 +153,8 @@ def _split(builder: Any, split: str, count: int, image_key: str, label_key: str,
                 SHUFFLE_BUFFER, seed=seed[0] * 1_000_003 + seed[1], reshuffle_each_iteration=False
             )
         return encoded.skip(tf.cast(first, tf.int64)).map(
-            lambda image, label: (to_square(image), tf.cast(label, tf.int64)), num_parallel_calls=tf.data.AUTOTUNE
+            lambda image, label, number: (to_square(image), tf.cast(label, tf.int64), number),
+            num_parallel_calls=tf.data.AUTOTUNE,
         )
 
     def images(seed: tf.Tensor | None, first: tf.Tensor | int) -> tf.data.Dataset:
