@@ -20,7 +20,7 @@ import tensorflow as tf
 from keras_mobilenets import files
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.lock import locked
-from keras_mobilenets.training import applying
+from keras_mobilenets.training import applying, progressive
 from keras_mobilenets.training.batch_norm import fused_batch_norm
 from keras_mobilenets.training.data import Data
 from keras_mobilenets.training.recipe import Recipe, make_optimizer, mixes
@@ -136,7 +136,7 @@ def train(
         folder = Path(run_dir or stack.enter_context(tempfile.TemporaryDirectory()))
         stack.enter_context(locked(folder))
         _claim(folder, model, data, {"recipe": dataclasses.asdict(recipe)} | objective.asked)
-        trained = applying.apply(model, recipe)
+        trained = progressive.growing(applying.apply(model, recipe), recipe, data.image_size)
         with applying.precision(trained, recipe.precision):
             _compile(trained, data, recipe, objective)
         recorder = Recorder(
@@ -170,9 +170,16 @@ def _fit(
     callbacks: Sequence[Any],
     verbose: int | str,
 ) -> None:
-    """Calls `model.fit` once: for the rest of an epoch that was begun, or for all whole epochs that remain."""
+    """Calls `model.fit` once: for the rest of an epoch that was begun, or for all whole epochs left of the stage."""
     epoch, step = len(recorder.rows), recorder.state.step
-    batches = data.epochs(epoch, recipe.epochs, recipe.seed, recipe.augmentation, first_step=step)
+    stage = progressive.stage_of(epoch, recipe, data.image_size)
+    if recipe.stages > 1:
+        progressive.begin(model, stage)
+        if verbose:
+            print(f"epochs {epoch + 1} to {stage.last} on images of {stage.image_size}×{stage.image_size}")
+    batches = data.epochs(
+        epoch, stage.last, recipe.seed, stage.augmentation, first_step=step, image_size=stage.image_size
+    )
     validation = objective.targets(data.validation)
     finite = isinstance(validation, tf.data.Dataset)
     with fused_batch_norm():
@@ -181,7 +188,7 @@ def _fit(
             validation_data=validation,
             validation_steps=None if finite else -(-data.count("validation") // data.batch_size),
             initial_epoch=epoch,
-            epochs=recipe.epochs,
+            epochs=stage.last,
             steps_per_epoch=data.steps_per_epoch() - step,
             shuffle=False,  # the data set has shuffled already; Keras warns otherwise
             callbacks=[
@@ -192,8 +199,6 @@ def _fit(
             ],
             verbose=verbose,
         )
-    if step:
-        recorder.resume()  # at its end, Keras puts averages in the place of the weights where an optimizer keeps some
 
 
 @contextlib.contextmanager
@@ -277,8 +282,11 @@ def _claim(run_dir: Path, model: Any, data: Data, more: dict[str, Any]) -> None:
 
 
 def _compile(model: Any, data: Data, recipe: Recipe, objective: Objective) -> None:
+    optimizer = make_optimizer(recipe, model, data.steps_per_epoch())
+    # At the end of `fit`, Keras would put averages in the place of the weights; they train on, and `averaged` does it.
+    optimizer.finalize_variable_values = lambda variables: None
     model.compile(
-        optimizer=make_optimizer(recipe, model, data.steps_per_epoch()),
+        optimizer=optimizer,
         loss=objective.loss,
         metrics=[objective.accuracy],
         jit_compile=_jit_compile(library_of(model)),

@@ -98,6 +98,11 @@ class Recipe:
         precision: "float32", or "bfloat16" or "float16": layers compute in it, weights stay float32 (float16 with
             loss scaling). For hardware that has it; the saved model is float32.
         accumulate: Weights change after the mean gradient of so many batches, for batches that memory cannot hold.
+        stages: Progressive learning (arXiv:2104.00298, section 4): image size, dropout, stochastic depth and the
+            strengths of randaugment, mixup and cutmix grow in so many equally long steps; 1 for none.
+        initial_size: The first stage's images have this share of the image size, above 0 to 1. Sizes between are
+            multiples of 8 pixels; the last stage's is that of the data, at which every epoch is validated.
+        initial_regularization: The first stage has this share of dropout, stochastic depth and strengths, 0 to 1.
         seed: Of the order of the images and of the augmentation. (The model's first weights are the caller's:
             `keras.utils.set_random_seed` before building it.)
 
@@ -119,6 +124,9 @@ class Recipe:
     bn_momentum: float | None = None
     precision: str = "float32"
     accumulate: int = 1
+    stages: int = 1
+    initial_size: float = 0.5
+    initial_regularization: float = 1 / 3
     seed: int = 0
 
     @classmethod
@@ -161,6 +169,13 @@ class Recipe:
                 self.accumulate >= 1 and self.accumulate == int(self.accumulate),
                 "a whole number, at least 1",
             ),
+            (
+                "stages",
+                1 <= self.stages <= self.epochs and self.stages == int(self.stages),
+                "a whole number between 1 and epochs",
+            ),
+            ("initial_size", 0 < self.initial_size <= 1, "above 0, at most 1"),
+            ("initial_regularization", 0 <= self.initial_regularization <= 1, "between 0 and 1"),
             ("bn_momentum", self.bn_momentum is None or 0 <= self.bn_momentum < 1, "None or in [0, 1)"),
             ("seed", self.seed >= 0 and self.seed == int(self.seed), "a whole number, at least 0"),
         ):
@@ -188,6 +203,10 @@ class Named(NamedTuple):
 # SGD's weight decay is decoupled here: that of the papers, inside a gradient with momentum 0.9, acts 1/(1 − 0.9) times.
 RECIPES = {
     "default": Named("AdamW with light augmentation: small data, minutes", {}),
+    "progressive": Named(
+        "the default one in four stages, from half of the size and a third of the dropout (EfficientNetV2)",
+        {"stages": 4},
+    ),
     "mobilenet": Named(
         "SGD at 0.05 (MobileNetV1 and V2)",
         {"optimizer": "sgd", "learning_rate": 0.05, "weight_decay": 4e-4, "epochs": 30, "label_smoothing": 0.0},

@@ -96,6 +96,7 @@ def fine_tune(
             warmup_epochs=min(recipe.warmup_epochs, head_epochs / 4),
             stochastic_depth=0.0,
             ema_epochs=0.0,
+            stages=1,
         )
         with _frozen([*body, *calm]):
             fit(model, data, head, run_dir and Path(run_dir) / "head", **more)

@@ -121,6 +121,7 @@ def compress(
     with locked(folder):
         record = folder / "run.json"
         there = files.read_json(record) if record.exists() else asked
+        there["recipe"] = asked["recipe"] | there.get("recipe", {})  # of an earlier version, which knew less
         if there != asked:
             raise UserError(f"{folder} holds {says} of another model or with other arguments; delete it to start over")
         if made.exists():
@@ -140,5 +141,6 @@ def _recipe(run: Run, epochs: int, rate: float, changes: dict[str, Any]) -> Any:
     if settings is None:
         raise UserError(f"{run.folder} has no run.json that says how it was trained; give a folder that `train` made")
     shorter = {"epochs": epochs, "learning_rate": rate * settings["learning_rate"], "warmup_epochs": 0.1}
-    plain = {"stochastic_depth": 0.0, "ema_epochs": 0.0, "precision": "float32", "accumulate": 1}  # what tf_keras takes
+    # What tf_keras takes.
+    plain = {"stochastic_depth": 0.0, "ema_epochs": 0.0, "precision": "float32", "accumulate": 1, "stages": 1}
     return Recipe(**settings | plain | shorter | changes)

@@ -1,0 +1,181 @@
+"""Training in stages: sizes and regularization grow as in the paper, and neither the kept model nor a kill shows it."""
+
+import itertools
+import json
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from PIL import Image
+
+from keras_mobilenets import UserError, training
+from keras_mobilenets.training import progressive
+
+SIZE = 32
+STAGES = training.Recipe(epochs=5, stages=3, learning_rate=0.02, dropout=0.6)
+
+
+@keras.saving.register_keras_serializable("test_progressive")
+class Watch(layers.Layer):
+    """Notes the shapes that a step is traced for."""
+
+    seen: list = []  # noqa: RUF012
+
+    def call(self, x, training=None):
+        if training:
+            self.seen.append(x.shape[1:3])
+        return x
+
+
+def network(head=layers.GlobalAveragePooling2D):
+    keras.utils.set_random_seed(1)
+    image = keras.Input((SIZE, SIZE, 3))
+    x = layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False)(Watch()(image))
+    y = layers.DepthwiseConv2D(3, padding="same", use_bias=False)(x)
+    x = layers.Add(name="block_0_add")([x, layers.ReLU(6.0)(layers.BatchNormalization(momentum=0.8)(y))])
+    x = layers.Dropout(0.2)(head()(x))
+    return keras.Model(image, layers.Dense(3, activation="softmax")(x), name="small")
+
+
+def test_stages_are_those_of_the_paper():
+    """EfficientNetV2-S, table 6: 128 to 300 px, RandAugment 5 to 15 (its scale ends at 10 here), dropout 0.1 to 0.3."""
+    recipe = training.Recipe(
+        epochs=350, stages=4, initial_size=128 / 300, augmentation="flip+randaugment:9+mixup:0.3", dropout=0.3
+    )
+    stages = progressive.stages(recipe, 300)
+    assert [stage.image_size for stage in stages] == [128, 184, 240, 300]  # 128, 185.3, 242.7 and 300
+    np.testing.assert_allclose([0.3 * stage.regularization for stage in stages], [0.1, 0.5 / 3, 0.7 / 3, 0.3])
+    assert [stage.last - stage.first for stage in stages] == [87, 88, 87, 88]  # about 87 each, section 5.1
+    assert stages[0].augmentation == "flip+randaugment:3+mixup:0.1"
+    assert stages[-1].augmentation == "flip+randaugment:9+mixup:0.3"
+
+
+@pytest.mark.parametrize(("epochs", "count", "size"), [(1, 1, 64), (7, 4, 64), (4, 4, 20), (30, 7, 224), (3, 2, 5)])
+def test_stages_cover_every_epoch_and_end_at_the_size_of_the_data(epochs, count, size):
+    recipe = training.Recipe(epochs=epochs, stages=count, augmentation="light+cutmix", initial_regularization=0)
+    stages = progressive.stages(recipe, size)
+    assert [epoch for stage in stages for epoch in range(stage.first, stage.last)] == list(range(epochs))
+    sizes = [stage.image_size for stage in stages]
+    assert sizes == sorted(sizes) and sizes[-1] == size and all(side % 8 == 0 for side in sizes if side != size)
+    assert progressive.stage_of(epochs - 1, recipe, size) == stages[-1]
+    assert stages[-1].regularization == 1 and stages[-1].augmentation == "light+cutmix:1"
+    assert count == 1 or stages[0].augmentation == "light"
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"stages": 0}, "stages must be a whole number between 1 and epochs, not 0"),
+        ({"stages": 4, "epochs": 3}, "stages must be a whole number between 1 and epochs, not 4"),
+        ({"initial_size": 0}, "initial_size must be above 0, at most 1"),
+        ({"initial_regularization": 1.5}, "initial_regularization must be between 0 and 1"),
+    ],
+)
+def test_values_out_of_range_are_one_line(bad, message):
+    with pytest.raises(UserError, match=message):
+        training.Recipe(**bad)
+
+
+def test_smaller_images_are_the_same_images(data):
+    """As Pillow makes them smaller, which is antialiased."""
+    images, labels = next(iter(data.epochs(0, 1)))
+    small, same_labels = next(iter(data.epochs(0, 1, image_size=16)))
+    np.testing.assert_array_equal(labels, same_labels)
+    pixels = ((np.asarray(images) + 1) * 127.5).round().astype(np.uint8)
+    expected = [Image.fromarray(image).resize((16, 16), Image.Resampling.BILINEAR) for image in pixels]
+    assert np.abs((np.asarray(small) + 1) * 127.5 - np.stack([np.asarray(image) for image in expected])).max() <= 1.01
+
+
+class Rates(keras.callbacks.Callback):
+    """The dropout rate in every epoch."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.found.append(next(layer.rate for layer in self.model.layers if type(layer) is layers.Dropout))
+
+
+def test_a_training_in_stages_learns_and_keeps_a_plain_model(data, tmp_path, capsys):
+    Watch.seen.clear()
+    model, rates = network(), Rates()
+    history = training.fit(model, data, STAGES, tmp_path, callbacks=[rates], verbose=2)
+    assert [sizes for sizes, _ in itertools.groupby(Watch.seen)] == [(16, 16), (24, 24), (32, 32)]
+    np.testing.assert_allclose(rates.found, [0.2, 0.4, 0.4, 0.6, 0.6])
+    assert "epochs 2 to 3 on images of 24×24" in capsys.readouterr().out
+    assert len(history.history["loss"]) == 5 and max(history.history["val_accuracy"]) >= 0.8
+    saved = keras.models.load_model(tmp_path / "model.keras")
+    for kept in (model, saved):
+        assert kept.input_shape == (None, SIZE, SIZE, 3)
+        assert [layer.rate for layer in kept.layers if isinstance(layer, layers.Dropout)] == [0.6]
+        accuracy = kept.evaluate(data.validation, verbose=0, return_dict=True)["accuracy"] if kept is model else None
+        assert accuracy in (None, pytest.approx(max(history.history["val_accuracy"])))
+    assert json.loads((tmp_path / "run.json").read_text())["recipe"]["stages"] == 3
+
+
+class StopError(Exception):
+    """Ends a training as a kill does."""
+
+
+def stop_at(step):
+    steps = itertools.count(1)
+
+    def end_of_step(batch, logs=None):
+        if next(steps) == step:
+            raise StopError
+
+    return keras.callbacks.LambdaCallback(on_train_batch_end=end_of_step)
+
+
+def test_training_that_stops_anywhere_ends_as_an_undisturbed_one(data, tmp_path):
+    """Within the first stage, at its end, within the second: each part goes on at the right size and strength."""
+    recipe = training.Recipe(
+        epochs=3,
+        stages=2,
+        learning_rate=0.02,
+        dropout=0.5,
+        stochastic_depth=0.3,
+        ema_epochs=0.5,
+        augmentation="flip+mixup",
+    )
+    steps = data.steps_per_epoch()
+    how = {"checkpoint_seconds": 0, "verbose": 0}
+    for step in (3, steps - 2, steps // 2):  # of what is left each time
+        with pytest.raises(StopError):
+            training.fit(network(), data, recipe, tmp_path / "stopped", callbacks=[stop_at(step)], **how)
+    models = {run_dir: network() for run_dir in ("stopped", "whole")}
+    histories = [training.fit(model, data, recipe, tmp_path / run, verbose=0) for run, model in models.items()]
+    assert histories[0].history == histories[1].history
+    for ours, theirs in zip(*(model.get_weights() for model in models.values()), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    last = f"checkpoint-{3 * steps}.npz"
+    with np.load(tmp_path / "stopped" / last) as ours, np.load(tmp_path / "whole" / last) as theirs:
+        for name in theirs.files:
+            assert name == "about" or np.array_equal(ours[name], theirs[name])
+
+
+def test_stages_without_a_run_folder_are_those_with_one(data, tmp_path):
+    """No checkpoint is between the stages there, and averages must not take the place of the weights."""
+    recipe = training.Recipe(epochs=2, stages=2, learning_rate=0.02, ema_epochs=1)
+    histories = [training.fit(network(), data, recipe, run_dir, verbose=0).history for run_dir in (None, tmp_path)]
+    assert histories[0] == histories[1]
+
+
+def test_model_for_one_size_is_refused_in_one_line(data):
+    with pytest.raises(
+        UserError, match=r"small cannot take images of 16×16, .* give initial_size=1 or stages=1"
+    ) as caught:
+        training.fit(network(layers.Flatten), data, STAGES, verbose=0)
+    assert "\n" not in str(caught.value)
+    only_stronger = training.Recipe(epochs=2, stages=2, initial_size=1)
+    assert training.fit(network(layers.Flatten), data, only_stronger, verbose=0)
+
+
+def test_what_has_no_stages_says_so(data):
+    model = training.to_tf_keras(keras.Sequential([keras.Input((SIZE, SIZE, 3)), layers.Flatten(), layers.Dense(3)]))
+    with pytest.raises(UserError, match="stages are for Keras 3 models"):
+        training.fit(model, data, STAGES, verbose=0)
+    with pytest.raises(UserError, match="distil with stages=1 or initial_size=1"):
+        training.distill(network(), network(), data, STAGES, verbose=0)
