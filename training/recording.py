@@ -100,11 +100,13 @@ class Recorder:
         if not math.isfinite(loss):
             raise self._not_finite(f"loss is {'NaN' if math.isnan(loss) else loss}", step)
         if batch == 0 and self.begun:  # Keras has begun the sums anew; this is the same addition as without a break
+            self._bring_back()
             for variable, before in zip(self._metrics(), self.state.metrics, strict=True):
-                variable.assign_add(before)
+                variable.assign(np.asarray(variable) + before)
         if step < self.steps_per_epoch and time.monotonic() - self.saved_at >= self.checkpoint_seconds:
             with self._stopping_when_full(step):
-                self._save(step, [np.asarray(variable) for variable in self._metrics()])
+                self._bring_back()
+                self._save(step, [np.array(variable) for variable in self._metrics()])
 
     def _on_test_begin(self, logs: dict | None = None) -> None:
         self.trained = time.perf_counter()
@@ -128,6 +130,11 @@ class Recorder:
         self.stopped = self.model.stop_training
         if self.begun:  # Keras would make all epochs as short as this one: `model.fit` is called again
             self.model.stop_training = True
+
+    def _bring_back(self) -> None:
+        """Puts the state into the variables; within an epoch, Keras keeps it beside them on JAX."""
+        if hasattr(self.model, "jax_state_sync"):
+            self.model.jax_state_sync()
 
     def _variables(self) -> list:
         """All that a training changes: weights, BatchNorm statistics, dropout's random state, optimizer."""
