@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from keras_mobilenets.training.examining import Examination as Examination
     from keras_mobilenets.training.examining import examine as examine
     from keras_mobilenets.training.examining import read_examination as read_examination
+    from keras_mobilenets.training.explaining import grad_cam as grad_cam
+    from keras_mobilenets.training.explaining import overlay as overlay
     from keras_mobilenets.training.fitting import fit as fit
     from keras_mobilenets.training.loading import load_model as load_model
     from keras_mobilenets.training.quantization import quantize_aware as quantize_aware
@@ -41,8 +43,10 @@ _MODULE_OF = {
     "examine": "examining",
     "fine_tune": "transfer",
     "fit": "fitting",
+    "grad_cam": "explaining",
     "load_data": "data",
     "load_model": "loading",
+    "overlay": "explaining",
     "pretrained": "transfer",
     "prune": "weight_pruning",
     "prune_channels": "channel_pruning",

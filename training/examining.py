@@ -3,6 +3,7 @@
 It is read without TensorFlow and nothing in it is ever unpickled.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -107,11 +108,12 @@ def examine(model: Any, data: Any, split: str = "validation", mistakes: int = MI
         mistakes: At most so many pictures of mistakes.
 
     Returns:
-        The examination, without heat.
+        The examination; with heat, unless the model has no feature map.
 
     Raises:
         UserError: There is no such split, or the model's output does not fit the classes.
     """
+    from keras_mobilenets.training.explaining import grad_cam
     from keras_mobilenets.training.fitting import gives_logits
 
     if split not in ("train", "validation", "test"):
@@ -124,11 +126,16 @@ def examine(model: Any, data: Any, split: str = "validation", mistakes: int = MI
     worst = _Worst(mistakes, size)
     total = -(-data.count(split) // data.batch_size)
     for images, labels in track(getattr(data, split), f"examining the {split} images", total):
+        images, labels = np.asarray(images), np.asarray(labels, np.int64)
         shares = _probabilities(np.asarray(model.predict_on_batch(images), np.float32), logits)
-        labels, said = np.asarray(labels, np.int64), shares.argmax(axis=1)
+        said = shares.argmax(axis=1)
         np.add.at(confusion, (labels, said), 1)
-        worst.take(np.asarray(images), labels, said, shares.max(axis=1))
-    return Examination(tuple(data.class_names), split, confusion, *worst.arrays)
+        worst.take(images, labels, said, shares.max(axis=1))
+    found = Examination(tuple(data.class_names), split, confusion, *worst.arrays)
+    with contextlib.suppress(UserError):  # a model without a feature map
+        heat = grad_cam(model, found.images, found.predicted)
+        found = dataclasses.replace(found, heat=np.rint(255 * heat).astype(np.uint8))
+    return found
 
 
 def examine_into(run_dir: str | Path, model: Any, data: Any) -> Path:
