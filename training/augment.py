@@ -15,18 +15,23 @@ from keras_mobilenets.errors import UserError
 from keras_mobilenets.training.recipe import MIXING, augmentation_parts, mixes
 
 VIEWS = 2**62  # seeds of fixed views, far from those of trainings
+PART = 2**16  # what is drawn for parts of a batch, beside what is drawn for the whole
 GROUP = 8  # images that RandAugment gives the same two operations
 FLOAT: dict[str, Any] = {"dtype": "float32"}  # whatever the global policy is
 GREY = FLOAT | {"fill_mode": "constant", "fill_value": 127.5}
 PIXELS = FLOAT | {"value_range": (0, 255)}
 
 
-def make(augmentation: str, classes: int) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+def make(
+    augmentation: str, classes: int, share: tuple[int, int] = (0, 1)
+) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
     """An augmentation by its name.
 
     Args:
         augmentation: As in `Recipe`.
         classes: How many there are.
+        share: Which of how many equal parts of a batch the images are. "light" does to them what it does to them in
+            the whole batch; the other augmentations draw anew for each part, and mix images of the same part.
 
     Returns:
         A function of uint8 images N×H×W×3, integer labels and a seed (two integers) to float32 images in [−1, 1] and
@@ -37,18 +42,19 @@ def make(augmentation: str, classes: int) -> Callable[[tf.Tensor, tf.Tensor, tf.
     pixels = [partial(PARTS[name], strength) for name, strength in parts.items() if name in PARTS]
 
     def augmented(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        own = seed if share[1] == 1 else _fold(seed, PART + share[0])
         if "light" in parts:
-            images = light(images, seed)
+            images = light(images, seed, share)
         else:
             shape = images.shape
             for number, part in enumerate(pixels):
-                images = part(tf.cast(images, tf.float32), _fold(seed, number))
+                images = part(tf.cast(images, tf.float32), _fold(own, number))
             images = tf.ensure_shape(scale(images), shape)
         if not mixing:
             return images, labels
         rows = tf.one_hot(tf.reshape(labels, [-1]), classes)
         drawn = tf.random.stateless_uniform([], _fold(seed, -1), maxval=len(mixing), dtype=tf.int32)
-        return tf.switch_case(drawn, [partial(mix, images, rows, _fold(seed, -2)) for mix in mixing])
+        return tf.switch_case(drawn, [partial(mix, images, rows, _fold(own, -2)) for mix in mixing])
 
     return augmented
 
@@ -87,7 +93,7 @@ def scale(images: tf.Tensor) -> tf.Tensor:
     return tf.cast(images, tf.float32) / 127.5 - 1.0
 
 
-def light(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+def light(images: tf.Tensor, seed: tf.Tensor, share: tuple[int, int] = (0, 1)) -> tf.Tensor:
     """Flips, shifts, and changes contrast and brightness of each image of a batch, and scales to [−1, 1].
 
     Written as two gathers and one multiply-add for the whole batch: it costs about as much as `scale`.
@@ -95,9 +101,10 @@ def light(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     Args:
         images: uint8, N×H×W×3.
         seed: Two integers; the same seed gives the same result.
+        share: Which of how many equal parts of a batch they are.
     """
     count, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
-    draws = tf.random.stateless_uniform([5, count, 1], seed)
+    draws = tf.random.stateless_uniform([5, count * share[1], 1], seed)[:, share[0] * count : (share[0] + 1) * count]
 
     def source(draw: tf.Tensor, length: int) -> tf.Tensor:
         """For each image, the rows (or columns) to read: shifted, and mirrored beyond the edge."""
