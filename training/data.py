@@ -164,7 +164,7 @@ class Data:
             seed: Of the order and of the augmentation.
             augmentation: As in `Recipe`. One that mixes images gives labels as rows: the share of each class.
             first_step: Where to begin in the first epoch: so many of its batches are left out. They are not decoded.
-            image_size: Height and width to resize to (antialiased), before the augmentation. Default: the data's own.
+            image_size: Height and width to resize to (by area means), before the augmentation. Default: the data's own.
             views: Above 0, every image has so many fixed augmented views, whatever the seed, which take turns from
                 epoch to epoch, and batches are (images, labels, places): view · images of the split + place in it.
         """
@@ -179,7 +179,7 @@ class Data:
         def prepare(step: tf.Tensor, batch: tuple) -> tuple:
             images, labels, places = batch
             if image_size not in (None, self.image_size):
-                images = tf.image.resize(images, (image_size, image_size), antialias=True)
+                images = tf.image.resize(images, (image_size, image_size), "area")  # half the cost of antialias
                 images = tf.cast(tf.round(images), tf.uint8)
             if seen is not None:
                 view = step // steps % views

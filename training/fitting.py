@@ -180,6 +180,8 @@ def _fit(
     batches = data.epochs(
         epoch, stage.last, recipe.seed, stage.augmentation, first_step=step, image_size=stage.image_size
     )
+    if recipe.stages > 1:
+        batches = progressive.of_any_size(batches)
     validation = objective.targets(data.validation)
     finite = isinstance(validation, tf.data.Dataset)
     with fused_batch_norm():

@@ -6,6 +6,8 @@ EfficientNetV2, arXiv:2104.00298, section 4, algorithm 1.
 from typing import Any, NamedTuple
 
 import keras
+import tensorflow as tf
+from keras import ops
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.training.recipe import MIXING, Recipe, augmentation_parts
@@ -57,7 +59,7 @@ def stage_of(epoch: int, recipe: Recipe, image_size: int) -> Stage:
 
 
 def growing(model: Any, recipe: Recipe, image_size: int) -> Any:
-    """A model around the same layers that takes the images of every stage, with Dropout layers of its own.
+    """A model around the same layers that takes the images of every stage, with `GrowingDropout` for Dropout.
 
     Args:
         model: A Keras 3 model for images of one size; with a single stage it is returned as it is.
@@ -76,8 +78,7 @@ def growing(model: Any, recipe: Recipe, image_size: int) -> Any:
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(layer, keras.layers.Dropout):  # the kept model's must not be saved with the rate of a stage
             seed = recipe.seed + places[layer.name] if layer.seed is None else layer.seed
-            layer = type(layer).from_config(layer.get_config() | {"seed": seed})
-            layer.rate_at_end = layer.rate
+            layer = GrowingDropout(layer.rate, layer.noise_shape, seed, name=layer.name)
         return layer(*args, **kwargs)
 
     def around(side: int | None) -> Any:
@@ -99,11 +100,41 @@ def growing(model: Any, recipe: Recipe, image_size: int) -> Any:
 
 
 def begin(model: Any, stage: Stage) -> None:
-    """Gives a model of `growing` the rates of a stage. Its step is traced anew, for these and for the size."""
+    """Gives a model of `growing` the rates of a stage."""
     for layer in model.layers:
-        if hasattr(layer, "rate_at_end"):
-            layer.rate = stage.regularization * layer.rate_at_end
-    model.train_function = None
+        if isinstance(layer, GrowingDropout):
+            layer.share.assign(stage.regularization)
+
+
+def of_any_size(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """The same batches, their images' size left open: a step is traced once for all stages, which takes many steps'
+    time, and is none the slower.
+    """
+    return batches.map(
+        lambda images, *labels: (tf.compat.v1.placeholder_with_default(images, (None, None, None, 3)), *labels)
+    )
+
+
+class GrowingDropout(keras.layers.Dropout):
+    """Dropout at a share of its rate that can be set between steps.
+
+    Attributes:
+        share: The variable, 0 to 1.
+    """
+
+    def build(self, input_shape: Any) -> None:
+        """Makes the variable; the full rate at first."""
+        self.share = self.add_weight(name="share", shape=(), initializer="ones", trainable=False)
+
+    def call(self, inputs: Any, training: Any = False) -> Any:
+        """Leaves out values while it trains, and scales the others up; Keras has this for constant rates only."""
+        if not training or not self.rate:
+            return inputs
+        lengths, rate = ops.shape(inputs), self.rate * self.share
+        wanted = zip(self.noise_shape or lengths, lengths, strict=True)
+        shape = [have if want is None else want for want, have in wanted]
+        kept = keras.random.uniform(shape, seed=self.seed_generator) >= rate
+        return inputs * ops.cast(kept, inputs.dtype) / ops.cast(1 - rate, inputs.dtype)
 
 
 def _weaker(augmentation: str, share: float) -> str:
