@@ -4,6 +4,7 @@ Images are decoded once and held in memory as uint8 where they fit, else streame
 of (seed, epoch) alone and the randomness of a batch of (seed, step) alone, so that a training can resume anywhere.
 """
 
+import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ import tensorflow as tf
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.progress import track
 from keras_mobilenets.training import augment
-from keras_mobilenets.training.images import UNREADABLE, Split, shuffled
+from keras_mobilenets.training.images import UNREADABLE, Split, Thinning, every, shuffled
 from keras_mobilenets.training.known import SIDE, usual_side
 
 SPLITS = ("train", "validation", "test")
@@ -152,6 +153,7 @@ class Data:
         first_step: int = 0,
         image_size: int | None = None,
         views: int = 0,
+        share: tuple[int, int] = (0, 1),
     ) -> tf.data.Dataset:
         """Training batches of the epochs first..last−1, one after the other, `steps_per_epoch()` each.
 
@@ -167,14 +169,22 @@ class Data:
             image_size: Height and width to resize to (by area means), before the augmentation. Default: the data's own.
             views: Above 0, every image has so many fixed augmented views, whatever the seed, which take turns from
                 epoch to epoch, and batches are (images, labels, places): view · images of the split + place in it.
+            share: Which of how many equal parts of every batch; no other image is decoded. With "none" and "light",
+                the parts together are the batch; other augmentations draw anew for each.
+
+        Raises:
+            UserError: The batches are to be shared, but there is no whole one.
         """
         steps = self.steps_per_epoch()
-        augmented = augment.make(augmentation, len(self.class_names))
+        if share[1] > 1 and self.count("train") < self.batch_size:
+            raise UserError(f"{self.name} has less than a batch of {self.batch_size} training images; lower batch_size")
+        augmented = augment.make(augmentation, len(self.class_names), share)
         seen = augment.fixed(augmentation) if views else None
 
         def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
             skipped = tf.where(epoch == first, tf.constant(first_step, tf.int64), tf.constant(0, tf.int64))
-            return self._batches("train", tf.stack([tf.constant(seed, tf.int64), epoch]), skipped).take(steps - skipped)
+            order = tf.stack([tf.constant(seed, tf.int64), epoch])
+            return self._batches("train", order, skipped, share).take(steps - skipped)
 
         def prepare(step: tf.Tensor, batch: tuple) -> tuple:
             images, labels, places = batch
@@ -199,27 +209,85 @@ class Data:
         batches = self._batches("train").map(prepare, tf.data.AUTOTUNE, deterministic=True)
         return batches.prefetch(tf.data.AUTOTUNE)
 
-    def _batches(self, split: str, seed: tf.Tensor | None = None, first: tf.Tensor | int = 0) -> tf.data.Dataset:
+    def fingerprint(self) -> str:
+        """SHA-256 of the training images and labels; of the first batches only, where they are not held in memory."""
+        digest = hashlib.sha256()
+        batches = self._batches("train")
+        for images, labels, _ in batches if self._in_memory else batches.take(8):
+            digest.update(images.numpy().tobytes() + labels.numpy().tobytes())
+        return digest.hexdigest()
+
+    def validation_share(self, number: int, count: int) -> tf.data.Dataset:
+        """One of so many equal parts of each batch of `validation`, the last of which is filled up.
+
+        Returns:
+            Batches of (images, labels, weights). What fills up has weight 0, and the mean of all weights is 1: means
+            over all parts of all batches are those over the images.
+        """
+        size, steps = self.batch_size // count, -(-self.count("validation") // self.batch_size)
+        thin = self._thinned((number, count))
+        if self._in_memory:
+            images, labels = self._load("validation")
+            places = thin(tf.data.Dataset.range(len(labels)))
+            stream = places.map(lambda place: (tf.gather(images, place), tf.gather(labels, place)))
+        else:
+            stream = self._splits["validation"].images(None, 0, thin).map(lambda image, label, _: (image, label))
+        side = self.image_size
+        nothing = (tf.zeros([side, side, 3], tf.uint8), tf.constant(UNREADABLE, tf.int64))
+        filled = stream.concatenate(tf.data.Dataset.from_tensors(nothing).repeat())
+        weight = steps * self.batch_size / self.count("validation")
+
+        def prepare(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            images = augment.scale(tf.ensure_shape(images, [size, side, side, 3]))
+            return images, tf.maximum(labels, 0), tf.where(labels == UNREADABLE, 0.0, weight)
+
+        batches = filled.batch(size, drop_remainder=True).take(steps)
+        return batches.map(prepare, tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+
+    def _thinned(self, share: tuple[int, int]) -> Thinning:
+        """What leaves one part of every batch of a stream of single images."""
+        size = self.batch_size // share[1]
+
+        def thin(stream: tf.data.Dataset) -> tf.data.Dataset:
+            numbered = stream.enumerate().filter(lambda place, _: place % self.batch_size // size == share[0])
+            return numbered.map(lambda _, image: image)
+
+        return thin if share[1] > 1 else every
+
+    def _batches(
+        self,
+        split: str,
+        seed: tf.Tensor | None = None,
+        first: tf.Tensor | int = 0,
+        share: tuple[int, int] = (0, 1),
+    ) -> tf.data.Dataset:
         """Batches of (uint8 images, labels, places in the split) in the order that the seed (two integers) gives.
 
         Args:
             split: Its name.
             seed: Of the order; None leaves the images in their places.
             first: Number of the batch to begin with. It is the same batch wherever one begins.
+            share: Which of how many equal parts of each batch. (One without a readable image is an error, where the
+                images are not in memory.)
         """
+        size = self.batch_size // share[1]
         if not self._in_memory:
-            stream, shape = self._splits[split].images(seed, first * self.batch_size), (self.image_size,) * 2 + (3,)
+            stream = self._splits[split].images(seed, first * self.batch_size, self._thinned(share))
+            shape = (self.image_size,) * 2 + (3,)
             stream = stream.map(lambda image, *more: (tf.ensure_shape(image, shape), *more))
             if seed is None:
                 return stream.filter(lambda _, label, place: label != UNREADABLE).batch(self.batch_size)
             # Unreadable images must neither shorten an epoch nor move the batches behind them.
-            batches = stream.batch(self.batch_size)
-            batches = batches.filter(lambda _, labels, places: tf.reduce_any(labels != UNREADABLE))
+            batches = stream.batch(size)
+            if share[1] == 1:
+                batches = batches.filter(lambda _, labels, places: tf.reduce_any(labels != UNREADABLE))
             batches = batches.map(_readable, tf.data.AUTOTUNE, deterministic=True).repeat()
             return batches.take(-(-self.count(split) // self.batch_size))
         images, labels = self._load(split)
         order = tf.range(len(labels)) if seed is None else shuffled(len(labels), seed)
         batches = tf.data.Dataset.from_tensor_slices(order[first * self.batch_size :]).batch(self.batch_size)
+        if share[1] > 1:
+            batches = batches.map(lambda index: index[share[0] * size : (share[0] + 1) * size])
         return batches.map(lambda index: (tf.gather(images, index), tf.gather(labels, index), tf.cast(index, tf.int64)))
 
     def _scaled(self, batches: tf.data.Dataset) -> tf.data.Dataset:

@@ -88,9 +88,12 @@ def _clone(layer: Any) -> Any:
     config = layer.get_config()
     if isinstance(layer, keras.layers.BatchNormalization) and keras.backend.backend() == "tensorflow":
         config["synchronized"] = True
+    if hasattr(layer, "seed_generator") and config.get("rate") == 0:
+        config["rate"] = 0.5  # a recipe has taken the rate away; made with 0, a copy would have no random state
     copy = layer.__class__.from_config(config)
-    if hasattr(layer, "rate_at_end"):  # see `progressive`
-        copy.rate_at_end = layer.rate_at_end
+    for name in ("rate", "rate_at_end"):  # the latter is of `progressive`
+        if hasattr(layer, name):
+            setattr(copy, name, getattr(layer, name))
     return copy
 
 

@@ -20,7 +20,7 @@ import tensorflow as tf
 from keras_mobilenets import files
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.lock import locked
-from keras_mobilenets.training import applying, progressive
+from keras_mobilenets.training import applying, devices, distributed, progressive
 from keras_mobilenets.training.batch_norm import fused_batch_norm
 from keras_mobilenets.training.data import Data
 from keras_mobilenets.training.recipe import Recipe, make_optimizer, mixes
@@ -106,8 +106,8 @@ def labels_only(model: Any, recipe: Recipe, classes: int) -> Objective:
     if not mixes(recipe.augmentation):
         return Objective(_loss(model, recipe.label_smoothing, classes))
 
-    def rows(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return images, labels if labels.shape.rank == 2 else tf.one_hot(labels, classes)
+    def rows(images: tf.Tensor, labels: tf.Tensor, *weights: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return images, labels if labels.shape.rank == 2 else tf.one_hot(labels, classes), *weights
 
     loss = library_of(model).losses.CategoricalCrossentropy(gives_logits(model), recipe.label_smoothing)
     return Objective(loss, targets=lambda batches: batches.map(rows))
@@ -131,32 +131,39 @@ def train(
     if verbose == "auto":
         verbose = 1 if sys.stdout.isatty() else 2
     library = library_of(model)
-    _check_shapes(model, data)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(distributed.leaving())
+        if not distributed.is_first():
+            run_dir, verbose = None, 0
+        _check_shapes(model, data)
         folder = Path(run_dir or stack.enter_context(tempfile.TemporaryDirectory()))
         stack.enter_context(locked(folder))
         _claim(folder, model, data, {"recipe": dataclasses.asdict(recipe)} | objective.asked)
-        trained = progressive.growing(applying.apply(model, recipe), recipe, data.image_size)
-        with applying.precision(trained, recipe.precision):
-            _compile(trained, data, recipe, objective)
-        recorder = Recorder(
-            trained,
-            model,
-            library,
-            folder,
-            steps_per_epoch=data.steps_per_epoch(),
-            batch_size=data.batch_size,
-            best_from=min(best_from, recipe.epochs),
-            checkpoint_seconds=checkpoint_seconds,
-            is_kept=run_dir is not None,
-        )
-        recorder.resume()
-        if verbose and recorder.state.step:
-            print(f"going on in epoch {len(recorder.rows) + 1}, behind step {recorder.state.step}")
-        while len(recorder.rows) < recipe.epochs and not recorder.stopped:
-            with _logging_to(folder / "logs"), applying.precision(trained, recipe.precision):
-                _fit(trained, data, recipe, objective, recorder, callbacks, verbose)
-        recorder.restore_best()
+        whole = progressive.growing(applying.apply(model, recipe), recipe, data.image_size)
+        with devices.spread(whole, data.batch_size) as trained:
+            with applying.precision(trained, recipe.precision):
+                _compile(trained, data, recipe, objective)
+            recorder = Recorder(
+                trained,
+                model,
+                lambda: devices.bring_home(trained, whole),
+                library,
+                folder,
+                steps_per_epoch=data.steps_per_epoch(),
+                batch_size=data.batch_size,
+                best_from=min(best_from, recipe.epochs),
+                checkpoint_seconds=checkpoint_seconds,
+                is_kept=run_dir is not None,
+            )
+            recorder.resume()
+            if verbose and recorder.state.step:
+                print(f"going on in epoch {len(recorder.rows) + 1}, behind step {recorder.state.step}")
+            while len(recorder.rows) < recipe.epochs and not recorder.stopped:
+                with _logging_to(folder / "logs"), applying.precision(trained, recipe.precision):
+                    _fit(trained, data, recipe, objective, recorder, callbacks, verbose)
+            if distributed.is_first():
+                recorder.restore_best()
+            devices.as_in_first(model)
         model.compile(loss=_loss(model), metrics=["accuracy"], jit_compile=_jit_compile(library))
         return recorder.history()
 
@@ -178,11 +185,17 @@ def _fit(
         if verbose:
             print(f"epochs {epoch + 1} to {stage.last} on images of {stage.image_size}×{stage.image_size}")
     batches = data.epochs(
-        epoch, stage.last, recipe.seed, stage.augmentation, first_step=step, image_size=stage.image_size
+        epoch,
+        stage.last,
+        recipe.seed,
+        stage.augmentation,
+        first_step=step,
+        image_size=stage.image_size,
+        share=distributed.share(),
     )
     if recipe.stages > 1:
         batches = progressive.of_any_size(batches)
-    validation = objective.targets(data.validation)
+    validation = objective.targets(devices.validation(data))
     finite = isinstance(validation, tf.data.Dataset)
     with fused_batch_norm():
         model.fit(
@@ -287,10 +300,11 @@ def _compile(model: Any, data: Data, recipe: Recipe, objective: Objective) -> No
     optimizer = make_optimizer(recipe, model, data.steps_per_epoch())
     # At the end of `fit`, Keras would put averages in the place of the weights; they train on, and `averaged` does it.
     optimizer.finalize_variable_values = lambda variables: None
+    metrics = "weighted_metrics" if devices.is_spread_by_jax() else "metrics"
     model.compile(
         optimizer=optimizer,
         loss=objective.loss,
-        metrics=[objective.accuracy],
+        **{metrics: [objective.accuracy]},
         jit_compile=_jit_compile(library_of(model)),
     )
 
@@ -309,6 +323,8 @@ def _loss(model: Any, smoothing: float = 0.0, classes: int = 0) -> Any:
 
 
 def _jit_compile(library: Any) -> bool | str | None:
+    if library is keras and keras.backend.backend() != "tensorflow":
+        return "auto"
     if not tf.config.list_physical_devices("GPU"):
         return False
     return "auto" if library is keras else None

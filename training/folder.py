@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from keras_mobilenets.errors import UserError
-from keras_mobilenets.training.images import UNREADABLE, Split, read_image, shuffled
+from keras_mobilenets.errors import UserError, first_line
+from keras_mobilenets.training.images import UNREADABLE, Split, Thinning, every, read_image, shuffled
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"}
 SPLIT_FOLDERS = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
@@ -104,9 +104,9 @@ def _split(members: list[tuple[str, int]], size: int, limit: int | None, folder:
                 warnings.warn(f"skipped {file}: {' '.join(str(error).split())}", stacklevel=2)
             return np.zeros((size, size, 3), np.uint8), np.int64(UNREADABLE)
 
-    def images(seed: tf.Tensor | None, first: tf.Tensor | int) -> tf.data.Dataset:
+    def images(seed: tf.Tensor | None, first: tf.Tensor | int, thin: Thinning = every) -> tf.data.Dataset:
         order = tf.range(len(files)) if seed is None else shuffled(len(files), seed)
-        return tf.data.Dataset.from_tensor_slices(order[first:]).map(
+        return thin(tf.data.Dataset.from_tensor_slices(order[first:])).map(
             lambda index: (*tf.numpy_function(read, [index], (tf.uint8, tf.int64)), tf.cast(index, tf.int64)),
             num_parallel_calls=tf.data.AUTOTUNE,
         )

@@ -10,6 +10,26 @@ from PIL import Image, ImageOps
 
 UNREADABLE = -1  # the label of an image that could not be decoded
 
+# What shows an image upright, by its EXIF orientation. (ImageOps.exif_transpose writes the other tags anew, too, and
+# fails where one of them is odd.)
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+Thinning = Callable[[tf.data.Dataset], tf.data.Dataset]
+
+
+def every(stream: tf.data.Dataset) -> tf.data.Dataset:
+    """Leaves nothing out."""
+    return stream
+
 
 @dataclass(frozen=True)
 class Split:
@@ -19,11 +39,12 @@ class Split:
         count: How many there are.
         images: Given a seed (two integers, or None for the order on disk) and a number, a data set of single
             (uint8 image, label, place on disk) in an order that depends on the seed alone. So many of the first are
-            left out, and not decoded. The label is UNREADABLE where decoding failed.
+            left out, and not decoded. The label is UNREADABLE where decoding failed. A third argument, from data sets
+            to data sets, says which of the rest are decoded.
     """
 
     count: int
-    images: Callable[[tf.Tensor | None, tf.Tensor | int], tf.data.Dataset]
+    images: Callable[..., tf.data.Dataset]
 
 
 def read_image(file: str | Path, size: int) -> np.ndarray:

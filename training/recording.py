@@ -8,7 +8,7 @@ import csv
 import math
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from keras_mobilenets import files
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.training import distributed
 from keras_mobilenets.training.applying import as_kept
 from keras_mobilenets.training.checkpoints import Checkpoints, State
 
@@ -32,6 +33,7 @@ class Recorder:
         self,
         model: Any,
         kept: Any,
+        bring_home: Callable[[], None],
         library: Any,
         run_dir: Path,
         *,
@@ -46,6 +48,7 @@ class Recorder:
         Args:
             model: It is followed.
             kept: The model that is saved where it is best: the same, or what it was made of.
+            bring_home: Puts the weights of `model` into `kept`, where they do not share them.
             library: The Keras they belong to.
             run_dir: The folder, which is locked.
             steps_per_epoch: Steps of a whole epoch.
@@ -54,7 +57,7 @@ class Recorder:
             checkpoint_seconds: A checkpoint is written after the first step that ends so long after the last one.
             is_kept: Whether the folder outlives the training; else no checkpoint is written.
         """
-        self.model, self.library, self.run_dir = model, library, run_dir
+        self.model, self.bring_home, self.library, self.run_dir = model, bring_home, library, run_dir
         self.steps_per_epoch, self.batch_size, self.best_from = steps_per_epoch, batch_size, best_from
         self.checkpoint_seconds, self.is_kept = checkpoint_seconds, is_kept
         self.checkpoints = Checkpoints(run_dir)
@@ -74,7 +77,7 @@ class Recorder:
             UserError: There are checkpoints, but none can be read.
         """
         variables = self._variables()
-        state = self.checkpoints.newest(variables) if self.is_kept else None
+        state = distributed.from_first(lambda: self.checkpoints.newest(variables) if self.is_kept else None)
         if state is not None:
             for variable, value in zip(variables, state.variables, strict=True):
                 variable.assign(value)
@@ -123,6 +126,7 @@ class Recorder:
         with self._stopping_when_full(self.steps_per_epoch):
             if epoch + 1 >= self.best_from and row["val_accuracy"] > max(before, default=-1.0):
                 with files.atomic(self.run_dir / "model.keras") as path, as_kept(self.model):
+                    self.bring_home()
                     self.bare.save(path)
             self._write_history([*self.rows, row])
             self.rows.append(row)

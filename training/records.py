@@ -15,7 +15,7 @@ from etils import epath
 from tensorflow_datasets.core.download import resource
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.training.images import Split, square
+from keras_mobilenets.training.images import Split, Thinning, every, square
 from keras_mobilenets.training.known import BY_HAND
 
 SHUFFLE_BUFFER = 4096  # encoded images; TFDS has shuffled the whole set when it wrote the records
@@ -138,7 +138,7 @@ def _split(builder: Any, split: str, count: int, image_key: str, label_key: str,
     def to_square(image: tf.Tensor) -> tf.Tensor:
         return tf.numpy_function(lambda pixels: square(pixels, size), [decode(image)], tf.uint8)
 
-    def stream(seed: tf.Tensor | None, first: tf.Tensor | int) -> tf.data.Dataset:
+    def stream(seed: tf.Tensor | None, first: tf.Tensor | int, thin: Thinning) -> tf.data.Dataset:
         encoded = builder.as_dataset(
             split=split,
             shuffle_files=False,
@@ -152,16 +152,18 @@ def _split(builder: Any, split: str, count: int, image_key: str, label_key: str,
             encoded = encoded.shuffle(
                 SHUFFLE_BUFFER, seed=seed[0] * 1_000_003 + seed[1], reshuffle_each_iteration=False
             )
-        return encoded.skip(tf.cast(first, tf.int64)).map(
+        return thin(encoded.skip(tf.cast(first, tf.int64))).map(
             lambda image, label, number: (to_square(image), tf.cast(label, tf.int64), number),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
 
-    def images(seed: tf.Tensor | None, first: tf.Tensor | int) -> tf.data.Dataset:
+    def images(seed: tf.Tensor | None, first: tf.Tensor | int, thin: Thinning = every) -> tf.data.Dataset:
         # Inside flat_map there is a graph of its own, whose seed can be set without touching the caller's.
         if seed is None:
-            return stream(None, first)
-        return tf.data.Dataset.from_tensors((seed, tf.cast(first, tf.int64))).flat_map(stream)
+            return stream(None, first, thin)
+        return tf.data.Dataset.from_tensors((seed, tf.cast(first, tf.int64))).flat_map(
+            lambda seed, first: stream(seed, first, thin)
+        )
 
     return Split(count, images)
 
