@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_mobilenets import tflite
 from keras_mobilenets.tflite.results import Row, environment
+from keras_mobilenets.training.examining import Examination
 
 PHONE = Path(__file__).parent / "tflite" / "phone_results.json"
 CLASSES = ["circle", "square", "<b>star</b>"]
@@ -32,7 +33,17 @@ def make_run(folder):
     tflite.write_results(folder / "results.json", rows, environment())
     (folder / "run.json").write_text(json.dumps({"model": "MobileNetV2", "recipe": {"epochs": 2, "seed": None}}))
     (folder / "history.csv").write_text(HISTORY)
+    examination(CLASSES).save(folder / "examination.npz")
     return folder
+
+
+def examination(class_names, wrong=7):
+    """Of 20 images of each class, the second is taken for the first so many times, the others are right."""
+    confusion = 20 * np.eye(len(class_names), dtype=np.int64)
+    confusion[1, :2] = wrong, 20 - wrong
+    images = np.random.default_rng(1).integers(0, 256, (wrong, 16, 16, 3), dtype=np.uint8)
+    answers = np.ones(wrong, np.int64), np.zeros(wrong, np.int64), np.linspace(0.99, 0.51, wrong, dtype=np.float32)
+    return Examination(tuple(class_names), "validation", confusion, images, *answers, heat=images[..., 0])
 
 
 def compressed_rows():
@@ -96,4 +107,5 @@ def hostile_run(folder):
     (folder / "run.json").write_text(json.dumps({HOSTILE: HOSTILE}))
     line = {"index": 0, "operator": HOSTILE, "layer": HOSTILE, "sqnr_db": 30.0, "cosine": None}
     (folder / "layer_errors.json").write_text(json.dumps({HOSTILE: [line]}))
+    examination([HOSTILE, HOSTILE], wrong=1).save(folder / "examination.npz")
     return folder

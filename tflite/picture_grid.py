@@ -14,6 +14,7 @@ from keras_mobilenets.errors import UserError
 from keras_mobilenets.files import atomic
 
 SHOWN = 20  # images in the grid
+LARGE = 96  # pixels a side, above which a PNG would make a page of megabytes
 
 
 def save_predictions(
@@ -84,7 +85,7 @@ def grid(content: Mapping[str, np.ndarray]) -> dict[str, Any]:
     cards = [
         {
             "number": int(i),
-            "image": _png(content["images"][i]),
+            "image": picture(content["images"][i]),
             "truth": names[labels[i]],
             "differ": bool(differ[i]),
             "said": [
@@ -106,6 +107,16 @@ def grid(content: Mapping[str, np.ndarray]) -> dict[str, Any]:
         "wrong": int(wrong.sum()),
         "right": [(stem, float((v.argmax(axis=1) == labels).mean())) for stem, v in outputs.items()],
     }
+
+
+def picture(image: np.ndarray) -> str:
+    """uint8 h×w×3 or h×w×1 as a data: address: exact where it is small, and a good JPEG where it is large."""
+    from PIL import Image
+
+    buffer, is_small = io.BytesIO(), image.shape[0] <= LARGE
+    how: dict[str, Any] = {"format": "PNG", "optimize": True} if is_small else {"format": "JPEG", "quality": 88}
+    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(buffer, **how)
+    return f"data:image/{how['format'].lower()};base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def shared_start(stems: Sequence[str]) -> str:
@@ -137,12 +148,3 @@ def _shares(values: np.ndarray) -> np.ndarray:
         return values
     powers = np.exp(values - values.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
-
-
-def _png(image: np.ndarray) -> str:
-    """An image as a data: address."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -1,7 +1,7 @@
 """What a report is made from: run folders, and results.json files from elsewhere, such as a phone's.
 
-A run folder may hold results.json, run.json, history.csv, predictions.npz, layer_errors.json and .tflite files; what is
-missing leaves its section out.
+A run folder may hold results.json, run.json, history.csv, examination.npz, predictions.npz, layer_errors.json and
+.tflite files; what is missing leaves its section out.
 """
 
 import csv
@@ -17,9 +17,10 @@ from keras_mobilenets.files import read_json
 from keras_mobilenets.progress import track
 from keras_mobilenets.tflite import picture_grid, tables
 from keras_mobilenets.tflite.results import Results, Row, read_results
+from keras_mobilenets.training.examining import Examination, read_examination
 
 API_LEVEL = 31  # of Android 12, the last that brought NNAPI new operators
-_FILES = ("results.json", "run.json", "history.csv", "predictions.npz", "layer_errors.json")
+_FILES = ("results.json", "run.json", "history.csv", "examination.npz", "predictions.npz", "layer_errors.json")
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Source:
     results: Results | None = None
     asked: dict[str, str] = field(default_factory=dict)
     history: dict[str, list[float]] = field(default_factory=dict)
+    examination: Examination | None = None
     predictions: dict[str, np.ndarray] = field(default_factory=dict)
     layer_errors: dict[str, list[LayerError]] = field(default_factory=dict)
     files: list[GraphFile] = field(default_factory=list)
@@ -102,6 +104,7 @@ def read_source(path: str | Path) -> Source:
         results=read_results(files["results.json"]) if "results.json" in files else None,
         asked=dict(flatten(read_json(files["run.json"]))) if "run.json" in files else {},
         history=_read_history(files["history.csv"]) if "history.csv" in files else {},
+        examination=read_examination(files["examination.npz"]) if "examination.npz" in files else None,
         predictions=picture_grid.read_predictions(files["predictions.npz"]) if "predictions.npz" in files else {},
         layer_errors=_read_layer_errors(files["layer_errors.json"]) if "layer_errors.json" in files else {},
         files=[_look_into(graph) for graph in track(graphs, "Looking into the .tflite files")],

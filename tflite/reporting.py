@@ -10,7 +10,7 @@ from typing import Any
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.files import atomic
-from keras_mobilenets.tflite import picture_grid, side_by_side, tables
+from keras_mobilenets.tflite import examined, picture_grid, side_by_side, tables
 from keras_mobilenets.tflite.report_sources import API_LEVEL, GraphFile, LayerError, Source, flatten, read_source
 from keras_mobilenets.tflite.side_by_side import Measurement
 
@@ -109,6 +109,7 @@ def _content(sources: Sequence[Source]) -> dict[str, Any]:
             {
                 "name": source.name,
                 "curves": _curves(source),
+                "examined": examined.content(source.examination) if source.examination else None,
                 "grid": picture_grid.grid(source.predictions) if len(source.predictions.get("images", ())) else None,
                 "asked": source.asked,
             }
@@ -239,8 +240,10 @@ def _curves(source: Source) -> list[str]:
     epochs = history.get("epoch") or list(range(1, 1 + max(map(len, history.values()), default=0)))
     if epochs and epochs[0] == 0:  # Keras counts from 0, people from 1
         epochs = [epoch + 1 for epoch in epochs]
-    return [
+    curves = [
         plots.training_curve(epochs, history.get(what, []), history.get(f"val_{what}", []), what)
         for what in ("accuracy", "loss")
         if what in history or f"val_{what}" in history
     ]
+    rates = history.get("learning_rate", [])
+    return curves + ([plots.learning_rate(epochs, rates)] if rates else [])

@@ -8,13 +8,16 @@ import shutil
 
 import numpy as np
 import pytest
-from report_samples import PHONE, compressed_rows, host_beside_phone, hostile_run, layer_errors, make_run
+from report_samples import PHONE, compressed_rows, examination, host_beside_phone, hostile_run, layer_errors, make_run
 
 from keras_mobilenets import tflite
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.tflite.results import Row, environment
 
-SECTIONS = ["Latency", "Accuracy, size and latency", "Training", "Test images", "Measured on", "What was asked"]
+SECTIONS = [
+    "Latency", "Accuracy, size and latency", "Training", "What it gets wrong", "Test images", "Measured on",
+    "What was asked",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +96,7 @@ def test_report_can_be_read_without_seeing_it(page):
     assert all("scope" in attributes for attributes in outline.all("th"))
     assert {"Test image 5: <b>star</b>", "Test image 0: circle"} <= {image["alt"] for image in outline.all("img")}
     assert all(attributes.get("role") == "img" for attributes in outline.all("svg"))
-    assert page.count("<svg") == page.count("<title>") - 1 == 5
+    assert page.count("<svg") == page.count("<title>") - 1 == 7
 
 
 def test_names_from_files_are_escaped(page):
@@ -102,7 +105,7 @@ def test_names_from_files_are_escaped(page):
 
 
 def test_images_the_models_differ_on_come_first_and_are_marked_in_words(page):
-    cards = page.split('<li class="card')[1:]
+    cards = page.split("Test images</h2>")[1].split('<li class="card')[1:]
     assert len(cards) == 20
     assert [i for i, card in enumerate(cards) if "models differ" in card] == [0]
     assert 'alt="Test image 5: ' in cards[0]
@@ -111,7 +114,7 @@ def test_images_the_models_differ_on_come_first_and_are_marked_in_words(page):
     assert "The models differ on 1 and share a wrong answer on 0." in page
 
 
-@pytest.mark.parametrize("missing", ["results.json", "run.json", "history.csv", "predictions.npz"])
+@pytest.mark.parametrize("missing", ["results.json", "run.json", "history.csv", "examination.npz", "predictions.npz"])
 def test_a_missing_file_leaves_out_only_its_section(tmp_path, missing):
     run = make_run(tmp_path / "run")
     (run / missing).unlink()
@@ -120,9 +123,67 @@ def test_a_missing_file_leaves_out_only_its_section(tmp_path, missing):
         "results.json": ["Latency", "Accuracy, size and latency", "Measured on"],
         "run.json": ["What was asked"],
         "history.csv": ["Training"],
+        "examination.npz": ["What it gets wrong"],
         "predictions.npz": ["Test images"],
     }[missing]
     assert re.findall(r"<h2[^>]*>([^<]*)", page) == [heading for heading in SECTIONS if heading not in gone]
+
+
+def test_a_run_that_was_only_trained_is_reported_with_what_it_gets_wrong(tmp_path):
+    run = make_run(tmp_path / "run")
+    for name in ("results.json", "predictions.npz"):
+        (run / name).unlink()
+    page = tflite.report(run).read_text()
+    text = " ".join(Outline(page).text.split())
+    assert "Of 60 validation images, the trained model gets 88.3% right and 7 wrong." in text
+    assert "square 65.0% 100.0% 20 circle ×7" in text  # recall 13 of 20; nothing else is taken for a square
+    assert "circle 100.0% 74.1% 20 –" in text  # precision 20 of 27
+    assert text.index("square 65.0%") < text.index("circle 100.0%")  # the worst first
+    assert [card for card in page.split('<li class="card')[1:] if "<b>circle</b>" not in card] == []
+    assert page.count('alt="Validation image of square, taken for circle"') == 7
+    assert page.count("with what speaks for circle in colour") == 7
+    assert "label square" in text and "circle 99.0%" in text
+
+
+@pytest.mark.parametrize(
+    ("classes", "numbers", "names", "listed"),
+    [(2, True, True, 0), (30, True, True, 1), (60, False, True, 1), (120, False, False, 1)],
+)
+def test_confusion_matrix_is_readable_for_few_and_for_many_classes(tmp_path, classes, numbers, names, listed):
+    examination([f"class {number}" for number in range(classes)]).save(tmp_path / "examination.npz")
+    page = tflite.report(tmp_path).read_text()
+    drawn = re.findall(r"<text[^>]*>([^<]*)</text>", page)
+    assert ("13" in drawn) == numbers and (drawn.count(f"class {classes - 1}") == 2) == names
+    assert page.count("confused most") == listed
+    assert len(re.findall(r'<th scope="row">class ', page)) == min(classes, 20) + listed
+
+
+def test_classes_too_many_for_a_matrix_are_listed(tmp_path):
+    examination([f"class {number}" for number in range(1000)]).save(tmp_path / "examination.npz")
+    page = tflite.report(tmp_path).read_text()
+    assert "<svg" not in page and "The worst 20 of 1000 classes." in page and "confused most" in page
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("confusion", np.ones((2, 2), np.int64)),
+        ("confusion", -np.ones((3, 3), np.int64)),
+        ("images", np.zeros((7, 16, 16), np.uint8)),
+        ("labels", np.full(7, 3)),
+        ("predicted", np.zeros(6, np.int64)),
+        ("confidence", np.full(7, np.nan, np.float32)),
+        ("heat", np.zeros((7, 8, 8), np.uint8)),
+    ],
+)
+def test_an_examination_whose_parts_do_not_go_together_is_refused_in_one_line(tmp_path, part, value):
+    path = examination(["a", "b", "c"]).save(tmp_path / "examination.npz")
+    with np.load(path) as file:
+        content = dict(file)
+    np.savez(path, **content | {part: value})
+    with pytest.raises(UserError, match="is no examination") as refused:
+        tflite.report(tmp_path)
+    assert "\n" not in str(refused.value)
 
 
 def test_several_runs_share_one_table(tmp_path):
@@ -152,6 +213,7 @@ def test_a_folder_with_nothing_or_damaged_files_is_refused_in_one_line(tmp_path)
     for name, content in {
         "history.csv": b"epoch,loss\n0,abc\n",
         "predictions.npz": b"PK\x03\x04 cut",
+        "examination.npz": b"PK\x03\x04 cut",
         "run.json": b"{",
         "results.json": b"{}",
         "layer_errors.json": b'{"m": [{"index": 0}]}',
@@ -162,8 +224,9 @@ def test_a_folder_with_nothing_or_damaged_files_is_refused_in_one_line(tmp_path)
         assert name in refusal(folder)
 
 
-def test_predictions_with_pickled_objects_are_refused(tmp_path):
-    np.savez(tmp_path / "predictions.npz", images=np.array([print], object))
+@pytest.mark.parametrize("name", ["predictions.npz", "examination.npz"])
+def test_pickled_objects_are_refused(tmp_path, name):
+    np.savez(tmp_path / name, images=np.array([print], object), about=np.array([print], object))
     with pytest.raises(UserError, match="damaged"):
         tflite.report(tmp_path)
 
@@ -287,7 +350,8 @@ def test_devices_of_one_name_are_told_apart_by_their_chip(tmp_path):
 def test_names_from_other_peoples_files_bring_no_markup(tmp_path):
     page = tflite.report([hostile_run(tmp_path / "run"), PHONE]).read_text(encoding="utf-8")
     outline = Outline(page)
-    assert len(outline.all("script")) == 1 and not outline.all("img")
+    assert len(outline.all("script")) == 1
+    assert all(image["src"].startswith("data:image/png;base64,") for image in outline.all("img"))
     assert not [name for _, attributes in outline.tags for name in attributes if name.startswith("on")]
     assert all("src" not in attributes for attributes in outline.all("script"))
 
