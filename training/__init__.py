@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from keras_mobilenets.training.data import Data as Data
     from keras_mobilenets.training.data import load_data as load_data
     from keras_mobilenets.training.distillation import distill as distill
+    from keras_mobilenets.training.distributed import join_processes as join_processes
     from keras_mobilenets.training.examining import Examination as Examination
     from keras_mobilenets.training.examining import examine as examine
     from keras_mobilenets.training.examining import read_examination as read_examination
@@ -44,6 +45,7 @@ _MODULE_OF = {
     "fine_tune": "transfer",
     "fit": "fitting",
     "grad_cam": "explaining",
+    "join_processes": "distributed",
     "load_data": "data",
     "load_model": "loading",
     "overlay": "explaining",

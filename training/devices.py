@@ -38,8 +38,8 @@ def spread(model: Any, batch_size: int) -> Iterator[Any]:
         return
     if batch_size % len(names):
         raise UserError(f"batch_size={batch_size} cannot be shared by {len(names)} devices; give a multiple of that")
-    as_in_first(model)
-    with _scope(names):
+    with distributed.together(), _scope(names):
+        as_in_first(model)
         copy = keras.models.clone_model(model, clone_function=_clone)
         _assign(copy, model)
         yield copy

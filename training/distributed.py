@@ -32,6 +32,8 @@ class _Group:
         self.lines: dict[int, socket.socket] = {}
         self.ends = threading.Lock()
         self.watches: list[threading.Thread] = []
+        self.needed = False  # whether the end of another process is the end of this one, though it ended well
+        self.gone: list[int] = []
         self.left: int | None = None  # the exit code of a process that stops before the others
 
 
@@ -62,8 +64,6 @@ def join_processes(coordinator: str, processes: int, process_id: int, *, timeout
     host, port = check(coordinator, processes, process_id)
     if _group.count > 1:
         raise UserError("join_processes was called before; a process joins once")
-    if importlib.util.find_spec("jax") is None:
-        raise UserError("several processes train on JAX, which is missing: pip install 'keras_mobilenets[jax]'")
     if "keras" not in sys.modules:
         os.environ["KERAS_BACKEND"] = "jax"
     import keras
@@ -90,7 +90,7 @@ def check(coordinator: str, processes: int, process_id: int) -> tuple[str, int]:
     """The host and the port of a coordinator's address.
 
     Raises:
-        UserError: It is none, or the number of this process is out of range.
+        UserError: It is none, the number of this process is out of range, or JAX is not installed.
     """
     host, colon, port = coordinator.rpartition(":")
     if not (host and colon and port.isdigit() and 0 < int(port) < 65536):
@@ -99,6 +99,8 @@ def check(coordinator: str, processes: int, process_id: int) -> tuple[str, int]:
         raise UserError(f"processes must be 1 or more, not {processes}")
     if not 0 <= process_id < processes:
         raise UserError(f"process-id {process_id} of {processes} processes: give 0 to {processes - 1}")
+    if importlib.util.find_spec("jax") is None:
+        raise UserError("several processes train on JAX, which is missing: pip install 'keras_mobilenets[jax]'")
     return host.strip("[]"), int(port)
 
 
@@ -133,6 +135,17 @@ def leaving() -> Iterator[None]:
     except BaseException as error:
         leave(error)
         raise
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """Inside the block, no process can go on without the others."""
+    _group.needed = True
+    _miss()
+    try:
+        yield
+    finally:
+        _group.needed = False
 
 
 def leave(error: BaseException) -> None:
@@ -176,7 +189,25 @@ def _start_jax(service: int, processes: int, process_id: int, deadline: float) -
         )
     except RuntimeError as error:
         raise UserError(f"JAX cannot start with {processes} processes: {first_line(error)}") from error
+    from jax.experimental.multihost_utils import sync_global_devices
+
+    with _silent():
+        sync_global_devices("keras_mobilenets")  # the first collective operation opens the connections, and says so
     atexit.register(_goodbye)  # before JAX's own end, which waits for the others
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Leaves out what libraries write to standard output beside Python."""
+    sys.stdout.flush()
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _take_roll(host: str, port: int, processes: int, deadline: float, service: int) -> dict[int, socket.socket]:
@@ -187,7 +218,8 @@ def _take_roll(host: str, port: int, processes: int, deadline: float, service: i
         )
     except OSError as error:
         raise UserError(
-            f"process 0 cannot listen at {host}:{port} ({error.strerror}); give an address of this machine, a free port"
+            f"process 0 cannot listen at {host}:{port} ({os.strerror(error.errno or 0)}); "
+            "give an address of this machine and a free port"
         ) from error
     lines: dict[int, socket.socket] = {}
     changed = threading.Condition()
@@ -282,8 +314,16 @@ def _watch(number: int, line: socket.socket) -> None:
         said = _read_line(line)
     except OSError:
         said = ""
-    if said != "done" and _group.left is None:
+    if said == "done":
+        _group.gone.append(number)
+        _miss()
+    elif _group.left is None:
         _end(said or f"process {number} has ended or cannot be reached")
+
+
+def _miss() -> None:
+    if _group.needed and _group.gone and _group.left is None:
+        _end(f"process {_group.gone[0]} has ended before the training")
 
 
 def _end(why: str) -> NoReturn:
@@ -332,7 +372,7 @@ def _connect(host: str, port: int, deadline: float) -> socket.socket:
             if time.monotonic() + 0.2 > deadline:
                 raise UserError(
                     f"cannot reach process 0 at {host}:{port} ({error.strerror or error}); "
-                    "start it there, or mend --coordinator"
+                    "start it there, or mend the coordinator's address"
                 ) from error
         time.sleep(0.2)
 

@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 
+from keras_mobilenets.cli import several
 from keras_mobilenets.cli.arguments import make_parser
 from keras_mobilenets.errors import UserError
 
@@ -25,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = make_parser().parse_args(arguments)
     try:
+        if options.name == "train":
+            several.check(options)
         if not options.debug and (options.name in _WITH_TENSORFLOW or getattr(options, "peers", False)):
             _import_tensorflow_quietly()
         with contextlib.nullcontext() if options.debug else plain_warnings():

@@ -70,12 +70,16 @@ def make_parser() -> argparse.ArgumentParser:
     add = verb(
         "train",
         "train a model into a run folder; a killed training goes on where it was",
-        "keras-mobilenets train MobileNetV2 --alpha 0.5 --data ~/my_photos --size 96 --run runs/photos",
+        "keras-mobilenets train MobileNetV2 --alpha 0.5 --data ~/my_photos --size 96 --run runs/photos\n\n"
+        "example with two processes, the first of them on 10.0.0.1, the second with --process-id 1:\n"
+        "  keras-mobilenets train MobileNetV2 --data ~/my_photos --run runs/photos \\\n"
+        "      --distributed --coordinator 10.0.0.1:7000 --processes 2 --process-id 0",
     )
     _add_model(add)
     _add_training(add)
     _add_transfer(add)
     _add_run(add)
+    _add_distributed(add)
 
     add = verb(
         "distill",
@@ -382,6 +386,19 @@ def _add_trained_run(parser: argparse.ArgumentParser) -> None:
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", required=True, metavar="DIR", help="the run folder; made when missing")
+
+
+def _add_distributed(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "several processes", "on one machine or many, by JAX; each is started with the same arguments but --process-id"
+    )
+    group.add_argument("--distributed", action="store_true", help="this is one of several; needs the next three")
+    group.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 listens")
+    group.add_argument("--processes", type=int, metavar="N", help="how many there are; --batch-size is of all together")
+    group.add_argument("--process-id", type=int, metavar="I", help="0 to N-1; process 0 alone writes the run folder")
+    group.add_argument(
+        "--join-seconds", type=float, metavar="SECONDS", help="to wait for the others at the start (default: 300)"
+    )
 
 
 def _add_conversion(parser: argparse.ArgumentParser) -> None:

@@ -111,7 +111,9 @@ class Run:
             asked["teacher"] = teacher
         if transfer:
             asked["transfer"] = transfer
-        if self.asked.get("train") == asked and self.model_file.exists():
+        from keras_mobilenets.training import distributed
+
+        if distributed.from_first(lambda: self.asked.get("train") == asked and self.model_file.exists()):
             return
         import keras
 

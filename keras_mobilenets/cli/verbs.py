@@ -4,6 +4,7 @@ import ast
 import dataclasses
 import itertools
 import math
+import tempfile
 import time
 from argparse import Namespace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from keras_mobilenets.cli.output import grid, say, show
 from keras_mobilenets.cli.run import QUANTIZE, Run
+from keras_mobilenets.cli.several import join
 from keras_mobilenets.errors import UserError
 
 
@@ -76,9 +78,14 @@ def summary(options: Namespace) -> None:
 
 def train(options: Namespace) -> None:
     """Trains into a run folder."""
-    run = Run(options.run)
-    train_into(run, options)
-    say(f"{run.model_file} is the best model of the training; next: keras-mobilenets convert {run.folder}")
+    from keras_mobilenets.training import distributed
+
+    join(options)
+    with distributed.leaving(), tempfile.TemporaryDirectory() as elsewhere:
+        run = Run(options.run if distributed.is_first() else elsewhere)
+        train_into(run, options)
+    if distributed.is_first():
+        say(f"{run.model_file} is the best model of the training; next: keras-mobilenets convert {run.folder}")
 
 
 def distill(options: Namespace) -> None:
