@@ -1,7 +1,8 @@
 """`model.fit` with what a training needs around it: checkpoints, resume after a kill, logs, the best model at the end.
 
 A run folder holds run.json (what was asked), model.keras (the best model so far, by validation accuracy), the newest
-two checkpoint-<step>.npz (the whole state after a step), history.csv and logs/ (TensorBoard).
+two checkpoint-<step>.npz (the whole state after a step), history.csv, logs/ (TensorBoard) and, at the end,
+examination.npz (what the model gets wrong).
 """
 
 import contextlib
@@ -23,6 +24,7 @@ from keras_mobilenets.lock import locked
 from keras_mobilenets.training import applying, devices, distributed, progressive
 from keras_mobilenets.training.batch_norm import fused_batch_norm
 from keras_mobilenets.training.data import Data
+from keras_mobilenets.training.examining import examine_into
 from keras_mobilenets.training.recipe import Recipe, make_optimizer, mixes
 from keras_mobilenets.training.recording import Recorder
 
@@ -165,6 +167,8 @@ def train(
                 recorder.restore_best()
             devices.as_in_first(model)
         model.compile(loss=_loss(model), metrics=["accuracy"], jit_compile=_jit_compile(library))
+        if run_dir is not None:
+            examine_into(folder, model, data)
         return recorder.history()
 
 
