@@ -7,7 +7,6 @@ examination.npz (what the model gets wrong).
 
 import contextlib
 import dataclasses
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ import tensorflow as tf
 from keras_mobilenets import files
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.lock import locked
-from keras_mobilenets.training import applying, devices, distributed, progressive
+from keras_mobilenets.training import applying, devices, distributed, progressive, showing, summaries
 from keras_mobilenets.training.batch_norm import fused_batch_norm
 from keras_mobilenets.training.data import Data
 from keras_mobilenets.training.examining import examine_into
@@ -62,7 +61,8 @@ def fit(
         best_from: The first epoch, counted from 1, that may be the best; a pruning gives the one that ends sparse.
         checkpoint_seconds: A checkpoint is written after every epoch, and after the first step that ends so many
             seconds after the last one; `math.inf` for epochs only.
-        verbose: As in `model.fit`: 0 silent, 1 a progress bar, 2 a line per epoch; "auto" is 1 on a terminal, else 2.
+        verbose: 0 silent; 1 a line for each whole epoch and, on a terminal, a live one for the epoch that runs, with
+            images per second and remaining time; 2 the lines only. "auto" is 1.
 
     Returns:
         The History of all epochs: `.history` has loss, accuracy, val_loss, val_accuracy and learning_rate.
@@ -130,8 +130,6 @@ def train(
     """`fit` towards any objective."""
     if not checkpoint_seconds >= 0:
         raise UserError(f"checkpoint_seconds={checkpoint_seconds}: give seconds, 0 or more, such as 60")
-    if verbose == "auto":
-        verbose = 1 if sys.stdout.isatty() else 2
     library = library_of(model)
     with contextlib.ExitStack() as stack:
         stack.enter_context(distributed.leaving())
@@ -158,11 +156,11 @@ def train(
                 is_kept=run_dir is not None,
             )
             recorder.resume()
-            if verbose and recorder.state.step:
-                print(f"going on in epoch {len(recorder.rows) + 1}, behind step {recorder.state.step}")
+            logs = stack.enter_context(summaries.Summaries(recorder))
+            progress = stack.enter_context(showing.Progress(recorder, _work(recipe, data), data, verbose))
             while len(recorder.rows) < recipe.epochs and not recorder.stopped:
                 with _logging_to(folder / "logs"), applying.precision(trained, recipe.precision):
-                    _fit(trained, data, recipe, objective, recorder, callbacks, verbose)
+                    _fit(trained, data, recipe, objective, recorder, callbacks, progress, logs)
             if distributed.is_first():
                 recorder.restore_best()
             devices.as_in_first(model)
@@ -179,15 +177,15 @@ def _fit(
     objective: Objective,
     recorder: Recorder,
     callbacks: Sequence[Any],
-    verbose: int | str,
+    progress: showing.Progress,
+    logs: summaries.Summaries,
 ) -> None:
     """Calls `model.fit` once: for the rest of an epoch that was begun, or for all whole epochs left of the stage."""
     epoch, step = len(recorder.rows), recorder.state.step
     stage = progressive.stage_of(epoch, recipe, data.image_size)
     if recipe.stages > 1:
         progressive.begin(model, stage)
-        if verbose:
-            print(f"epochs {epoch + 1} to {stage.last} on images of {stage.image_size}×{stage.image_size}")
+        progress.say(f"epochs {epoch + 1} to {stage.last} on images of {stage.image_size}×{stage.image_size}")
     batches = data.epochs(
         epoch,
         stage.last,
@@ -199,6 +197,8 @@ def _fit(
     )
     if recipe.stages > 1:
         batches = progressive.of_any_size(batches)
+    if epoch == stage.first and not step:
+        logs.samples(batches, data.class_names)
     validation = objective.targets(devices.validation(data))
     finite = isinstance(validation, tf.data.Dataset)
     with fused_batch_norm():
@@ -214,9 +214,10 @@ def _fit(
                 *callbacks,
                 applying.averaging(model),
                 recorder.callback(),
-                _tensorboard(recorder.library, recorder.run_dir),
+                logs.callback(),
+                progress.callback(),
             ],
-            verbose=verbose,
+            verbose=0,
         )
 
 
@@ -334,5 +335,7 @@ def _jit_compile(library: Any) -> bool | str | None:
     return "auto" if library is keras else None
 
 
-def _tensorboard(library: Any, run_dir: Path) -> Any:
-    return library.callbacks.TensorBoard(str(run_dir / "logs"), write_graph=False, profile_batch=0)
+def _work(recipe: Recipe, data: Data) -> list[int]:
+    """What a step of each epoch takes against the others: the pixels of an image."""
+    stages = progressive.stages(recipe, data.image_size)
+    return [stage.image_size**2 for stage in stages for _ in range(stage.first, stage.last)]
