@@ -190,7 +190,7 @@ def assert_kills_leave_no_trace(folder, tmp_path, kills, epochs):
     left = {path.name for path in (tmp_path / "killed").iterdir()} - {
         path.name for path in checkpoints(tmp_path / "killed")
     }
-    assert left == {"run.json", "model.keras", "history.csv", "logs", ".lock"}
+    assert left == {"run.json", "model.keras", "history.csv", "examination.npz", "logs", ".lock"}
 
 
 def test_killed_training_ends_as_an_undisturbed_one(folder, tmp_path):
