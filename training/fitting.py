@@ -197,13 +197,15 @@ def _fit(
     )
     if recipe.stages > 1:
         batches = progressive.of_any_size(batches)
+    targets = objective.targets(batches)
+    _build_metrics(model, targets)
     if epoch == stage.first and not step:
         logs.samples(batches, data.class_names)
     validation = objective.targets(devices.validation(data))
     finite = isinstance(validation, tf.data.Dataset)
     with fused_batch_norm():
         model.fit(
-            objective.targets(batches),
+            targets,
             validation_data=validation,
             validation_steps=None if finite else -(-data.count("validation") // data.batch_size),
             initial_epoch=epoch,
@@ -219,6 +221,16 @@ def _fit(
             ],
             verbose=0,
         )
+
+
+def _build_metrics(model: Any, targets: Any) -> None:
+    """Metrics get their variables now; in a first step that makes variables, TensorFlow traces the model twice."""
+    if keras.backend.backend() != "tensorflow" or not isinstance(model, keras.Model):
+        return
+    if model.distribute_strategy.num_replicas_in_sync == 1 and isinstance(targets, tf.data.Dataset):
+        spec = targets.element_spec[1]
+        model.compute_metrics(None, tf.zeros([1, *spec.shape[1:]], spec.dtype), tf.zeros([1, *model.output_shape[1:]]))
+        model.reset_metrics()
 
 
 @contextlib.contextmanager

@@ -103,6 +103,8 @@ def main():
         runs = {}
         for recipe in (plain, grown) if number % 2 == 0 else (grown, plain):
             runs[recipe] = trained(args.model, args.alpha, data, dataclasses.replace(recipe, seed=number))
+            ends = " ".join(f"{second:.0f}s:{accuracy:.1%}" for second, _, accuracy in runs[recipe][0])
+            print(f"   {'at one size' if recipe is plain else 'in stages':12}{ends}", flush=True)
         (one_size, test), (in_stages, test_of_stages) = runs[plain], runs[grown]
         tests.append((test, test_of_stages))
         found.append(shares(one_size, in_stages))
@@ -111,8 +113,6 @@ def main():
             f"{one_size[:, 2].max():.2%} and {in_stages[:, 2].max():.2%}, "
             f"{one_size[-1, 0]:.0f} s and {in_stages[-1, 0]:.0f} s"
         )
-        for kind, epochs in (("one size", one_size), ("in stages", in_stages)):
-            print(f"   {kind:9}", " ".join(f"{second:.0f}s:{accuracy:.1%}" for second, _, accuracy in epochs))
         print_shares(found[-1])
     print(f"medians of {args.rounds} rounds: test top-1 {np.median(tests, axis=0)[0]:.2%} at one size, ", end="")
     print(f"{np.median(tests, axis=0)[1]:.2%} in stages")
