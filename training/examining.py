@@ -16,6 +16,7 @@ import numpy as np
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.files import atomic
+from keras_mobilenets.images import to_input
 from keras_mobilenets.progress import track
 
 FILE = "examination.npz"
@@ -114,20 +115,18 @@ def examine(model: Any, data: Any, split: str = "validation", mistakes: int = MI
         UserError: There is no such split, or the model's output does not fit the classes.
     """
     from keras_mobilenets.training.explaining import grad_cam
-    from keras_mobilenets.training.fitting import gives_logits
 
     if split not in ("train", "validation", "test"):
         raise UserError(f"split={split!r}: choose train, validation or test")
     classes, size = len(data.class_names), data.image_size
     if tuple(model.output_shape[1:]) != (classes,):
         raise UserError(f"the model has output {model.output_shape[1:]} but {data.name} has {classes} classes")
-    logits = gives_logits(model)
     confusion = np.zeros((classes, classes), np.int64)
     worst = _Worst(mistakes, size)
     total = -(-data.count(split) // data.batch_size)
     for images, labels in track(getattr(data, split), f"examining the {split} images", total):
         images, labels = np.asarray(images), np.asarray(labels, np.int64)
-        shares = _probabilities(np.asarray(model.predict_on_batch(images), np.float32), logits)
+        shares = probabilities(model, images)
         said = shares.argmax(axis=1)
         np.add.at(confusion, (labels, said), 1)
         worst.take(images, labels, said, shares.max(axis=1))
@@ -138,21 +137,47 @@ def examine(model: Any, data: Any, split: str = "validation", mistakes: int = MI
     return found
 
 
-def examine_into(run_dir: str | Path, model: Any, data: Any) -> Path:
+def probabilities(model: Any, images: np.ndarray) -> np.ndarray:
+    """What a classifier says of a batch, whether it ends in a softmax or in logits.
+
+    Args:
+        model: As for `examine`.
+        images: N×S×S×3: uint8 pixels, or floats in [−1, 1].
+
+    Returns:
+        float32 N×C.
+    """
+    from keras_mobilenets.training.fitting import gives_logits
+
+    outputs = np.asarray(model.predict_on_batch(to_input(images, np.float32, (0.0, 0))), np.float32)
+    outputs = np.nan_to_num(outputs)
+    if not gives_logits(model):
+        return outputs
+    powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def examine_into(run_dir: str | Path, model: Any, data: Any, again: bool = False) -> Examination:
     """Keeps the examination of a run's model on its validation images, unless it is there and up to date.
 
     Args:
-        run_dir: The folder, with model.keras.
+        run_dir: The folder, with model.keras; examination.npz is written into it.
         model: What model.keras holds.
         data: What it was trained on.
+        again: Whether to examine even what is up to date.
 
     Returns:
-        The path of examination.npz.
+        The examination.
     """
-    path, digest = Path(run_dir) / FILE, sha256(Path(run_dir) / "model.keras")
-    if not path.exists() or _model_of(path) != digest:
-        dataclasses.replace(examine(model, data), model_sha256=digest).save(path)
-    return path
+    path, digest = Path(run_dir) / FILE, _sha256(Path(run_dir) / "model.keras")
+    if not again and path.exists():
+        with contextlib.suppress(UserError):  # a damaged one is made anew
+            found = read_examination(path)
+            if found.model_sha256 == digest:
+                return found
+    found = dataclasses.replace(examine(model, data), model_sha256=digest)
+    found.save(path)
+    return found
 
 
 def read_examination(path: str | Path) -> Examination:
@@ -178,7 +203,7 @@ def read_examination(path: str | Path) -> Examination:
     return found
 
 
-def sha256(path: Path) -> str:
+def _sha256(path: Path) -> str:
     """Of a file, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -204,14 +229,6 @@ class _Worst:
         self.arrays = [array[order] for array in both]
 
 
-def _probabilities(outputs: np.ndarray, logits: bool) -> np.ndarray:
-    outputs = np.nan_to_num(outputs)
-    if not logits:
-        return outputs
-    powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
-
-
 def _shares(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
 
@@ -224,14 +241,6 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         raise UserError(f"{path} does not exist") from error
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zipfile.zlib.error) as error:
         raise UserError(f"{path} is damaged: {' '.join(str(error).split())}; delete it and train again") from error
-
-
-def _model_of(path: Path) -> str:
-    """The SHA-256 of the model that an examination is of; empty when it cannot be read."""
-    try:
-        return read_examination(path).model_sha256
-    except UserError:
-        return ""
 
 
 def _wrong_with(found: Examination) -> str:

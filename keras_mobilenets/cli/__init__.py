@@ -11,7 +11,7 @@ from keras_mobilenets.cli.arguments import make_parser
 from keras_mobilenets.errors import UserError
 
 _WITH_TENSORFLOW = {"summary", "train", "distill", "qat", "prune", "convert", "errors", "sensitivity", "evaluate"}
-_WITH_TENSORFLOW |= {"pipeline", "android bundle", "android zoo"}
+_WITH_TENSORFLOW |= {"explain", "pipeline", "android bundle", "android zoo"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

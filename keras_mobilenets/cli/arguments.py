@@ -147,6 +147,17 @@ def make_parser() -> argparse.ArgumentParser:
     _add_recipe(add, "default: the run's own, 3 epochs at about half of its learning rate")
 
     add = verb(
+        "explain",
+        "what a run's model says of images and what drew it to that (Grad-CAM); without images, what it gets wrong",
+        "keras-mobilenets explain runs/photos cat.jpg dog.jpg\n  keras-mobilenets explain runs/photos",
+    )
+    _add_trained_run(add)
+    add.add_argument("images", nargs="*", metavar="IMAGE", help="image files; each gets a picture with its heat")
+    add.add_argument("--class", dest="of", metavar="NAME", help="what speaks for this class (default: for the answer)")
+    add.add_argument("--layer", metavar="NAME", help="whose feature map is looked at (default: the last)")
+    add.add_argument("--out", metavar="FILE|DIR", help="where pictures go (default: the folder RUN/explained)")
+
+    add = verb(
         "convert",
         "convert a trained model to .tflite files",
         "keras-mobilenets convert runs/photos --quantize float32 int8",

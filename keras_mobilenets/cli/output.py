@@ -24,5 +24,5 @@ def grid(*titles: str) -> Any:
 
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     for title in titles:
-        table.add_column(title, justify="left" if title in ("model", "arguments", "best first") else "right")
+        table.add_column(title, justify="left" if title in ("model", "arguments", "best first", "class", "taken for") else "right")
     return table

@@ -186,6 +186,13 @@ def sensitivity(options: Namespace) -> None:
     print(Run(options.run).sensitivity(options.by, options.limit))
 
 
+def explain(options: Namespace) -> None:
+    """Shows what drew a run's model to its answers."""
+    from keras_mobilenets.cli import explaining
+
+    explaining.explain(options)
+
+
 def inspect(options: Namespace) -> None:
     """Shows what is in .tflite files."""
     from keras_mobilenets import tflite
