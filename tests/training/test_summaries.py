@@ -13,6 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from keras_mobilenets import training
 from keras_mobilenets.training import summaries
+from keras_mobilenets.training.examining import read_examination
 
 RECIPE = training.Recipe(epochs=3, learning_rate=0.02, augmentation="none")
 TAGS = {
@@ -132,3 +133,10 @@ def test_confusion_picture_is_readable_with_any_number_of_classes(classes):
     assert picture.dtype == np.uint8 and picture.shape[2] == 3 and 300 <= min(picture.shape[:2]) <= 1600
     dark = (picture[..., 2] > picture[..., 0] + 60).sum() / picture[..., 0].size  # blue
     assert dark > 0.5 / classes
+
+
+def test_confusion_matrix_is_shown_at_the_end(run_dir, data):
+    found = read_examination(run_dir / "examination.npz")
+    shown = pictures(run_dir, "validation", "confusion_matrix")
+    assert list(shown) == [3] and found.count == data.count("validation")
+    np.testing.assert_array_equal(shown[3], summaries.confusion_picture(found.confusion, found.class_names))
