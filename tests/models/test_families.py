@@ -212,11 +212,14 @@ def test_multi_query_attention_computes_what_its_formula_says():
 
 
 @pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed")
-def test_the_jax_backend_gives_the_same_outputs(tmp_path):
-    images = _images((64, 64))
+@pytest.mark.parametrize(
+    "names", [["MobileNetV3Small"], pytest.param(list(ONE_OF_EACH), marks=pytest.mark.slow)], ids=len
+)
+def test_the_jax_backend_gives_the_same_outputs(names, tmp_path):
+    images, networks = _images((64, 64)), {name: ONE_OF_EACH[name] for name in names}
     np.save(tmp_path / "images.npy", images)
     expected = {}
-    for name, arguments in ONE_OF_EACH.items():
+    for name, arguments in networks.items():
         model = km.create_model(name, input_shape=(64, 64, 3), **arguments)
         randomize(model)
         model.save_weights(tmp_path / f"{name}.weights.h5")
@@ -233,8 +236,8 @@ assert "tensorflow" not in sys.modules
 """
     hasty = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"  # a quarter of the time
     environment = os.environ | {"KERAS_BACKEND": "jax", "XLA_FLAGS": hasty}
-    command = [sys.executable, "-c", code, str(tmp_path), json.dumps(ONE_OF_EACH)]
+    command = [sys.executable, "-c", code, str(tmp_path), json.dumps(networks)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    for name in ONE_OF_EACH:
+    for name in networks:
         np.testing.assert_allclose(np.load(tmp_path / f"{name}.npy"), expected[name], atol=1e-4, err_msg=name)

@@ -229,7 +229,7 @@ def test_batch_norm_statistics_freeze_after_so_many_steps():
     assert not any(np.array_equal(a, b) for a, b in itertools.pairwise(gammas))
 
 
-@pytest.mark.parametrize("preserve", ["sparsity", "clusters"])
+@pytest.mark.parametrize("preserve", ["sparsity", pytest.param("clusters", marks=pytest.mark.slow)])
 def test_zeros_and_clusters_survive_training_and_conversion(preserve, tmp_path):
     model = small()
     conv = model.get_layer("block_1_expand")
