@@ -6,6 +6,7 @@ of (seed, epoch) alone and the randomness of a batch of (seed, step) alone, so t
 
 import hashlib
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -311,6 +312,11 @@ class Data:
             if not kept or (kept < count and split == "train" and len(set(labels[:kept])) < len(self.class_names)):
                 raise UserError(
                     f"{self.name}: a class has no readable image in the {split} split; replace the damaged files"
+                )
+            if kept < count:
+                warnings.warn(
+                    f"{count - kept} of the {count} images of the {split} split cannot be read and are left out",
+                    stacklevel=2,
                 )
             with tf.device("CPU"):
                 self._arrays[split] = tf.constant(images[:kept]), tf.constant(labels[:kept])

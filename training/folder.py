@@ -4,18 +4,22 @@
 """
 
 import hashlib
+import os
 import unicodedata
 import warnings
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from PIL import UnidentifiedImageError
 
 from keras_mobilenets.errors import UserError, first_line
 from keras_mobilenets.training.images import UNREADABLE, Split, Thinning, every, read_image, shuffled
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"}
+SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"}
+NOT_MEANT = {"__macosx", "@eadir", "thumbs.db", "desktop.ini"}  # what systems leave, beside hidden files
 SPLIT_FOLDERS = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
 
 
@@ -64,19 +68,40 @@ def open_folder(folder: Path, size: int, limits: Mapping[str, int] | None = None
 
 
 def _images_by_class(folder: Path) -> dict[str, list[Path]]:
-    classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    return {
-        path.name: sorted(
-            file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
-        )
-        for path in classes
+    found = {
+        path.name: list(_files(path)) for path in sorted(folder.iterdir()) if _is_meant(path.name) and path.is_dir()
     }
+    for name in found:
+        if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
+            raise UserError(f"class folder {name!r} of {folder} has a name that cannot be written; rename it")
+    others = Counter(file.suffix.lower() for files in found.values() for file in files if not _is_image(file))
+    if others:
+        kinds = ", ".join(f"{count} {kind or 'without a suffix'}" for kind, count in others.most_common(5))
+        warnings.warn(
+            f"{folder}: left out {others.total()} file(s) whose names are not of images: {kinds}", stacklevel=4
+        )
+    return {name: sorted(filter(_is_image, files)) for name, files in found.items()}
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """The files below a folder but those that a system has put there; linked files are, linked folders are not."""
+    for where, folders, names in os.walk(folder):
+        folders[:] = filter(_is_meant, folders)
+        yield from (Path(where, name) for name in filter(_is_meant, names))
+
+
+def _is_meant(name: str) -> bool:
+    return not name.startswith(".") and name.lower() not in NOT_MEANT
+
+
+def _is_image(file: Path) -> bool:
+    return file.suffix.lower() in SUFFIXES
 
 
 def _share(name: Path) -> float:
     """A number in [0, 1) that depends on the file's name alone, so that adding files moves none between splits."""
     text = unicodedata.normalize("NFC", name.as_posix())  # macOS hands out decomposed names
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
+    return int.from_bytes(hashlib.sha256(text.encode(errors="surrogateescape")).digest()[:8], "big") / 2**64
 
 
 def _split_of(part: str, share: float, parts: dict[str, Path]) -> str:
@@ -101,7 +126,7 @@ def _split(members: list[tuple[str, int]], size: int, limit: int | None, folder:
         except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError and others for damaged files
             if file not in skipped:
                 skipped.add(file)
-                warnings.warn(f"skipped {file}: {' '.join(str(error).split())}", stacklevel=2)
+                warnings.warn(f"skipped {file}: {_reason(error)}", stacklevel=2)
             return np.zeros((size, size, 3), np.uint8), np.int64(UNREADABLE)
 
     def images(seed: tf.Tensor | None, first: tf.Tensor | int, thin: Thinning = every) -> tf.data.Dataset:
@@ -112,3 +137,9 @@ def _split(members: list[tuple[str, int]], size: int, limit: int | None, folder:
         )
 
     return Split(len(files), images)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "it is no image"
+    return getattr(error, "strerror", None) or first_line(error)

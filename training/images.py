@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageChops, ImageOps
 
 UNREADABLE = -1  # the label of an image that could not be decoded
 
@@ -48,10 +48,19 @@ class Split:
 
 
 def read_image(file: str | Path, size: int) -> np.ndarray:
-    """Reads one image file as uint8 size×size×3: turned as its EXIF tag says, CMYK and grey converted to RGB."""
+    """Reads one image file as uint8 size×size×3: turned as its EXIF tag says, CMYK and grey converted to RGB.
+
+    Raises:
+        Exception: It is damaged or no image; Pillow raises OSError, SyntaxError, ValueError and others.
+    """
     with Image.open(file) as image:
         image.draft(None, (2 * size, 2 * size))  # large JPEGs decode faster when they are reduced on the way
-        return square(ImageOps.exif_transpose(image), size)
+        image.load()
+        upright = _upright(image)
+        if image.mode == "CMYK" and image.format in ("JPEG", "MPO") and "adobe" not in image.info:
+            # Adobe stores inverted CMYK and marks the file; Pillow takes every file for one of Adobe's.
+            upright = ImageChops.invert(upright)
+    return square(upright, size)
 
 
 def square(image: Image.Image | np.ndarray, size: int) -> np.ndarray:
@@ -66,9 +75,16 @@ def shuffled(count: int, seed: tf.Tensor) -> tf.Tensor:
     return tf.argsort(tf.random.stateless_uniform([count], seed), stable=True)
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return image if turn is None else image.transpose(turn)
+
+
 def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers of unknown range")
     if image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip at 255
-        image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
+        image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
     if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")

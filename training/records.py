@@ -79,13 +79,14 @@ def prepared_builder(name: str, data_dir: str | Path | None) -> Any:
     """
     try:
         builder = tfds.builder(name, data_dir=data_dir)
-    except (tfds.core.DatasetNotFoundError, ModuleNotFoundError) as error:
+    except (tfds.core.DatasetNotFoundError, ModuleNotFoundError, ValueError, AssertionError) as error:
         known = ["shapes", *tfds.list_builders(with_community_datasets=False)]
-        close = difflib.get_close_matches(name.split("/")[0].split(":")[0], known, n=3)
+        family = name.split("/")[0].split(":")[0]
+        if family in known:  # a config or version that does not exist
+            raise UserError(f"cannot open data set {name!r}: {_one_line(error)}") from error
+        close = difflib.get_close_matches(family, known, n=3)
         hint = f"did you mean {' or '.join(close)}?" if close else "give shapes, a TFDS name or a folder of images"
-        raise UserError(f"unknown data set {name!r}; {hint}") from error
-    except (ValueError, AssertionError) as error:  # a config or version that does not exist
-        raise UserError(f"cannot open data set {name!r}: {_one_line(error)}") from error
+        raise UserError(f"unknown data set {name!r}, which is no folder either; {hint}") from error
     return prepare(builder)
 
 
