@@ -9,6 +9,8 @@ from typing import Any
 
 from keras_mobilenets.errors import UserError, first_line
 
+RECORDED = ("model", "data", "recipe")  # parts of run.json
+
 
 @contextlib.contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
@@ -52,6 +54,27 @@ def read_json(path: str | Path) -> Any:
         raise UserError(f"{path} does not exist") from error
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UserError(f"{path} is not readable JSON: {error}") from error
+
+
+def read_record(folder: str | Path) -> dict[str, Any]:
+    """What run.json of a run folder says; empty when there is none.
+
+    Raises:
+        UserError: It is damaged.
+    """
+    path = Path(folder) / "run.json"
+    if not path.exists():
+        return {}
+    try:
+        record = read_json(path)
+        if isinstance(record, dict) and all(isinstance(record.get(part, {}), dict) for part in RECORDED):
+            return record
+        reason = "it holds something else"
+    except UserError as error:
+        reason = first_line(error.__cause__ or error)
+    raise UserError(
+        f"{path} is damaged ({reason}): delete it and give the command that trained again; it goes on where it was"
+    )
 
 
 def refuse_other(folder: str | Path, what: str, there: Mapping[str, Any], asked: Mapping[str, Any]) -> None:

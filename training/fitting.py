@@ -28,6 +28,7 @@ from keras_mobilenets.training.recipe import Recipe, make_optimizer, mixes
 from keras_mobilenets.training.recording import Recorder
 
 CHECKPOINT_SECONDS = 60.0
+OBJECTIVES = ("distillation", "transfer")  # what run.json says of an `Objective` that is not the usual one
 
 
 def fit(
@@ -305,14 +306,19 @@ def _claim(run_dir: Path, model: Any, data: Data, more: dict[str, Any]) -> None:
             "train_images": data.count("train"),
         },
     } | more
-    path = run_dir / "run.json"
-    before = files.read_json(path) if path.exists() else {}
+    before = files.read_record(run_dir)
+    if "recipe" in before:
+        before["recipe"] = dataclasses.asdict(Recipe()) | before["recipe"]  # an earlier version knew less
+        for part in OBJECTIVES:
+            if (part in before) != (part in asked):
+                word = "with" if part in before else "without"
+                raise UserError(f"{run_dir} holds a training {word} {part}; give another run folder or delete this one")
     for part, values in asked.items():
         files.refuse_other(run_dir, f"training with {part}", values | before.get(part, {}), values)
     packages = ("keras_mobilenets", "keras", "tensorflow", "numpy")
     versions = {"backend": keras.backend.backend()} | {package: metadata.version(package) for package in packages}
     if not asked.items() <= before.items():
-        files.write_json(path, before | asked | {"versions": versions})
+        files.write_json(run_dir / "run.json", before | asked | {"versions": versions})
 
 
 def _compile(model: Any, data: Data, recipe: Recipe, objective: Objective) -> None:

@@ -69,10 +69,9 @@ def claim(run_dir: str | Path | None, key: str, values: dict[str, Any]) -> None:
     """
     if run_dir is None:
         return
-    path = Path(run_dir) / "run.json"
-    before = files.read_json(path) if path.exists() else {}
+    before = files.read_record(run_dir)
     if before and key not in before:
         raise UserError(f"{run_dir} holds a training without {key}; give another run folder or delete this one")
     files.refuse_other(run_dir, f"training with {key}", before.get(key, values), values)
     if not before:
-        files.write_json(path, {key: values})
+        files.write_json(Path(run_dir) / "run.json", {key: values})

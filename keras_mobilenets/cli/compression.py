@@ -119,15 +119,16 @@ def compress(
         "recipe": dataclasses.asdict(recipe),
     }
     with locked(folder):
-        record = folder / "run.json"
-        there = files.read_json(record) if record.exists() else asked
+        there = files.read_record(folder) or asked
         there["recipe"] = asked["recipe"] | there.get("recipe", {})  # of an earlier version, which knew less
         if there != asked:
             raise UserError(f"{folder} holds {says} of another model or with other arguments; delete it to start over")
         if made.exists():
             return made
-        files.write_json(record, asked)
-        model = make(load_model(before), run.data(), recipe, folder / "training", dict(options or {}))
+        with locked(run.folder):  # not while it is being trained
+            model = load_model(before)
+        files.write_json(folder / "run.json", asked)
+        model = make(model, run.data(), recipe, folder / "training", dict(options or {}))
         with files.atomic(made) as path:
             model.save(path)
         return made

@@ -4,9 +4,11 @@ run.json records what was asked and from which model each .tflite was made; resu
 figures belong to.
 """
 
-from collections.abc import Sequence
+import contextlib
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from keras_mobilenets import files
 from keras_mobilenets.errors import UserError
@@ -21,6 +23,19 @@ MADE_FROM = {"pqat": "prune", "cqat": "cluster"}  # the others from the run's ow
 CALIBRATION_SEED = 0
 # What a row says of a model before it is timed.
 KNOWN_BEFORE = ("compression", "gzip_size_mb", "sparsity", "parameters", "macs", "top1", "max_abs_err")
+
+Step = TypeVar("Step", bound=Callable[..., Any])
+
+
+def _alone(step: Step) -> Step:
+    """A step that writes into the run folder: it is refused while another process trains or works there."""
+
+    @functools.wraps(step)
+    def alone(run: "Run", *args: Any, **kwargs: Any) -> Any:
+        with locked(run.folder) if (run.folder / "run.json").exists() else contextlib.nullcontext():
+            return step(run, *args, **kwargs)
+
+    return alone  # type: ignore[return-value]
 
 
 class Run:
@@ -51,8 +66,7 @@ class Run:
     @property
     def asked(self) -> dict[str, Any]:
         """The content of run.json; empty when there is none."""
-        path = self.folder / "run.json"
-        return files.read_json(path) if path.exists() else {}
+        return files.read_record(self.folder)
 
     def record(self, key: str, value: Any) -> None:
         """Puts one entry into run.json."""
@@ -145,6 +159,7 @@ class Run:
             self.record("data_dir", data.get("data_dir"))
             self.record("train", asked)  # the last line of a finished training
 
+    @_alone
     def convert(
         self,
         quantizations: Sequence[str],
@@ -204,6 +219,7 @@ class Run:
             self.record("convert", recorded)
         return paths
 
+    @_alone
     def layer_errors(self, limit: int = 64) -> list[Any]:
         """Compares the activations of each int8 file with its float model's, into layer_errors.json.
 
@@ -236,6 +252,7 @@ class Run:
         images = self.data().images("validation", limit, seed=CALIBRATION_SEED)
         return tflite.sensitivity(self.model_file, images, limit=limit, by=by)
 
+    @_alone
     def evaluate(self, data: Any = None) -> list[Any]:
         """Scores every .tflite, and the Keras model they came from, on the test split.
 
@@ -281,6 +298,7 @@ class Run:
             figures = {"parameters": counted.parameters, "macs": counted.macs}
         return figures, model.predict(data.test, verbose=0)
 
+    @_alone
     def benchmark(self, threads: Sequence[int], again: bool = False, *, peers: bool = False) -> list[Any]:
         """Times every .tflite on this machine, in turns.
 
