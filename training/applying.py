@@ -106,17 +106,28 @@ def _set_policy(model: Any, policy: str) -> None:
 
 
 def _check_hardware(name: str) -> None:
-    gpus = tf.config.list_physical_devices("GPU")
-    for gpu in gpus:
-        capability = tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0))
+    gpus = _gpus()
+    for gpu, capability in gpus.items():
         if capability < COMPUTE_CAPABILITY[name]:
-            raise UserError(f"precision: {gpu.name} does not compute in {name}; give float32")
+            raise UserError(f"precision: {gpu} does not compute in {name}; give float32")
     if not gpus and name == "float16":
-        raise UserError("precision: float16 is for GPUs, and TensorFlow sees none; give bfloat16 or float32")
+        library = "JAX" if keras.backend.backend() == "jax" else "TensorFlow"
+        raise UserError(f"precision: float16 is for GPUs, and {library} sees none; give bfloat16 or float32")
     if not gpus:  # 1.9 times the time of float32 for MobileNetV2 on a CPU with AMX
         warnings.warn(
             "precision: on a CPU, TensorFlow trains mobile models slower in bfloat16 than in float32", stacklevel=2
         )
+
+
+def _gpus() -> dict[str, tuple[int, ...]]:
+    """The GPUs that the model's backend sees, with their compute capabilities."""
+    if keras.backend.backend() == "jax":
+        jax = importlib.import_module("jax")
+        devices = [device for device in jax.local_devices() if device.platform in ("gpu", "cuda")]
+        return {str(device): tuple(map(int, device.compute_capability.split("."))) for device in devices}
+    details = tf.config.experimental.get_device_details
+    gpus = tf.config.list_physical_devices("GPU")
+    return {gpu.name: details(gpu).get("compute_capability", (0, 0)) for gpu in gpus}
 
 
 @contextlib.contextmanager

@@ -4,12 +4,14 @@ Images are decoded once and held in memory as uint8 where they fit, else streame
 of (seed, epoch) alone and the randomness of a batch of (seed, step) alone, so that a training can resume anywhere.
 """
 
+import contextlib
 import hashlib
 import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -63,6 +65,9 @@ def load_data(
     folder = Path(name).expanduser()
     image_size = image_size or (SIDE if folder.is_dir() else usual_side(str(name)))
     data_dir = data_dir or os.environ.get("KERAS_MOBILENETS_DATA") or None
+    if keras.backend.backend() != "tensorflow":
+        with contextlib.suppress(RuntimeError):  # TensorFlow has begun already
+            tf.config.set_visible_devices([], "GPU")  # it decodes only; the memory of GPUs is for the model
     if name == "shapes" or not folder.is_dir():
         if folder.is_absolute() or str(name).startswith((".", "~")):
             raise UserError(f"{name} is not a folder; give a folder that holds one folder of images per class")

@@ -173,10 +173,7 @@ def refuse(what: str) -> None:
 
 def _start_jax(service: int, processes: int, process_id: int, deadline: float) -> None:
     import jax
-    import tensorflow as tf
 
-    with contextlib.suppress(RuntimeError):  # it runs already
-        tf.config.set_visible_devices([], "GPU")  # it prepares data only
     jax.config.update("jax_enable_preemption_service", False)  # else SIGTERM would not end the process
     try:
         jax.distributed.initialize(
