@@ -23,7 +23,7 @@ from keras_mobilenets.lock import locked
 from keras_mobilenets.training import applying, devices, distributed, progressive, showing, summaries
 from keras_mobilenets.training.batch_norm import fused_batch_norm
 from keras_mobilenets.training.data import Data
-from keras_mobilenets.training.examining import examine_into, read_examination
+from keras_mobilenets.training.examining import examine_into
 from keras_mobilenets.training.recipe import Recipe, make_optimizer, mixes
 from keras_mobilenets.training.recording import Recorder
 
@@ -167,7 +167,7 @@ def train(
             devices.as_in_first(model)
         model.compile(loss=_loss(model), metrics=["accuracy"], jit_compile=_jit_compile(library))
         if run_dir is not None:
-            examination = read_examination(examine_into(folder, model, data))
+            examination = examine_into(folder, model, data)
             with _logging_to(folder / "logs"):
                 logs.confusion(examination)
         return recorder.history()
