@@ -19,7 +19,8 @@ from keras_mobilenets import files
 from keras_mobilenets.errors import UserError, first_line
 
 KEPT = 2
-LEFT_BY_A_KILL = (".checkpoint-*.npz", ".model.*.keras", ".history.*.csv")  # what `files.atomic` was writing
+# What `files.atomic` was writing.
+LEFT_BY_A_KILL = (".checkpoint-*.npz", ".model.*.keras", ".history.*.csv", ".teacher_logits.*.npz")
 
 
 @dataclass

@@ -3,17 +3,20 @@
 Hinton et al. 2015, arXiv:1503.02531, section 2.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
-import tensorflow as tf
+from keras import ops
 
+import keras_mobilenets as km
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.training import augment, distributed
 from keras_mobilenets.training.data import Data
-from keras_mobilenets.training.fitting import CHECKPOINT_SECONDS, Objective, gives_logits, train
+from keras_mobilenets.training.fitting import CHECKPOINT_SECONDS, Objective, gives_logits, library_of, train
 from keras_mobilenets.training.recipe import Recipe
+from keras_mobilenets.training.taught import FILE, Taught
 
 
 def distill(
@@ -25,6 +28,8 @@ def distill(
     *,
     temperature: float = 4.0,
     alpha: float = 0.7,
+    cached_views: int = 0,
+    cache_file: str | Path | None = None,
     callbacks: Sequence[Any] = (),
     best_from: int = 1,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
@@ -37,13 +42,19 @@ def distill(
 
     Args:
         student: The model to train, as for `fit`; a quantization-aware one, too.
-        teacher: Trained Keras 3 or tf_keras model for the same images and classes, or the path of a `.keras` file. A
-            model that is quantized takes the float model it was made from.
+        teacher: Trained Keras 3 or tf_keras model for the same images and classes, or the path of a `.keras` file or of
+            a run folder. A model that is quantized takes the float model it was made from. One that was trained
+            without label smoothing says more (arXiv:1906.02629).
         data: What `load_data` returns.
         recipe: As in `fit`.
         run_dir: As in `fit`.
         temperature: T, above 0. The higher, the more the student hears about the classes that are not the label.
         alpha: α, 0 to 1: the teacher's share in the loss.
+        cached_views: Above 0, each training image has so many fixed augmented views, one in each epoch and then anew
+            from the first, and the teacher is asked once about each, before the first epoch; what it said takes
+            4 · views · images · classes bytes of memory. 0: every epoch is augmented anew and the teacher looks at it.
+        cache_file: Where cached logits are kept, for all students of the teacher (.npz). Default: teacher_logits.npz
+            in the run folder.
         callbacks: As in `fit`.
         best_from: As in `fit`.
         checkpoint_seconds: As in `fit`.
@@ -53,23 +64,17 @@ def distill(
         The History, as from `fit`.
 
     Raises:
-        UserError: Student, teacher and data do not fit together, or as `fit`.
+        UserError: Student, teacher and data do not fit together, cached logits are of something else, or as `fit`.
     """
-    recipe = recipe or Recipe()
-    if not temperature > 0:
-        raise UserError(f"temperature={temperature}: give a number above 0, such as 4")
-    if not 0 <= alpha <= 1:
-        raise UserError(f"alpha={alpha}: give the teacher's share in the loss, 0 to 1")
-    if isinstance(teacher, str | Path):
-        from keras_mobilenets.training.loading import load_model
-
-        teacher = load_model(teacher)
-    size, classes = data.image_size, len(data.class_names)
-    if tuple(teacher.output_shape[1:]) != (classes,):
-        raise UserError(f"the teacher has output {teacher.output_shape[1:]} but {data.name} has {classes} classes")
-    if any(have not in (None, want) for have, want in zip(teacher.input_shape[1:], (size, size, 3), strict=True)):
-        raise UserError(f"the teacher takes images of {teacher.input_shape[1:]}, not of {(size, size, 3)}")
-    objective = _objective(student, teacher, classes, temperature, alpha)
+    recipe, teacher = recipe or Recipe(), _loaded(teacher)
+    _check(recipe, temperature, alpha, cached_views, cache_file)
+    library_of(student), library_of(teacher)
+    distributed.refuse("distillation")
+    if {id(weight) for weight in teacher.weights} & {id(weight) for weight in student.weights}:
+        raise UserError("student and teacher share weights; give the student weights of its own")
+    file = Path(cache_file) if cache_file else Path(run_dir) / FILE if run_dir else None
+    taught = Taught(data, teacher, recipe.augmentation, cached_views, file)
+    objective = _objective(student, taught, len(data.class_names), temperature, alpha)
     return train(
         student,
         data,
@@ -83,41 +88,51 @@ def distill(
     )
 
 
-def _objective(student: Any, teacher: Any, classes: int, temperature: float, alpha: float) -> Objective:
-    """Targets are rows: the share of each class that the label gives, and the teacher's softened probabilities."""
-    from_logits, teacher_gives_logits = gives_logits(student), gives_logits(teacher)
-
-    @tf.function
-    def row(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        logits = _logits(teacher(images, training=False), teacher_gives_logits)
-        shares = labels if labels.shape.rank == 2 else tf.one_hot(labels, classes)  # rows where images are mixed
-        return tf.concat([shares, tf.nn.softmax(logits / temperature)], axis=1)
-
-    def targets(batches: tf.data.Dataset) -> Any:
-        # The teacher runs where the student does, outside of tf.data, which knows the CPU only.
-        def rows() -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
-            while True:
-                for images, labels in batches:
-                    yield images, row(images, labels)
-
-        return rows()
-
-    def loss(target: Any, outputs: Any) -> Any:
-        logits = _logits(outputs, from_logits)
-        labels, soft = target[:, :classes], target[:, classes:]
-        student_soft = tf.nn.log_softmax(logits / temperature)
-        divergence = tf.reduce_sum(soft * (tf.math.log(soft + keras.config.epsilon()) - student_soft), axis=1)
-        hard = tf.nn.softmax_cross_entropy_with_logits(labels, logits)
-        return alpha * temperature**2 * divergence + (1 - alpha) * hard
-
-    def accuracy(target: Any, outputs: Any) -> Any:
-        labels = tf.argmax(target[:, :classes], axis=1)
-        return tf.cast(tf.equal(labels, tf.argmax(outputs, axis=1)), tf.float32)
-
-    asked = {"distillation": {"teacher": teacher.name, "temperature": temperature, "alpha": alpha}}
-    return Objective(loss, accuracy, targets, asked)
+def _check(recipe: Recipe, temperature: float, alpha: float, cached_views: int, cache_file: Any) -> None:
+    if not temperature > 0:
+        raise UserError(f"temperature={temperature}: give a number above 0, such as 4")
+    if not 0 <= alpha <= 1:
+        raise UserError(f"alpha={alpha}: give the teacher's share in the loss, 0 to 1")
+    if cached_views < 0 or cached_views != int(cached_views):
+        raise UserError(f"cached_views={cached_views}: give a whole number, 0 or more")
+    if cache_file is not None and not cached_views:
+        raise UserError("cache_file goes with cached_views: give the number of views of each image, such as 8")
+    if recipe.stages > 1 and (cached_views or recipe.initial_size < 1):
+        raise UserError("the teacher knows images of one size: distil with stages=1 or initial_size=1, no cached_views")
+    if cached_views:
+        augment.fixed(recipe.augmentation)  # refuses one that mixes images
 
 
-def _logits(outputs: Any, are_logits: bool) -> Any:
-    """Logits from what a model gives; from probabilities, up to a constant, which a softmax does not see."""
-    return outputs if are_logits else tf.math.log(tf.maximum(outputs, keras.config.epsilon()))
+def _loaded(teacher: Any) -> Any:
+    """A model, from wherever it lies."""
+    if not isinstance(teacher, str | Path):
+        return teacher
+    path = Path(teacher).expanduser()
+    if path.is_dir():
+        path /= "model.keras"
+    if path.suffix == ".tflite":
+        raise UserError(f"{path} is a converted model, which cannot teach; give the .keras file it was made from")
+    if str(teacher) in km.list_models() and not path.exists():
+        raise UserError(f"{teacher} names a builder; a teacher is trained on this data already: give a run or a file")
+    from keras_mobilenets.training.loading import load_model
+
+    return load_model(path)
+
+
+def _objective(student: Any, taught: Taught, classes: int, temperature: float, alpha: float) -> Objective:
+    """Towards the rows of `Taught`."""
+    from_logits = gives_logits(student)
+
+    def loss(rows: Any, outputs: Any) -> Any:
+        logits = outputs if from_logits else ops.log(ops.maximum(outputs, keras.config.epsilon()))
+        shares, said = rows[:, :classes], rows[:, classes:] / temperature
+        divergence = ops.softmax(said) * (ops.log_softmax(said) - ops.log_softmax(logits / temperature))
+        hard = -shares * ops.log_softmax(logits)
+        return ops.sum(alpha * temperature**2 * divergence + (1 - alpha) * hard, axis=1)
+
+    def accuracy(rows: Any, outputs: Any) -> Any:
+        right = ops.equal(ops.argmax(rows[:, :classes], axis=1), ops.argmax(outputs, axis=1))
+        return ops.cast(right, "float32")
+
+    asked = taught.about_teacher | {"temperature": temperature, "alpha": alpha, "cached_views": taught.views}
+    return Objective(loss, accuracy, taught.views, taught.targets, taught.validation, {"distillation": asked})

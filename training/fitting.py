@@ -94,13 +94,17 @@ class Objective:
     Attributes:
         loss: From targets and outputs to a loss for each image.
         accuracy: The metric of that name: "accuracy" itself, or a function of targets and outputs.
-        targets: From batches of (images, labels) to batches of (images, targets).
+        views: Fixed views that each training image is shown in; 0 for new ones in every epoch.
+        targets: From training batches, as `Data.epochs` gives them, to batches of (images, targets).
+        validation: The same for those of the validation split, as a data set.
         asked: What run.json says of it.
     """
 
     loss: Any
     accuracy: Any = "accuracy"
+    views: int = 0
     targets: Callable[[tf.data.Dataset], Any] = lambda batches: batches
+    validation: Callable[[tf.data.Dataset], tf.data.Dataset] = lambda batches: batches
     asked: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -113,7 +117,7 @@ def labels_only(model: Any, recipe: Recipe, classes: int) -> Objective:
         return images, labels if labels.shape.rank == 2 else tf.one_hot(labels, classes), *weights
 
     loss = library_of(model).losses.CategoricalCrossentropy(gives_logits(model), recipe.label_smoothing)
-    return Objective(loss, targets=lambda batches: batches.map(rows))
+    return Objective(loss, targets=lambda batches: batches.map(rows), validation=lambda batches: batches.map(rows))
 
 
 def train(
@@ -197,6 +201,7 @@ def _fit(
         first_step=step,
         image_size=stage.image_size,
         share=distributed.share(),
+        views=objective.views,
     )
     if recipe.stages > 1:
         batches = progressive.of_any_size(batches)
@@ -204,13 +209,11 @@ def _fit(
     _build_metrics(model, targets)
     if epoch == stage.first and not step:
         logs.samples(batches, data.class_names)
-    validation = objective.targets(devices.validation(data))
-    finite = isinstance(validation, tf.data.Dataset)
+    validation = objective.validation(devices.validation(data))
     with fused_batch_norm():
         model.fit(
             targets,
             validation_data=validation,
-            validation_steps=None if finite else -(-data.count("validation") // data.batch_size),
             initial_epoch=epoch,
             epochs=stage.last,
             steps_per_epoch=data.steps_per_epoch() - step,

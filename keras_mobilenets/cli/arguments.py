@@ -94,6 +94,16 @@ def make_parser() -> argparse.ArgumentParser:
     add.add_argument(
         "--teacher-share", type=float, default=0.7, metavar="ALPHA", help="of the loss, 0 to 1 (default: 0.7)"
     )
+    add.add_argument(
+        "--cached-views",
+        type=int,
+        metavar="N",
+        help="show each image in N fixed augmented views, ask the teacher once about each (default: new ones)",
+    )
+    add.add_argument("--cache-file", metavar="FILE", help="where its answers are kept (default: in the run folder)")
+    add.add_argument(
+        "--weights", metavar="SOURCE", help="the student starts from imagenet, or from a file (default: from scratch)"
+    )
     _add_training(add)
     _add_run(add)
 

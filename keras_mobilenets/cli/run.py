@@ -150,10 +150,10 @@ class Run:
                 files.refuse_other(self.folder, "training that started from", there, {"weights": weights})
             elif weights:
                 self.record("weights", weights)
-            if weights:
-                training.fine_tune(model, source, recipe, self.folder, **settings, **how)
-            elif teacher:
+            if teacher:
                 training.distill(model, data=source, recipe=recipe, run_dir=self.folder, **teacher, **how)
+            elif weights:
+                training.fine_tune(model, source, recipe, self.folder, **settings, **how)
             else:
                 training.fit(model, source, recipe, self.folder, **how)
             self.record("data_dir", data.get("data_dir"))

@@ -92,9 +92,10 @@ def distill(options: Namespace) -> None:
     """Trains into a run folder with a teacher."""
     run, teacher = Run(options.run), Path(options.teacher)
     teacher = Run(teacher).model_file if teacher.is_dir() else teacher
-    train_into(
-        run, options, {"teacher": str(teacher), "temperature": options.temperature, "alpha": options.teacher_share}
-    )
+    given = {"cached_views": options.cached_views, "cache_file": options.cache_file}
+    how = {"temperature": options.temperature, "alpha": options.teacher_share}
+    how |= {name: value for name, value in given.items() if value is not None}
+    train_into(run, options, {"teacher": str(teacher)} | how)
     say(f"{run.model_file} is the best model of the training; next: keras-mobilenets convert {run.folder}")
 
 
