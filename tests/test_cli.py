@@ -210,11 +210,17 @@ def test_compressions_that_are_there_are_not_made_again(compressed, capsys):
 @pytest.mark.slow
 def test_a_student_is_distilled_from_a_run(run, photos, tmp_path, capsys):
     folder, _ = run
-    student = ["distill", "MobileNetV1", "--alpha", "0.25", "--teacher", str(folder), "--run", str(tmp_path / "small")]
+    student = ["distill", "MobileNetV2", "--alpha", "0.35", "--teacher", str(folder), "--run", str(tmp_path / "small")]
     options = ["--data", str(photos), "--size", "32", "--epochs", "1", "--batch-size", "8"]
+    options += ["--weights", str(folder / "model.keras")]
+    options += ["--cached-views", "2", "--cache-file", str(tmp_path / "c.npz")]
     assert main([*student, *options]) == 0
     asked = json.loads((tmp_path / "small" / "run.json").read_text())
-    assert asked["distillation"] == {"teacher": "mobilenetv2_0.35", "temperature": 4.0, "alpha": 0.7}
+    assert asked["weights"] == str(folder / "model.keras")
+    assert len(asked["distillation"].pop("teacher_sha256")) == 64
+    how = {"temperature": 4.0, "alpha": 0.7, "cached_views": 2}
+    assert asked["distillation"] == {"teacher": "mobilenetv2_0.35"} | how
+    assert (tmp_path / "c.npz").exists() and not (tmp_path / "small" / "head").exists()
     capsys.readouterr()
     assert main([*student, *options, "--temperature", "0"]) == 2
     assert "temperature=0" in _one_line(capsys)

@@ -115,14 +115,15 @@ def test_tf_keras_model_with_dropout_goes_on_within_an_epoch(data, tmp_path):
     assert_same_end(tmp_path / "stopped", tmp_path / "whole")
 
 
-@pytest.mark.slow
-def test_distillation_goes_on_within_an_epoch(data, tmp_path):
+@pytest.mark.parametrize("cached_views", [pytest.param(0, marks=pytest.mark.slow), 2])
+def test_distillation_goes_on_within_an_epoch(data, tmp_path, cached_views):
     recipe = training.Recipe(epochs=1, learning_rate=0.02, warmup_epochs=0.0)
-    teacher = network()
+    teacher, how = network(), {"cached_views": cached_views, "verbose": 0}
+    stopping = {"callbacks": [stop_at(4)], "checkpoint_seconds": 0}
     with pytest.raises(StopError):
-        training.distill(network(), teacher, data, recipe, tmp_path / "stopped", callbacks=[stop_at(4)], **EVERY_STEP)
+        training.distill(network(), teacher, data, recipe, tmp_path / "stopped", **stopping, **how)
     for run_dir in ("stopped", "whole"):
-        training.distill(network(), teacher, data, recipe, tmp_path / run_dir, verbose=0)
+        training.distill(network(), teacher, data, recipe, tmp_path / run_dir, **how)
     assert_same_end(tmp_path / "stopped", tmp_path / "whole")
 
 
