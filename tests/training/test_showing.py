@@ -252,6 +252,9 @@ def test_pace_on_small_images_foretells_that_on_large_ones(monkeypatch):
     training.steps(0, 100)
     training.validate()
     assert training.progress._left_behind(1) == pytest.approx(2 * (40 + 1), rel=0.02)
+    training.steps(0, 100)
+    training.validate()
+    assert training.progress._left_behind(2) == pytest.approx(40 + 1, rel=0.02)
 
 
 @pytest.mark.parametrize("columns", [20, 40, 80, 120, 200])
