@@ -28,7 +28,7 @@ class LayerError:
         layer: The Keras layer.
         sqnr_db: Signal to quantization noise; None where both are the same or the signal is zero.
         cosine: Of the angle between the float and the int8 values, −1 to 1; None where one is zero throughout.
-        bias: Mean of int8 minus float.
+        bias: Mean of int8 minus float. This and what follows is NaN in what was read from layer_errors.json.
         scale: One int8 step.
         used: Share of the int8 range that the float values span, 0..1; above 1 they are clipped.
     """
@@ -38,9 +38,9 @@ class LayerError:
     layer: str
     sqnr_db: float | None
     cosine: float | None
-    bias: float
-    scale: float
-    used: float
+    bias: float = math.nan
+    scale: float = math.nan
+    used: float = math.nan
 
 
 @dataclass(frozen=True)

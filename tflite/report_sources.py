@@ -16,30 +16,12 @@ from keras_mobilenets.errors import UserError
 from keras_mobilenets.files import read_json
 from keras_mobilenets.progress import track
 from keras_mobilenets.tflite import picture_grid, tables
+from keras_mobilenets.tflite.quantization_errors import LayerError
 from keras_mobilenets.tflite.results import Results, Row, read_results
 from keras_mobilenets.training.examining import Examination, read_examination
 
 API_LEVEL = 31  # of Android 12, the last that brought NNAPI new operators
 _FILES = ("results.json", "run.json", "history.csv", "examination.npz", "predictions.npz", "layer_errors.json")
-
-
-@dataclass(frozen=True)
-class LayerError:
-    """How far an int8 layer's output is from the float model's.
-
-    Attributes:
-        index: The operator's place in the order of execution.
-        operator: Such as "CONV_2D".
-        layer: Its name.
-        sqnr_db: Power of the signal over that of the error, in dB; None when there is no error or no signal.
-        cosine: Of the angle between the two outputs, −1..1; None when unknown.
-    """
-
-    index: int
-    operator: str
-    layer: str
-    sqnr_db: float | None
-    cosine: float | None
 
 
 @dataclass(frozen=True)
