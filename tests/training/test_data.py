@@ -108,7 +108,7 @@ def test_missing_folder_is_an_error(tmp_path):
         training.load_data(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("bad", [{"image_size": 0}, {"batch_size": 0}, {"limit": 0}])
+@pytest.mark.parametrize("bad", [{"image_size": 0}, {"batch_size": 0}, {"limit": 0}, {"limit": {"test": 0}}])
 def test_sizes_below_one_are_errors(folder, bad):
     with pytest.raises(UserError, match="at least 1"):
         training.load_data(folder, **bad)
@@ -272,6 +272,18 @@ def test_limit_takes_so_many_of_each_split(dots_dir, folder):
     assert [loaded.count(split) for split in ("train", "validation", "test")] == [8, 8, 8]
     loaded = training.load_data(folder, image_size=32, limit=30)
     assert loaded.count("train") == 30 and len(set(loaded.images("train")[1])) == 3
+
+
+def test_limit_of_one_split_leaves_the_others_whole(dots_dir, folder):
+    for where in ({"name": "dots", "data_dir": dots_dir}, {"name": folder}):
+        whole = training.load_data(image_size=32, **where)
+        few = training.load_data(image_size=32, limit={"train": 9}, **where)
+        assert few.count("train") == 9
+        assert [few.count(split) for split in ("validation", "test")] == [
+            whole.count(split) for split in ("validation", "test")
+        ]
+    with pytest.raises(UserError, match="the splits are train, validation, test"):
+        training.load_data(folder, limit={"training": 9})
 
 
 def test_unknown_name_says_what_is_close(tmp_path):
