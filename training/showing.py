@@ -84,7 +84,7 @@ class Progress:
             self.bar.stop()
 
     def _on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        self.epoch, self.step = epoch, self.recorder.state.step
+        self.epoch, self.step, self.is_validating = epoch, self.recorder.state.step, False
         self.mark = None if self.is_first else (self.step, time.perf_counter())
 
     def _on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
@@ -111,7 +111,7 @@ class Progress:
 
     def _on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self.tail = time.perf_counter() - self.trained
-        self.is_first = self.is_validating = False
+        self.is_first = False
         self.say(self._line(logs or {}))
         self.figures, self.mark = {}, None
 
