@@ -138,7 +138,7 @@ def averaged(model: Any) -> Iterator[None]:
     weights = model.trainable_variables if averages else []
     own = [np.array(weight) for weight in weights]
     for weight, average in zip(weights, averages, strict=True):
-        weight.assign(average)
+        weight.assign(np.array(average))  # a copy: on JAX, the next step takes the weight's memory
     try:
         yield
     finally:

@@ -54,7 +54,7 @@ def bring_home(copy: Any, model: Any) -> None:
 def as_in_first(model: Any) -> None:
     """Gives a model the weights that it has in process 0, where there are several."""
     if distributed.share()[1] > 1:
-        values = distributed.from_first(lambda: [np.asarray(variable) for variable in model.variables])
+        values = distributed.from_first(lambda: [np.array(variable) for variable in model.variables])
         for variable, value in zip(model.variables, values, strict=True):
             variable.assign(value)
 
@@ -99,4 +99,4 @@ def _clone(layer: Any) -> Any:
 
 def _assign(model: Any, values: Any) -> None:
     for variable, value in zip(model.variables, values.variables, strict=True):
-        variable.assign(np.asarray(value))
+        variable.assign(np.array(value))  # a copy: on JAX, a step takes the memory of what it changes
