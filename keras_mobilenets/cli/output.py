@@ -4,6 +4,9 @@ import sys
 from typing import Any
 
 
+WORDS = ("model", "arguments", "best first", "class", "taken for")  # columns of these titles are aligned to the left
+
+
 def say(message: str) -> None:
     """A line for the person who waits."""
     print(message, file=sys.stderr, flush=True)
@@ -24,5 +27,5 @@ def grid(*titles: str) -> Any:
 
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     for title in titles:
-        table.add_column(title, justify="left" if title in ("model", "arguments", "best first", "class", "taken for") else "right")
+        table.add_column(title, justify="left" if title in WORDS else "right")
     return table
