@@ -3,7 +3,6 @@
 import sys
 from typing import Any
 
-
 WORDS = ("model", "arguments", "best first", "class", "taken for")  # columns of these titles are aligned to the left
 
 
