@@ -71,8 +71,9 @@ class Taught:
 
     def _as_they_come(self, batches: tf.data.Dataset) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
         """The teacher runs where the student does, outside of tf.data, which knows the CPU only."""
-        for images, labels in batches:
-            yield images, self._rows(labels, self._say(images))
+        while True:  # with several devices, Keras reads ahead of the last step
+            for images, labels in batches:
+                yield images, self._rows(labels, self._say(images))
 
     def _rows(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         shares = labels if labels.shape.rank == 2 else tf.one_hot(labels, len(self._data.class_names))
