@@ -33,6 +33,8 @@ def spread(model: Any, batch_size: int) -> Iterator[Any]:
         yield model
         return
     names = _devices()
+    if len(names) % distributed.share()[1]:
+        raise UserError(f"{len(names)} devices for {distributed.share()[1]} processes; give each the same number")
     if len(names) == 1:
         yield model
         return

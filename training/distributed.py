@@ -14,8 +14,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import NoReturn, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NoReturn, TypeVar
 
 from keras_mobilenets.errors import UserError, first_line
 
@@ -125,6 +125,27 @@ def from_first(make: Callable[[], T]) -> T:
     length = int(broadcast_one_to_all(np.int32(len(content))))
     buffer = np.frombuffer(content or bytes(length), np.uint8)
     return pickle.loads(np.asarray(broadcast_one_to_all(buffer)).tobytes())
+
+
+def check_same(asked: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuses a process that was started for another training than process 0; its data may lie elsewhere.
+
+    Args:
+        asked: What is asked of the training, by parts, such as {"recipe": {"epochs": 3}}.
+
+    Raises:
+        UserError: It was; the message names the first difference.
+    """
+    if _group.count == 1:
+        return
+    for part, values in from_first(lambda: asked).items():
+        for key, value in values.items():
+            own = asked.get(part, {}).get(key)
+            if own != value and (part, key) != ("data", "name"):
+                raise UserError(
+                    f"process {_group.number} has {part} {key} {own} where process 0 has {value}; "
+                    "start all processes with the same arguments and the same data"
+                )
 
 
 @contextlib.contextmanager
@@ -328,8 +349,9 @@ def _end(why: str) -> NoReturn:
         _say(why)
         with contextlib.suppress(Exception):
             sys.stdout.flush()
+        restored = "\n\033[?25h" if sys.stderr.isatty() else ""  # the line of a progress bar, and the cursor it hides
         print(
-            f"keras-mobilenets: stopped, since {why}; start all {_group.count} processes again: "
+            f"{restored}keras-mobilenets: stopped, since {why}; start all {_group.count} processes again: "
             "the training goes on at its last checkpoint",
             file=sys.stderr,
             flush=True,

@@ -309,6 +309,7 @@ def _claim(run_dir: Path, model: Any, data: Data, more: dict[str, Any]) -> None:
             "train_images": data.count("train"),
         },
     } | more
+    distributed.check_same(asked)
     before = files.read_record(run_dir)
     if "recipe" in before:
         before["recipe"] = dataclasses.asdict(Recipe()) | before["recipe"]  # an earlier version knew less
