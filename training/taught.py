@@ -82,16 +82,19 @@ class Taught:
     def _logits(self) -> tf.Tensor:
         """What the teacher says of all views of all training images."""
         if self._cached is None:
-            if self._file is None:
-                logits = self._ask()
-            else:
-                about = self._about()
-                logits = _read(self._file, about)
-                if logits is None:
-                    logits = _write(self._file, about, self._ask())
+            logits = self._kept(self._file) if self._file else self._ask()
             with tf.device("CPU"):
                 self._cached = tf.constant(np.concatenate(logits))
         return self._cached
+
+    def _kept(self, file: Path) -> np.ndarray:
+        """The logits of the file, which is written where it is missing."""
+        about = self._about()
+        logits = _read(file, about)
+        if logits is None:
+            logits = self._ask()
+            _write(file, about, logits)
+        return logits
 
     def _ask(self) -> np.ndarray:
         """Logits, views × images × classes."""
@@ -193,7 +196,6 @@ def _read(path: Path, about: dict[str, Any]) -> np.ndarray | None:
     return logits
 
 
-def _write(path: Path, about: dict[str, Any], logits: np.ndarray) -> np.ndarray:
+def _write(path: Path, about: dict[str, Any], logits: np.ndarray) -> None:
     with files.atomic(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, about=np.array(json.dumps(about)), logits=logits, allow_pickle=False)
-    return logits
