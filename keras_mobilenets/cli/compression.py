@@ -101,6 +101,8 @@ def compress(
     Raises:
         UserError: The run has no model or does not say how it was trained, or the folder holds another variant.
     """
+    import keras
+
     from keras_mobilenets.tflite.results import sha256
     from keras_mobilenets.training.loading import load_model
 
@@ -128,6 +130,7 @@ def compress(
         with locked(run.folder):  # not while it is being trained
             model = load_model(before)
         files.write_json(folder / "run.json", asked)
+        keras.utils.set_random_seed(recipe.seed)  # dropout, first centroids
         model = make(model, run.data(), recipe, folder / "training", dict(options or {}))
         with files.atomic(made) as path:
             model.save(path)

@@ -1,6 +1,8 @@
 """What may befall a training: kills, damaged files, a full disk, a second one in its folder, NaN. Nothing is lost."""
 
 import csv
+import dataclasses
+import inspect
 import itertools
 import json
 import math
@@ -9,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 
 import keras
@@ -19,6 +20,7 @@ import tf_keras
 from keras import layers
 
 from keras_mobilenets import UserError, training
+from keras_mobilenets.training import fitting
 from keras_mobilenets.training.checkpoints import Checkpoints
 
 RECIPE = training.Recipe(epochs=4, learning_rate=0.02)
@@ -127,97 +129,150 @@ def test_distillation_goes_on_within_an_epoch(data, tmp_path, cached_views):
     assert_same_end(tmp_path / "stopped", tmp_path / "whole")
 
 
-def training_program(folder, path):
-    """A program that trains a real network in a process of its own: `program RUN_DIR [argument=value...]`."""
+def training_program(folder, path, model="network()", recipe=RECIPE, batch_size=16, pause=0.1):
+    """A program that trains in a process of its own: `program RUN_DIR SECONDS`; it pauses after each step."""
     path.write_text(
-        textwrap.dedent(f"""
-        import ast, sys
-        import keras
-        import tensorflow as tf
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        import keras_mobilenets as km
-        from keras_mobilenets import training
+        f"""
+import sys, time
+import keras
+from keras import layers
+import keras_mobilenets as km
+from keras_mobilenets import training
 
-        how = dict(pair.split("=") for pair in sys.argv[2:])
-        keras.utils.set_random_seed(1)
-        data = training.load_data({str(folder)!r}, image_size=32, batch_size=4)
-        model = km.MobileNetV2((32, 32, 3), alpha=0.35, classes=3, dropout_rate=0.2)
-        recipe = training.Recipe(epochs=int(how.get("epochs", 2)), learning_rate=1e-3)
-        print("begins", flush=True)
-        training.fit(model, data, recipe, sys.argv[1], checkpoint_seconds=float(how.get("seconds", 60)), verbose=0)
-        """)
+{inspect.getsource(network)}
+keras.utils.set_random_seed(1)
+data = training.load_data({str(folder)!r}, image_size=32, batch_size={batch_size})
+pause = keras.callbacks.LambdaCallback(on_train_batch_end=lambda *_, **__: time.sleep({pause}))
+how = dict(callbacks=[pause], checkpoint_seconds=float(sys.argv[2]), verbose=0)
+training.fit({model}, data, training.{recipe!r}, sys.argv[1], **how)
+"""
     )
     return path
 
 
-def start(program, run_dir, **how):
-    command = [sys.executable, str(program), str(run_dir), *(f"{key}={value}" for key, value in how.items())]
+def start(program, run_dir, seconds):
+    command = [sys.executable, str(program), str(run_dir), str(seconds)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def finish(program, run_dir, **how):
-    process = start(program, run_dir, **how)
+def finish(program, run_dir):
+    process = start(program, run_dir, 60)
     _, errors = process.communicate(timeout=500)
     assert process.returncode == 0, errors
 
 
-def kill_after_checkpoints(process, run_dir, count, delay):
-    """Waits for so many new checkpoints and a moment more, then kills. Returns whether it was killed in time."""
+def wait_for_checkpoints(process, run_dir, count):
+    """Until the process has written so many."""
     seen, before = set(), set(run_dir.glob("checkpoint*.npz"))
     while len(seen - before) < count and process.poll() is None:
         seen |= set(run_dir.glob("checkpoint*.npz"))
         time.sleep(0.01)
-    time.sleep(delay)
+    assert process.poll() is None, process.communicate()[1]
+
+
+def kill(process):
     process.kill()
     process.communicate()
-    return process.returncode == -signal.SIGKILL
+    assert process.returncode == -signal.SIGKILL
 
 
-def assert_kills_leave_no_trace(folder, tmp_path, kills, epochs):
-    program = training_program(folder, tmp_path / "train.py")
-    draw = random.Random(kills)
-    killed = 0
-    for _ in range(kills):
-        process = start(program, tmp_path / "killed", epochs=epochs, seconds=0.2)
-        killed += kill_after_checkpoints(process, tmp_path / "killed", draw.randint(1, 4), draw.uniform(0, 0.4))
-    assert killed == kills
-    assert len(without_timing(tmp_path / "killed")) < epochs if (tmp_path / "killed/history.csv").exists() else True
-    finish(program, tmp_path / "killed", epochs=epochs)
-    finish(program, tmp_path / "whole", epochs=epochs)
-    assert_same_end(tmp_path / "killed", tmp_path / "whole")
-    models = [keras.models.load_model(tmp_path / run_dir / "model.keras") for run_dir in ("killed", "whole")]
-    for ours, theirs in zip(*(model.get_weights() for model in models), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-    left = {path.name for path in (tmp_path / "killed").iterdir()} - {
-        path.name for path in checkpoints(tmp_path / "killed")
-    }
+def test_killed_training_ends_as_an_undisturbed_one_and_nobody_else_got_in(whole, folder, data, tmp_path):
+    run_dir = tmp_path / "run"
+    process = start(training_program(folder, tmp_path / "train.py"), run_dir, 0)
+    try:
+        wait_for_checkpoints(process, run_dir, 3)
+        with pytest.raises(UserError, match=f"run is in use by process {process.pid} on ") as caught:
+            training.fit(network(), data, RECIPE, run_dir)
+        assert "\n" not in str(caught.value)
+        time.sleep(random.Random(0).uniform(0, 0.2))
+    finally:
+        kill(process)
+    assert 3 <= int(checkpoints(run_dir)[-1].stem.split("-")[1]) < RECIPE.epochs * data.steps_per_epoch()
+    training.fit(network(), data, RECIPE, run_dir, verbose=0)  # the lock is free
+    assert_same_end(run_dir, whole[1])
+    left = {path.name for path in run_dir.iterdir()} - {path.name for path in checkpoints(run_dir)}
     assert left == {"run.json", "model.keras", "history.csv", "examination.npz", "logs", ".lock"}
-
-
-def test_killed_training_ends_as_an_undisturbed_one(folder, tmp_path):
-    assert_kills_leave_no_trace(folder, tmp_path, kills=1, epochs=2)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_ten_kills_at_random_moments_leave_no_trace(folder, tmp_path):
-    assert_kills_leave_no_trace(folder, tmp_path, kills=10, epochs=8)
+    model = "km.MobileNetV2((32, 32, 3), alpha=0.35, classes=3, dropout_rate=0.2)"
+    recipe = training.Recipe(epochs=8, learning_rate=1e-3)
+    program = training_program(folder, tmp_path / "train.py", model, recipe, batch_size=4, pause=0)
+    draw = random.Random(10)
+    for _ in range(10):
+        process = start(program, tmp_path / "killed", 0.2)
+        wait_for_checkpoints(process, tmp_path / "killed", draw.randint(1, 4))
+        time.sleep(draw.uniform(0, 0.4))
+        kill(process)
+    finish(program, tmp_path / "killed")
+    finish(program, tmp_path / "whole")
+    assert_same_end(tmp_path / "killed", tmp_path / "whole")
+    models = [keras.models.load_model(tmp_path / run_dir / "model.keras") for run_dir in ("killed", "whole")]
+    for ours, theirs in zip(*(model.get_weights() for model in models), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
-def test_second_run_in_a_folder_is_refused_and_a_killed_one_is_not_in_the_way(folder, data, tmp_path):
-    process = start(training_program(folder, tmp_path / "train.py"), tmp_path / "run", epochs=50, seconds=0.5)
-    try:
-        while not checkpoints(tmp_path / "run"):
-            assert process.poll() is None, process.communicate()[1]
-            time.sleep(0.05)
-        with pytest.raises(UserError, match=f"run is in use by process {process.pid} on ") as caught:
-            training.fit(network(), data, RECIPE, tmp_path / "run")
-        assert "\n" not in str(caught.value)
-    finally:
-        process.kill()
-        process.communicate()
-    with pytest.raises(UserError, match="holds a training with model name"):  # the lock is free, the folder is not
-        training.fit(network(), data, RECIPE, tmp_path / "run")
+# As the first version that trained wrote it, with none of the recipe's later fields.
+OLD_RUN_JSON = """{{
+  "model": {{"name": "small", "input_shape": [32, 32, 3], "classes": 3, "parameters": {parameters}}},
+  "data": {{"name": "{name}", "image_size": 32, "batch_size": 16, "class_names": ["blue", "green", "red"],
+    "train_images": {images}}},
+  "recipe": {{"epochs": 4, "optimizer": "adamw", "learning_rate": 0.02, "warmup_epochs": 1.0, "schedule": "cosine",
+    "weight_decay": 0.02, "label_smoothing": 0.1, "augmentation": "light", "bn_momentum": null, "seed": 0}},
+  "versions": {{"backend": "tensorflow", "keras_mobilenets": "0.1.0", "keras": "3.15.1", "tensorflow": "2.21.0",
+    "numpy": "2.4.6"}}
+}}"""
+
+
+def test_training_of_the_first_version_is_resumed_as_it_was_asked_for(whole, data, tmp_path):
+    stopped(network(), data, tmp_path, 5)
+    (tmp_path / "run.json").write_text(
+        OLD_RUN_JSON.format(parameters=network().count_params(), name=data.name, images=data.count("train"))
+    )
+    with pytest.raises(UserError, match=r"recipe stochastic_depth 0\.0, not 0\.2"):
+        training.fit(network(), data, dataclasses.replace(RECIPE, stochastic_depth=0.2), tmp_path)
+    training.fit(network(), data, RECIPE, tmp_path, verbose=0)
+    assert_same_end(tmp_path, whole[1])
+
+
+COMPRESSED = training.Recipe(epochs=2, learning_rate=3e-3, warmup_epochs=0.0, augmentation="none")
+
+
+def quantize_aware(model, data, run_dir):
+    images, _ = data.images("train", 16, seed=0)
+    fitting.fit(
+        training.quantize_aware(model, images, freeze_batch_norm_after=12), data, COMPRESSED, run_dir, verbose=0
+    )
+
+
+def prune(model, data, run_dir):
+    training.prune(model, data, 0.6, recipe=COMPRESSED, run_dir=run_dir, frequency=2, verbose=0)
+
+
+def cluster(model, data, run_dir):
+    training.cluster(model, data, 4, recipe=COMPRESSED, run_dir=run_dir, verbose=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("compress", [quantize_aware, prune, cluster])
+def test_compression_that_stops_within_epochs_ends_as_an_undisturbed_one(whole, data, tmp_path, monkeypatch, compress):
+    fit, steps = fitting.fit, data.steps_per_epoch()
+    for step in (4, steps):  # in the first epoch, then in the second
+
+        def stopping(*args, callbacks=(), step=step, **how):
+            return fit(*args, callbacks=[*callbacks, stop_at(step, tf_keras)], **how | EVERY_STEP)
+
+        monkeypatch.setattr(fitting, "fit", stopping)
+        keras.utils.set_random_seed(1)  # of dropout and of the first centroids
+        with pytest.raises(StopError):
+            compress(whole[0], data, tmp_path / "stopped")
+    monkeypatch.undo()
+    for run_dir in ("stopped", "whole"):
+        keras.utils.set_random_seed(1)
+        compress(whole[0], data, tmp_path / run_dir)
+    assert_same_end(tmp_path / "stopped", tmp_path / "whole")
 
 
 def test_damaged_checkpoint_gives_way_to_the_one_before_it(whole, data, tmp_path):
