@@ -196,16 +196,17 @@ class Progress:
         """What becomes of a training that was stopped."""
         if not self.recorder.is_kept:
             return "nothing is kept without a run folder"
-        if not self.recorder.rows and not self.recorder.state.step:
+        if not self.recorder.checkpoints.good:
             return "there is no checkpoint yet: started again, it begins anew"
         return f"started again, it goes on {self._place()}"
 
     def _place(self) -> str:
-        """Where the newest checkpoint is."""
-        rows, step = self.recorder.rows, self.recorder.state.step
-        if len(rows) == len(self.work):
+        """Where the newest checkpoint is, by its name: Ctrl-C may fall between the end of an epoch and that."""
+        named, steps = self.recorder.checkpoints.good[-1].stem.partition("-")[2], self.recorder.steps_per_epoch
+        epoch, step = divmod(int(named) if named else len(self.recorder.rows) * steps, steps)
+        if epoch == len(self.work):
             return "behind its last epoch"
-        return f"in epoch {len(rows) + 1}" + (f", behind step {step}" if step else "")
+        return f"in epoch {epoch + 1}" + (f", behind step {step}" if step else "")
 
 
 class _Pace:

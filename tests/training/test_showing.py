@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import tty
+from pathlib import Path
 from types import SimpleNamespace
 
 import keras
@@ -255,6 +256,21 @@ def test_pace_on_small_images_foretells_that_on_large_ones(monkeypatch):
     training.steps(0, 100)
     training.validate()
     assert training.progress._left_behind(2) == pytest.approx(40 + 1, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("checkpoint-160.npz", "goes on in epoch 2, behind step 60"),
+        ("checkpoint-200.npz", "goes on in epoch 3"),
+        ("checkpoint-300.npz", "goes on behind its last epoch"),
+        ("checkpoint.npz", "goes on in epoch 3"),  # of an earlier version
+    ],
+)
+def test_ctrl_c_speaks_of_the_checkpoint_that_was_written_last(monkeypatch, name, says):
+    training = Training(monkeypatch, [1, 1, 1], rows=[{"images_per_second": 100.0, "seconds": 11.0}] * 2)
+    training.recorder.checkpoints = SimpleNamespace(good=[Path("run") / name])
+    assert training.progress._way_on() == f"started again, it {says}"
 
 
 @pytest.mark.parametrize("columns", [20, 40, 80, 120, 200])
