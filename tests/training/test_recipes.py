@@ -1,5 +1,6 @@
 """Recipes by name and what they do in training: mixed labels, averages, precision, accumulation, stochastic depth."""
 
+import dataclasses
 import json
 import warnings
 
@@ -10,10 +11,15 @@ import tensorflow as tf
 from keras import layers
 
 from keras_mobilenets import UserError, tflite, training
+from keras_mobilenets.cli import main
 from keras_mobilenets.training import applying
 from keras_mobilenets.training.recipe import RECIPES, make_optimizer
 
 SIZE = 32
+OLD_FIELDS = (  # of a recipe in the first version that trained
+    "epochs", "optimizer", "learning_rate", "warmup_epochs", "schedule", "weight_decay", "label_smoothing",
+    "augmentation", "bn_momentum", "seed",
+)  # fmt: skip
 
 
 def network(classes=3, batch_norm=True):
@@ -81,6 +87,41 @@ def test_a_modern_training_learns_and_keeps_a_plain_model(data, tmp_path):
     assert [type(layer) for layer in saved.layers] == [type(layer) for layer in network().layers]
     asked = json.loads((tmp_path / "run.json").read_text())["recipe"]
     assert asked["augmentation"] == "flip+mixup:0.2+cutmix" and asked["stochastic_depth"] == 0.1
+
+
+@pytest.fixture(scope="module")
+def modern(folder, tmp_path_factory):
+    """The run folder of a recipe by its name with changes, from the command line, and the command."""
+    run = tmp_path_factory.mktemp("runs") / "modern"
+    command = ["train", "MobileNetV1", "--alpha", "0.25", "--size", "32", "--data", str(folder), "--run", str(run)]
+    command += ["--recipe", "modern", "--epochs", "2", "--augmentation", "flip+mixup:0.4", "--dropout", "0.1"]
+    assert main([*command, "--batch-size", "48"]) == 0
+    return run, [*command, "--batch-size", "48"]
+
+
+def test_run_json_tells_the_recipe_of_the_command_line_with_its_changes(modern):
+    told = json.loads((modern[0] / "run.json").read_text())
+    expected = training.Recipe.named("modern", epochs=2, augmentation="flip+mixup:0.4", dropout=0.1)
+    assert told["recipe"] == told["train"]["recipe"] == dataclasses.asdict(expected)
+    assert (expected.warmup_epochs, expected.stochastic_depth) == (pytest.approx(5 * 2 / 300), 0.1)
+    assert told["data"]["batch_size"] == 48 and told["train"]["builder"] == "MobileNetV1"
+
+
+def test_a_command_of_before_the_newer_fields_is_over_when_it_is_given_again(modern, capsys):
+    """run.json of an earlier version lacks what a recipe did not have then."""
+    run, command = modern
+    before = (run / "model.keras").stat().st_mtime_ns
+    told = json.loads((run / "run.json").read_text())
+    for recipe in (told["recipe"], told["train"]["recipe"]):
+        for field in [field for field in recipe if recipe[field] == getattr(training.Recipe(), field)]:
+            if field not in OLD_FIELDS:
+                del recipe[field]
+    (run / "run.json").write_text(json.dumps(told))
+    assert main(command) == 0
+    assert (run / "model.keras").stat().st_mtime_ns == before and "Epoch" not in capsys.readouterr().out
+    assert set(json.loads((run / "run.json").read_text())["train"]["recipe"]) == {
+        field.name for field in dataclasses.fields(training.Recipe)
+    }
 
 
 class Interrupt(keras.callbacks.Callback):
