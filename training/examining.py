@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import json
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,8 @@ def examine(model: Any, data: Any, split: str = "validation", mistakes: int = MI
         said = shares.argmax(axis=1)
         np.add.at(confusion, (labels, said), 1)
         worst.take(images, labels, said, shares.max(axis=1))
-    found = Examination(tuple(data.class_names), split, confusion, *worst.arrays)
+    pictures, labels, said, confidence = worst.arrays
+    found = Examination(tuple(data.class_names), split, confusion, pictures, labels, said, confidence)
     with contextlib.suppress(UserError):  # a model without a feature map
         heat = grad_cam(model, found.images, found.predicted)
         found = dataclasses.replace(found, heat=np.rint(255 * heat).astype(np.uint8))
@@ -215,7 +217,7 @@ class _Worst:
     def __init__(self, count: int, size: int):
         self.count = count
         none = np.empty(0, np.int64)
-        self.arrays = [np.empty((0, size, size, 3), np.uint8), none, none, np.empty(0, np.float32)]
+        self.arrays: list[np.ndarray] = [np.empty((0, size, size, 3), np.uint8), none, none, np.empty(0, np.float32)]
 
     def take(self, images: np.ndarray, labels: np.ndarray, said: np.ndarray, confidence: np.ndarray) -> None:
         wrong = np.flatnonzero(labels != said)
@@ -239,7 +241,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
             return {name: file[name] for name in ("about", *_ARRAYS) if name in file}
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist") from error
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zipfile.zlib.error) as error:
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{path} is damaged: {' '.join(str(error).split())}; delete it and train again") from error
 
 
