@@ -34,7 +34,7 @@ def main() -> int:
     parser.add_argument("--teacher", type=Path, help="a trained .keras file or a run folder")
     parser.add_argument("--share", type=float, default=0.1, help="of the training images that the student has")
     parser.add_argument("--alpha", type=float, default=0.35, help="width of the student")
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--augmentation", default="light")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--temperature", type=float, default=4.0)
