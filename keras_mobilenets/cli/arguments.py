@@ -164,7 +164,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_trained_run(add)
     add.add_argument("images", nargs="*", metavar="IMAGE", help="image files; each gets a picture with its heat")
     add.add_argument("--class", dest="of", metavar="NAME", help="what speaks for this class (default: for the answer)")
-    add.add_argument("--layer", metavar="NAME", help="whose feature map is looked at (default: the last of 4×4 or more)")
+    add.add_argument("--layer", metavar="NAME", help="whose feature map is seen (default: the last of 4×4 or more)")
     add.add_argument("--out", metavar="FILE|DIR", help="where pictures go (default: the folder RUN/explained)")
 
     add = verb(
