@@ -377,7 +377,7 @@ def main():
         texts.append(table(setting, found))
         print(texts[-1], end="\n\n", flush=True)
         measured.append({"setting": asdict(setting), "turns": found})
-    where = f"{machine()}; {args.threads} threads; {args.backend} backend; " + ", ".join(
+    where = f"{machine()}; threads: {args.threads}; {args.backend} backend; " + ", ".join(
         map(" ".join, versions.items())
     )
     how = f"Medians of {args.rounds} rounds of {args.steps} steps; ratios are medians of the rounds' ratios."
