@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from keras_mobilenets import __version__
 from keras_mobilenets.cli.run import MADE_FROM
 from keras_mobilenets.tflite.tables import COMPRESSIONS
-from keras_mobilenets.training.recipe import RECIPES, Recipe
+from keras_mobilenets.training.recipe import AUGMENTATIONS, OPTIMIZERS, PRECISIONS, RECIPES, SCHEDULES, Recipe
 
 
 class _Parser(argparse.ArgumentParser):
@@ -373,7 +373,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="between checkpoints within an epoch; there is one after each epoch, too (default: 60)",
     )
-    _add_fields(group, lambda field: f"default: {field.default}")
+    _add_fields(group, lambda field: f"(default: {_shown(field.default)})")
 
 
 def _add_recipe(parser: argparse.ArgumentParser, says: str) -> None:
@@ -389,6 +389,33 @@ def _add_transfer(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--head-epochs", type=int, metavar="N", help="of the head alone, before --epochs (default: 3)")
 
 
+# What the fields of a recipe are, in a few words; its docstring says more.
+RECIPE_WORDS = {
+    "epochs": "passes over the training split",
+    "optimizer": ", ".join(OPTIMIZERS),
+    "learning_rate": "its peak",
+    "warmup_epochs": "it rises from 0 over so many",
+    "schedule": "behind the warm-up: " + ", ".join(SCHEDULES),
+    "weight_decay": "decoupled; none for biases, BatchNorm, depthwise kernels",
+    "label_smoothing": "0 to below 1",
+    "augmentation": f"of {', '.join(AUGMENTATIONS)}, joined by +, with a strength behind a colon: flip+randaugment:9",
+    "dropout": "the rate of the model's dropout layers",
+    "stochastic_depth": "how often the last residual branch is left out",
+    "ema_epochs": "weights are averaged over about so many",
+    "bn_momentum": "of BatchNorm's statistics",
+    "precision": ", ".join(PRECISIONS),
+    "accumulate": "batches whose gradients make one step, for small memory",
+    "stages": "progressive learning: images and regularization grow in so many",
+    "initial_size": "share of --size in the first stage",
+    "initial_regularization": "share of dropout and strengths in the first stage",
+    "seed": "of weights, order and augmentation",
+}
+
+
+def _shown(default: Any) -> str:
+    return "the model's" if default is None else f"{default:.3g}" if isinstance(default, float) else str(default)
+
+
 def _add_fields(group: Any, says: Callable[[Any], str]) -> None:
     for field in dataclasses.fields(Recipe):
         kind = {int: int, float: float, str: str}.get(field.type, float)  # type: ignore[arg-type]
@@ -397,7 +424,7 @@ def _add_fields(group: Any, says: Callable[[Any], str]) -> None:
             dest=f"recipe_{field.name}",
             type=kind,
             metavar=kind.__name__.upper().replace("STR", "NAME"),
-            help=says(field),
+            help=f"{RECIPE_WORDS[field.name]} {says(field)}".strip(),
         )
 
 
