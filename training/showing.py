@@ -46,7 +46,7 @@ class Progress:
 
     def __enter__(self) -> "Progress":
         """Says where a training goes on."""
-        if self.epoch < len(self.work) and (self.epoch or self.step):
+        if self.recorder.is_kept and self.epoch < len(self.work) and (self.epoch or self.step):
             self.say(f"going on {self._place()}")
         return self
 
