@@ -107,8 +107,9 @@ class Recorder:
             for variable, before in zip(self._metrics(), self.state.metrics, strict=True):
                 variable.assign(np.asarray(variable) + before)
         if step < self.steps_per_epoch and time.monotonic() - self.saved_at >= self.checkpoint_seconds:
+            self._bring_back()
+            self._check_finite(step)
             with self._stopping_when_full(step):
-                self._bring_back()
                 self._save(step, [np.array(variable) for variable in self._metrics()])
 
     def _on_test_begin(self, logs: dict | None = None) -> None:
@@ -123,6 +124,7 @@ class Recorder:
         )
         row["seconds"] = round(time.perf_counter() - self.started, 3)
         before = [earlier["val_accuracy"] for earlier in self.rows[self.best_from - 1 :]]
+        self._check_finite(self.steps_per_epoch)
         with self._stopping_when_full(self.steps_per_epoch):
             if epoch + 1 >= self.best_from and row["val_accuracy"] > max(before, default=-1.0):
                 with files.atomic(self.run_dir / "model.keras") as path, as_kept(self.model):
@@ -150,6 +152,14 @@ class Recorder:
         of_tf_keras = [generator.state for generator in generators if generator is not None]
         return [*self.model.variables, *optimizer.variables, *of_tf_keras]
 
+    def _check_finite(self, step: int) -> None:
+        """Refuses to keep a NaN anywhere: BatchNorm's statistics or a moment may overflow while weights are finite."""
+        for variable in self._variables():
+            value = np.asarray(variable)
+            if not np.isfinite(value).all():
+                what = "NaN" if np.isnan(value).any() else "infinite"
+                raise self._not_finite(f"{getattr(variable, 'path', None) or variable.name} is {what}", step)
+
     def _metrics(self) -> list:
         return [variable for metric in self.model.metrics for variable in metric.variables]
 
@@ -157,8 +167,6 @@ class Recorder:
         """Writes a checkpoint; `step` counts in the epoch after the whole ones."""
         state = State(self.rows, step, time.perf_counter() - self.started if step else 0.0, metrics or [])
         if self.is_kept:
-            if not all(np.isfinite(variable).all() for variable in self.model.trainable_variables):
-                raise self._not_finite("a weight is NaN", step)
             values = [np.asarray(variable) for variable in self._variables()]
             self.checkpoints.save(
                 len(self.rows) * self.steps_per_epoch + step,

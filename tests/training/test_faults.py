@@ -384,17 +384,18 @@ def test_full_disk_at_the_start_is_one_line(data, small_disk):
 
 
 class Poison(keras.callbacks.Callback):
-    """Puts NaN into a weight: before the forward pass of a step, or behind its update."""
+    """Puts NaN into the last bias, or a value into others: before the forward pass of a step, or behind its update."""
 
-    def __init__(self, step, when):
+    def __init__(self, step, when, variable=lambda model: model.layers[-1].bias, value=np.nan):
         super().__init__()
-        self.left = step
+        self.left, self.variable, self.value = step, variable, value
         setattr(self, f"on_train_batch_{when}", self.spoil)
 
     def spoil(self, batch, logs=None):
         self.left -= 1
         if not self.left:
-            self.model.layers[-1].bias.assign([np.nan] * 3)
+            variable = self.variable(self.model)
+            variable.assign(np.full(variable.shape, self.value))
 
 
 @pytest.mark.parametrize("when", ["begin", "end"])
@@ -407,6 +408,24 @@ def test_nan_stops_with_the_step_and_keeps_the_last_good_checkpoint(data, tmp_pa
     assert all(np.isfinite(array).all() for array in end_state(tmp_path).values())
     saved = keras.models.load_model(tmp_path / "model.keras")
     assert all(np.isfinite(weight).all() for weight in saved.get_weights())
+
+
+@pytest.mark.parametrize(
+    ("step", "variable", "value", "says"),
+    [
+        (3, lambda model: model.layers[2].moving_variance, np.inf, "/moving_variance is infinite in epoch 1, step 3"),
+        (8, lambda model: model.optimizer.variables[-1], np.nan, "velocity is NaN in epoch 1, step 8"),
+    ],
+)
+def test_statistics_and_moments_that_overflow_are_not_kept(data, tmp_path, step, variable, value, says):
+    """The weights and the loss are finite still; the second overflows in the last step of an epoch."""
+    poison = Poison(step, "end", variable, value)
+    with pytest.raises(UserError, match=says) as caught:
+        training.fit(network(), data, QUICK, tmp_path, callbacks=[poison], **EVERY_STEP)
+    assert f"; the last good checkpoint is kept in {checkpoints(tmp_path)[-1]}; lower" in str(caught.value)
+    assert checkpoints(tmp_path)[-1].name == f"checkpoint-{step - 1}.npz"
+    assert all(np.isfinite(array).all() for array in end_state(tmp_path).values())
+    assert not (tmp_path / "model.keras").exists()
 
 
 def test_nan_without_a_run_folder_does_not_speak_of_one(data):
