@@ -58,7 +58,8 @@ def fit(
         data: What `load_data` returns.
         recipe: How to train. Default: `Recipe()`.
         run_dir: Folder for checkpoints and logs. Default: none is kept.
-        callbacks: Further callbacks, of the model's Keras.
+        callbacks: Further callbacks, of the model's Keras. What they hold is in no checkpoint: after a kill, they begin
+            as new ones, in the epoch that goes on.
         best_from: The first epoch, counted from 1, that may be the best; a pruning gives the one that ends sparse.
         checkpoint_seconds: A checkpoint is written after every epoch, and after the first step that ends so many
             seconds after the last one; `math.inf` for epochs only.
