@@ -8,8 +8,9 @@ is an abort with a stack trace, still sees an open connection.
 import atexit
 import contextlib
 import importlib.util
+import io
+import json
 import os
-import pickle
 import socket
 import sys
 import threading
@@ -17,10 +18,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn, TypeVar
 
+import numpy as np
+
 from keras_mobilenets.errors import UserError, first_line
+from keras_mobilenets.training.roll_call import answer_roll, free_port, read_line, relay_to, take_roll
 
 T = TypeVar("T")
 TIMEOUT = 300.0  # seconds that processes wait for each other at the start
+ARRAY = "array of this number"  # the key that stands for one in JSON
 NOTICE = 5.0  # seconds in which a line tells why a collective operation has failed
 
 
@@ -74,11 +79,11 @@ def join_processes(coordinator: str, processes: int, process_id: int, *, timeout
         return
     deadline = time.monotonic() + timeout
     if process_id == 0:
-        service = _free_port()
-        lines = _take_roll(host, port, processes, deadline, service)
+        service = free_port()
+        lines = take_roll(host, port, processes, deadline, service)
     else:
-        lines = {0: _answer_roll(host, port, processes, process_id, deadline)}
-        service = _relay_to(host, port)
+        lines = {0: answer_roll(host, port, processes, process_id, deadline)}
+        service = relay_to(host, port)
     _start_jax(service, processes, process_id, deadline)
     _group.number, _group.count, _group.lines = process_id, processes, lines
     _group.watches = [threading.Thread(target=_watch, args=item, daemon=True) for item in lines.items()]
@@ -115,16 +120,19 @@ def is_first() -> bool:
 
 
 def from_first(make: Callable[[], T]) -> T:
-    """What `make` gives in process 0, in all processes; each of them calls this, in the same order."""
+    """What `make` gives in process 0, in all processes; each of them calls this, in the same order.
+
+    Args:
+        make: Gives what JSON knows, and NumPy arrays in its places.
+    """
     if _group.count == 1:
         return make()
-    import numpy as np
     from jax.experimental.multihost_utils import broadcast_one_to_all
 
-    content = pickle.dumps(make()) if is_first() else b""
+    content = _packed(make()) if is_first() else b""
     length = int(broadcast_one_to_all(np.int32(len(content))))
     buffer = np.frombuffer(content or bytes(length), np.uint8)
-    return pickle.loads(np.asarray(broadcast_one_to_all(buffer)).tobytes())
+    return _unpacked(np.asarray(broadcast_one_to_all(buffer)).tobytes())
 
 
 def check_same(asked: Mapping[str, Mapping[str, Any]]) -> None:
@@ -192,6 +200,30 @@ def refuse(what: str) -> None:
         raise UserError(f"{what} is not for several processes: start it in one, without --distributed")
 
 
+def _packed(value: Any) -> bytes:
+    """JSON and the arrays beside it, as .npz; no pickle, which runs what it reads."""
+    arrays: list[np.ndarray] = []
+
+    def taken_out(array: Any) -> dict[str, int]:
+        if not isinstance(array, np.ndarray):
+            raise TypeError(f"{type(array).__name__} cannot be sent")
+        arrays.append(array)
+        return {ARRAY: len(arrays) - 1}
+
+    text, content = json.dumps(value, default=taken_out), io.BytesIO()
+    np.savez(content, text, *arrays, allow_pickle=False)
+    return content.getvalue()
+
+
+def _unpacked(content: bytes) -> Any:
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+
+        def put_back(found: dict[str, Any]) -> Any:
+            return archive[f"arr_{found[ARRAY] + 1}"] if ARRAY in found else found
+
+        return json.loads(str(archive["arr_0"]), object_hook=put_back)
+
+
 def _start_jax(service: int, processes: int, process_id: int, deadline: float) -> None:
     import jax
 
@@ -228,108 +260,10 @@ def _silent() -> Iterator[None]:
         os.close(nowhere)
 
 
-def _take_roll(host: str, port: int, processes: int, deadline: float, service: int) -> dict[int, socket.socket]:
-    """Lets every other process come in; afterwards, the port leads on to JAX's service."""
-    try:
-        listener = socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2 * processes
-        )
-    except OSError as error:
-        raise UserError(
-            f"process 0 cannot listen at {host}:{port} ({os.strerror(error.errno or 0)}); "
-            "give an address of this machine and a free port"
-        ) from error
-    lines: dict[int, socket.socket] = {}
-    changed = threading.Condition()
-
-    def greet(line: socket.socket) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            word, *numbers = _read_line(line).split()
-            if word == "jax":
-                _pump_both(line, _connect("127.0.0.1", service, time.monotonic() + 60))
-            elif word == "join":
-                number, count = map(int, numbers)
-                with changed:
-                    if count != processes:
-                        why = f"process 0 was started with {processes} processes, this one with {count}"
-                    elif number in lines:
-                        why = f"there is a process {number} already"
-                    else:
-                        lines[number] = _kept_alive(line)
-                        changed.notify()
-                        return
-                line.sendall(f"no {why}\n".encode())
-                line.close()
-
-    def accept() -> None:
-        while True:
-            line, _ = listener.accept()
-            threading.Thread(target=greet, args=(line,), daemon=True).start()
-
-    threading.Thread(target=accept, daemon=True).start()
-    with changed:
-        if not changed.wait_for(lambda: len(lines) == processes - 1, deadline - time.monotonic()):
-            missing = ", ".join(str(number) for number in range(1, processes) if number not in lines)
-            listener.close()
-            raise UserError(f"process {missing} of {processes} did not come to {host}:{port} in time; start them all")
-    for line in lines.values():
-        line.sendall(b"yes\n")
-    return lines
-
-
-def _answer_roll(host: str, port: int, processes: int, process_id: int, deadline: float) -> socket.socket:
-    line = _kept_alive(_connect(host, port, deadline))
-    try:
-        line.sendall(f"join {process_id} {processes}\n".encode())
-        line.settimeout(max(0.0, deadline - time.monotonic()) + NOTICE)
-        word, _, why = _read_line(line).partition(" ")
-    except OSError as error:
-        raise UserError(f"no answer from {host}:{port} ({error}); is it process 0 that runs there?") from error
-    if word == "no":
-        raise UserError(why)
-    if word != "yes":
-        raise UserError(f"process 0 at {host}:{port} has stopped while it waited for the others; start them all again")
-    line.settimeout(None)
-    return line
-
-
-def _relay_to(host: str, port: int) -> int:
-    """A local port that leads to JAX's service; a connection that the service's end has lost stays open here."""
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def lead(near: socket.socket) -> None:
-        with contextlib.suppress(OSError, UserError):
-            far = _connect(host, port, time.monotonic() + 60)
-            far.sendall(b"jax\n")
-            _pump_both(near, far, hold=True)
-
-    def accept() -> None:
-        while True:
-            near, _ = listener.accept()
-            threading.Thread(target=lead, args=(near,), daemon=True).start()
-
-    threading.Thread(target=accept, daemon=True).start()
-    return listener.getsockname()[1]
-
-
-def _pump_both(near: socket.socket, far: socket.socket, hold: bool = False) -> None:
-    def pump(source: socket.socket, target: socket.socket, hold: bool) -> None:
-        with contextlib.suppress(OSError):
-            while content := source.recv(65536):
-                target.sendall(content)
-        if hold:
-            threading.Event().wait()  # both sockets live as long as the process
-        with contextlib.suppress(OSError):
-            target.shutdown(socket.SHUT_WR)
-
-    threading.Thread(target=pump, args=(far, near, hold), daemon=True).start()
-    pump(near, far, False)
-
-
 def _watch(number: int, line: socket.socket) -> None:
     """Ends this process when another one has ended before the training."""
     try:
-        said = _read_line(line)
+        said = read_line(line)
     except OSError:
         said = ""
     if said == "done":
@@ -367,8 +301,8 @@ def _say(what: str) -> None:
 
 def _goodbye() -> None:
     """At the interpreter's end. A process that stops early does not wait for the others, as JAX would."""
-    if getattr(sys, "last_value", None) is not None:
-        leave(sys.last_value)
+    if (error := getattr(sys, "last_value", None)) is not None:
+        leave(error)
     if _group.left is None:
         _say("done")
         for watch in _group.watches:  # JAX would wait for a minute only
@@ -378,43 +312,3 @@ def _goodbye() -> None:
         with contextlib.suppress(Exception):
             stream.flush()
     os._exit(_group.left)
-
-
-def _connect(host: str, port: int, deadline: float) -> socket.socket:
-    """Tries until the deadline."""
-    while True:
-        try:
-            line = socket.create_connection((host, port), max(1.0, deadline - time.monotonic()))
-            line.settimeout(None)
-            return line
-        except OSError as error:
-            if time.monotonic() + 0.2 > deadline:
-                raise UserError(
-                    f"cannot reach process 0 at {host}:{port} ({error.strerror or error}); "
-                    "start it there, or mend the coordinator's address"
-                ) from error
-        time.sleep(0.2)
-
-
-def _kept_alive(line: socket.socket) -> socket.socket:
-    """A connection whose other end is missed within half a minute when its machine is gone without a word."""
-    line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4)):
-        if hasattr(socket, option):
-            line.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
-    return line
-
-
-def _read_line(line: socket.socket) -> str:
-    """What stands before the next line break; nothing behind it is taken. Empty at the end."""
-    said = b""
-    while not said.endswith(b"\n"):
-        if not (byte := line.recv(1)):
-            return ""
-        said += byte
-    return said.decode(errors="replace").strip()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]

@@ -77,8 +77,11 @@ class Recorder:
             UserError: There are checkpoints, but none can be read.
         """
         variables = self._variables()
-        state = distributed.from_first(lambda: self.checkpoints.newest(variables) if self.is_kept else None)
-        if state is not None:
+        found = distributed.from_first(
+            lambda: vars(self.checkpoints.newest(variables) or State()) if self.is_kept else {}
+        )
+        state = State(**found)
+        if state.variables:
             for variable, value in zip(variables, state.variables, strict=True):
                 variable.assign(value)
             state.variables = []
