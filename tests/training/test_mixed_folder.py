@@ -9,9 +9,11 @@ import os
 import struct
 import warnings
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras import layers
 from PIL import Image, ImageChops
 
 from keras_mobilenets import UserError, preprocess_input, training
@@ -269,14 +271,31 @@ def test_every_good_file_is_in_one_split_with_its_colour(mixed, in_memory, monke
     assert np.abs(images[:, SIZE // 2, -4].astype(int) - expected).max() < 20
 
 
-def test_a_mixed_folder_trains_by_one_command_and_a_new_photo_is_recognized(mixed, tmp_path):
+def by_fit(folder, run):
+    """A small network, which TensorFlow has ready in a moment."""
+    data = training.load_data(folder, image_size=SIZE, batch_size=16)
+    keras.utils.set_random_seed(0)
+    x = image = keras.Input((SIZE, SIZE, 3))
+    for layer in (layers.Conv2D(16, 3, strides=2), layers.BatchNormalization(momentum=0.8), layers.ReLU()):
+        x = layer(x)
+    x = layers.Dense(len(data.class_names), activation="softmax")(layers.GlobalAveragePooling2D()(x))
+    recipe = training.Recipe(epochs=10, learning_rate=0.05)
+    training.fit(keras.Model(image, x, name="small"), data, recipe, run, verbose=0)
+
+
+def by_one_command(folder, run):
+    options = ["--size", str(SIZE), "--batch-size", "16", "--epochs", "5", "--learning-rate", "0.01"]
+    command = ["train", "MobileNetV1", "--alpha", "0.25", *options, "--bn-momentum", "0.8"]
+    assert main([*command, "--data", str(folder), "--run", str(run)]) == 0
+
+
+@pytest.mark.parametrize("train", [by_fit, pytest.param(by_one_command, marks=pytest.mark.slow)])
+def test_a_mixed_folder_trains_and_a_new_photo_is_recognized(mixed, tmp_path, train):
     folder, _, damaged = mixed
     run = tmp_path / "run"
-    command = ["train", "MobileNetV1", "--alpha", "0.25", "--size", str(SIZE), "--batch-size", "16", "--epochs", "5"]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        options = ["--learning-rate", "0.01", "--bn-momentum", "0.8"]
-        assert main([*command, *options, "--data", str(folder), "--run", str(run)]) == 0
+        train(folder, run)
         training.load_data(folder, image_size=SIZE).images("test")  # the split that a training leaves alone
     said = {str(warning.message) for warning in caught}
     for path in damaged:
