@@ -2,7 +2,12 @@
 
 import json
 import pickle
+import re
+import signal
 import subprocess
+import sys
+import time
+import warnings
 
 import numpy as np
 import pytest
@@ -85,6 +90,8 @@ def refused(command, capsys):
     ("data", "says"),
     [
         ("{folder}/none", "is not a folder; give a folder that holds one folder of images per class"),
+        ("~no.such.user/photos", "~no.such.user/photos is not a folder"),
+        ("", "the data set has no name; give shapes, a TFDS name or a folder of images, such as . for this one"),
         ("my_photos", "unknown data set 'my_photos'"),
         ("my/photos/of cats", "unknown data set 'my/photos/of cats'"),
         ("{text_txt}", "is not a folder"),
@@ -163,6 +170,7 @@ def test_float16_without_a_gpu(photos, tmp_path, capsys):
     ("options", "says"),
     [
         ("--teacher {folder}/none", "none does not exist"),
+        ("--teacher ~no.such.user/none", "~no.such.user/none does not exist"),
         ("--teacher {empty}", "model.keras does not exist"),
         ("--teacher {torn_keras}", "torn.keras is not a .keras file, or was cut off"),
         ("--teacher {trained} --data {three}", "the teacher has output"),
@@ -273,3 +281,52 @@ def test_a_read_only_run_folder(read_only, photos, capsys):
     for run in (read_only, read_only / "run"):
         command = ["train", *MODEL, *SIZE, "--data", str(photos), "--run", str(run)]
         assert "Read-only file system" in refused(command, capsys)
+
+
+@pytest.mark.slow
+def test_a_learning_rate_that_ends_in_nan_keeps_the_last_good_checkpoint(photos, tmp_path, capsys):
+    """The weights stay finite for some steps while BatchNorm's statistics overflow."""
+    command = ["train", *MODEL, *SIZE, "--data", str(photos), "--run", str(tmp_path), "--checkpoint-seconds", "0"]
+    with warnings.catch_warnings(action="ignore"):
+        says = refused([*command, "--epochs", "3", "--learning-rate", "1e19"], capsys)
+    step = int(re.search(r" is (?:NaN|infinite) in epoch 1, step (\d+); ", says)[1])
+    kept = tmp_path / f"checkpoint-{step - 1}.npz"
+    assert f"the last good checkpoint is kept in {kept}; lower the learning_rate and train in another" in says
+    for path in tmp_path.glob("checkpoint-*.npz"):
+        with np.load(path) as arrays:
+            assert all(np.isfinite(arrays[name]).all() for name in arrays.files if name != "about")
+
+
+INTERRUPTIBLE = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so did this one
+from keras_mobilenets.cli import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_with_one_line_and_the_same_command_goes_on(photos, tmp_path, capsys):
+    run = tmp_path / "run"
+    command = ["train", *MODEL, *SIZE, "--data", str(photos), "--epochs", "20", "--run", str(run)]
+    command += ["--checkpoint-seconds", "0"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen([sys.executable, "-c", INTERRUPTIBLE, *command], **pipes)
+    try:
+        while not (run / "model.keras").exists():
+            assert process.poll() is None, process.communicate()[1]
+            time.sleep(0.02)
+        process.send_signal(signal.SIGSTOP)  # so that it is at work still when others ask for its folder
+        for other in (command, ["convert", str(run)]):
+            assert f"{run} is in use by process {process.pid} on " in refused(other, capsys)
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGCONT)
+        _, errors = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 130 and "Traceback" not in errors
+    last = r"stopped in epoch \d+, step \d+; started again, it (goes on in epoch \d+.*)"
+    goes_on = re.fullmatch(last, errors.splitlines()[-1])[1].replace("goes", "going")
+    assert main(command) == 0
+    assert capsys.readouterr().err.splitlines()[0] == goes_on
+    assert len((run / "history.csv").read_text().splitlines()) == 1 + 20

@@ -62,7 +62,11 @@ def load_data(
     for value, what in ((image_size, "image_size"), (batch_size, "batch_size"), *counts):
         if value is not None and value < 1:
             raise UserError(f"{what} must be at least 1, not {value}")
-    folder = Path(name).expanduser()
+    if not str(name):  # as a path, it would be the folder that one happens to be in
+        raise UserError(
+            "the data set has no name; give shapes, a TFDS name or a folder of images, such as . for this one"
+        )
+    folder = Path(os.path.expanduser(name))  # where ~ names nobody, it stays
     image_size = image_size or (SIDE if folder.is_dir() else usual_side(str(name)))
     data_dir = data_dir or os.environ.get("KERAS_MOBILENETS_DATA") or None
     if keras.backend.backend() != "tensorflow":

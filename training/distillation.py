@@ -3,6 +3,7 @@
 Hinton et al. 2015, arXiv:1503.02531, section 2.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -107,7 +108,7 @@ def _loaded(teacher: Any) -> Any:
     """A model, from wherever it lies."""
     if not isinstance(teacher, str | Path):
         return teacher
-    path = Path(teacher).expanduser()
+    path = Path(os.path.expanduser(teacher))
     if path.is_dir():
         path /= "model.keras"
     if path.suffix == ".tflite":

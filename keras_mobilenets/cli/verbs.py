@@ -4,6 +4,7 @@ import ast
 import dataclasses
 import itertools
 import math
+import os
 import tempfile
 import time
 from argparse import Namespace
@@ -357,7 +358,7 @@ def settle(options: Namespace) -> None:
     from keras_mobilenets.training.recipe import find
 
     if options.size is None:
-        options.size = SIDE if Path(options.data).expanduser().is_dir() else usual_side(options.data)
+        options.size = SIDE if Path(os.path.expanduser(options.data)).is_dir() else usual_side(options.data)
     if options.batch_size is None:
         options.batch_size = find(options.recipe).batch_size
 
