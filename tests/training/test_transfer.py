@@ -1,5 +1,6 @@
 """Transfer learning: known weights, a new head, frozen blocks, BatchNorm statistics that stay."""
 
+import dataclasses
 import json
 
 import keras
@@ -8,8 +9,9 @@ import pytest
 
 import keras_mobilenets as km
 from keras_mobilenets import UserError, training
+from keras_mobilenets.cli import main
 
-QUICK = training.Recipe(epochs=2, learning_rate=0.02, warmup_epochs=0.2)
+QUICK = training.Recipe.named("cifar", epochs=2, learning_rate=0.02)
 SHAPE = (32, 32, 3)
 
 
@@ -29,11 +31,13 @@ def known(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def tuned(known, data, tmp_path_factory):
+def tuned(known, folder, tmp_path_factory):
+    """What the command line makes of it: the model that is kept, and the run folder."""
     run_dir = tmp_path_factory.mktemp("runs") / "tuned"
-    model = training.pretrained("MobileNetV2", known[0], 3, SHAPE, alpha=0.35)
-    history = training.fine_tune(model, data, QUICK, run_dir, freeze=15, head_epochs=1, verbose=0)
-    return model, history, run_dir
+    command = ["train", "MobileNetV2", "--alpha", "0.35", "--size", "32", "--batch-size", "16", "--data", str(folder)]
+    command += ["--recipe", "cifar", "--epochs", "2", "--learning-rate", "0.02", "--run", str(run_dir)]
+    assert main([*command, "--weights", str(known[0]), "--freeze", "15", "--head-epochs", "1"]) == 0
+    return training.load_model(run_dir / "model.keras"), run_dir
 
 
 def changed(model, before):
@@ -65,8 +69,7 @@ def test_pretrained_takes_weights_of_keras_applications_as_imagenet_has_them(tmp
 
 
 def test_frozen_blocks_and_statistics_stay_and_the_rest_learns(known, tuned):
-    model, _, _ = tuned
-    names = changed(model, known[1] | {"predictions": [np.zeros((1280, 3)), np.zeros(3)]})
+    names = changed(tuned[0], known[1] | {"predictions": [np.zeros((1280, 3)), np.zeros(3)]})
     assert names == {"block_15_expand", "block_15_depthwise", "block_15_project"} | {
         "block_16_expand",
         "block_16_depthwise",
@@ -74,18 +77,20 @@ def test_frozen_blocks_and_statistics_stay_and_the_rest_learns(known, tuned):
         "head",
         "predictions",
     }
-    assert all(layer.trainable for layer in model.layers)
 
 
 def test_the_folder_tells_both_phases_and_resumes(known, tuned, data):
-    model, history, run_dir = tuned
+    model, run_dir = tuned
     head, whole = (json.loads((folder / "run.json").read_text()) for folder in (run_dir / "head", run_dir))
     assert head["recipe"]["epochs"] == 1 and head["recipe"]["learning_rate"] == 0.02
     assert whole["recipe"]["learning_rate"] == pytest.approx(0.002)
-    assert whole["transfer"] == {"freeze": 15, "head_epochs": 1}
-    again = training.pretrained("MobileNetV2", known[0], 3, SHAPE, alpha=0.35)
+    assert whole["transfer"] == {"freeze": 15, "head_epochs": 1} and whole["weights"] == str(known[0])
+    assert whole["train"]["transfer"] == whole["transfer"] | {"weights": str(known[0])}
+    assert whole["train"]["recipe"] == dataclasses.asdict(QUICK) and whole["recipe"]["optimizer"] == "sgd"
+    assert whole["train"]["arguments"] == {"stem_strides": 1, "alpha": 0.35}  # the recipe's and the command's
+    again = training.pretrained("MobileNetV2", known[0], 3, SHAPE, alpha=0.35, stem_strides=1)
     told = training.fine_tune(again, data, QUICK, run_dir, freeze=15, head_epochs=1, verbose=0)
-    assert told.history == history.history
+    assert len(told.history["loss"]) == 2 and all(layer.trainable for layer in again.layers)
     for ours, theirs in zip(again.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     with pytest.raises(UserError, match="freeze 15, not 14"):
@@ -93,8 +98,7 @@ def test_the_folder_tells_both_phases_and_resumes(known, tuned, data):
 
 
 def test_the_kept_model_is_free_again(tuned):
-    saved = training.load_model(tuned[2] / "model.keras")
-    assert km.cost(saved).parameters == km.cost(tuned[0]).parameters
+    assert km.cost(tuned[0]).parameters == km.cost(km.MobileNetV2(SHAPE, alpha=0.35, classes=3)).parameters
 
 
 def test_bad_input_is_one_line(known, data, tmp_path):
