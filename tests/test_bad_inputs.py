@@ -185,6 +185,7 @@ def test_teachers_that_do_not_fit(options, says, things, tmp_path, capsys):
     assert says in refused(command, capsys)
 
 
+@pytest.mark.slow
 def test_a_batch_larger_than_the_data_is_all_of_the_data(photos, tmp_path):
     command = ["train", *MODEL, *SIZE, "--batch-size", "1000", "--epochs", "1", "--data", str(photos)]
     assert main([*command, "--run", str(tmp_path)]) == 0

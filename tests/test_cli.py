@@ -156,7 +156,7 @@ def test_a_keras_file_converts_and_a_loose_tflite_is_timed_and_scored(run, photo
 
 @pytest.fixture(
     scope="module",
-    params=[("prune", "pqat"), pytest.param(("qat", "cluster", "cqat", "channels"), marks=pytest.mark.slow)],
+    params=[("qat",), pytest.param(("prune", "pqat", "cluster", "cqat", "channels"), marks=pytest.mark.slow)],
     ids=",".join,
 )
 def compressed(request, photos, tmp_path_factory):

@@ -22,7 +22,13 @@ def shapes(model):
     return {name: tuple(tensor.shape[1:]) for name, tensor in model.output.items()}
 
 
-@pytest.mark.parametrize(("name", "arguments", "channels"), CHANNELS, ids=[row[0] for row in CHANNELS])
+QUICK = ("MobileNetV2", "MobileNetV3Large", "MobileNetV4ConvSmall", "ResNet18")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "channels"),
+    [pytest.param(*row, id=row[0], marks=[] if row[0] in QUICK else pytest.mark.slow) for row in CHANNELS],
+)
 def test_taps_are_the_last_blocks_at_their_strides(name, arguments, channels):
     model = km.features(km.create_model(name, include_top=False, input_shape=(64, 96, 3), **arguments))
     strides = (4, 8, 16, 32)

@@ -17,6 +17,7 @@ def test_ssdlite_costs_what_the_paper_says():
     assert detector.output["scores"].shape == (None, anchors, 81)
 
 
+@pytest.mark.slow
 def test_ssdlite_stands_on_other_networks_too():
     for name in ("MobileNetV1", "MobileNetV3Small"):
         detector = ssdlite(km.create_model(name, input_shape=(96, 96, 3), alpha=0.5, include_top=False), classes=3)

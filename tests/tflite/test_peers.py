@@ -35,6 +35,7 @@ def test_a_model_without_counterpart_is_refused(builder, arguments):
         keras_applications(builder, (32, 32, 3), 5, **arguments)
 
 
+@pytest.mark.slow
 def test_a_peer_is_written_for_each_quantization_and_kept(peers):
     assert [path.name for path in peers] == [
         "keras.applications.MobileNet_float32.tflite",
@@ -47,6 +48,7 @@ def test_a_peer_is_written_for_each_quantization_and_kept(peers):
     assert [path.stat().st_mtime_ns for path in again[::-1]] == times
 
 
+@pytest.mark.slow
 def test_int8_peers_are_int8_from_end_to_end_and_still_tell_inputs_apart(peers):
     found = tflite.inspect(peers[1])
     assert found.inputs[0].dtype == found.outputs[0].dtype == "int8" and not found.float_islands

@@ -101,7 +101,13 @@ def test_fitted_graph_answers_as_before_and_pads_evenly(sparse):
     assert operators(fitted).count("PAD") == strided and "PAD" not in operators(sparse)
 
 
-@pytest.mark.parametrize("builder", ["MobileNetV1", "MobileNetV3Small", "EfficientNetLite0"])
+@pytest.mark.parametrize(
+    "builder",
+    [
+        "MobileNetV3Small",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("MobileNetV1", "EfficientNetLite0")),
+    ],
+)
 def test_networks_padded_as_in_pytorch_fit_at_any_size(builder, tmp_path):
     """At an even size too, since their strided layers pad alike on both sides."""
     model = pruned(adapted(km.create_model(builder, input_shape=(64, 64, 3), classes=10), symmetric=True))

@@ -148,7 +148,7 @@ FAMILIES = {
 }
 
 
-@pytest.mark.parametrize("name", _slow_but(("MobileNetV1", "MobileNetV3Small", "ResNet18"), FAMILIES))
+@pytest.mark.parametrize("name", _slow_but(("MobileNetV3Small",), FAMILIES))
 def test_every_family_shrinks_trains_and_saves(name, tmp_path):
     model = km.create_model(name, alpha=FAMILIES[name], input_shape=(SIZE, SIZE, 3), classes=7)
     randomize(model, biases=0.3, kernels=True)

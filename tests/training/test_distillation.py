@@ -70,8 +70,8 @@ def builder(name, **arguments):
         lambda: network(None),
         lambda: training.to_tf_keras(network()),
         lambda: keras.Sequential([network(None), layers.Lambda(lambda logits: keras.ops.softmax(logits))]),
-        lambda: builder("ResNet50", alpha=0.125),
-        lambda: builder("EfficientNetB0", alpha=0.25, classifier_activation=None),
+        pytest.param(lambda: builder("ResNet50", alpha=0.125), marks=pytest.mark.slow),
+        pytest.param(lambda: builder("EfficientNetB0", alpha=0.25, classifier_activation=None), marks=pytest.mark.slow),
     ],
     ids=["softmax", "logits", "tf_keras", "Sequential", "ResNet50", "EfficientNetB0"],
 )

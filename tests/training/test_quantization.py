@@ -206,6 +206,7 @@ def test_ranges_start_at_the_extremes_of_the_calibration_images():
         assert found["high:0"] == pytest.approx(values.max(), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_without_calibration_the_first_batch_sets_the_ranges(tmp_path):
     quantized = training.quantize_aware(small())
     with pytest.raises(UserError, match="no ranges yet"):
@@ -215,6 +216,7 @@ def test_without_calibration_the_first_batch_sets_the_ranges(tmp_path):
     tflite.convert(quantized, tmp_path / "m.tflite")
 
 
+@pytest.mark.slow
 def test_batch_norm_statistics_freeze_after_so_many_steps():
     model = small()
     quantized = training.quantize_aware(model, PIXELS, freeze_batch_norm_after=2)

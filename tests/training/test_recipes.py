@@ -135,6 +135,7 @@ class Interrupt(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_a_modern_training_ends_after_a_break_as_without_one(data, tmp_path):
     recipe = training.Recipe(
         epochs=4, augmentation="flip+mixup+cutmix", stochastic_depth=0.3, ema_epochs=1, accumulate=2, learning_rate=0.01

@@ -229,6 +229,7 @@ def test_clusters_out_of_range_are_one_line(model, data):
         training.cluster(model, data, clusters=1)
 
 
+@pytest.mark.slow
 def test_quantization_aware_training_keeps_the_zeros_when_told_to(pruned, data, tmp_path):
     """Zeros as the file has them, after a training that undoes them otherwise."""
     shares = {}
