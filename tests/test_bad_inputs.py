@@ -227,6 +227,7 @@ def test_a_folder_of_another_training(options, says, copy, trained, capsys):
     assert (folder / "model.keras").read_bytes() == (trained / "model.keras").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_plain_training_is_not_taken_for_a_distilled_one_nor_the_other_way_round(copy, trained, tmp_path, capsys):
     _, command = copy
     distill = ["distill", *command[1:], "--teacher", str(trained)]

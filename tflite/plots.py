@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
-from keras_mobilenets.tflite.quantization_errors import LayerError
+from keras_mobilenets.tflite.error_records import LayerError
 from keras_mobilenets.tflite.results import Row
 from keras_mobilenets.tflite.tables import are_compressed, count, family_name, milliseconds, variant_name
 

@@ -16,7 +16,7 @@ from keras_mobilenets.errors import UserError
 from keras_mobilenets.files import read_json
 from keras_mobilenets.progress import track
 from keras_mobilenets.tflite import picture_grid, tables
-from keras_mobilenets.tflite.quantization_errors import LayerError
+from keras_mobilenets.tflite.error_records import LayerError
 from keras_mobilenets.tflite.results import Results, Row, read_results
 from keras_mobilenets.training.examining import Examination, read_examination
 

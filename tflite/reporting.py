@@ -11,7 +11,7 @@ from typing import Any
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.files import atomic
 from keras_mobilenets.tflite import examined, picture_grid, side_by_side, tables
-from keras_mobilenets.tflite.quantization_errors import LayerError
+from keras_mobilenets.tflite.error_records import LayerError
 from keras_mobilenets.tflite.report_sources import API_LEVEL, GraphFile, Source, flatten, read_source
 from keras_mobilenets.tflite.side_by_side import Measurement
 

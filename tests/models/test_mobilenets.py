@@ -17,8 +17,6 @@ QUICK = [
     ("MobileNetV1", 1.0, 224),
     ("MobileNetV2", 0.35, 96),
     ("MobileNetV2", 0.5, 97),
-    ("MobileNetV2", 1.0, 160),
-    ("MobileNetV2", 1.4, 224),
 ]
 ALPHAS = {"MobileNetV1": (0.25, 0.5, 0.75, 1.0), "MobileNetV2": (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)}
 ALL = [(name, alpha, size) for name in ALPHAS for alpha in ALPHAS[name] for size in (96, 97, 160, 193, 224)]

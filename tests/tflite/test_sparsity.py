@@ -80,6 +80,7 @@ def test_zeros_in_dense_and_in_sparse_tensors_are_those_of_the_kernels(network, 
         assert sizes(path).sparsity == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_zeros_of_an_int8_file_are_counted_at_the_zero_point(network, tmp_path):
     path = tmp_path / "int8.tflite"
     images = np.random.default_rng(0).integers(0, 256, (4, 65, 65, 3), dtype=np.uint8)

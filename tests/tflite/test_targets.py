@@ -87,7 +87,10 @@ def test_a_trained_network_answers_the_same_in_each_form(name, tmp_path):
 WHOLE = ["MobileNetV1", "MobileNetV2", "MobileNetV3Large", "MobileNetV3Small", "EfficientNetLite0"]
 
 
-@pytest.mark.parametrize("name", WHOLE)
+QUICK = ("MobileNetV1", "MobileNetV3Large")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in WHOLE])
 def test_each_target_takes_a_small_network_whole(name, images, tmp_path):
     width = {"alpha": 0.35} if name.startswith("Mobile") else {}
     _assert_taken_whole(km.create_model(name, input_shape=(SIZE, SIZE, 3), classes=10, **width), images[:4], tmp_path)

@@ -281,6 +281,7 @@ def test_taylor_keeps_what_the_loss_needs(data):
     assert kept["taylor"][unread].sum() < kept["taylor"][~unread].sum() / 2
 
 
+@pytest.mark.slow
 def test_gradual_pruning_resumes_where_it_was_killed(data, tmp_path, monkeypatch):
     model = _small_classifier()
     options = {"data": data, "steps": 2, "recipe": QUICK, "divisor": 2}

@@ -360,7 +360,7 @@ class FillDisk(keras.callbacks.Callback):
                 file.write(b"0" * max(0, shutil.disk_usage(self.disk).free - self.free))
 
 
-@pytest.mark.parametrize(("free", "seconds"), [(0, math.inf), (8192, 0)])
+@pytest.mark.parametrize(("free", "seconds"), [(0, math.inf), pytest.param(8192, 0, marks=pytest.mark.slow)])
 def test_full_disk_stops_with_one_line_and_loses_nothing(whole, data, small_disk, free, seconds):
     run_dir, filler = small_disk / "run", FillDisk(small_disk, data.steps_per_epoch() + 3, free)
     with pytest.raises(UserError, match=r"cannot write .*: No space left on device; stopped in epoch 2") as caught:

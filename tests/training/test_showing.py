@@ -39,7 +39,7 @@ def after_steps(what):
 
 
 def slowly():
-    return after_steps(lambda step: time.sleep(0.06))
+    return after_steps(lambda step: time.sleep(0.15))
 
 
 def interrupt_at(last):
