@@ -321,9 +321,7 @@ print([name for name in ("keras", "tensorflow", "numpy", "rich", "matplotlib") i
 def test_every_verb_has_an_example_in_its_help(capsys):
     from keras_mobilenets.cli.arguments import make_parser
 
-    verbs = (
-        "models choose summary train distill qat prune convert errors sensitivity explain inspect evaluate"
-    )
+    verbs = "models choose summary train distill qat prune convert errors sensitivity explain inspect evaluate"
     for verb in [*verbs.split(), "benchmark", "report", "pipeline"]:
         with pytest.raises(SystemExit) as stopped:
             make_parser().parse_args([verb, "--help"])
