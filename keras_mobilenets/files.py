@@ -1,6 +1,7 @@
 """Files that are either whole or not there: written beside their place, then renamed."""
 
 import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -95,3 +96,12 @@ def refuse_other(folder: str | Path, what: str, there: Mapping[str, Any], asked:
                 f"{folder} holds a {what} {key} {there.get(key)}, not {value}; "
                 "give another run folder or delete this one"
             )
+
+
+def sha256(path: str | Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error

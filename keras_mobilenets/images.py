@@ -172,3 +172,8 @@ def _class_numbers(labels: np.ndarray) -> np.ndarray:
 
 def _times(shape: Iterable[int]) -> str:
     return "×".join(str(size) for size in shape)
+
+
+def to_pixels(images: np.ndarray) -> np.ndarray:
+    """Float images in [−1, 1] as uint8 pixels; what lies outside becomes black or white."""
+    return np.rint(np.clip((images + 1) * 127.5, 0, 255)).astype(np.uint8)

@@ -34,3 +34,9 @@ def decode_predictions(predictions: Any, top: int = 5) -> list[list[tuple[str, s
         place = "~/.keras/models/imagenet_class_index.json"
         raise UserError(f"cannot download ImageNet's class index: {reason}; put it into {place}") from error
     return [[(wordnet_id, name, float(score)) for wordnet_id, name, score in image] for image in named]
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Logits N×C as probabilities, in their own dtype."""
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)

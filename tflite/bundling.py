@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from keras_mobilenets.errors import UserError, first_line
-from keras_mobilenets.files import read_json
+from keras_mobilenets.files import read_json, sha256
 from keras_mobilenets.images import to_input
 from keras_mobilenets.tflite import manifest
 from keras_mobilenets.tflite.evaluation import evaluate
 from keras_mobilenets.tflite.inspection import inspect
 from keras_mobilenets.tflite.manifest import Bundle, BundledModel, ImageSet, Probes, TensorSpec
 from keras_mobilenets.tflite.nnapi import check_nnapi
-from keras_mobilenets.tflite.results import Row, read_results, sha256
+from keras_mobilenets.tflite.results import Row, read_results
 from keras_mobilenets.tflite.runtime import Model, open_model
 from keras_mobilenets.tflite.tables import COMPRESSIONS
 

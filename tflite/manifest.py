@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.files import read_json, write_json
+from keras_mobilenets.files import read_json, sha256, write_json
 from keras_mobilenets.tflite import schemas
-from keras_mobilenets.tflite.results import sha256
 
 SCHEMA = Path(__file__).with_name("manifest.schema.json")
 SCHEMA_VERSION = 1

@@ -12,6 +12,8 @@ import numpy as np
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.files import atomic
+from keras_mobilenets.images import to_pixels
+from keras_mobilenets.predictions import softmax
 
 SHOWN = 20  # images in the grid
 LARGE = 96  # pixels a side, above which a PNG would make a page of megabytes
@@ -40,10 +42,8 @@ def save_predictions(
         UserError: The shapes do not go together, or the file cannot be written.
     """
     images = np.asarray(images)
-    if images.dtype.kind == "f":
-        images = np.rint((images + 1) * 127.5)
     content: dict[str, Any] = {
-        "images": images.clip(0, 255).astype(np.uint8),
+        "images": to_pixels(images) if images.dtype.kind == "f" else images.clip(0, 255).astype(np.uint8),
         "labels": np.asarray(labels, np.int64),
         "class_names": np.asarray(class_names, np.str_),
     }
@@ -146,5 +146,4 @@ def _shares(values: np.ndarray) -> np.ndarray:
     """Probabilities as they are; logits through a softmax."""
     if values.size and values.min() >= 0 and np.allclose(values.sum(axis=1), 1, atol=0.1):
         return values
-    powers = np.exp(values - values.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    return softmax(values)

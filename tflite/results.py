@@ -5,7 +5,6 @@ The format is results.schema.json beside this module (JSON Schema 2020-12). Unkn
 
 import dataclasses
 import datetime
-import hashlib
 import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,8 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from keras_mobilenets.errors import UserError
-from keras_mobilenets.files import read_json, write_json
+from keras_mobilenets.files import read_json, sha256, write_json
 from keras_mobilenets.tflite import schemas
 
 SCHEMA = Path(__file__).with_name("results.schema.json")
@@ -138,15 +136,6 @@ def read_results(path: str | Path) -> Results:
     content = read_json(path)
     schemas.check(content, SCHEMA, path)
     return Results([Row(**row) for row in content["rows"]], content["environment"])
-
-
-def sha256(path: str | Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _cpu_name() -> str | None:

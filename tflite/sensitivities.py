@@ -13,6 +13,7 @@ import numpy as np
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.images import first_labelled
+from keras_mobilenets.predictions import softmax
 from keras_mobilenets.progress import track
 from keras_mobilenets.tflite import flatbuffer, naming
 from keras_mobilenets.tflite.activations import outputs
@@ -125,11 +126,6 @@ def _without_softmax(content: bytes) -> bytes:
     return flatbuffer.write(model)
 
 
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
-
-
 def _groups(content: bytes, by: str) -> dict[str, list[str]]:
     """Names of activations by the layer or block that gives them; what only reshapes belongs to what is before it."""
     graph, last = flatbuffer.read(content).subgraphs[0], ""
@@ -145,7 +141,7 @@ def _groups(content: bytes, by: str) -> dict[str, list[str]]:
 
 def _compare(layer: str, expected: np.ndarray, found: np.ndarray, labels: Any) -> LayerSensitivity:
     noise = float(((found - expected) ** 2).sum())
-    p, q = (np.maximum(_softmax(x), 1e-12) for x in (expected, found))
+    p, q = (np.maximum(softmax(x.astype(np.float64)), 1e-12) for x in (expected, found))
     return LayerSensitivity(
         layer,
         sqnr_db=10 * math.log10(float((expected**2).sum()) / noise) if noise else math.inf,

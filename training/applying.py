@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.training.recipe import Recipe
+from keras_mobilenets.training.traits import library_of
 
 COMPUTE_CAPABILITY = {"bfloat16": (8, 0), "float16": (7, 0)}  # of NVIDIA's GPUs
 
@@ -34,7 +35,7 @@ def apply(model: Any, recipe: Recipe) -> Any:
     """
     if not isinstance(model, keras.Model) and (recipe.stochastic_depth or recipe.precision != "float32"):
         raise UserError("stochastic_depth and precision are for Keras 3 models; quantization-aware ones are tf_keras")
-    layers = _library(model).layers
+    layers = library_of(model).layers
     for layer in model._flatten_layers():
         if isinstance(layer, layers.BatchNormalization) and recipe.bn_momentum is not None:
             layer.momentum = recipe.bn_momentum
@@ -149,7 +150,7 @@ def averaged(model: Any) -> Iterator[None]:
 def averaging(model: Any) -> Any:
     """A callback that lets the averages be validated, where the optimizer keeps such."""
     stack = contextlib.ExitStack()
-    return _library(model).callbacks.LambdaCallback(
+    return library_of(model).callbacks.LambdaCallback(
         on_test_begin=lambda logs=None: stack.enter_context(averaged(model)),
         on_test_end=lambda logs=None: stack.close(),
     )
@@ -167,7 +168,3 @@ def as_kept(model: Any) -> Iterator[None]:
         finally:
             if policy != "float32":
                 _set_policy(model, policy)
-
-
-def _library(model: Any) -> Any:
-    return keras if isinstance(model, keras.Model) else importlib.import_module("tf_keras")

@@ -13,6 +13,7 @@ from keras import layers
 
 from keras_mobilenets.training.channel_groups import Channels
 from keras_mobilenets.training.data import Data
+from keras_mobilenets.training.traits import gives_logits
 
 IMPORTANCES = ("bn_scale", "l1", "taylor")
 BATCHES = 16  # that "taylor" looks at
@@ -55,8 +56,6 @@ def _magnitudes(weight: Any, count: int) -> np.ndarray:
 def _taylor(model: keras.Model, members: dict[str, list[Any]], data: Data, channels: Channels) -> dict[str, np.ndarray]:
     """The squared change of the loss, to first order, when a channel's weights in a layer become 0."""
     import tensorflow as tf
-
-    from keras_mobilenets.training.fitting import gives_logits
 
     loss = keras.losses.SparseCategoricalCrossentropy(gives_logits(model))
     variables = {name: [v.value for v in pair if v is not None] for name, pair in members.items()}

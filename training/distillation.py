@@ -15,9 +15,10 @@ import keras_mobilenets as km
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.training import augment, distributed
 from keras_mobilenets.training.data import Data
-from keras_mobilenets.training.fitting import CHECKPOINT_SECONDS, Objective, gives_logits, library_of, train
+from keras_mobilenets.training.fitting import CHECKPOINT_SECONDS, Objective, train
 from keras_mobilenets.training.recipe import Recipe
 from keras_mobilenets.training.taught import FILE, Taught
+from keras_mobilenets.training.traits import gives_logits, library_of
 
 
 def distill(

@@ -5,7 +5,6 @@ It is read without TensorFlow and nothing in it is ever unpickled.
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import zipfile
 import zlib
@@ -16,9 +15,11 @@ from typing import Any
 import numpy as np
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.files import atomic
-from keras_mobilenets.images import to_input
+from keras_mobilenets.files import atomic, sha256
+from keras_mobilenets.images import to_input, to_pixels
+from keras_mobilenets.predictions import softmax
 from keras_mobilenets.progress import track
+from keras_mobilenets.training.traits import gives_logits
 
 FILE = "examination.npz"
 MISTAKES = 24
@@ -149,14 +150,9 @@ def probabilities(model: Any, images: np.ndarray) -> np.ndarray:
     Returns:
         float32 N×C.
     """
-    from keras_mobilenets.training.fitting import gives_logits
-
     outputs = np.asarray(model.predict_on_batch(to_input(images, np.float32, (0.0, 0))), np.float32)
     outputs = np.nan_to_num(outputs)
-    if not gives_logits(model):
-        return outputs
-    powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    return softmax(outputs) if gives_logits(model) else outputs
 
 
 def examine_into(run_dir: str | Path, model: Any, data: Any, again: bool = False) -> Examination:
@@ -171,7 +167,7 @@ def examine_into(run_dir: str | Path, model: Any, data: Any, again: bool = False
     Returns:
         The examination.
     """
-    path, digest = Path(run_dir) / FILE, _sha256(Path(run_dir) / "model.keras")
+    path, digest = Path(run_dir) / FILE, sha256(Path(run_dir) / "model.keras")
     if not again and path.exists():
         with contextlib.suppress(UserError):  # a damaged one is made anew
             found = read_examination(path)
@@ -205,12 +201,6 @@ def read_examination(path: str | Path) -> Examination:
     return found
 
 
-def _sha256(path: Path) -> str:
-    """Of a file, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 class _Worst:
     """The most confident mistakes so far."""
 
@@ -222,7 +212,7 @@ class _Worst:
     def take(self, images: np.ndarray, labels: np.ndarray, said: np.ndarray, confidence: np.ndarray) -> None:
         wrong = np.flatnonzero(labels != said)
         wrong = wrong[np.argsort(-confidence[wrong], kind="stable")[: self.count]]
-        pixels = np.rint((images[wrong] + 1) * 127.5).astype(np.uint8)
+        pixels = to_pixels(images[wrong])
         both = [
             np.concatenate(pair)
             for pair in zip(self.arrays, [pixels, labels[wrong], said[wrong], confidence[wrong]], strict=True)

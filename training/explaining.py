@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_mobilenets.errors import UserError, unknown
 from keras_mobilenets.images import check_images, to_input
+from keras_mobilenets.training.traits import gives_logits, library_of
 
 BATCH = 32
 STRONGEST = 0.7  # share of colour where the heat is 1
@@ -81,8 +82,6 @@ def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
 
 def _parts(model: Any, layer: str | None) -> tuple[Callable, Callable, Callable]:
     """Functions from images to feature maps, from these to logits, and from maps and weights of logits to gradients."""
-    from keras_mobilenets.training.fitting import library_of
-
     library = library_of(model)
     in_tensorflow = library.__name__ == "tf_keras" or library.backend.backend() == "tensorflow"
     if not in_tensorflow and library.backend.backend() != "jax":
@@ -125,8 +124,6 @@ def _float32(tensor: Any, in_tensorflow: bool) -> Any:
 
 def _before_softmax(model: Any) -> tuple[Any, Any, Any]:
     """The tensor that logits are made from, and kernel and bias that make them; None and None where they are there."""
-    from keras_mobilenets.training.fitting import gives_logits
-
     last = model.layers[-1]
     if gives_logits(model):
         return model.outputs[0], None, None

@@ -26,6 +26,7 @@ from keras_mobilenets.training.data import Data
 from keras_mobilenets.training.examining import examine_into
 from keras_mobilenets.training.recipe import Recipe, make_optimizer, mixes
 from keras_mobilenets.training.recording import Recorder
+from keras_mobilenets.training.traits import by, gives_logits, library_of
 
 CHECKPOINT_SECONDS = 60.0
 OBJECTIVES = ("distillation", "transfer")  # what run.json says of an `Objective` that is not the usual one
@@ -252,45 +253,19 @@ def _logging_to(logs: Path) -> Iterator[None]:
         raise UserError(f"cannot write {logs}: {reason}; free some space and start again") from error
 
 
-def library_of(model: Any) -> Any:
-    """The Keras that a model belongs to: the module keras, or tf_keras."""
-    if isinstance(model, keras.Model):
-        return keras
-    import tf_keras
-
-    if isinstance(model, tf_keras.Model):
-        return tf_keras
-    raise UserError(f"a Keras model is needed, not {type(model).__module__}.{type(model).__name__}")
-
-
-def gives_logits(model: Any) -> bool:
-    """Whether a model ends without a softmax."""
-    last = model.layers[-1]
-    if hasattr(last, "layers"):
-        return gives_logits(last)
-    last = getattr(last, "layer", last)  # inside a wrapper of tfmot
-    activation = getattr(last, "activation", None)
-    activation = getattr(activation, "activation", activation)  # rounded by tfmot
-    return type(last).__name__ != "Softmax" and getattr(activation, "__name__", None) != "softmax"
-
-
 def _check_shapes(model: Any, data: Data) -> None:
     size, classes = data.image_size, len(data.class_names)
     wanted, given = (size, size, 3), tuple(model.input_shape[1:])
     if len(given) != 3 or any(have not in (None, want) for have, want in zip(given, wanted, strict=True)):
         raise UserError(
-            f"the model takes images of {_by(given)} but {data.name} was loaded as {_by(wanted)}; "
+            f"the model takes images of {by(given)} but {data.name} was loaded as {by(wanted)}; "
             f"build it with input_shape={wanted} or load the data with another image_size"
         )
     if tuple(model.output_shape[1:]) != (classes,):
         raise UserError(
-            f"the model has output {_by(model.output_shape[1:])} but {data.name} has {classes} classes; "
+            f"the model has output {by(model.output_shape[1:])} but {data.name} has {classes} classes; "
             f"build it with classes={classes}"
         )
-
-
-def _by(shape: tuple) -> str:
-    return "×".join("any" if length is None else str(length) for length in shape)
 
 
 def _claim(run_dir: Path, model: Any, data: Data, more: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.training.traits import library_of
 
 OPTIMIZERS = ("adamw", "sgd", "rmsprop")
 SCHEDULES = ("cosine", "constant")
@@ -266,8 +267,6 @@ def make_optimizer(recipe: Recipe, model: Any, steps_per_epoch: int) -> Any:
         UserError: The recipe accumulates gradients, which tf_keras does not know.
     """
     import keras
-
-    from keras_mobilenets.training.fitting import library_of
 
     library = library_of(model)
     total, warmup = recipe.epochs * steps_per_epoch, round(recipe.warmup_epochs * steps_per_epoch)

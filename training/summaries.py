@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_mobilenets.images import to_pixels
 from keras_mobilenets.training.recording import Recorder
 
 SAMPLES = 16
@@ -66,7 +67,7 @@ class Summaries:
         if not self.recorder.is_kept:
             return
         images, labels, *_ = next(iter(batches.take(1)))
-        shown = pixels(np.asarray(images[:SAMPLES], np.float32))
+        shown = to_pixels(np.asarray(images[:SAMPLES], np.float32))
         names = [_named(label, class_names) for label in np.asarray(labels[:SAMPLES])]
         with self._writer("train").as_default():
             tf.summary.image("augmented_images", sheet(shown, names)[None], step=len(self.recorder.rows) + 1)
@@ -89,11 +90,6 @@ class Summaries:
     def _flush(self) -> None:
         for writer in self.writers.values():
             writer.flush()
-
-
-def pixels(images: np.ndarray) -> np.ndarray:
-    """Float images in [−1, 1] as uint8."""
-    return np.rint(np.clip((images + 1) * 127.5, 0, 255)).astype(np.uint8)
 
 
 def sheet(images: np.ndarray, names: list[str]) -> np.ndarray:

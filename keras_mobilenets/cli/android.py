@@ -13,8 +13,7 @@ from typing import Any
 from keras_mobilenets.cli.adb import BUNDLE, Adb, GoneError, Phone
 from keras_mobilenets.cli.output import say, show
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.files import atomic
-from keras_mobilenets.tflite.results import sha256
+from keras_mobilenets.files import atomic, sha256
 
 APK = Path("android_demo", "build", "keras_mobilenets_demo.apk")  # in the repository
 APK_LIMIT_MB = 60

@@ -103,7 +103,7 @@ def compress(
     """
     import keras
 
-    from keras_mobilenets.tflite.results import sha256
+    from keras_mobilenets.files import sha256
     from keras_mobilenets.training.loading import load_model
 
     says, epochs, rate, make = KINDS[kind]
@@ -114,7 +114,7 @@ def compress(
         raise UserError(f"{before} is missing: make it first with {what}")
     recipe = _recipe(run, epochs, rate, dict(changes or {}))
     folder, made = run.folder / kind, run.model_of(kind)
-    asked = {
+    asked: dict[str, Any] = {
         "kind": kind,
         "model_sha256": sha256(before),
         "options": dict(options or {}),

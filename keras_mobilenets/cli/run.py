@@ -180,7 +180,7 @@ class Run:
         Returns:
             The files.
         """
-        from keras_mobilenets.tflite.results import sha256
+        from keras_mobilenets.files import sha256
 
         if not self.model_file.exists():
             raise UserError(f"{self.folder} holds no model.keras; run keras-mobilenets train --run {self.folder}")
@@ -189,7 +189,7 @@ class Run:
         for variant, quantization in [("", q) for q in quantizations] + [(v, "int8") for v in self.variants()]:
             path = self.folder / "_".join(filter(None, [self._stem(), variant, f"{quantization}.tflite"]))
             paths.append(path)
-            settings = {"model_sha256": made_from[variant], "quantize": quantization}
+            settings: dict[str, Any] = {"model_sha256": made_from[variant], "quantize": quantization}
             calibrated = quantization == "int8" and variant not in QUANTIZED
             if quantization == "int8":
                 settings["target"] = target
@@ -362,7 +362,8 @@ class Run:
 
     def rows(self) -> list[Any]:
         """The rows of results.json that still belong to the files, and an empty row for each other file."""
-        from keras_mobilenets.tflite.results import Row, read_results, sha256
+        from keras_mobilenets.files import sha256
+        from keras_mobilenets.tflite.results import Row, read_results
 
         path = self.results_file
         rows: list[Row] = []

@@ -7,7 +7,8 @@ import jsonschema
 import pytest
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.tflite.results import SCHEMA, Row, environment, read_results, sha256, write_results
+from keras_mobilenets.files import sha256
+from keras_mobilenets.tflite.results import SCHEMA, Row, environment, read_results, write_results
 from keras_mobilenets.tflite.tables import markdown
 
 # The names of the design, which the Android app writes too.
