@@ -2,6 +2,8 @@
 
 import difflib
 
+LONGEST = 300  # characters of another program's message within one of ours
+
 
 class UserError(ValueError):
     """Something the user gave cannot work; the message is one line that says what to do.
@@ -11,8 +13,12 @@ class UserError(ValueError):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message that says something, for a message of one line; else the error's kind."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    """The first line of an error's message that says something, for a message of one line; else the error's kind.
+
+    The system's errors give their reason alone ("No space left on device"), without number and path.
+    """
+    message = getattr(error, "strerror", None) or str(error)
+    return next((line.strip() for line in message.splitlines() if line.strip()), type(error).__name__)[:LONGEST]
 
 
 def unknown(kind: str, name: str, known: list[str], more: str) -> UserError:

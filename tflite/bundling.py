@@ -287,8 +287,7 @@ def _new_folder(out: Path) -> Iterator[Path]:
         new.rename(out)
         shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
-        reason = error.strerror or first_line(error)
-        raise UserError(f"cannot write {out}: {reason}; free some space or choose another folder") from error
+        raise UserError(f"cannot write {out}: {first_line(error)}; free some space or choose another folder") from error
     finally:
         shutil.rmtree(new, ignore_errors=True)
         if old.exists() and not out.exists():

@@ -82,10 +82,13 @@ def normalized(model: Any, images: np.ndarray) -> Any:
     """The model with the statistics of these images in its batch normalization."""
     import keras
 
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.0
-    model(images[:_WARM_UP], training=True)
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    momenta = [layer.momentum for layer in norms]
+    for layer in norms:
+        layer.momentum = 0.0
+    model(images, training=True)
+    for layer, momentum in zip(norms, momenta, strict=True):
+        layer.momentum = momentum
     return model
 
 
@@ -124,7 +127,7 @@ def convert_peers(
     missing = [quantize for quantize, path in paths.items() if not (fresh and path.exists())]
     if missing:
         images = noise((size, size, 3))
-        model = normalized(keras_applications(builder, (size, size, 3), classes, **arguments), images)
+        model = normalized(keras_applications(builder, (size, size, 3), classes, **arguments), images[:_WARM_UP])
         for quantize in track(missing, "Converting keras.applications' model"):
             stock(model, paths[quantize], quantize, images)
         write_json(record, made)

@@ -13,10 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from PIL import UnidentifiedImageError
 
-from keras_mobilenets.errors import UserError, first_line
-from keras_mobilenets.training.images import UNREADABLE, Split, Thinning, every, read_image, shuffled
+from keras_mobilenets.errors import UserError
+from keras_mobilenets.training.images import UNREADABLE, Split, Thinning, every, read_image, shuffled, why_unreadable
 
 SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"}
 NOT_MEANT = {"__macosx", "@eadir", "thumbs.db", "desktop.ini"}  # what systems leave, beside hidden files
@@ -126,7 +125,7 @@ def _split(members: list[tuple[str, int]], size: int, limit: int | None, folder:
         except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError and others for damaged files
             if file not in skipped:
                 skipped.add(file)
-                warnings.warn(f"skipped {file}: {_reason(error)}", stacklevel=2)
+                warnings.warn(f"skipped {file}: {why_unreadable(error)}", stacklevel=2)
             return np.zeros((size, size, 3), np.uint8), np.int64(UNREADABLE)
 
     def images(seed: tf.Tensor | None, first: tf.Tensor | int, thin: Thinning = every) -> tf.data.Dataset:
@@ -137,9 +136,3 @@ def _split(members: list[tuple[str, int]], size: int, limit: int | None, folder:
         )
 
     return Split(len(files), images)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "it is no image"
-    return getattr(error, "strerror", None) or first_line(error)

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from PIL import ExifTags, Image, ImageChops, ImageOps
+from PIL import ExifTags, Image, ImageChops, ImageOps, UnidentifiedImageError
+
+from keras_mobilenets.errors import first_line
 
 UNREADABLE = -1  # the label of an image that could not be decoded
 
@@ -61,6 +63,11 @@ def read_image(file: str | Path, size: int) -> np.ndarray:
             # Adobe stores inverted CMYK and marks the file; Pillow takes every file for one of Adobe's.
             upright = ImageChops.invert(upright)
     return square(upright, size)
+
+
+def why_unreadable(error: Exception) -> str:
+    """What to say of an error of `read_image`."""
+    return "it is damaged or no image" if isinstance(error, UnidentifiedImageError) else first_line(error)
 
 
 def square(image: Image.Image | np.ndarray, size: int) -> np.ndarray:

@@ -14,7 +14,7 @@ import tensorflow_datasets as tfds
 from etils import epath
 from tensorflow_datasets.core.download import resource
 
-from keras_mobilenets.errors import UserError
+from keras_mobilenets.errors import UserError, first_line
 from keras_mobilenets.training.images import Split, Thinning, every, square
 from keras_mobilenets.training.known import BY_HAND
 
@@ -83,7 +83,7 @@ def prepared_builder(name: str, data_dir: str | Path | None) -> Any:
         known = ["shapes", *tfds.list_builders(with_community_datasets=False)]
         family = name.split("/")[0].split(":")[0]
         if family in known:  # a config or version that does not exist
-            raise UserError(f"cannot open data set {name!r}: {_one_line(error)}") from error
+            raise UserError(f"cannot open data set {name!r}: {first_line(error)}") from error
         close = difflib.get_close_matches(family, known, n=3)
         hint = f"did you mean {' or '.join(close)}?" if close else "give shapes, a TFDS name or a folder of images"
         raise UserError(f"unknown data set {name!r}, which is no folder either; {hint}") from error
@@ -114,7 +114,7 @@ def prepare(builder: Any) -> Any:
         by_hand = getattr(builder, "MANUAL_DOWNLOAD_INSTRUCTIONS", None)
         advice = f"by hand: {' '.join(by_hand.split())}" if by_hand else "prepare it there on a machine with a network"
         raise UserError(
-            f"data set {builder.name} is not prepared under {folder} and cannot be downloaded ({_one_line(error)});"
+            f"data set {builder.name} is not prepared under {folder} and cannot be downloaded ({first_line(error)});"
             f" {advice}, or give its data_dir"
         ) from error
     return builder
@@ -173,9 +173,3 @@ def _labelled(builder: Any, label_key: str) -> bool:
     """Whether the test split has labels; contests such as imagenet2012 keep theirs and store −1."""
     first = next(iter(tfds.as_numpy(builder.as_dataset(split="test[:1]", shuffle_files=False))))
     return bool(np.asarray(first[label_key]) >= 0)
-
-
-def _one_line(error: BaseException) -> str:
-    text = error.strerror if isinstance(error, OSError) else None
-    lines = (text or str(error)).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__

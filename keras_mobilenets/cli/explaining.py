@@ -7,7 +7,7 @@ from typing import Any
 
 from keras_mobilenets.cli.output import grid, say, show
 from keras_mobilenets.cli.run import Run
-from keras_mobilenets.errors import UserError, first_line, unknown
+from keras_mobilenets.errors import UserError, unknown
 
 SIDE = 384  # pixels of a picture at least, so that small inputs can be seen
 TOP = 3  # classes that are named
@@ -91,13 +91,12 @@ def _check(images: Sequence[Path], out: str | None) -> None:
 
 
 def _read(image: Path, size: int) -> Any:
-    from keras_mobilenets.training.images import read_image
+    from keras_mobilenets.training.images import read_image, why_unreadable
 
     try:
         return read_image(image, size)
     except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError and others
-        reason = "it is damaged or no image" if "cannot identify" in str(error) else first_line(error)
-        raise UserError(f"{image} cannot be read: {reason}; give a JPEG, PNG or WebP file") from error
+        raise UserError(f"{image} cannot be read: {why_unreadable(error)}; give a JPEG, PNG or WebP file") from error
 
 
 def _places(images: Sequence[Path], run: Run, out: str | None) -> list[Path]:

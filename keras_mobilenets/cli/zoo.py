@@ -108,13 +108,9 @@ def _enliven(model: Any, images: Any) -> None:
     import numpy as np
     from keras import ops
 
-    norms = [layer for layer in model.layers if hasattr(layer, "moving_variance")]
-    momenta = [layer.momentum for layer in norms]
-    for layer in norms:
-        layer.momentum = 0.0
-    model(images, training=True)
-    for layer, momentum in zip(norms, momenta, strict=True):
-        layer.momentum = momentum
+    from keras_mobilenets.tflite.peers import normalized
+
+    normalized(model, images)
     logits = np.log(np.maximum(ops.convert_to_numpy(model(images)), 1e-30))
     classifier = [layer for layer in model.layers if hasattr(layer, "kernel")][-1]
     classifier.kernel.assign(classifier.kernel * (SPREAD / logits.std(axis=1).mean()))

@@ -23,7 +23,7 @@ MODELS = ("MobileNetV1", "MobileNetV2", "MobileNetV3Large", "MobileNetV3Small", 
 
 def pairs(name, options, images, folder):
     """Pairs of files to compare: (what they are, ours, the other)."""
-    ours = normalized(km.create_model(name, input_shape=images.shape[1:]), images)
+    ours = normalized(km.create_model(name, input_shape=images.shape[1:]), images[:8])
     mine = {
         kind: tflite.convert(
             ours, folder / f"ours_{kind}.tflite", quantize=quantize, calibration=images, target=options.target
@@ -33,7 +33,7 @@ def pairs(name, options, images, folder):
     if options.against == "float":
         yield "int8", mine["int8"], mine["float32"]
         return
-    theirs = normalized(keras_applications(name, images.shape[1:]), images)
+    theirs = normalized(keras_applications(name, images.shape[1:]), images[:8])
     for kind, quantize in (("float32", "none"), ("int8", "int8")):
         yield kind, mine[kind], stock(theirs, folder / f"stock_{kind}.tflite", quantize, images)
 

@@ -12,6 +12,7 @@ import keras_mobilenets as km
 from keras_mobilenets import tflite, training
 from keras_mobilenets.tflite import flatbuffer, h_swish
 from keras_mobilenets.tflite.forms import FORMS
+from keras_mobilenets.tflite.peers import normalized
 from keras_mobilenets.tflite.quiet import quiet
 from keras_mobilenets.tflite.rewriting import rewrite
 from keras_mobilenets.tflite.runtime import Model
@@ -24,11 +25,7 @@ BYTES = np.arange(-128, 128, dtype=np.int8).reshape(1, 16, 16, 1)
 def model():
     """A small MobileNetV3 whose batch normalization keeps activations at the size of trained ones."""
     keras.utils.set_random_seed(0)
-    model = km.MobileNetV3Small((SIZE, SIZE, 3), 0.35, classes=10)
-    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
-    for norm in norms:
-        norm.momentum = 0.0
-    model(km.preprocess_input(_images(16)), training=True)
+    model = normalized(km.MobileNetV3Small((SIZE, SIZE, 3), 0.35, classes=10), km.preprocess_input(_images(16)))
     model.layers[-1].kernel.assign(2 * model.layers[-1].kernel)  # answers that differ between images
     return model
 
