@@ -1,6 +1,6 @@
 """Training in stages beside training at one size: test accuracy, time, and the time to the same accuracy.
 
-    python tests/benchmarks/progressive.py --image-size 96 --epochs 10
+    python tests/benchmarks/progressive.py --recipe modern --image-size 128 --epochs 20 --threads 1
 
 Both train the same network by the same recipe for the same epochs, in turns, with a new seed in each round. Seconds
 count from the call of `training.fit` to the end of an epoch: tracing, validation and checkpoints are in them. A run of
@@ -96,7 +96,8 @@ def main():
         initial_size=args.initial_size,
         initial_regularization=args.initial_regularization,
     )
-    print(f"{args.model} {args.alpha} on {data.name} at {args.image_size} px, {data.count('train')} training images")
+    train, validation = data.count("train"), data.count("validation")  # read now, and not in the first training's time
+    print(f"{args.model} {args.alpha} on {data.name} at {args.image_size} px, {train} and {validation} images")
     print(f"one size: {plain}\nstages:   {grown}", flush=True)
     tests, found = [], []
     for number in range(args.rounds):

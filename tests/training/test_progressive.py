@@ -11,6 +11,7 @@ from keras import layers
 
 from keras_mobilenets import UserError, training
 from keras_mobilenets.training import progressive
+from keras_mobilenets.training.recipe import augmentation_parts
 
 SIZE = 32
 STAGES = training.Recipe(epochs=5, stages=3, learning_rate=0.02, dropout=0.6)
@@ -53,6 +54,17 @@ def test_stages_are_those_of_the_paper():
     assert [stage.last - stage.first for stage in stages] == [87, 88, 87, 88]  # about 87 each, section 5.1
     assert stages[0].augmentation == "flip+randaugment:3+mixup:0.1"
     assert stages[-1].augmentation == "flip+randaugment:9+mixup:0.3"
+
+
+def test_the_recipe_of_that_name_grows_images_and_every_regularization():
+    stages = progressive.stages(training.Recipe.named("progressive", epochs=20), 128)
+    assert [(stage.last, stage.image_size) for stage in stages] == [(5, 64), (10, 88), (15, 104), (20, 128)]
+    strengths = [augmentation_parts(stage.augmentation) for stage in stages]
+    for name in ("randaugment", "mixup", "cutmix"):
+        grown = [parts[name] for parts in strengths]
+        assert grown == sorted(set(grown)) and grown[0] == pytest.approx(grown[-1] / 3, rel=1e-3)
+    modern = training.Recipe.named("modern", epochs=20)
+    assert dataclasses.replace(training.Recipe.named("progressive", epochs=20), stages=1) == modern
 
 
 @pytest.mark.parametrize(("epochs", "count", "size"), [(1, 1, 64), (7, 4, 64), (4, 4, 20), (30, 7, 224), (3, 2, 5)])
