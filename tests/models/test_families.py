@@ -36,7 +36,15 @@ def _images(size, seed=0):
     return np.random.default_rng(seed).uniform(-1, 1, (2, *size, 3)).astype(np.float32)
 
 
-@pytest.mark.parametrize("row", [row for row in table() if row.builder in NAMES], ids=lambda row: row.label)
+def _published():
+    """The figures of these families; building the largest networks takes long."""
+    for row in table():
+        if row.builder in NAMES:
+            large = [pytest.mark.slow] if row.parameters > 30e6 else []
+            yield pytest.param(row, id=row.label, marks=large)
+
+
+@pytest.mark.parametrize("row", _published())
 def test_parameters_and_multiply_adds_are_the_published_ones(row):
     shape = (row.input_size, row.input_size, 3)
     cost = km.cost(km.create_model(row.builder, input_shape=shape, **row.arguments))
@@ -48,7 +56,7 @@ def test_parameters_and_multiply_adds_are_the_published_ones(row):
     ("name", "arguments", "millions"),
     [  # as the model cards of timm and the papers print them
         ("MobileNetV4HybridMedium", {}, 11.07),
-        ("MobileNetV4HybridLarge", {}, 37.76),
+        pytest.param("MobileNetV4HybridLarge", {}, 37.76, marks=pytest.mark.slow),
         ("MobileNetV4ConvSmall", {"alpha": 0.5}, 2.24),
         ("EfficientNetLite0", {}, 4.65),
         ("EfficientNetLite1", {}, 5.42),
@@ -81,9 +89,9 @@ def test_mobilenet_v1_with_standard_convolutions_costs_what_its_paper_says():
         ("MobileNetV3Small", {"alpha": 0.75}, 224),
         ("MobileNetV3Small", {"minimalistic": True}, 96),
         ("EfficientNetB0", {}, 97),
-        ("EfficientNetB2", {}, 64),
+        pytest.param("EfficientNetB2", {}, 64, marks=pytest.mark.slow),
         ("EfficientNetV2B0", {}, 96),
-        ("EfficientNetV2B3", {}, 65),
+        pytest.param("EfficientNetV2B3", {}, 65, marks=pytest.mark.slow),
         pytest.param("EfficientNetB7", {}, 64, marks=pytest.mark.slow),
         pytest.param("EfficientNetV2S", {}, 64, marks=pytest.mark.slow),
         pytest.param("EfficientNetV2M", {}, 64, marks=pytest.mark.slow),
