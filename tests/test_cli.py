@@ -156,7 +156,10 @@ def test_a_keras_file_converts_and_a_loose_tflite_is_timed_and_scored(run, photo
 
 @pytest.fixture(
     scope="module",
-    params=[("qat",), pytest.param(("prune", "pqat", "cluster", "cqat", "channels"), marks=pytest.mark.slow)],
+    params=[
+        pytest.param(kinds, marks=pytest.mark.slow)
+        for kinds in (("qat",), ("prune", "pqat", "cluster", "cqat", "channels"))
+    ],
     ids=",".join,
 )
 def compressed(request, photos, tmp_path_factory):

@@ -40,7 +40,7 @@ def _published():
     """The figures of these families; building the largest networks takes long."""
     for row in table():
         if row.builder in NAMES:
-            large = [pytest.mark.slow] if row.parameters > 30e6 else []
+            large = [pytest.mark.slow] if row.parameters > 15e6 else []
             yield pytest.param(row, id=row.label, marks=large)
 
 

@@ -105,6 +105,7 @@ def test_training_that_stops_within_epochs_ends_as_an_undisturbed_one(whole, dat
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_tf_keras_model_with_dropout_goes_on_within_an_epoch(data, tmp_path):
     recipe = training.Recipe(epochs=1, learning_rate=0.02, warmup_epochs=0.0)
 

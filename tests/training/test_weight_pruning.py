@@ -118,6 +118,7 @@ def test_last_choice_of_weights_has_the_whole_sparsity(total, begin, end, freque
     assert begin * total - 1 <= plan["begin_step"] < plan["end_step"] <= max(1, end * total + 1)
 
 
+@pytest.mark.slow
 def test_a_pruning_that_was_stopped_goes_on_as_if_it_had_not_been(model, data, tmp_path, monkeypatch):
     recipe = training.Recipe(epochs=3, warmup_epochs=0.0, learning_rate=1e-3, augmentation="none")
     arguments = {"recipe": recipe, "end": 0.9, "verbose": 0}
