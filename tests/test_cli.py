@@ -154,14 +154,7 @@ def test_a_keras_file_converts_and_a_loose_tflite_is_timed_and_scored(run, photo
     assert "names its data" in _one_line(capsys)
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param(kinds, marks=pytest.mark.slow)
-        for kinds in (("qat",), ("prune", "pqat", "cluster", "cqat", "channels"))
-    ],
-    ids=",".join,
-)
+@pytest.fixture(scope="module", params=[("qat",), ("prune", "pqat", "cluster", "cqat", "channels")], ids=",".join)
 def compressed(request, photos, tmp_path_factory):
     """A run folder with some kinds of compression."""
     folder, kinds = tmp_path_factory.mktemp("runs") / "compressed", request.param
@@ -171,6 +164,7 @@ def compressed(request, photos, tmp_path_factory):
     return folder, kinds, command
 
 
+@pytest.mark.slow
 def test_pipeline_compares_compressions_in_one_table(compressed):
     folder, kinds, _ = compressed
     rows = {row["model"]: row for row in json.loads((folder / "results.json").read_text())["rows"]}
@@ -197,6 +191,7 @@ def test_a_quantization_aware_keras_file_converts_as_its_run_does(compressed, tm
     assert (tmp_path / "model_int8.tflite").read_bytes() == expected.read_bytes()
 
 
+@pytest.mark.slow
 def test_compressions_that_are_there_are_not_made_again(compressed, capsys):
     folder, kinds, command = compressed
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
