@@ -183,6 +183,7 @@ def test_pipeline_compares_compressions_in_one_table(compressed):
         assert COMPRESSIONS[kind] in page
 
 
+@pytest.mark.slow
 def test_a_quantization_aware_keras_file_converts_as_its_run_does(compressed, tmp_path):
     folder, kinds, _ = compressed
     kind = next(kind for kind in kinds if kind in ("qat", "pqat"))
