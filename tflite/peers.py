@@ -19,7 +19,7 @@ from keras_mobilenets.tflite.results import Row
 _RENAMED = {"MobileNetV1": "MobileNet"}
 _WITHOUT_RESCALING = ("MobileNetV3", "EfficientNetV2")  # the others have none, or do not let it be left out
 _HARMLESS = ("dropout_rate", "name", "classifier_activation")  # arguments of ours that leave the operators as they are
-_WARM_UP = 8  # images that set the statistics of batch normalization
+WARM_UP = 8  # images that set the statistics of batch normalization
 
 
 def keras_applications(builder: str, input_shape: Sequence[int], classes: int = 1000, **arguments: Any) -> Any:
@@ -127,7 +127,7 @@ def convert_peers(
     missing = [quantize for quantize, path in paths.items() if not (fresh and path.exists())]
     if missing:
         images = noise((size, size, 3))
-        model = normalized(keras_applications(builder, (size, size, 3), classes, **arguments), images[:_WARM_UP])
+        model = normalized(keras_applications(builder, (size, size, 3), classes, **arguments), images[:WARM_UP])
         for quantize in track(missing, "Converting keras.applications' model"):
             stock(model, paths[quantize], quantize, images)
         write_json(record, made)

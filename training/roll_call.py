@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 
-from keras_mobilenets.errors import UserError
+from keras_mobilenets.errors import UserError, first_line
 
 PATIENCE = 5.0  # seconds beyond the deadline that a process waits for what process 0 says of the roll
 
@@ -140,7 +140,7 @@ def _connect(host: str, port: int, deadline: float) -> socket.socket:
         except OSError as error:
             if time.monotonic() + 0.2 > deadline:
                 raise UserError(
-                    f"cannot reach process 0 at {host}:{port} ({error.strerror or error}); "
+                    f"cannot reach process 0 at {host}:{port} ({first_line(error)}); "
                     "start it there, or mend the coordinator's address"
                 ) from error
         time.sleep(0.2)

@@ -10,6 +10,7 @@ import pytest
 import keras_mobilenets as km
 from keras_mobilenets import UserError, training
 from keras_mobilenets.cli import main
+from keras_mobilenets.tflite.peers import normalized
 
 QUICK = training.Recipe.named("cifar", epochs=2, learning_rate=0.02)
 SHAPE = (32, 32, 3)
@@ -20,11 +21,7 @@ def known(tmp_path_factory):
     """A MobileNetV2 of 7 classes at another size, with statistics of its own in its BatchNorm layers."""
     keras.utils.set_random_seed(5)
     model = km.MobileNetV2((64, 64, 3), alpha=0.35, classes=7)
-    normal = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
-    for momentum in (0.0, normal[0].momentum):
-        for layer in normal:
-            layer.momentum = momentum
-        model(np.random.default_rng(0).uniform(-1, 1, (16, 64, 64, 3)).astype(np.float32), training=momentum == 0)
+    normalized(model, np.random.default_rng(0).uniform(-1, 1, (16, 64, 64, 3)).astype(np.float32))
     path = tmp_path_factory.mktemp("known") / "model.keras"
     model.save(path)
     return path, {layer.name: layer.get_weights() for layer in model.layers}
