@@ -1,5 +1,6 @@
 """Transfer learning: known weights, a new head, frozen blocks, BatchNorm statistics that stay."""
 
+import csv
 import dataclasses
 import json
 
@@ -85,8 +86,11 @@ def test_the_folder_tells_both_phases_and_resumes(known, tuned, data):
     assert whole["train"]["transfer"] == whole["transfer"] | {"weights": str(known[0])}
     assert whole["train"]["recipe"] == dataclasses.asdict(QUICK) and whole["recipe"]["optimizer"] == "sgd"
     assert whole["train"]["arguments"] == {"stem_strides": 1, "alpha": 0.35}  # the recipe's and the command's
+    with open(run_dir / "history.csv") as file:
+        rows = list(csv.DictReader(file))
     again = training.pretrained("MobileNetV2", known[0], 3, SHAPE, alpha=0.35, stem_strides=1)
     told = training.fine_tune(again, data, QUICK, run_dir, freeze=15, head_epochs=1, verbose=0)
+    assert told.history == {name: [float(row[name]) for row in rows] for name in told.history}
     assert len(told.history["loss"]) == 2 and all(layer.trainable for layer in again.layers)
     for ours, theirs in zip(again.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
