@@ -15,8 +15,9 @@ from keras_mobilenets.errors import UserError
 
 if TYPE_CHECKING:
     from keras_mobilenets import blocks
-    from keras_mobilenets.costing import Cost, cost
-    from keras_mobilenets.efficientnet import (
+    from keras_mobilenets.costs.model_cost import Cost, cost
+    from keras_mobilenets.costs.published import reference
+    from keras_mobilenets.models.efficientnet import (
         EfficientNetB0,
         EfficientNetB1,
         EfficientNetB2,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
         EfficientNetLite3,
         EfficientNetLite4,
     )
-    from keras_mobilenets.efficientnet_v2 import (
+    from keras_mobilenets.models.efficientnet_v2 import (
         EfficientNetV2B0,
         EfficientNetV2B1,
         EfficientNetV2B2,
@@ -40,74 +41,73 @@ if TYPE_CHECKING:
         EfficientNetV2M,
         EfficientNetV2S,
     )
-    from keras_mobilenets.mobilenet_v1 import MobileNetV1
-    from keras_mobilenets.mobilenet_v2 import MobileNetV2
-    from keras_mobilenets.mobilenet_v3 import MobileNetV3Large, MobileNetV3Small
-    from keras_mobilenets.mobilenet_v4 import (
+    from keras_mobilenets.models.feature_maps import features
+    from keras_mobilenets.models.mobilenet_v1 import MobileNetV1
+    from keras_mobilenets.models.mobilenet_v2 import MobileNetV2
+    from keras_mobilenets.models.mobilenet_v3 import MobileNetV3Large, MobileNetV3Small
+    from keras_mobilenets.models.mobilenet_v4 import (
         MobileNetV4ConvLarge,
         MobileNetV4ConvMedium,
         MobileNetV4ConvSmall,
         MobileNetV4HybridLarge,
         MobileNetV4HybridMedium,
     )
-    from keras_mobilenets.predictions import decode_predictions
-    from keras_mobilenets.preprocess import preprocess_input
-    from keras_mobilenets.published import reference
-    from keras_mobilenets.pytorch import from_torch
-    from keras_mobilenets.resnet import ResNet18, ResNet50
-    from keras_mobilenets.standard_convnet import StandardConvNet
-    from keras_mobilenets.taps import features
-    from keras_mobilenets.vgg import VGG16
-    from keras_mobilenets.weights import load_weights
+    from keras_mobilenets.models.resnet import ResNet18, ResNet50
+    from keras_mobilenets.models.standard_convnet import StandardConvNet
+    from keras_mobilenets.models.vgg import VGG16
+    from keras_mobilenets.pixels.scaling import preprocess_input
+    from keras_mobilenets.weights.imagenet_classes import decode_predictions
+    from keras_mobilenets.weights.keras_files import load_weights
+    from keras_mobilenets.weights.pytorch import from_torch
 
 __version__ = "0.1.0"
 
 # Builder: the module of its family.
 _BUILDERS = {
-    "MobileNetV1": "mobilenet_v1",
-    "MobileNetV2": "mobilenet_v2",
-    "MobileNetV3Large": "mobilenet_v3",
-    "MobileNetV3Small": "mobilenet_v3",
-    "EfficientNetB0": "efficientnet",
-    "EfficientNetB1": "efficientnet",
-    "EfficientNetB2": "efficientnet",
-    "EfficientNetB3": "efficientnet",
-    "EfficientNetB4": "efficientnet",
-    "EfficientNetB5": "efficientnet",
-    "EfficientNetB6": "efficientnet",
-    "EfficientNetB7": "efficientnet",
-    "EfficientNetLite0": "efficientnet",
-    "EfficientNetLite1": "efficientnet",
-    "EfficientNetLite2": "efficientnet",
-    "EfficientNetLite3": "efficientnet",
-    "EfficientNetLite4": "efficientnet",
-    "EfficientNetV2B0": "efficientnet_v2",
-    "EfficientNetV2B1": "efficientnet_v2",
-    "EfficientNetV2B2": "efficientnet_v2",
-    "EfficientNetV2B3": "efficientnet_v2",
-    "EfficientNetV2S": "efficientnet_v2",
-    "EfficientNetV2M": "efficientnet_v2",
-    "EfficientNetV2L": "efficientnet_v2",
-    "ResNet18": "resnet",
-    "ResNet50": "resnet",
-    "StandardConvNet": "standard_convnet",
-    "VGG16": "vgg",
-    "MobileNetV4ConvSmall": "mobilenet_v4",
-    "MobileNetV4ConvMedium": "mobilenet_v4",
-    "MobileNetV4ConvLarge": "mobilenet_v4",
-    "MobileNetV4HybridMedium": "mobilenet_v4",
-    "MobileNetV4HybridLarge": "mobilenet_v4",
+    "MobileNetV1": "models.mobilenet_v1",
+    "MobileNetV2": "models.mobilenet_v2",
+    "MobileNetV3Large": "models.mobilenet_v3",
+    "MobileNetV3Small": "models.mobilenet_v3",
+    "EfficientNetB0": "models.efficientnet",
+    "EfficientNetB1": "models.efficientnet",
+    "EfficientNetB2": "models.efficientnet",
+    "EfficientNetB3": "models.efficientnet",
+    "EfficientNetB4": "models.efficientnet",
+    "EfficientNetB5": "models.efficientnet",
+    "EfficientNetB6": "models.efficientnet",
+    "EfficientNetB7": "models.efficientnet",
+    "EfficientNetLite0": "models.efficientnet",
+    "EfficientNetLite1": "models.efficientnet",
+    "EfficientNetLite2": "models.efficientnet",
+    "EfficientNetLite3": "models.efficientnet",
+    "EfficientNetLite4": "models.efficientnet",
+    "EfficientNetV2B0": "models.efficientnet_v2",
+    "EfficientNetV2B1": "models.efficientnet_v2",
+    "EfficientNetV2B2": "models.efficientnet_v2",
+    "EfficientNetV2B3": "models.efficientnet_v2",
+    "EfficientNetV2S": "models.efficientnet_v2",
+    "EfficientNetV2M": "models.efficientnet_v2",
+    "EfficientNetV2L": "models.efficientnet_v2",
+    "ResNet18": "models.resnet",
+    "ResNet50": "models.resnet",
+    "StandardConvNet": "models.standard_convnet",
+    "VGG16": "models.vgg",
+    "MobileNetV4ConvSmall": "models.mobilenet_v4",
+    "MobileNetV4ConvMedium": "models.mobilenet_v4",
+    "MobileNetV4ConvLarge": "models.mobilenet_v4",
+    "MobileNetV4HybridMedium": "models.mobilenet_v4",
+    "MobileNetV4HybridLarge": "models.mobilenet_v4",
 }
 # Helper: its module.
 _HELPERS = {
-    "Cost": "costing",
-    "cost": "costing",
-    "decode_predictions": "predictions",
-    "features": "taps",
-    "from_torch": "pytorch",
-    "load_weights": "weights",
-    "preprocess_input": "preprocess",
-    "reference": "published",
+    "Cost": "costs.model_cost",
+    "cost": "costs.model_cost",
+    "decode_predictions": "weights.imagenet_classes",
+    "features": "models.feature_maps",
+    "from_torch": "weights.pytorch",
+    "load_weights": "weights.keras_files",
+    "preprocess_input": "pixels.scaling",
+    "reference": "costs.published",
 }
 
 __all__ = [

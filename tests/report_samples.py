@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from keras_mobilenets import tflite
-from keras_mobilenets.tflite.results import Row, environment
-from keras_mobilenets.training.examining import Examination
+from keras_mobilenets.tflite.results.results import Row, environment
+from keras_mobilenets.training.evaluation.examination import Examination
 
 PHONE = Path(__file__).parent / "tflite" / "phone_results.json"
 CLASSES = ["circle", "square", "<b>star</b>"]

@@ -7,61 +7,61 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from keras_mobilenets.tflite.benchmarking import benchmark as benchmark
-    from keras_mobilenets.tflite.bundling import bundle as bundle
-    from keras_mobilenets.tflite.conversion import convert as convert
-    from keras_mobilenets.tflite.evaluation import Evaluation as Evaluation
-    from keras_mobilenets.tflite.evaluation import evaluate as evaluate
-    from keras_mobilenets.tflite.gpu import GpuCheck as GpuCheck
-    from keras_mobilenets.tflite.gpu import check_gpu as check_gpu
-    from keras_mobilenets.tflite.inspection import inspect as inspect
-    from keras_mobilenets.tflite.leftovers import TargetWarning as TargetWarning
-    from keras_mobilenets.tflite.manifest import Bundle as Bundle
-    from keras_mobilenets.tflite.manifest import read_bundle as read_bundle
-    from keras_mobilenets.tflite.nnapi import NnapiCheck as NnapiCheck
-    from keras_mobilenets.tflite.nnapi import check_nnapi as check_nnapi
-    from keras_mobilenets.tflite.picture_grid import save_predictions as save_predictions
-    from keras_mobilenets.tflite.profiling import Profile as Profile
-    from keras_mobilenets.tflite.profiling import profile as profile
-    from keras_mobilenets.tflite.quantization_errors import LayerErrors as LayerErrors
-    from keras_mobilenets.tflite.quantization_errors import layer_errors as layer_errors
-    from keras_mobilenets.tflite.reporting import report as report
-    from keras_mobilenets.tflite.results import Row as Row
-    from keras_mobilenets.tflite.results import read_results as read_results
-    from keras_mobilenets.tflite.results import write_results as write_results
-    from keras_mobilenets.tflite.sensitivities import Sensitivity as Sensitivity
-    from keras_mobilenets.tflite.sensitivities import sensitivity as sensitivity
-    from keras_mobilenets.tflite.tables import markdown as markdown
-    from keras_mobilenets.tflite.tables import table as table
+    from keras_mobilenets.tflite.bundles.manifest import Bundle as Bundle
+    from keras_mobilenets.tflite.bundles.manifest import read_bundle as read_bundle
+    from keras_mobilenets.tflite.bundles.writer import bundle as bundle
+    from keras_mobilenets.tflite.conversion.converter import convert as convert
+    from keras_mobilenets.tflite.conversion.quantization_error import LayerErrors as LayerErrors
+    from keras_mobilenets.tflite.conversion.quantization_error import layer_errors as layer_errors
+    from keras_mobilenets.tflite.conversion.sensitivity import Sensitivity as Sensitivity
+    from keras_mobilenets.tflite.conversion.sensitivity import sensitivity as sensitivity
+    from keras_mobilenets.tflite.measurement.accuracy import Evaluation as Evaluation
+    from keras_mobilenets.tflite.measurement.accuracy import evaluate as evaluate
+    from keras_mobilenets.tflite.measurement.latency import benchmark as benchmark
+    from keras_mobilenets.tflite.measurement.profiler import Profile as Profile
+    from keras_mobilenets.tflite.measurement.profiler import profile as profile
+    from keras_mobilenets.tflite.reports.image_grid import save_predictions as save_predictions
+    from keras_mobilenets.tflite.reports.page import report as report
+    from keras_mobilenets.tflite.results.results import Row as Row
+    from keras_mobilenets.tflite.results.results import read_results as read_results
+    from keras_mobilenets.tflite.results.results import write_results as write_results
+    from keras_mobilenets.tflite.results.tables import markdown as markdown
+    from keras_mobilenets.tflite.results.tables import table as table
+    from keras_mobilenets.tflite.targets.gpu import GpuCheck as GpuCheck
+    from keras_mobilenets.tflite.targets.gpu import check_gpu as check_gpu
+    from keras_mobilenets.tflite.targets.inspection import inspect as inspect
+    from keras_mobilenets.tflite.targets.nnapi import NnapiCheck as NnapiCheck
+    from keras_mobilenets.tflite.targets.nnapi import check_nnapi as check_nnapi
+    from keras_mobilenets.tflite.targets.whole_model_warning import TargetWarning as TargetWarning
 
 # No module is named like a function: importing a submodule sets its name on the package, over the function.
 _HOME = {
-    "benchmark": "benchmarking",
-    "bundle": "bundling",
-    "Bundle": "manifest",
-    "read_bundle": "manifest",
-    "check_gpu": "gpu",
-    "check_nnapi": "nnapi",
-    "convert": "conversion",
-    "Evaluation": "evaluation",
-    "evaluate": "evaluation",
-    "inspect": "inspection",
-    "layer_errors": "quantization_errors",
-    "LayerErrors": "quantization_errors",
-    "markdown": "tables",
-    "Profile": "profiling",
-    "profile": "profiling",
-    "report": "reporting",
-    "save_predictions": "picture_grid",
-    "sensitivity": "sensitivities",
-    "Sensitivity": "sensitivities",
-    "table": "tables",
-    "GpuCheck": "gpu",
-    "NnapiCheck": "nnapi",
-    "TargetWarning": "leftovers",
-    "Row": "results",
-    "read_results": "results",
-    "write_results": "results",
+    "benchmark": "measurement.latency",
+    "bundle": "bundles.writer",
+    "Bundle": "bundles.manifest",
+    "read_bundle": "bundles.manifest",
+    "check_gpu": "targets.gpu",
+    "check_nnapi": "targets.nnapi",
+    "convert": "conversion.converter",
+    "Evaluation": "measurement.accuracy",
+    "evaluate": "measurement.accuracy",
+    "inspect": "targets.inspection",
+    "layer_errors": "conversion.quantization_error",
+    "LayerErrors": "conversion.quantization_error",
+    "markdown": "results.tables",
+    "Profile": "measurement.profiler",
+    "profile": "measurement.profiler",
+    "report": "reports.page",
+    "save_predictions": "reports.image_grid",
+    "sensitivity": "conversion.sensitivity",
+    "Sensitivity": "conversion.sensitivity",
+    "table": "results.tables",
+    "GpuCheck": "targets.gpu",
+    "NnapiCheck": "targets.nnapi",
+    "TargetWarning": "targets.whole_model_warning",
+    "Row": "results.results",
+    "read_results": "results.results",
+    "write_results": "results.results",
 }
 
 __all__ = sorted(_HOME)

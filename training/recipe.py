@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.training.traits import library_of
+from keras_mobilenets.training.introspection import library_of
 
 OPTIMIZERS = ("adamw", "sgd", "rmsprop")
 SCHEDULES = ("cosine", "constant")

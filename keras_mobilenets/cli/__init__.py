@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _import_tensorflow_quietly() -> None:
     """TensorFlow greets at import, before any of its own switches is heard."""
-    from keras_mobilenets.tflite.quiet import quiet
+    from keras_mobilenets.tflite.runtime.native_output import quiet
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with quiet():

@@ -41,7 +41,7 @@ def zoo(options: Namespace) -> None:
 
 def build(options: Namespace) -> None:
     """Builds the APK in a checkout of the repository."""
-    from keras_mobilenets.tflite.manifest import read_bundle
+    from keras_mobilenets.tflite.bundles.manifest import read_bundle
 
     project, folder = _project(options.project), read_bundle(options.bundle).folder
     apk = Path(options.out) if options.out else project / APK
@@ -90,7 +90,7 @@ def install(options: Namespace) -> None:
 def run(options: Namespace) -> None:
     """Runs the app's benchmark on the phones and fetches what it measured."""
     from keras_mobilenets import tflite
-    from keras_mobilenets.tflite.manifest import NAME, read_bundle
+    from keras_mobilenets.tflite.bundles.manifest import NAME, read_bundle
 
     opened = read_bundle(options.bundle) if options.bundle else None
     asked = _asked(options, opened)
@@ -116,8 +116,8 @@ def run(options: Namespace) -> None:
 def report(options: Namespace) -> None:
     """Joins what phones and this machine measured into a table and a page."""
     from keras_mobilenets import tflite
-    from keras_mobilenets.tflite.report_sources import read_source
-    from keras_mobilenets.tflite.side_by_side import measurements
+    from keras_mobilenets.tflite.reports.comparison import measurements
+    from keras_mobilenets.tflite.reports.sources import read_source
 
     sources = [found for source in map(Path, options.sources) for found in _results(source)]
     page = tflite.report(sources, options.out or Path(options.sources[0]) / "report.html")
@@ -188,7 +188,7 @@ def _kept(phone: Phone, path: Path, bundle: Any) -> str:
 
 def _collected(phone: Phone, path: Path, bundle: Any) -> str:
     """Fetches results.json, checks it and puts it into its place; the path and what is in it."""
-    from keras_mobilenets.tflite.results import read_results
+    from keras_mobilenets.tflite.results.results import read_results
 
     with atomic(path) as temporary:
         if not phone.fetch_results(temporary):
@@ -292,8 +292,8 @@ def _matrix(measured: list[Any]) -> Any:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    from keras_mobilenets.tflite.side_by_side import matrix
-    from keras_mobilenets.tflite.tables import UNKNOWN, megabytes, milliseconds, percent
+    from keras_mobilenets.tflite.reports.comparison import matrix
+    from keras_mobilenets.tflite.results.tables import UNKNOWN, megabytes, milliseconds, percent
 
     found = matrix(measured)
     grid = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
@@ -323,7 +323,7 @@ def _cell(measured: Any, milliseconds: Callable[[float | None], str]) -> str:
 
 
 def _describe(folder: Path) -> None:
-    from keras_mobilenets.tflite.manifest import read_bundle
+    from keras_mobilenets.tflite.bundles.manifest import read_bundle
 
     made = read_bundle(folder)
     for model in made.models:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from keras_mobilenets import __version__
-from keras_mobilenets.cli.run import MADE_FROM
-from keras_mobilenets.tflite.tables import COMPRESSIONS
+from keras_mobilenets.pipeline.run import MADE_FROM
+from keras_mobilenets.tflite.results.tables import COMPRESSIONS
 from keras_mobilenets.training.recipe import AUGMENTATIONS, OPTIMIZERS, PRECISIONS, RECIPES, SCHEDULES, Recipe
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from keras_mobilenets.cli.output import grid, say, show
-from keras_mobilenets.cli.run import Run
 from keras_mobilenets.errors import UserError, unknown
+from keras_mobilenets.pipeline.run import Run
 
 SIDE = 384  # pixels of a picture at least, so that small inputs can be seen
 TOP = 3  # classes that are named
@@ -40,7 +40,7 @@ def _explain(model: Any, names: Sequence[str], images: Sequence[Path], run: Run,
 
     from keras_mobilenets.files import atomic
     from keras_mobilenets.training import grad_cam, overlay
-    from keras_mobilenets.training.examining import probabilities
+    from keras_mobilenets.training.evaluation.examination import probabilities
 
     size = model.input_shape[1] or run.asked["data"]["image_size"]
     shown = [_read(image, max(size, SIDE)) for image in images]
@@ -61,7 +61,7 @@ def _explain(model: Any, names: Sequence[str], images: Sequence[Path], run: Run,
 
 def _examine(model: Any, run: Run) -> None:
     """Makes the run's examination.npz anew and prints what stands out."""
-    from keras_mobilenets.training.examining import examine_into
+    from keras_mobilenets.training.evaluation.examination import examine_into
 
     found = examine_into(run.folder, model, run.data(), again=True)
     print(f"{found.top1:.1%} of {found.count:,} {found.split} images are right, {found.mistakes:,} are wrong")
@@ -91,7 +91,7 @@ def _check(images: Sequence[Path], out: str | None) -> None:
 
 
 def _read(image: Path, size: int) -> Any:
-    from keras_mobilenets.training.images import read_image, why_unreadable
+    from keras_mobilenets.training.datasets.image_decoder import read_image, why_unreadable
 
     try:
         return read_image(image, size)

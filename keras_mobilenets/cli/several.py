@@ -22,9 +22,9 @@ def check(options: Namespace) -> None:
     if missing := [flag for flag in FLAGS.values() if flag not in given]:
         raise UserError(f"--distributed needs {' and '.join(missing)}, too (see keras-mobilenets train --help)")
     from keras_mobilenets.cli.verbs import settle
-    from keras_mobilenets.training import distributed
+    from keras_mobilenets.training.distribution import process_group
 
-    distributed.check(options.coordinator, options.processes, options.process_id)
+    process_group.check(options.coordinator, options.processes, options.process_id)
     settle(options)
     if options.batch_size % options.processes:
         raise UserError(f"a batch of {options.batch_size} cannot be shared by {options.processes} processes evenly")
@@ -34,7 +34,7 @@ def check(options: Namespace) -> None:
 def join(options: Namespace) -> None:
     """Makes this one of several processes, where it shall be one."""
     if options.distributed:
-        from keras_mobilenets.training.distributed import TIMEOUT, join_processes
+        from keras_mobilenets.training.distribution.process_group import TIMEOUT, join_processes
 
         seconds = TIMEOUT if options.join_seconds is None else options.join_seconds
         join_processes(options.coordinator, options.processes, options.process_id, timeout=seconds)

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from keras_mobilenets.cli.output import grid, say, show
-from keras_mobilenets.cli.run import QUANTIZE, Run
 from keras_mobilenets.cli.several import join
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.pipeline.run import QUANTIZE, Run
 
 
 def models(options: Namespace) -> None:
     """Lists the builders and what was published of them."""
     import keras_mobilenets as km
-    from keras_mobilenets.choosing import select
+    from keras_mobilenets.costs.selection import select
 
     rows = select(
         max_parameters=options.max_params, max_macs=options.max_macs, family=options.family, sort=options.sort
@@ -41,13 +41,13 @@ def models(options: Namespace) -> None:
 
 def choose(options: Namespace) -> None:
     """Picks a variant for a target and says why."""
-    from keras_mobilenets import choosing
+    from keras_mobilenets.costs import selection
 
-    rows = choosing.select(max_parameters=options.max_params, max_macs=options.max_macs, family=options.family)
-    ranked = choosing.choose(rows, target=options.target, task=options.task, max_size_mb=options.max_size_mb)
+    rows = selection.select(max_parameters=options.max_params, max_macs=options.max_macs, family=options.family)
+    ranked = selection.choose(rows, target=options.target, task=options.task, max_size_mb=options.max_size_mb)
     best = ranked[0]
     print(f"{best.variant.label}: {best.variant.imagenet_top1:.1f}% top-1 published, about {best.size_mb:.1f} MB")
-    print(f"{len(ranked)} of {len(rows)} variants fit; {options.task}: {choosing.tasks()[options.task]}")
+    print(f"{len(ranked)} of {len(rows)} variants fit; {options.task}: {selection.tasks()[options.task]}")
     for reason in best.reasons:
         print(f"  {reason}")
     table = grid("best first", "top-1", "M multiply-adds", "MB", "score")
@@ -70,7 +70,7 @@ def summary(options: Namespace) -> None:
     shape = (options.size, options.size, 3)
     model = km.create_model(options.model, input_shape=shape, classes=options.classes, **_arguments(options))
     if options.compare:
-        from keras_mobilenets.comparing import compare
+        from keras_mobilenets.costs.separable_savings import compare
 
         print(compare(model))
     else:
@@ -79,13 +79,13 @@ def summary(options: Namespace) -> None:
 
 def train(options: Namespace) -> None:
     """Trains into a run folder."""
-    from keras_mobilenets.training import distributed
+    from keras_mobilenets.training.distribution import process_group
 
     join(options)
-    with distributed.leaving(), tempfile.TemporaryDirectory() as elsewhere:
-        run = Run(options.run if distributed.is_first() else elsewhere)
+    with process_group.leaving(), tempfile.TemporaryDirectory() as elsewhere:
+        run = Run(options.run if process_group.is_first() else elsewhere)
         train_into(run, options)
-    if distributed.is_first():
+    if process_group.is_first():
         say(f"{run.model_file} is the best model of the training; next: keras-mobilenets convert {run.folder}")
 
 
@@ -102,7 +102,7 @@ def distill(options: Namespace) -> None:
 
 def qat(options: Namespace) -> None:
     """Quantization-aware training of a run's model."""
-    from keras_mobilenets.cli.compression import compress
+    from keras_mobilenets.pipeline.compression import compress
 
     kind = {None: "qat", "sparsity": "pqat", "clusters": "cqat"}[options.keep]
     given = {
@@ -116,7 +116,7 @@ def qat(options: Namespace) -> None:
 
 def prune(options: Namespace) -> None:
     """Zeros in the weights, or fewer channels."""
-    from keras_mobilenets.cli.compression import compress
+    from keras_mobilenets.pipeline.compression import compress
 
     if options.macs is not None:
         given = {"macs": options.macs, "importance": options.importance, "steps": options.steps}
@@ -146,7 +146,7 @@ def convert(options: Namespace) -> None:
 def _convert_file(source: Path, options: Namespace) -> list[Path]:
     """The .tflite files of one .keras file; int8 only where it is quantization-aware."""
     from keras_mobilenets import tflite, training
-    from keras_mobilenets.tflite.from_keras import opened
+    from keras_mobilenets.tflite.conversion.float_graph import opened
 
     model, is_trained = opened(source)
     images, paths = None, []
@@ -227,7 +227,7 @@ def evaluate(options: Namespace) -> None:
         if source.is_dir():
             data = Run(source).data(options.data, options.data_dir)
         elif options.data:
-            from keras_mobilenets.tflite.runtime import open_model
+            from keras_mobilenets.tflite.runtime.interpreter import open_model
 
             data = training.load_data(
                 options.data, int(open_model(source).input["shape"][1]), data_dir=options.data_dir
@@ -243,7 +243,7 @@ def evaluate(options: Namespace) -> None:
 def benchmark(options: Namespace) -> int:
     """Times .tflite files; a folder's figures go into its results.json. Returns 1 when slower than the baseline."""
     from keras_mobilenets import tflite
-    from keras_mobilenets.tflite.results import Results, environment
+    from keras_mobilenets.tflite.results.results import Results, environment
 
     if options.profile:
         for path, threads in itertools.product(_tflite_files(options.sources), options.threads):
@@ -278,7 +278,7 @@ def benchmark(options: Namespace) -> int:
 def _show_timed(rows: list[Any], results: Any, options: Namespace) -> None:
     """The table, its notes, and the page about what was written."""
     from keras_mobilenets import tflite
-    from keras_mobilenets.tflite.tables import notes
+    from keras_mobilenets.tflite.results.tables import notes
 
     show(tflite.table(rows))
     for note in notes(rows):
@@ -289,7 +289,7 @@ def _show_timed(rows: list[Any], results: Any, options: Namespace) -> None:
 
 def _compared(before: Any, now: Any, fail_over: float) -> int:
     """Prints the comparison with a baseline; 1 when a row is slower than allowed, or there is none to compare."""
-    from keras_mobilenets.tflite.baselines import compare
+    from keras_mobilenets.tflite.measurement.regression import compare
 
     found = compare(before, now, fail_over)
     show(found.table())
@@ -313,7 +313,7 @@ def report(options: Namespace) -> None:
 def pipeline(options: Namespace) -> None:
     """Train, compress, convert, evaluate, benchmark, report."""
     from keras_mobilenets import tflite
-    from keras_mobilenets.cli.compression import KINDS, compress
+    from keras_mobilenets.pipeline.compression import KINDS, compress
 
     run, started = Run(options.run), time.perf_counter()
     settle(options)
@@ -354,7 +354,7 @@ def train_into(run: Run, options: Namespace, teacher: dict[str, Any] | None = No
 
 def settle(options: Namespace) -> None:
     """Fills in what depends on the data set and on the recipe."""
-    from keras_mobilenets.training.known import SIDE, usual_side
+    from keras_mobilenets.training.datasets.catalog import SIDE, usual_side
     from keras_mobilenets.training.recipe import find
 
     if options.size is None:

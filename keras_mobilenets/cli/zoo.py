@@ -9,9 +9,9 @@ from typing import Any
 
 from keras_mobilenets import files
 from keras_mobilenets.cli.output import say
-from keras_mobilenets.cli.run import Run
 from keras_mobilenets.cli.verbs import train_into
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.pipeline.run import Run
 
 NETWORKS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("StandardConvNet", {}),
@@ -32,7 +32,7 @@ def trained(folder: Path, options: Namespace) -> list[Path]:
     Returns:
         The run folders.
     """
-    from keras_mobilenets.cli.compression import compress
+    from keras_mobilenets.pipeline.compression import compress
 
     runs = []
     for builder, arguments, run in _runs(folder, options.networks):
@@ -76,7 +76,7 @@ class _Noise:
         self._size = size
 
     def images(self, split: str, count: int, seed: int) -> tuple[Any, None]:
-        from keras_mobilenets.tflite.bundling import noise
+        from keras_mobilenets.tflite.bundles.writer import noise
 
         return noise(count, self._size, self._size), None
 
@@ -108,7 +108,7 @@ def _enliven(model: Any, images: Any) -> None:
     import numpy as np
     from keras import ops
 
-    from keras_mobilenets.tflite.peers import normalized
+    from keras_mobilenets.tflite.measurement.stock_models import normalized
 
     normalized(model, images)
     logits = np.log(np.maximum(ops.convert_to_numpy(model(images)), 1e-30))
@@ -119,7 +119,7 @@ def _enliven(model: Any, images: Any) -> None:
 def _record_cost(run: Run) -> None:
     """Writes parameters and multiply-adds into results.json, as `evaluate` would."""
     from keras_mobilenets import cost
-    from keras_mobilenets.saved import load_model
+    from keras_mobilenets.weights.saved_model import load_model
 
     if not all(row.parameters for row in run.rows()):
         counted = cost(load_model(run.model_file))

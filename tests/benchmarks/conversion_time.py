@@ -14,7 +14,7 @@ import tensorflow as tf
 
 import keras_mobilenets as km
 from keras_mobilenets import tflite
-from keras_mobilenets.tflite.quiet import quiet
+from keras_mobilenets.tflite.runtime.native_output import quiet
 
 
 def stock(model, images):

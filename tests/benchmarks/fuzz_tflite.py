@@ -41,8 +41,8 @@ class Seed:
     """A sound file, with the bytes that are tables rather than weights."""
 
     def __init__(self, path):
-        from keras_mobilenets.tflite import flatbuffer
-        from keras_mobilenets.tflite.flatbuffer import schema
+        from keras_mobilenets.tflite.graph import flatbuffer
+        from keras_mobilenets.tflite.graph.flatbuffer import schema
 
         self.content = path.read_bytes()
         graph = flatbuffer.read(self.content).subgraphs[0]
@@ -96,7 +96,7 @@ def mutate(rng, seeds):
 
 def change_schema(rng, content):
     """One to three wrong entries in well-formed tables."""
-    from keras_mobilenets.tflite import flatbuffer
+    from keras_mobilenets.tflite.graph import flatbuffer
 
     model = flatbuffer.read(content)
     for _ in range(rng.choice((1, 1, 2, 3))):
@@ -304,7 +304,7 @@ def by_the_runtime(path):
 
 def _scaled(image, source):
     """Pixels as this input wants them, by the package's own rule, which has its own tests."""
-    from keras_mobilenets.images import to_input
+    from keras_mobilenets.pixels.batches import to_input
 
     return to_input(image[None], source["dtype"], source["quantization"])[0]
 
@@ -313,7 +313,7 @@ def serve(look, *, fork):
     """Answers paths on standard input in lines of JSON, until there are no more."""
     import ai_edge_litert.interpreter  # noqa: F401
 
-    from keras_mobilenets.tflite import flatbuffer  # noqa: F401
+    from keras_mobilenets.tflite.graph import flatbuffer  # noqa: F401
 
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)

@@ -24,7 +24,7 @@ import tensorflow_model_optimization as tfmot
 
 import keras_mobilenets as km
 from keras_mobilenets import tflite, training
-from keras_mobilenets.tflite.evaluation import agreement, score
+from keras_mobilenets.tflite.measurement.accuracy import agreement, score
 
 NETWORKS = {
     "MobileNetV1": {"alpha": 0.5},

@@ -15,8 +15,8 @@ import numpy as np
 
 import keras_mobilenets as km
 from keras_mobilenets import tflite
-from keras_mobilenets.tflite.forms import FORMS
-from keras_mobilenets.tflite.peers import WARM_UP, keras_applications, noise, normalized, stock
+from keras_mobilenets.tflite.measurement.stock_models import WARM_UP, keras_applications, noise, normalized, stock
+from keras_mobilenets.tflite.targets.operator_forms import FORMS
 
 MODELS = ("MobileNetV1", "MobileNetV2", "MobileNetV3Large", "MobileNetV3Small", "EfficientNetB0")
 

@@ -15,8 +15,8 @@ import keras
 
 import keras_mobilenets as km
 from keras_mobilenets import tflite, training
-from keras_mobilenets.tflite.inspection import sizes
-from keras_mobilenets.training.wrapping import heavy_layers
+from keras_mobilenets.tflite.targets.inspection import sizes
+from keras_mobilenets.training.compression.wrappers import heavy_layers
 
 DEMO = training.Recipe(epochs=7, learning_rate=4e-3, warmup_epochs=0.3, weight_decay=0.05, augmentation="none")
 

@@ -14,8 +14,8 @@ import pytest
 from networks import randomize
 
 import keras_mobilenets as km
-from keras_mobilenets import efficientnet
-from keras_mobilenets.published import table
+from keras_mobilenets.costs.published import table
+from keras_mobilenets.models import efficientnet
 
 MODULES = ("mobilenet_v3", "mobilenet_v4", "efficientnet", "efficientnet_v2", "resnet", "standard_convnet", "vgg")
 NAMES = [name for name in km.list_models() if km._BUILDERS[name] in MODULES]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import keras_mobilenets as km
-from keras_mobilenets.published import table
+from keras_mobilenets.costs.published import table
 
 QUICK = [
     ("MobileNetV1", 0.25, 96),

@@ -1,4 +1,4 @@
-// A bundle: models, labels, probes and labelled images, as the Python side writes it (tflite/manifest.schema.json).
+// A bundle: models, labels, probes and labelled images, as the Python side writes it (tflite/bundles/manifest.schema.json).
 // Every file is named in manifest.json with its SHA-256; a file that differs from it is refused.
 
 package kerasmobilenets.core

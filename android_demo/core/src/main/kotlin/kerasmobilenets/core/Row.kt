@@ -1,4 +1,4 @@
-// A row of results.json by the names of its schema (tflite/results.schema.json), and the file around the rows.
+// A row of results.json by the names of its schema (tflite/results/results.schema.json), and the file around the rows.
 
 package kerasmobilenets.core
 

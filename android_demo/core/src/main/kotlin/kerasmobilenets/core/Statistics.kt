@@ -1,4 +1,4 @@
-// Sums of durations, exactly as tflite/benchmarking.py has them: linear percentiles, population deviation, 4 decimals.
+// Sums of durations, exactly as tflite/measurement/latency.py has them: linear percentiles, population deviation, 4 decimals.
 
 package kerasmobilenets.core
 

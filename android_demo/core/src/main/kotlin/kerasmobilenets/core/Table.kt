@@ -1,4 +1,4 @@
-// What the table shows of a row, and the table as CSV and Markdown; the words are those of tflite/tables.py.
+// What the table shows of a row, and the table as CSV and Markdown; the words are those of tflite/results/tables.py.
 
 package kerasmobilenets.core
 

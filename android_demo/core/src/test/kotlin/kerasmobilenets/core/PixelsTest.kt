@@ -11,7 +11,7 @@ class PixelsTest {
     private fun table(dtype: String, scale: Float, zeroPoint: Int) =
         inputTable(TensorSpec(listOf(1, 1, 1, 3), dtype, scale, zeroPoint)).let { all -> some.map { all[it].toInt() } }
 
-    // Expected: keras_mobilenets.images.to_input of the same pixels.
+    // Expected: keras_mobilenets.pixels.batches.to_input of the same pixels.
     @Test
     fun `integer inputs are those of the Python side`() {
         assertEquals(listOf(-128, -127, -64, -1, 0, 72, 126, 127), table("int8", 0.007843138f, -1))

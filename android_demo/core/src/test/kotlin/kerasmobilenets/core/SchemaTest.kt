@@ -8,7 +8,7 @@ import org.junit.jupiter.api.Test
 class SchemaTest {
     @Test
     fun `a row has the names of the schema that the Python side checks`() {
-        val schema = JSONObject(File("../../tflite/results.schema.json").readText())
+        val schema = JSONObject(File("../../tflite/results/results.schema.json").readText())
         val properties = schema.getJSONObject("properties").getJSONObject("rows").getJSONObject("items").getJSONObject("properties")
         assertEquals(properties.keyNames().toSet(), Row.FIELDS.toSet())
     }

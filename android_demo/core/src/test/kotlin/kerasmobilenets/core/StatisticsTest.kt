@@ -4,7 +4,7 @@ import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Test
 
 class StatisticsTest {
-    // The figures are numpy's: statistics(...) and drift(...) of tflite/benchmarking.py on the same durations.
+    // The figures are numpy's: statistics(...) and drift(...) of tflite/measurement/latency.py on the same durations.
     @Test
     fun `sums are those of the Python side`() {
         val durations = LongArray(101) { (1_000_000 + (it * 7919L % 101) * 12_345 + (it % 7) * 333) }

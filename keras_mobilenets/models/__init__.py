@@ -1,0 +1,1 @@
+"""The families, one file each, opening with the paper's table; `builder` makes the signature they share."""

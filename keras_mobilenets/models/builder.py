@@ -1,0 +1,217 @@
+"""What every builder does alike, so that a family's file holds nothing but its network.
+
+A family writes the body, from the input tensor to the last feature map, and `@builder` makes of it the public function
+with the signature every builder shares: input, body, pooling and classifier, weights.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import keras
+from keras import layers
+
+from keras_mobilenets.errors import UserError
+
+SMALLEST_INPUT = 32
+
+_ARGUMENTS = """
+    Args:
+        input_shape: (height, width, 3), 32 or more a side, odd sizes too. Default: {size}×{size} with the classifier,
+            any size without it.
+{width}        include_top: Whether to end in the classifier.
+        weights: None (random), "imagenet", or a file for `load_weights`.
+        input_tensor: Keras tensor to build on instead of a new input (any number of channels).
+        pooling: Without the classifier: None for the feature map, "avg" or "max" for a vector.
+        classes: Number of classes.
+        classifier_activation: "softmax", or None for logits.
+        stem_strides: Strides of the first convolution: 2 halves the image, 1 suits small ones such as 32×32.
+        dropout_rate: Dropout before the classifier.
+        name: Name of the model.
+{own}
+    Returns:
+        A functional Keras model: float32 images (batch, height, width, 3) in [−1, 1] to (batch, classes); without the
+        classifier to the feature map, or to a vector when `pooling` says so.
+
+    Raises:
+        UserError: An argument is out of its range; the message names the range.
+"""
+_WIDTH = "        {0}: Width multiplier on the channels of every layer.\n"
+
+
+class Builder(Protocol):
+    """A public builder: `MobileNetV2(input_shape=None, alpha=1.0, *, ...) -> keras.Model`."""
+
+    __name__: str
+
+    def __call__(
+        self,
+        input_shape: tuple[int | None, int | None, int] | None = None,
+        alpha: float = 1.0,
+        *,
+        include_top: bool = True,
+        weights: Any = None,
+        input_tensor: Any = None,
+        pooling: str | None = None,
+        classes: int = 1000,
+        classifier_activation: Any = "softmax",
+        stem_strides: int = 2,
+        dropout_rate: float = ...,
+        name: str | None = None,
+        **own: Any,
+    ) -> keras.Model:
+        """Builds the model."""
+
+
+def builder(
+    *,
+    default_size: int = 224,
+    dropout_rate: float = 0.2,
+    stem_strides: int = 2,
+    head: Callable[..., Any] | None = None,
+    flatten: bool = False,
+) -> Callable[[Callable[..., Any]], Builder]:
+    """Turns the body of a network into its public builder.
+
+    The body is called `body(x, stem_strides=..., **own)` and returns the last feature map. Its own keyword arguments,
+    with their defaults, join the shared ones; one called `alpha` or `width` is the width multiplier.
+
+    Args:
+        default_size: The paper's input side in pixels.
+        dropout_rate: The default of the builder's argument.
+        stem_strides: The default of the builder's argument.
+        head: Layers between the pooled vector and the last dropout, `head(vector, dropout_rate=..., **own)`; none when
+            not given.
+        flatten: The classifier reads every position of the feature map, as before global pooling (VGG).
+    """
+
+    def decorate(body: Callable[..., Any]) -> Builder:
+        own = [p for p in inspect.signature(body).parameters.values() if p.name not in ("x", "stem_strides")]
+        signature = _signature(own, {"dropout_rate": dropout_rate, "stem_strides": stem_strides})
+
+        @functools.wraps(body)
+        def build(*args: Any, **kwargs: Any) -> keras.Model:
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            given = bound.arguments
+            options = {p.name: given[p.name] for p in own}
+            _check(given)
+            size = default_size if given["include_top"] else None
+            x = inputs = _input(given["input_shape"], given["input_tensor"], size)
+            if flatten and size and None in x.shape[1:3]:
+                raise UserError(f"{body.__name__} must know its input size: give it, such as ({size}, {size}, 3)")
+            x = body(x, stem_strides=given["stem_strides"], **options)
+            if given["include_top"]:
+                x = layers.Flatten(name="flatten")(x) if flatten else layers.GlobalAveragePooling2D(name="pool")(x)
+                x = head(x, dropout_rate=given["dropout_rate"], **options) if head else x
+                x = _classifier(x, given["classes"], given["classifier_activation"], given["dropout_rate"])
+            else:
+                x = _pool(x, given["pooling"])
+            name = given["name"] or _name(body, own, options)
+            sources = keras.utils.get_source_inputs(inputs)
+            model = keras.Model(sources[0] if len(sources) == 1 else sources, x, name=name)
+            model.variant = (body.__name__, options)
+            if given["weights"] is not None:
+                from keras_mobilenets.weights.keras_files import pretrained
+
+                model = pretrained(model, given["weights"], shared=keras.Model(sources, inputs).layers)
+            return model
+
+        build.__signature__ = signature  # type: ignore[attr-defined]
+        build.any_size = not flatten  # type: ignore[attr-defined]
+        build.__doc__ = _document(body, own, default_size)
+        return build
+
+    return decorate
+
+
+def _signature(own: list[inspect.Parameter], defaults: dict[str, Any]) -> inspect.Signature:
+    """The signature of `Builder`, the width multiplier as the body calls it, the body's other arguments at the end."""
+    shared = inspect.signature(Builder.__call__).parameters
+    parameters = []
+    for parameter in shared.values():
+        if parameter.name == "alpha":
+            parameters += [_positional(p) for p in own if p.name in ("alpha", "width")]
+        elif parameter.name in defaults:
+            parameters.append(parameter.replace(default=defaults[parameter.name]))
+        elif parameter.name not in ("self", "own"):
+            parameters.append(parameter)
+    parameters += [p.replace(kind=p.KEYWORD_ONLY) for p in own if p.name not in ("alpha", "width")]
+    return inspect.Signature(parameters, return_annotation=keras.Model)
+
+
+def _positional(parameter: inspect.Parameter) -> inspect.Parameter:
+    return parameter.replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def _name(body: Callable[..., Any], own: list[inspect.Parameter], options: dict[str, Any]) -> str:
+    """The network and what differs from its defaults: `mobilenetv3large_0.75_minimalistic`."""
+    differs = [(p.name, options[p.name]) for p in own if options[p.name] != p.default]
+    parts = [
+        key if value is True else f"{value:g}" if isinstance(value, float) else f"{value}" for key, value in differs
+    ]
+    return "_".join([body.__name__.lower(), *parts])
+
+
+def _document(body: Callable[..., Any], own: list[inspect.Parameter], size: int) -> str:
+    """The body's docstring with the shared arguments; its own "Args:" section, if any, follows them."""
+    summary, _, described = (body.__doc__ or "").partition("\n    Args:\n")
+    width = "".join(_WIDTH.format(p.name) for p in own if p.name in ("alpha", "width"))
+    described = described.rstrip() + "\n"
+    return summary.rstrip() + "\n" + _ARGUMENTS.format(size=size, width=width, own=described)
+
+
+def _check(given: dict[str, Any]) -> None:
+    for multiplier in ("alpha", "width"):
+        value = given.get(multiplier, 1.0)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 100:
+            raise UserError(
+                f"{multiplier}={value!r}: the width multiplier must be a positive number such as 0.35, 0.5 or 1.0"
+            )
+    classes, rate = given["classes"], given["dropout_rate"]
+    if isinstance(classes, bool) or not isinstance(classes, int) or classes < 1:
+        raise UserError(f"classes={classes!r}: give a whole number of classes, 1 or more")
+    if given["pooling"] not in (None, "avg", "max"):
+        raise UserError(f'pooling={given["pooling"]!r}: choose None, "avg" or "max"')
+    if given["stem_strides"] not in (1, 2):
+        raise UserError(f"stem_strides={given['stem_strides']!r}: choose 2, or 1 for small images such as 32×32")
+    if not isinstance(rate, int | float) or not 0 <= rate < 1:
+        raise UserError(f"dropout_rate={rate!r}: give a rate from 0 up to, but not including, 1")
+
+
+def _input(shape: Any, tensor: Any, default_size: int | None) -> Any:
+    if tensor is not None:
+        if not keras.backend.is_keras_tensor(tensor):
+            raise UserError("input_tensor must be a Keras tensor, such as keras.Input(shape=(224, 224, 3))")
+        return tensor
+    if shape is None:
+        shape = (default_size, default_size, 3)
+    if not isinstance(shape, list | tuple) or len(shape) != 3 or not all(isinstance(n, int | None) for n in shape):
+        raise UserError(f"input_shape={shape!r}: give (height, width, 3), for example (224, 224, 3)")
+    if shape[2] != 3:
+        raise UserError(
+            f"input_shape={shape!r} has {shape[2]} channels: the models take RGB images, 3 channels "
+            "(build on input_tensor= for anything else)"
+        )
+    if any(side is not None and side < SMALLEST_INPUT for side in shape[:2]):
+        raise UserError(f"input_shape={shape!r}: height and width must be {SMALLEST_INPUT} or more")
+    return keras.Input(tuple(shape), name="image")
+
+
+def _classifier(x: Any, classes: int, activation: Any, dropout_rate: float) -> Any:
+    try:
+        activation = keras.activations.get(activation)
+    except ValueError as error:
+        raise UserError(f'classifier_activation={activation!r} is unknown: use "softmax" or None for logits') from error
+    if dropout_rate:
+        x = layers.Dropout(dropout_rate, name="dropout")(x)
+    return layers.Dense(classes, activation=activation, name="predictions")(x)
+
+
+def _pool(x: Any, pooling: str | None) -> Any:
+    if pooling == "avg":
+        return layers.GlobalAveragePooling2D(name="pool")(x)
+    if pooling == "max":
+        return layers.GlobalMaxPooling2D(name="pool")(x)
+    return x

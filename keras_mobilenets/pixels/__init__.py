@@ -1,0 +1,1 @@
+"""What a model's input means, and images as it takes them."""

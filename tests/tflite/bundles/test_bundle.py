@@ -1,0 +1,272 @@
+"""The phone's bundle: what is in it is what the models answer here, and nothing damaged is read."""
+
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import keras_mobilenets as km
+from keras_mobilenets import tflite
+from keras_mobilenets.cli.zoo import _enliven
+from keras_mobilenets.errors import UserError
+from keras_mobilenets.tflite.results.results import Row, environment
+
+SIZE, CLASSES = 32, ["red fruit", "blue\nsky"]
+STEM = "mobilenetv2_0.35"
+KINDS = {"float32": "none", "float16": "float16", "int8": "int8"}
+
+
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """A folder of two classes: reddish and bluish images."""
+    folder, rng = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
+    for name, tint in (("a", (1, 0.3, 0.3)), ("b", (0.3, 0.3, 1))):
+        (folder / name).mkdir()
+        for index in range(100):
+            pixels = rng.uniform(60, 255, (SIZE, SIZE, 3)) * tint
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{index}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(photos, pixels, tmp_path_factory):
+    """A run folder as `pipeline` leaves it, of a network that nobody trained."""
+    import keras
+
+    folder = tmp_path_factory.mktemp("runs") / "small"
+    folder.mkdir()
+    keras.utils.set_random_seed(1)
+    model = km.MobileNetV2((SIZE, SIZE, 3), alpha=0.35, classes=2)
+    _enliven(model, km.preprocess_input(pixels))
+    paths, cost = {}, km.cost(model)
+    for kind, quantize in KINDS.items():
+        path = folder / f"{STEM}_{kind}.tflite"
+        paths[kind] = tflite.convert(
+            model, path, quantize=quantize, calibration=pixels if kind == "int8" else None, target="nnapi"
+        )
+    rows = [
+        Row(path.stem, KINDS[kind], parameters=cost.parameters, macs=cost.macs, top1=0.625)
+        for kind, path in paths.items()
+    ]
+    tflite.write_results(folder / "results.json", rows, environment(paths.values()))
+    asked = {
+        "data": {"name": str(photos), "image_size": SIZE, "batch_size": 8, "class_names": CLASSES},
+        "train": {"builder": "MobileNetV2", "arguments": {"alpha": 0.35}},
+        "convert": {paths["int8"].name: {"quantize": "int8", "target": "nnapi"}},
+    }
+    (folder / "run.json").write_text(json.dumps(asked))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(run, tmp_path_factory):
+    """The bundle of that run."""
+    return tflite.bundle(run, tmp_path_factory.mktemp("made") / "bundle", labelled=10, probes=3)
+
+
+@pytest.fixture
+def copy(made, tmp_path):
+    """The same, to be damaged."""
+    return shutil.copytree(made, tmp_path / "copy")
+
+
+def test_every_file_is_in_the_manifest_with_its_sha256(made):
+    there = {path.relative_to(made).as_posix(): sha256(path) for path in made.rglob("*") if path.is_file()}
+    del there["manifest.json"]
+    assert json.loads((made / "manifest.json").read_text())["files"] == there
+    assert sum(path.stat().st_size for path in made.rglob("*") if path.is_file()) == tflite.read_bundle(made).size_bytes
+
+
+def test_manifest_says_what_the_run_knows(made, run):
+    bundle = tflite.read_bundle(made)
+    assert [model.name for model in bundle.models] == [f"{STEM}_{kind}" for kind in KINDS]
+    for model in bundle.models:
+        assert (made / model.path).read_bytes() == (run / f"{model.name}.tflite").read_bytes()
+        assert (model.builder, model.arguments, model.test_top1) == ("MobileNetV2", {"alpha": 0.35}, 0.625)
+        assert model.size_bytes == (run / f"{model.name}.tflite").stat().st_size > model.gzip_bytes
+        assert model.parameters > 390_000 and model.macs > 1_000_000
+        assert bundle.class_names(model) == ["red fruit", "blue sky"]
+    float32, float16, int8 = bundle.models
+    assert [model.quantization for model in bundle.models] == list(KINDS.values())
+    assert (float32.target, int8.target) == (None, "nnapi")
+    assert (float16.nnapi_min_api_level, int8.nnapi_min_api_level) == (28, 29)  # int8 came to NNAPI's delegate with 29
+    assert int8.input.dtype == "int8" and int8.input.scale == pytest.approx(1 / 127.5, rel=1e-6)
+    assert float32.input == type(int8.input)((1, SIZE, SIZE, 3), "float32", 0.0, 0)
+    assert (float32.nodes, int8.nodes) == (len(tflite.inspect(made / float32.path).operators),) * 2
+
+
+def test_the_models_answer_the_probes_as_recorded(made):
+    from ai_edge_litert.interpreter import Interpreter
+
+    bundle = tflite.read_bundle(made)
+    for model in bundle.models:
+        interpreter = Interpreter(str(made / model.path))
+        interpreter.allocate_tensors()
+        source, target = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+        expected = bundle.probe_outputs(model)
+        assert expected.shape == (3, 2) and np.ptp(expected) > 0.1
+        for values, answer in zip(bundle.probe_inputs(model), expected, strict=True):
+            interpreter.set_tensor(source["index"], values[None])
+            interpreter.invoke()
+            raw = interpreter.get_tensor(target["index"]).astype(np.float64)
+            scale = model.output.scale or 1
+            np.testing.assert_allclose(answer, (raw[0] - model.output.zero_point) * scale, atol=1e-6)
+
+
+def test_probes_are_the_first_images_as_the_manifest_scales_them(made):
+    bundle = tflite.read_bundle(made)
+    float32, _, int8 = bundle.models
+    images, labels = bundle.pictures(float32)
+    assert images.shape == (10, SIZE, SIZE, 3) and set(labels) == {0, 1}
+    np.testing.assert_allclose(bundle.probe_inputs(float32), images[:3] / 127.5 - 1, atol=1e-6)
+    assert (bundle.probe_inputs(int8) == images[:3].astype(int) - 128).all()
+    assert float32.probes.inputs == bundle.models[1].probes.inputs  # which takes the same
+
+
+def test_host_top1_is_that_of_the_labelled_images(made, run):
+    bundle = tflite.read_bundle(made)
+    for model in bundle.models:
+        images, labels = bundle.pictures(model)
+        answers = tflite.evaluate(run / f"{model.name}.tflite", images).predictions
+        assert model.host_top1 == np.mean(answers.argmax(axis=1) == labels)
+
+
+def test_the_same_runs_give_the_same_bundle(made, run, tmp_path):
+    again = tflite.bundle([run], tmp_path / "bundle", labelled=10, probes=3)
+    assert sha256(again / "manifest.json") == sha256(made / "manifest.json")
+
+
+def test_a_loose_file_is_scored_on_what_is_given_or_on_noise(tflite_files, pixels, tmp_path):
+    out, labels = tmp_path / "bundle", np.arange(60) % 7
+    paths = [tflite_files["float32"], tflite_files["dynamic"]]
+    bundle = tflite.read_bundle(tflite.bundle(paths, out, images=pixels, labels=labels, class_names=list("abcdefg")))
+    assert [model.quantization for model in bundle.models] == ["none", "dynamic"]
+    assert bundle.class_names(bundle.models[0]) == list("abcdefg")
+    expected = tflite.evaluate(paths[0], (pixels, labels)).top1
+    assert bundle.models[0].host_top1 == expected and bundle.images[0].labels == tuple(labels)
+    bundle = tflite.read_bundle(tflite.bundle(tflite_files["int8"], out))
+    assert [model.name for model in bundle.models] == ["int8"]  # in place of the bundle of before
+    assert not (out / "models" / "float32.tflite").exists()
+    (model,) = bundle.models
+    assert (model.host_top1, model.builder, bundle.images[0].labels) == (None, None, ())
+    assert bundle.class_names(model)[:2] == ["class 0", "class 1"] and model.probes.count == 4
+
+
+def test_runs_of_other_sizes_and_classes_share_a_bundle(run, tflite_files, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.copy(tflite_files["int8"], other / f"{STEM}_int8.tflite")
+    bundle = tflite.read_bundle(tflite.bundle([run, other], tmp_path / "bundle", labelled=4))
+    names = {model.name for model in bundle.models}
+    both = {f"{folder}_{STEM}_int8" for folder in ("small", "other")}  # files of one name get their folder's
+    assert names == {f"{STEM}_float32", f"{STEM}_float16"} | both
+    assert len({model.labels for model in bundle.models}) == 2 and len(bundle.images) == 2
+    with pytest.raises(UserError, match="would both be called"):
+        tflite.bundle([run, run], tmp_path / "twice", labelled=4)
+
+
+@pytest.mark.parametrize(
+    "name", ["models/{stem}_int8.tflite", "labels.txt", "images/32x32.bin", "probes/{stem}_int8.bin"]
+)
+def test_a_file_that_is_not_the_manifests_is_refused(copy, name):
+    path = copy / name.format(stem=STEM)
+    content = bytearray(path.read_bytes())
+    content[-2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=f"{path.name} is not the file of the manifest: its SHA-256 differs"):
+        tflite.read_bundle(copy)
+    path.unlink()
+    with pytest.raises(UserError, match="which its manifest names"):
+        tflite.read_bundle(copy)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda m: m.update(schema_version=2), "does not fit manifest.schema.json at schema_version"),
+        (lambda m: m["models"][0].pop("input"), "'input' is a required property"),
+        (lambda m: m["models"][0].update(path="../../etc/passwd"), "does not match"),
+        (lambda m: m["models"][0].update(path="/etc/passwd"), "does not match"),
+        (lambda m: m["files"].update({"models/..": "0" * 64}), "does not match"),
+        (lambda m: m["models"].append(m["models"][0]), "two models are called"),
+        (lambda m: m["models"][0].update(path="models/none.tflite"), "is not among its files"),
+        (lambda m: m["models"][0].update(size_bytes=1), "should have 1 bytes"),
+        (lambda m: m["models"][0].update(images="labels.txt"), "no image set"),
+        (lambda m: m["models"][0]["input"].update(shape=[1, 16, 16, 3]), "its images are 32×32"),
+        (lambda m: m["models"][0]["output"].update(shape=[1, 3]), "another number of names"),
+        (lambda m: m["models"][0]["probes"].update(count=2), "should have"),
+        (lambda m: m["images"][0]["labels"].pop(), "10 images and 9 labels"),
+        (lambda m: m["images"][0]["labels"].__setitem__(0, 2), "does not fit"),
+    ],
+)
+def test_a_manifest_that_contradicts_itself_is_refused(copy, change, says):
+    path = copy / "manifest.json"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=says) as refused:
+        tflite.read_bundle(copy)
+    assert "\n" not in str(refused.value)
+
+
+def test_what_is_no_bundle_is_refused(tmp_path):
+    with pytest.raises(UserError, match="make one with keras-mobilenets android bundle"):
+        tflite.read_bundle(tmp_path)
+    (tmp_path / "manifest.json").write_text("{")
+    with pytest.raises(UserError, match="not readable JSON"):
+        tflite.read_bundle(tmp_path)
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(run, copy):
+    notes = copy / "models" / "notes.txt"
+    notes.write_text("mine")
+    with pytest.raises(UserError, match="is not of a bundle"):
+        tflite.bundle(run, copy, labelled=4)
+    assert notes.read_text() == "mine"
+    with pytest.raises(UserError, match="is not of a bundle"):
+        tflite.bundle(run, notes, labelled=4)
+
+
+def test_a_bundle_that_fails_leaves_the_one_of_before(run, copy, tmp_path):
+    before = sha256(copy / "manifest.json")
+    damaged = tmp_path / "damaged.tflite"
+    damaged.write_bytes((run / f"{STEM}_int8.tflite").read_bytes()[:9000])
+    with pytest.raises(UserError, match="damaged"):
+        tflite.bundle([run, damaged], copy, labelled=4)
+    assert sha256(copy / "manifest.json") == before
+    assert {path.name for path in tmp_path.iterdir()} == {"copy", "damaged.tflite"}
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"probes": 0}, "probes=0"),
+        ({"labelled": 0}, "labelled=0"),
+        ({"images": np.zeros((2, SIZE, SIZE, 3))}, "give uint8 pixels"),
+        ({"images": np.zeros((2, 16, 16, 3), np.uint8)}, "images are 16×16×3"),
+        ({"images": np.zeros((2, SIZE, SIZE, 3), np.uint8), "labels": [0]}, "one for each image"),
+        ({"images": np.zeros((2, SIZE, SIZE, 3), np.uint8), "labels": [0, 9]}, "labels run from 0 to 9"),
+        ({"class_names": ["one"]}, "7 classes, and 1 class names"),
+    ],
+)
+def test_what_does_not_fit_the_models_is_refused(tflite_files, tmp_path, given, says):
+    with pytest.raises(UserError, match=says):
+        tflite.bundle(tflite_files["int8"], tmp_path / "bundle", **given)
+    assert not list(tmp_path.iterdir())
+
+
+def test_there_must_be_a_model(tmp_path):
+    for sources, says in (
+        ([], "nothing to bundle"),
+        (tmp_path, "no .tflite"),
+        (tmp_path / "x.tflite", "does not exist"),
+    ):
+        with pytest.raises(UserError, match=says):
+            tflite.bundle(sources, tmp_path / "bundle")

@@ -1,0 +1,1 @@
+"""What the phone's app is given."""

@@ -1,0 +1,308 @@
+"""Models, class names, probes and labelled images in one folder, for the Android demo (format: manifest.py)."""
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_mobilenets.errors import UserError, first_line
+from keras_mobilenets.files import read_json, sha256
+from keras_mobilenets.pixels.batches import to_input
+from keras_mobilenets.tflite.bundles import manifest
+from keras_mobilenets.tflite.bundles.manifest import Bundle, BundledModel, ImageSet, Probes, TensorSpec
+from keras_mobilenets.tflite.measurement.accuracy import evaluate
+from keras_mobilenets.tflite.results.results import Row, read_results
+from keras_mobilenets.tflite.results.tables import COMPRESSIONS
+from keras_mobilenets.tflite.runtime.interpreter import Model, open_model
+from keras_mobilenets.tflite.targets.inspection import inspect
+from keras_mobilenets.tflite.targets.nnapi import check_nnapi
+
+_SEED = 0  # of the draw of labelled images
+_LEVELS = range(27, 32)  # Android API levels at which NNAPI's delegate learned operators
+_QUANTIZATIONS = ("float32", "float16", "dynamic", "int8")  # what a run's files end in
+_NOT_A_NAME = re.compile(r"[^A-Za-z0-9._+-]+")
+
+
+def bundle(
+    sources: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    images: np.ndarray | None = None,
+    labels: np.ndarray | None = None,
+    class_names: Sequence[str] | None = None,
+    probes: int = 4,
+    labelled: int = 200,
+    title: str | None = None,
+) -> Path:
+    """Writes a bundle: what the app needs to time the models and to check that they answer as they do here.
+
+    Args:
+        sources: Run folders, of which all .tflite files are taken, or .tflite files; one or several.
+        out: The folder to make. A bundle that is there already is replaced once the new one is whole.
+        images: uint8 N×H×W×3 to score the models on. Default: of the test split of the run's data; where there is no
+            run that names its data, coloured noise, whose classes are unknown.
+        labels: Their classes, N numbers; None when unknown.
+        class_names: What the classes are called. Default: the run's; else "class 0", "class 1", ...
+        probes: How many inputs to record the host's outputs for, 1 or more.
+        labelled: How many test images to draw (fewer when there are fewer), 1 or more.
+        title: Name of the bundle; by default the folder's.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UserError: There is no model, one is damaged or is no classifier of images, data cannot be found or does not
+            fit, or the folder holds something else.
+    """
+    if probes < 1 or labelled < 1:
+        raise UserError(f"probes={probes}, labelled={labelled}: give 1 or more")
+    given = _candidates([sources] if isinstance(sources, str | Path) else sources)
+    own = None if images is None else _checked(images, labels)
+    with _new_folder(Path(out)) as folder:
+        writer = _Writer(folder, probes, labelled, own, class_names)
+        models = [writer.add(each, name) for each, name in zip(given, _names(given), strict=True)]
+        shown = _NOT_A_NAME.sub(" ", title or Path(out).resolve().name).strip()[:100] or "bundle"
+        manifest.write_manifest(Bundle(folder, shown, tuple(models), tuple(writer.sets.values()), writer.files))
+    return Path(out)
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A .tflite, and what the run folder that it lies in says."""
+
+    path: Path
+    run: dict[str, Any]
+    row: Row
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return self.run.get("data", {})
+
+
+def _candidates(sources: Sequence[str | Path]) -> list[_Candidate]:
+    found = []
+    for source in map(Path, sources):
+        if source.is_dir():
+            paths = sorted(source.glob("*.tflite"), key=_place)
+            if not paths:
+                raise UserError(f"{source} holds no .tflite files; run keras-mobilenets convert {source}")
+        else:
+            paths = [source]
+        record, measured = paths[0].parent / "run.json", paths[0].parent / "results.json"
+        run = read_json(record) if record.exists() else {}
+        results = read_results(measured) if measured.exists() else None
+        for path in paths:
+            if not path.is_file():
+                raise UserError(f"{path} does not exist; give run folders or .tflite files")
+            rows = (
+                results.rows if results and results.environment["model_sha256"].get(path.name) == sha256(path) else ()
+            )
+            row = next((row for row in rows if row.model == path.stem), Row(path.stem))
+            found.append(_Candidate(path, run, row))
+    if not found:
+        raise UserError("there is nothing to bundle; give run folders or .tflite files")
+    return found
+
+
+def _place(path: Path) -> tuple[int, int, str]:
+    """Where a run's file stands: float32 first, the compressed ones last."""
+    compression, quantization = _compression(path), path.stem.rpartition("_")[2]
+    return (
+        list(COMPRESSIONS).index(compression) + 1 if compression else 0,
+        _QUANTIZATIONS.index(quantization) if quantization in _QUANTIZATIONS else len(_QUANTIZATIONS),
+        path.name,
+    )
+
+
+def _names(given: Sequence[_Candidate]) -> list[str]:
+    """What the models are called: the file's name, behind the folder's where two files share theirs."""
+    times = Counter(each.path.stem for each in given)
+    names = [
+        _NOT_A_NAME.sub("_", each.path.stem if times[each.path.stem] == 1 else _with_folder(each.path)).lstrip(".-+")[
+            :100
+        ]
+        for each in given
+    ]
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            first, second = given[names.index(name)].path, given[number].path
+            raise UserError(f"{first} and {second} would both be called {name}; rename one or leave it out")
+    return [name or "model" for name in names]
+
+
+def _with_folder(path: Path) -> str:
+    return f"{path.resolve().parent.name}_{path.stem}"
+
+
+class _Writer:
+    """Puts files into the folder, equal ones once."""
+
+    def __init__(
+        self,
+        folder: Path,
+        probes: int,
+        labelled: int,
+        own: tuple[np.ndarray, np.ndarray | None] | None,
+        class_names: Sequence[str] | None,
+    ) -> None:
+        self.files: dict[str, str] = {}
+        self.sets: dict[str, ImageSet] = {}
+        self._folder, self._probes, self._labelled = folder, probes, labelled
+        self._own, self._class_names = own, class_names
+        self._pictures: dict[Any, tuple[np.ndarray, np.ndarray | None]] = {}
+
+    def add(self, given: _Candidate, name: str) -> BundledModel:
+        """Scores a model, and writes it with its images and probes."""
+        model = open_model(given.path)
+        images, labels = self._images(given, model)
+        result = evaluate(given.path, images if labels is None else (images, labels))
+        count, source = min(self._probes, len(images)), _spec(model.input)
+        inputs = to_input(images[:count], model.input["dtype"], model.input["quantization"])
+        found, row = inspect(given.path), given.row
+        trained, converted = given.run.get("train", {}), given.run.get("convert", {}).get(given.path.name, {})
+        size = f"{source.shape[2]}x{source.shape[1]}"
+        return BundledModel(
+            name=name,
+            path=self._put(f"models/{name}.tflite", given.path.read_bytes()),
+            size_bytes=found.size_bytes,
+            gzip_bytes=found.gzip_bytes,
+            builder=trained.get("builder"),
+            arguments=trained.get("arguments", {}),
+            quantization=row.quantization or model.quantization(),
+            compression=row.compression or _compression(given.path),
+            target=converted.get("target"),
+            parameters=row.parameters,
+            macs=row.macs,
+            sparsity=found.sparsity,
+            nodes=len(found.operators),
+            minimum_runtime=found.minimum_runtime or None,
+            nnapi_min_api_level=next((level for level in _LEVELS if check_nnapi(given.path, level).ok), None),
+            input=source,
+            output=_spec(model.output),
+            labels=self._put("labels.txt", self._names_of(given, result.predictions.shape[1])),
+            images=self._image_set(images, labels, size),
+            host_top1=result.top1,
+            test_top1=row.top1,
+            probes=Probes(
+                count,
+                inputs=self._put(f"probes/{source.dtype}_{size}.bin", _bytes(inputs)),
+                outputs=self._put(f"probes/{name}.bin", _bytes(result.predictions[:count])),
+            ),
+        )
+
+    def _images(self, given: _Candidate, model: Model) -> tuple[np.ndarray, np.ndarray | None]:
+        if self._own is not None:
+            return self._own
+        height, width = (int(side) for side in model.input["shape"][1:3])
+        key = (given.data.get("name"), given.run.get("data_dir"), height, width)
+        if key not in self._pictures:
+            self._pictures[key] = self._test_images(given) if key[0] else (noise(self._probes, height, width), None)
+        return self._pictures[key]
+
+    def _test_images(self, given: _Candidate) -> tuple[np.ndarray, np.ndarray]:
+        from keras_mobilenets import training
+
+        data = training.load_data(given.data["name"], given.data["image_size"], data_dir=given.run.get("data_dir"))
+        return data.images("test", self._labelled, seed=_SEED)
+
+    def _names_of(self, given: _Candidate, classes: int) -> bytes:
+        names = self._class_names or given.data.get("class_names") or [f"class {number}" for number in range(classes)]
+        if len(names) != classes:
+            raise UserError(f"{given.path} has {classes} classes, and {len(names)} class names are given")
+        return "".join(f"{' '.join(str(name).split()) or '–'}\n" for name in names).encode()
+
+    def _image_set(self, images: np.ndarray, labels: np.ndarray | None, size: str) -> str:
+        path = self._put(f"images/{size}.bin", _bytes(images))
+        numbers = () if labels is None else tuple(int(label) for label in labels)
+        made = ImageSet(path, len(images), images.shape[1], images.shape[2], numbers)
+        if self.sets.setdefault(path, made) != made:
+            raise UserError("the same images have other labels in another run; make a bundle of each")
+        return path
+
+    def _put(self, path: str, content: bytes) -> str:
+        """Writes a file; another content under the same path gets a number behind its name."""
+        digest, (stem, dot, ending) = hashlib.sha256(content).hexdigest(), path.rpartition(".")
+        number = 1
+        while self.files.setdefault(path, digest) != digest:
+            number += 1
+            path = f"{stem}_{number}{dot}{ending}"
+        target = self._folder / path
+        if not target.exists():
+            target.parent.mkdir(exist_ok=True)
+            target.write_bytes(content)
+        return path
+
+
+def noise(count: int, height: int, width: int) -> np.ndarray:
+    """Images of coloured noise, no two alike in tone, always the same ones: uint8 count×height×width×3."""
+    images = np.empty((count, height, width, 3), np.uint8)
+    for number, image in enumerate(images):
+        rng = np.random.default_rng([_SEED, number])
+        image[:] = np.clip(rng.uniform(0, 255, 3) + rng.normal(0, 60, image.shape), 0, 255)
+    return images
+
+
+def _checked(images: np.ndarray, labels: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+    images = np.asarray(images)
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3 or not len(images):
+        raise UserError(f"images are {images.dtype} of shape {images.shape}; give uint8 pixels N×height×width×3")
+    if labels is not None and np.shape(labels) != images.shape[:1]:
+        raise UserError(f"{len(images)} images come with labels of shape {np.shape(labels)}; give one for each image")
+    return images, None if labels is None else np.asarray(labels, np.int64)
+
+
+def _spec(details: dict[str, Any]) -> TensorSpec:
+    scale, zero_point = details["quantization"]
+    shape = tuple(int(size) for size in details["shape"])
+    return TensorSpec(shape, np.dtype(details["dtype"]).name, float(scale), int(zero_point))
+
+
+def _compression(path: Path) -> str | None:
+    return next((kind for kind in COMPRESSIONS if path.stem.endswith(f"_{kind}_int8")), None)
+
+
+def _bytes(values: np.ndarray) -> bytes:
+    return np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()
+
+
+@contextlib.contextmanager
+def _new_folder(out: Path) -> Iterator[Path]:
+    """Yields a folder beside `out` that takes its place when the block ends well, and is gone when it does not."""
+    _refuse_other(out)
+    out = out.resolve()
+    new, old = (out.with_name(f".{out.name}.{os.getpid()}.{which}") for which in ("new", "old"))
+    try:
+        new.mkdir(parents=True)
+        yield new
+        if out.exists():
+            out.rename(old)
+        new.rename(out)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise UserError(f"cannot write {out}: {first_line(error)}; free some space or choose another folder") from error
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+        if old.exists() and not out.exists():
+            old.rename(out)
+
+
+def _refuse_other(out: Path) -> None:
+    """Refuses a folder that holds anything but a bundle, which is about to be replaced."""
+    if not out.exists():
+        return
+    there = {path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir()} if out.is_dir() else {""}
+    known = {manifest.NAME}
+    if manifest.NAME in there:
+        content = read_json(out / manifest.NAME)
+        known |= set(content.get("files", ())) if isinstance(content, dict) else set()
+    if there - known:
+        other = out / min(there - known)
+        raise UserError(f"{other} is not of a bundle; give --out a new folder, or one that holds nothing else")

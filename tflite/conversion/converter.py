@@ -1,0 +1,161 @@
+"""A Keras model as a .tflite: float32, float16 weights, dynamic range, or all int8.
+
+int8 follows TensorFlow Lite's quantization specification: weights symmetric and per channel, activations per tensor.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from keras_mobilenets import files
+from keras_mobilenets.errors import UserError
+from keras_mobilenets.pixels.batches import first_labelled
+from keras_mobilenets.tflite.conversion.calibration import METHODS, calibrate
+from keras_mobilenets.tflite.conversion.float_graph import FloatGraph, float_graph, opened
+from keras_mobilenets.tflite.conversion.quantizer import quantized
+from keras_mobilenets.tflite.graph import layer_names
+from keras_mobilenets.tflite.runtime.sandbox import trust
+from keras_mobilenets.tflite.targets.operator_forms import FORMS, Forms
+from keras_mobilenets.tflite.targets.whole_model_warning import warn_of_leftovers
+
+QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
+
+
+def convert(
+    model: Any,
+    path: str | Path,
+    *,
+    quantize: str | None = None,
+    calibration: Any = None,
+    calibration_images: int = 256,
+    calibration_method: str = "percentile",
+    leave_in_float: Sequence[str] | int = (),
+    equalize: bool = False,
+    bias_correction: bool = False,
+    target: str = "nnapi",
+    sparse: bool = False,
+) -> Path:
+    """Converts a model to a .tflite that runs one image at a time.
+
+    Args:
+        model: Keras 3 model of a fixed input size on the TensorFlow backend, one image input; a quantization-aware or
+            pruned tf_keras model; or the path of a `.keras` file of one of these.
+        path: Where the .tflite is written.
+        quantize: "none" (float32), "float16" (weights), "dynamic" (int8 weights, float activations), or "int8": every
+            tensor, the input and output too. Its input is then raw pixels minus 128 (scale 1/127.5). Default: "int8"
+            for a quantization-aware model, which knows no other, "none" for all others.
+        calibration: For "int8" of a model that is not quantization-aware: images like those the model will see, a few
+            hundred or so. uint8 N×H×W×3 (scaled as `preprocess_input` does) or floats already scaled; an array, or a
+            tf.data pipeline with or without labels.
+        calibration_images: At most this many are used, the first ones.
+        calibration_method: How the range of an activation follows from its values: "minmax", all of them;
+            "percentile", 99.99% of them; "mse", those with the least mean squared error of clipping and rounding.
+        leave_in_float: Names of Keras layers that an int8 model computes in float; or how many: those are chosen that
+            `sensitivity` finds to harm the output most, which takes a conversion for each layer. A value is spared
+            int8 only where all layers that make or read it are in float, so that few layers gain little: of a
+            MobileNetV3-Small (SQNR of its logits 9.3 dB) 2 layers 9.3, 5 layers 10.4, 10 layers 18.8 dB.
+        equalize: Cross-layer equalization before an "int8" that is calibrated (`equalization.equalize`). Weights have a
+            scale per channel anyway: it moved the outputs' SQNR by −0.7 to +0.3 dB for four trained networks.
+        bias_correction: Corrects, after quantization, the mean error that rounded weights make. It gave −0.2 to +2.4 dB
+            and no gain in top-1 beyond the noise.
+        target: What is to run the model, "nnapi", "xnnpack" (a CPU) or "gpu". It decides on the operators of an int8
+            model (the table is `forms.FORMS`): NNAPI and the GPU delegate get HARD_SWISH and dense layers of one scale,
+            XNNPACK what it takes in one piece. Float models are the same for all.
+        sparse: A float32 model stores the zeros of a pruned one as sparse tensors, which XNNPACK's sparse kernels skip
+            on Arm. They ask for two thirds of zeros or more in the 1×1 convolutions, a 3×3 stem at stride 2, and
+            strides with as much padding before the image as after it ("same" at odd sizes, or a symmetric padding).
+
+    Returns:
+        The path. A `TargetWarning` says when the target takes the model not whole: which operators it refuses, and why.
+
+    Raises:
+        UserError: An argument is unknown, the graph does not qualify for `sparse` (the message says why), calibration
+            images are missing or do not fit, the model has an input of no fixed size or an operator that TensorFlow
+            Lite lacks, or the file cannot be written.
+    """
+    known = {"quantize": (*QUANTIZATIONS, None), "target": tuple(FORMS), "calibration_method": METHODS}
+    for name, value in (("quantize", quantize), ("target", target), ("calibration_method", calibration_method)):
+        if value not in known[name]:
+            raise UserError(f"{name}={value!r}: choose one of {', '.join(filter(None, known[name]))}")
+    if calibration_images < 1:
+        raise UserError(f"calibration_images={calibration_images}: give 1 or more")
+    model, is_trained = opened(model)
+    quantize = quantize or ("int8" if is_trained else "none")
+    how = Int8(calibration_method, leave_in_float, equalize, bias_correction)
+    _check(model.name, quantize, is_trained, calibration is not None, sparse, how)
+    graph = float_graph(model, "sparse" if sparse else "none" if quantize == "int8" else quantize)
+    content = graph.content
+    if sparse:
+        from keras_mobilenets.tflite.graph.sparsity import fit_sparse_kernels
+
+        content = fit_sparse_kernels(content)
+    if quantize == "int8":
+        images = None
+        if calibration is not None:
+            images, _ = first_labelled(calibration, calibration_images, graph.input_shape)
+        content = _int8(graph, images, how, FORMS[target])
+    with files.atomic(path) as temporary:
+        temporary.write_bytes(content)
+    trust(path)
+    warn_of_leftovers(path, target)
+    return Path(path)
+
+
+@dataclass(frozen=True)
+class Int8:
+    """How a float graph becomes int8: the arguments of `convert` with these names."""
+
+    calibration_method: str
+    leave_in_float: Sequence[str] | int
+    equalize: bool
+    bias_correction: bool
+
+
+def _check(name: str, quantize: str, is_trained: bool, is_calibrated: bool, sparse: bool, how: Int8) -> None:
+    """Refuses what does not go together."""
+    if is_trained and quantize != "int8":
+        raise UserError(f"{name} was trained for int8; convert the float model for quantize={quantize!r}")
+    if quantize == "int8" and not (is_calibrated or is_trained):
+        raise UserError('quantize="int8" needs calibration= images: a hundred or more of those the model will see')
+    if sparse and quantize != "none":
+        raise UserError(f'sparse=True is for float32, quantize="none": XNNPACK has no sparse kernels for {quantize}')
+    if isinstance(how.leave_in_float, str):
+        raise UserError(f"leave_in_float={how.leave_in_float!r}: give a list of layer names, or how many")
+    if how.leave_in_float and quantize != "int8":
+        raise UserError(f'leave_in_float is for quantize="int8", not {quantize!r}')
+    if isinstance(how.leave_in_float, int) and how.leave_in_float < 0:
+        raise UserError(f"leave_in_float={how.leave_in_float}: give layer names, or how many layers, 0 or more")
+    if isinstance(how.leave_in_float, int) and how.leave_in_float and not is_calibrated:
+        raise UserError("leave_in_float chooses layers by calibration= images: give some, or name the layers")
+    if (how.equalize or how.bias_correction) and (quantize != "int8" or is_trained):
+        raise UserError("equalize and bias_correction are for an int8 model that calibration= images quantize")
+
+
+def _int8(graph: FloatGraph, images: Any, how: Int8, forms: Forms) -> bytes:
+    """The int8 .tflite for a target; `images` are float32 N×H×W×C, or None for a model that knows its ranges."""
+    from keras_mobilenets.tflite.conversion.target_rewriter import rewrite
+
+    content = graph.content
+    if how.equalize:
+        from keras_mobilenets.tflite.conversion.equalization import equalize
+
+        content = equalize(content, images)
+    if not graph.is_trained:
+        content = calibrate(content, images, how.calibration_method)
+    layers = how.leave_in_float
+    if isinstance(layers, int):
+        layers = _worst(content, images, layers) if layers else ()
+    left = [*graph.left_in_float, *layer_names.tensors_of(content, layers)]
+    result = quantized(content, left, per_channel_dense=forms.per_channel_dense)
+    if how.bias_correction:
+        from keras_mobilenets.tflite.conversion.bias_correction import correct_biases
+
+        result = correct_biases(content, result, images)
+    return rewrite(result, forms)
+
+
+def _worst(calibrated: bytes, images: Any, count: int) -> list[str]:
+    from keras_mobilenets.tflite.conversion.sensitivity import scan
+
+    return scan(calibrated, images[:64]).worst(count)

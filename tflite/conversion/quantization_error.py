@@ -1,0 +1,114 @@
+"""How far each int8 activation of a .tflite is from the float model's, on real images.
+
+SQNR is the power of the float values over that of the differences, in decibels; about 6 dB are one bit.
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_mobilenets.errors import UserError
+from keras_mobilenets.pixels.batches import first_labelled
+from keras_mobilenets.tflite.graph import flatbuffer, layer_names
+from keras_mobilenets.tflite.results.layer_errors import LayerError, LayerErrors
+from keras_mobilenets.tflite.runtime.activations import Activations
+from keras_mobilenets.tflite.runtime.interpreter import check_file, dequantized
+
+
+def layer_errors(float_model: Any, path: str | Path, images: Any, limit: int = 64) -> LayerErrors:
+    """Compares every int8 activation with the float model's on the same images.
+
+    Activations are matched by name, which `convert` takes from the Keras layers. Those that only one of the two graphs
+    has are left out, such as what a target's form of h-swish computes inside, or what equalization has scaled.
+
+    Args:
+        float_model: What the int8 file was converted from: a model or its `.keras` file, or the float .tflite.
+        path: The int8 .tflite.
+        images: Real images, as `convert` takes for calibration.
+        limit: At most this many, the first ones.
+
+    Returns:
+        The errors; `str()` of them is a table, the worst first.
+
+    Raises:
+        UserError: A file cannot be read, the images do not fit, or the two files have no activation in common.
+    """
+    check_file(path)
+    content = _float_content(float_model)
+    model, quantized = flatbuffer.read(content), flatbuffer.read(Path(path).read_bytes(), path)
+    graph = model.subgraphs[0]
+    values, _ = first_labelled(images, limit, graph.tensors[graph.inputs[0]].shape)
+    expected, computed = Activations(content), Activations(Path(path).read_bytes())
+    place_of = {graph.tensors[t].name.decode(): place for place, t in enumerate(expected.tensors)}
+    points = _points(quantized, computed.tensors, place_of)
+    matched = [point for point in points if point.expected is not None]
+    if not matched:
+        raise UserError(f"{path} has no activation of the float model by name; convert both with this version")
+    for (_, floats), (_, stored) in zip(
+        expected.over(values, "Comparing layers"), ((None, computed.run(image[None])) for image in values), strict=True
+    ):
+        for point in matched:
+            point.add(floats[point.expected], stored[point.place])
+    return LayerErrors(Path(path), tuple(point.error() for point in matched), len(points), len(values))
+
+
+def _float_content(model: Any) -> bytes:
+    if isinstance(model, str | Path) and Path(model).suffix == ".tflite":
+        check_file(model)
+        return Path(model).read_bytes()
+    from keras_mobilenets.tflite.conversion.float_graph import float_graph
+
+    return float_graph(model).content
+
+
+def _points(quantized: Any, tensors: list[int], place_of: dict[str, int]) -> list["_Point"]:
+    """The int8 activations, in the order of execution."""
+    graph, points, place = quantized.subgraphs[0], [], 0
+    for index, operator in enumerate(graph.operators):
+        name = flatbuffer.operator_name(quantized, operator)
+        for _ in operator.outputs:
+            tensor = graph.tensors[tensors[place]]
+            scales, zero_point = flatbuffer.scales(tensor)
+            if scales and flatbuffer.type_name(tensor.type) == "int8":
+                points.append(_Point(index, name, tensor.name.decode(), place, scales[0], zero_point, place_of))
+            place += 1
+    return points
+
+
+class _Point:
+    """Sums over the images for one int8 activation."""
+
+    def __init__(
+        self, index: int, operator: str, name: str, place: int, scale: float, zero_point: int, place_of: dict[str, int]
+    ) -> None:
+        name, _, factor = name.partition(layer_names.TIMES)
+        self.index, self.operator, self.place = index, operator, place
+        self.layer = layer_names.layers(name)[0]
+        self.expected: Any = place_of.get(name)
+        # Where it stands for a multiple of what the layer gives, one step is that much less of it.
+        self.scale, self.zero_point = scale / float(factor or 1), zero_point
+        self._sums = np.zeros(5)
+        self._count = 0
+        self._low, self._high = 0.0, 0.0
+
+    def add(self, floats: np.ndarray, stored: np.ndarray) -> None:
+        x = floats.reshape(-1).astype(np.float64)
+        y = dequantized(stored.reshape(-1), self.scale, self.zero_point).astype(np.float64)
+        self._sums += (x @ x, y @ y, x @ y, (y - x) @ (y - x), (y - x).sum())
+        self._count += x.size
+        self._low, self._high = min(self._low, x.min()), max(self._high, x.max())
+
+    def error(self) -> LayerError:
+        signal, other, product, noise, difference = map(float, self._sums)
+        return LayerError(
+            self.index,
+            self.operator,
+            self.layer,
+            sqnr_db=10 * math.log10(signal / noise) if signal and noise else None,
+            cosine=product / math.sqrt(signal * other) if signal and other else None,
+            bias=difference / self._count,
+            scale=self.scale,
+            used=float(self._high - self._low) / (255 * self.scale),
+        )

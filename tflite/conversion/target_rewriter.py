@@ -1,0 +1,262 @@
+"""An int8 .tflite with operators in the form that its target runs best, by the table in forms.py.
+
+It starts from the quantized graph, where every constant factor is a matter of scales: the int8 weights, the biases and
+the activations that a convolution gives stay, bit for bit, and only what they are said to stand for changes. So models
+quantized after training and while training, and weights of any origin, are all rewritten alike.
+h-swish and hard-sigmoid: Howard et al. 2019, arXiv:1905.02244, section 5.2.
+"""
+
+import copy
+import math
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from keras_mobilenets.tflite.graph import flatbuffer
+from keras_mobilenets.tflite.graph.layer_names import TIMES
+from keras_mobilenets.tflite.targets.operator_forms import ADD_SCALES, Forms
+
+_WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+_NONE, _RELU, _RELU6 = (getattr(schema.ActivationFunctionType, name) for name in ("NONE", "RELU", "RELU6"))
+
+
+def rewrite(content: bytes, forms: Forms) -> bytes:
+    """Gives the operators of an int8 .tflite the forms that a target wants.
+
+    Operators that compute in float, and those whose surroundings do not allow another form, stay as they are.
+
+    Args:
+        content: A quantized .tflite.
+        forms: The target's row of `FORMS`.
+
+    Returns:
+        The .tflite. Weights and biases have the same integers as before, and so have the activations of convolutions,
+        but for a rare tie (their scales are float32), and h-swish with the ranges of `convert`; with other ranges it
+        may differ from the HARD_SWISH kernel's by a rounding.
+    """
+    graph = _Graph(flatbuffer.read(content))
+    for operator in [operator for operator in graph.operators if graph.is_int8(operator)]:
+        name = graph.name(operator)
+        if name == "MUL" and forms.h_sigmoid == "scale":
+            _scale_instead_of_multiplying(graph, operator)
+        elif name == "HARD_SWISH" and forms.h_swish == "add_mul":
+            _add_and_multiply(graph, operator)
+        elif name == "SOFTMAX" and forms.softmax == "float" and operator.outputs[0] not in graph.outputs:
+            _compute_in_float(graph, operator)
+    if forms.stem_filters:
+        _widen_stem(graph, forms.stem_filters)
+    return flatbuffer.write(graph.model)
+
+
+def _add_and_multiply(graph: "_Graph", operator: Any) -> None:
+    """h-swish(x) = x · ReLU6(x + 3) / 6 in two operators: u · clamp(u + 3k, 0, 6k) for u = k · x, k = 1/√6.
+
+    k goes into the scale of what computes x. The upper end of the clamp costs nothing, since the int8 values of the sum
+    end there; where x ends before, they end earlier. Where x's steps and 3 are whole numbers of some finer step, as
+    calibration sees to (h_swish.py), the sum has that step and no rounding: the result is the real function, rounded.
+    """
+    k = 1 / math.sqrt(6)
+    x, result = int(operator.inputs[0]), int(operator.outputs[0])
+    if not graph.scale_output(x, k):
+        shape, scale, zero_point = graph.shape(x), *graph.quantization(x)
+        scaled = graph.add_activation("scaled", shape, scale * k, zero_point)
+        graph.insert_int8("MUL", [x, graph.add_number(k)], scaled, graph.place(operator))
+        x = scaled
+    step, zero_point = graph.quantization(x)
+    top = min(6 * k, step * (127 - zero_point) + 3 * k)
+    if step / (top / 255) < ADD_SCALES[0]:
+        # All of x lies within a quarter of a step around 0: the sum is 3 throughout.
+        gate = graph.add_number(3 * k)
+    else:
+        gate_step = _exact_step(step, 3 * k, top) or top / 255
+        gate_zero = 127 - round(top / gate_step)
+        gate = graph.add_activation("gate", graph.shape(x), gate_step, gate_zero)
+        graph.insert_int8("ADD", [x, graph.add_number(3 * k)], gate, graph.place(operator), _RELU)
+    graph.insert_int8("MUL", [x, gate], result, graph.place(operator))
+    graph.remove(operator)
+
+
+def _exact_step(step: float, three: float, top: float) -> float | None:
+    """The finest part of x's step of which 3 is a whole number, and 0 to `top` are 255 at most; None if none is."""
+    for parts in range(int(255.1 * step / top), 0, -1):
+        count = parts * three / step
+        if math.isclose(count, round(count), rel_tol=1e-5):
+            return step / parts
+    return None
+
+
+def _scale_instead_of_multiplying(graph: "_Graph", operator: Any) -> None:
+    """Leaves out a product with a positive number where the scale of what computes the other factor can say the same.
+
+    That is the sixth of hard-sigmoid: its ReLU6 ends with the int8 values, at 6 or before.
+    """
+    x, number = map(int, operator.inputs)
+    factor = graph.number(number)
+    if factor is None or factor <= 0 or operator.builtinOptions.fusedActivationFunction != _NONE:
+        return
+    result = int(operator.outputs[0])
+    scale, zero_point = graph.quantization(x)
+    same = zero_point == graph.quantization(result)[1] and math.isclose(
+        scale * factor, graph.quantization(result)[0], rel_tol=1e-4
+    )
+    if same and graph.scale_output(x, factor):
+        graph.maker(x).outputs = np.array([result], np.int32)
+        graph.remove(operator)
+
+
+def _compute_in_float(graph: "_Graph", operator: Any) -> None:
+    """Puts DEQUANTIZE before an operator of one input and QUANTIZE behind it."""
+    x, result = int(operator.inputs[0]), int(operator.outputs[0])
+    values, given = (graph.add_tensor("real", graph.shape(tensor), schema.TensorType.FLOAT32) for tensor in (x, result))
+    graph.insert("DEQUANTIZE", [x], values, graph.place(operator), version=2)
+    operator.inputs, operator.outputs = np.array([values], np.int32), np.array([given], np.int32)
+    graph.insert("QUANTIZE", [given], result, graph.place(operator) + 1)
+
+
+def _widen_stem(graph: "_Graph", most_filters: int) -> None:
+    """Lets the first convolution read groups of pixels as one, since its kernels want more channels than three.
+
+    Height × width × 3 is height × width/columns × 3·columns in memory. At stride 2 a group gives columns/2 neighbouring
+    results, which are computed as so many times the filters; their weights are zero where a pixel of the group is not
+    theirs. "same" padding of an even width puts nothing on the left, so the groups begin with the image.
+    """
+    stem = next((operator for operator in graph.operators if graph.inputs[0] in operator.inputs), None)
+    if stem is None or graph.name(stem) != "CONV_2D" or not graph.is_int8(stem) or not _widens(graph, stem):
+        return
+    image, weights, bias = map(int, stem.inputs)
+    stride, out, shape = stem.builtinOptions.strideW, graph.shape(int(stem.outputs[0])), graph.shape(image)
+    results = max(n for n in (1, 2, 4, 8) if out[2] % n == 0 and (n == 1 or n * out[3] <= most_filters))
+    columns = results * stride
+    kernel = graph.constant(weights)
+    filters, height, width, channels = kernel.shape
+    wide = np.zeros((results, filters, height, 2, columns, channels), np.int8)
+    for result in range(results):
+        for column in range(width):
+            group, place = divmod(stride * result + column, columns)
+            wide[result, :, :, group, place] = kernel[:, :, column]
+    grouped = graph.reshape_before(stem, image, (*shape[:2], shape[2] // columns, columns * channels))
+    weights = graph.add_repeated(weights, wide.reshape(-1, height, 2, columns * channels), results)
+    bias = graph.add_repeated(bias, np.tile(graph.constant(bias), results), results)
+    stem.inputs = np.array([grouped, weights, bias], np.int32)
+    stem.builtinOptions.strideW = 1
+    graph.reshape_after(stem, (*out[:2], out[2] // results, out[3] * results))
+
+
+def _widens(graph: "_Graph", stem: Any) -> bool:
+    """Whether a convolution over groups of pixels gives the same sums, and no more than two groups enter each."""
+    options, kernel = stem.builtinOptions, graph.shape(int(stem.inputs[1]))
+    return (
+        all(index >= 0 and graph.is_constant(int(index)) for index in stem.inputs[1:])
+        and kernel[3] <= 4
+        and options.padding == schema.Padding.SAME
+        and options.dilationWFactor == 1
+        and 1 < options.strideW == kernel[2] - 1  # then the only column of padding goes to the right
+        and graph.shape(int(stem.inputs[0]))[2] % options.strideW == 0
+    )
+
+
+class _Graph(flatbuffer.Graph):
+    """The graph of a .tflite with what the changes above look up and do."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        self.inputs, self.outputs = model.subgraphs[0].inputs, model.subgraphs[0].outputs
+
+    def is_int8(self, operator: Any) -> bool:
+        return all(self.tensors[int(i)].type == schema.TensorType.INT8 for i in (operator.inputs[0], *operator.outputs))
+
+    def maker(self, tensor: int) -> Any:
+        return next((operator for operator in self.operators if tensor in operator.outputs), None)
+
+    def quantization(self, tensor: int) -> tuple[float, int]:
+        """Scale and zero point of an activation."""
+        quantization = self.tensors[tensor].quantization
+        return float(quantization.scale[0]), int(quantization.zeroPoint[0])
+
+    def is_constant(self, tensor: int) -> bool:
+        return flatbuffer.is_constant(self.model, self.tensors[tensor])
+
+    def number(self, tensor: int) -> float | None:
+        """The one number that a constant stands for; None when it is no constant or has several."""
+        if not self.is_constant(tensor) or math.prod(self.shape(tensor)) != 1:
+            return None
+        scale, zero_point = self.quantization(tensor)
+        return scale * (int(self.constant(tensor).flat[0]) - zero_point)
+
+    def scale_output(self, tensor: int, factor: float) -> bool:
+        """Lets a convolution or dense layer give `factor` times its values, in the same integers.
+
+        Returns:
+            Whether that can be: no other operator reads the tensor, and the fused activation is indifferent to it.
+        """
+        maker = self.maker(tensor)
+        if maker is None or self.name(maker) not in _WEIGHTED or len(self.readers(tensor)) > 1:
+            return False
+        scale, zero_point = self.quantization(tensor)
+        activation = maker.builtinOptions.fusedActivationFunction
+        never_clips = activation == _RELU6 and scale * (127 - zero_point) <= 6 + scale / 2
+        if tensor in self.outputs or not (activation in (_NONE, _RELU) or never_clips):
+            return False
+        if never_clips:
+            maker.builtinOptions.fusedActivationFunction = _RELU
+        constants = [self._own(index) for index in maker.inputs[1:] if index >= 0]
+        maker.inputs = np.array([maker.inputs[0], *constants, *maker.inputs[1 + len(constants) :]], np.int32)
+        for index in (tensor, *constants):
+            quantization = self.tensors[index].quantization
+            quantization.scale = (quantization.scale * np.float64(factor)).astype(np.float32)
+        self.tensors[tensor].name += f"{TIMES}{factor:.9g}".encode()
+        return True
+
+    def _own(self, tensor: int) -> int:
+        """A constant that no second operator reads: itself, or a copy of what stands for it."""
+        if len(self.readers(tensor)) == 1:
+            return int(tensor)
+        shared = copy.copy(self.tensors[tensor])
+        shared.quantization = copy.copy(shared.quantization)
+        self.tensors.append(shared)
+        return len(self.tensors) - 1
+
+    def add_activation(self, name: str, shape: tuple[int, ...], scale: float, zero_point: int) -> int:
+        return self.add_tensor(name, shape, schema.TensorType.INT8, _quantization([scale], zero_point))
+
+    def add_number(self, value: float) -> int:
+        """A positive number as a constant of the four dimensions that every delegate takes."""
+        data = np.array([127], np.int8)
+        return self.add_tensor("number", (1, 1, 1, 1), schema.TensorType.INT8, _quantization([value / 127], 0), data)
+
+    def add_repeated(self, tensor: int, values: np.ndarray, times: int) -> int:
+        """A constant with the scales of another, each output channel so many times."""
+        stored = self.tensors[tensor]
+        scales = np.resize(stored.quantization.scale, times * len(stored.quantization.scale))
+        return self.add_tensor("wide", values.shape, stored.type, _quantization(scales, 0), values)
+
+    def insert_int8(self, name: str, inputs: list[int], output: int, place: int, activation: int = _NONE) -> None:
+        """Makes an ADD or MUL, in the version that has int8, the operator at a place."""
+        self.insert(name, inputs, output, place, version=2).builtinOptions.fusedActivationFunction = activation
+
+    def remove(self, operator: Any) -> None:
+        del self.operators[self.place(operator)]
+
+    def reshape_before(self, operator: Any, tensor: int, shape: tuple[int, ...]) -> int:
+        """The tensor in another shape, made before an operator."""
+        reshaped = self.add_activation("grouped", shape, *self.quantization(tensor))
+        self.insert("RESHAPE", [tensor, self._add_shape(shape)], reshaped, self.place(operator))
+        return reshaped
+
+    def reshape_after(self, operator: Any, shape: tuple[int, ...]) -> None:
+        """Lets an operator give its output in another shape, and gives it back its own behind."""
+        output = int(operator.outputs[0])
+        if shape == self.shape(output):
+            return
+        given = self.add_activation("results", shape, *self.quantization(output))
+        operator.outputs = np.array([given], np.int32)
+        self.insert("RESHAPE", [given, self._add_shape(self.shape(output))], output, self.place(operator) + 1)
+
+    def _add_shape(self, shape: tuple[int, ...]) -> int:
+        return self.add_tensor("shape", (len(shape),), schema.TensorType.INT32, None, np.array(shape, np.int32))
+
+
+def _quantization(scales: Any, zero_point: int) -> Any:
+    scales = np.asarray(scales, np.float32)
+    return schema.QuantizationParametersT(scale=scales, zeroPoint=np.full(len(scales), zero_point, np.int64))

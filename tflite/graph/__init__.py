@@ -1,0 +1,1 @@
+"""The flatbuffer: reading and writing, layer names, weights, the verifier, sparsity, multiply-adds."""

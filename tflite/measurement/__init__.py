@@ -1,0 +1,1 @@
+"""Accuracy, latency, the profile by operator, comparison with stock models."""

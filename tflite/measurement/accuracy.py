@@ -1,0 +1,135 @@
+"""Accuracy of a .tflite on labelled images, run one image at a time as the phone does."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_mobilenets.errors import UserError
+from keras_mobilenets.pixels.batches import BATCH, batches, check_images, to_input
+from keras_mobilenets.progress import track
+from keras_mobilenets.tflite.runtime.interpreter import Model, open_model, usable_threads
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model said about a set of images.
+
+    Attributes:
+        top1: Share of the images whose highest output is their label, 0..1; None without labels.
+        top5: Share whose label is among the five highest; None without labels or with five classes or fewer.
+        images: How many images were run.
+        predictions: images×classes float32 outputs, dequantized (probabilities if the model ends in a softmax).
+        labels: int64 class numbers, or None.
+    """
+
+    top1: float | None
+    top5: float | None
+    images: int
+    predictions: np.ndarray
+    labels: np.ndarray | None
+
+
+def evaluate(path: str | Path, data: Any, *, threads: int | None = None, limit: int | None = None) -> Evaluation:
+    """Runs a .tflite over images and scores it.
+
+    Args:
+        path: The .tflite file.
+        data: A tf.data pipeline of (images, labels) batches, a pair of arrays, or images alone. Integer images are
+            pixels 0..255; float images are scaled already.
+        threads: CPU threads; by default as many as the process may use, at most 4.
+        limit: Stop after this many images.
+
+    Returns:
+        The `Evaluation`.
+
+    Raises:
+        UserError: The file cannot be opened, the images or labels do not fit the model, or it answers with NaN.
+    """
+    if limit is not None and limit < 1:
+        raise UserError(f"limit is {limit}; give 1 or more images")
+    model = open_model(path, threads or min(4, usable_threads()))
+    source = model.input
+    outputs: list[np.ndarray] = []
+    labels: list[np.ndarray] = []
+    for images, batch_labels in track(batches(data), f"Evaluating {Path(path).name}", total=_batch_count(data)):
+        images = images[: None if limit is None else limit - len(outputs)]
+        check_images(images, source["shape"], path)
+        values = to_input(images, source["dtype"], source["quantization"])
+        outputs += [model.run(value[None]).reshape(-1) for value in values]
+        if batch_labels is not None:
+            labels.append(batch_labels[: len(images)])
+        if len(outputs) == limit:
+            break
+    return score(_answers(model, outputs), np.concatenate(labels) if labels else None)
+
+
+def score(predictions: np.ndarray, labels: np.ndarray | None) -> Evaluation:
+    """Scores outputs against labels, whichever runtime they came from.
+
+    Args:
+        predictions: images×classes, float.
+        labels: Class numbers, or None.
+
+    Returns:
+        The `Evaluation`; equal outputs count in the order of the classes.
+
+    Raises:
+        UserError: A label is not one of the model's classes, or the numbers of labels and images differ.
+    """
+    predictions = np.asarray(predictions, np.float32)
+    if labels is None:
+        return Evaluation(None, None, len(predictions), predictions, None)
+    labels, classes = np.asarray(labels, np.int64), predictions.shape[1]
+    if len(labels) != len(predictions):
+        raise UserError(f"{len(predictions)} images come with {len(labels)} labels; give one label for each image")
+    if labels.min() < 0 or labels.max() >= classes:
+        raise UserError(f"labels run from {labels.min()} to {labels.max()} but the model has {classes} classes (0..)")
+    hits = np.argsort(-predictions, axis=1, kind="stable")[:, :5] == labels[:, None]
+    top5 = float(hits.any(axis=1).mean()) if classes > 5 else None
+    return Evaluation(float(hits[:, 0].mean()), top5, len(predictions), predictions, labels)
+
+
+def agreement(one: Any, other: Any) -> float:
+    """Share of the images (0..1) on which two models name the same class.
+
+    Args:
+        one: An `Evaluation`, or images×classes outputs such as `model.predict` gives.
+        other: Likewise, on the same images in the same order.
+    """
+    first, second = _outputs(one, other)
+    return float((first.argmax(axis=1) == second.argmax(axis=1)).mean())
+
+
+def max_abs_err(one: Any, other: Any) -> float:
+    """Largest absolute difference between two models' outputs (arguments as in `agreement`)."""
+    first, second = _outputs(one, other)
+    return float(np.abs(first - second).max())
+
+
+def _answers(model: Model, outputs: list[np.ndarray]) -> np.ndarray:
+    """Raw outputs as images×classes float32."""
+    if len({output.size for output in outputs}) > 1 or outputs[0].dtype.kind not in "fiu":
+        raise UserError(f"{model.path} does not answer with one number for each class; give a classifier")
+    predictions = model.dequantize(np.stack(outputs))
+    unknown = int(np.isnan(predictions).any(axis=1).sum())
+    if unknown:
+        raise UserError(f"{model.path} answers {unknown} of {len(predictions)} images with NaN; convert it again")
+    return predictions
+
+
+def _outputs(one: Any, other: Any) -> tuple[np.ndarray, np.ndarray]:
+    first, second = (np.asarray(x.predictions if isinstance(x, Evaluation) else x, np.float32) for x in (one, other))
+    if first.shape != second.shape:
+        raise UserError(f"outputs of shapes {first.shape} and {second.shape} differ; compare them on the same images")
+    return first, second
+
+
+def _batch_count(data: Any) -> int | None:
+    if isinstance(data, tuple) and len(data) == 2:
+        return -(-len(data[0]) // BATCH)
+    try:
+        return len(data)
+    except TypeError:  # tf.data of unknown length
+        return None

@@ -1,0 +1,233 @@
+"""Latency of .tflite files on this machine, in the metric names of TensorFlow Lite's benchmark_model.
+
+Several models take turns in short bursts, so that a busy moment of the machine falls on all of them alike.
+"""
+
+import contextlib
+import gc
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from keras_mobilenets.errors import UserError
+from keras_mobilenets.progress import track
+from keras_mobilenets.tflite.graph.macs import file_macs
+from keras_mobilenets.tflite.measurement.roofline import best_convolution, dtype_of
+from keras_mobilenets.tflite.results.results import Row
+from keras_mobilenets.tflite.runtime.interpreter import Model, cold_start, load, open_model
+
+TURNS = 10  # that each model takes at least
+LONGEST_TURN = 100  # runs
+
+
+def benchmark(
+    paths: str | Path | Sequence[str | Path],
+    *,
+    threads: int | Sequence[int] = 1,
+    warmup_runs: int = 10,
+    warmup_seconds: float = 0.5,
+    min_runs: int = 100,
+    min_seconds: float = 1.0,
+    max_seconds: float = 60.0,
+    limit: bool = False,
+) -> list[Row]:
+    """Times models on the CPU.
+
+    Each model is first opened and run once in a process of its own (`init_ms`, `first_inference_ms`, `peak_mem_mb`).
+    Then all of them, open side by side, warm up and take turns. Only the inference is timed, on one fixed image of
+    random pixels, without feeding it and reading the answer.
+
+    Args:
+        paths: One .tflite file or several; a row's `model` is the name of the file without its suffix.
+        threads: CPU threads, 1 or more; or several such numbers, each model with each of them.
+        warmup_runs: Untimed runs of each model before the first timed one; more until `warmup_seconds` have passed.
+        warmup_seconds: See `warmup_runs`.
+        min_runs: Timed runs of each model; more until it has been timed for `min_seconds`.
+        min_seconds: See `min_runs`.
+        max_seconds: A model that has been timed this long gets no further turn, whatever `min_runs` says.
+        limit: Whether to time this machine's best convolution among the models too (a few seconds), which gives rows
+            their `limit_share`.
+
+    Returns:
+        A row for each path and number of threads: all paths in order with the first number, then with the next. Its
+        `drift` tells whether the machine had settled.
+
+    Raises:
+        UserError: A file cannot be opened or run, or a number is out of range.
+    """
+    files = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
+    counts = [threads] if isinstance(threads, int) else list(dict.fromkeys(threads))
+    if not files:
+        raise UserError("there is nothing to benchmark; give at least one .tflite file")
+    if not counts or min(counts) < 1:
+        raise UserError(f"threads is {threads}; give numbers of 1 or more")
+    if min_runs < 1 or warmup_runs < 0 or min(warmup_seconds, min_seconds) < 0 or max_seconds <= 0:
+        raise UserError("min_runs and max_seconds must be positive, and the other limits not negative")
+
+    cases = [(file, count) for count in counts for file in files]
+    starts = [cold_start(*case) for case in track(cases, "Starting each model afresh")]
+    macs = {file: file_macs(file) for file in files}
+    runners = [_Runner(open_model(*case)) for case in cases]
+    with contextlib.ExitStack() as stack:
+        limits = _limits(runners, stack) if limit else {}
+        everyone = [*runners, *limits.values()]
+        for runner in track(everyone, "Warming up"):
+            runner.warm_up(warmup_runs, warmup_seconds)
+        _take_turns(everyone, min_runs, min_seconds, max_seconds)
+        best = {kind: _rate(file_macs(runner.model.path), runner) for kind, runner in limits.items()}
+    rows = []
+    for runner, start in zip(runners, starts, strict=True):
+        row, count = _row(runner), macs[runner.model.path]
+        limit_rate = best.get((dtype_of(row.quantization), row.threads or 1))
+        rate = _rate(count, runner)
+        rows.append(
+            row.with_(
+                macs=count,
+                init_ms=round(start.init_ms, 4),
+                first_inference_ms=round(start.first_inference_ms, 4),
+                peak_mem_mb=start.peak_mem_mb,
+                gmacs_per_s=round(rate, 4),
+                limit_share=round(rate / limit_rate, 4) if limit_rate else None,
+            )
+        )
+    return rows
+
+
+def with_macs(row: Row, macs: int | None) -> Row:
+    """A row with the multiply-adds of the model that a file was made from, and the rates that follow from them.
+
+    A converter may add multiply-adds by zero, which make a file no more useful.
+
+    Args:
+        row: As `benchmark` gives it.
+        macs: What `keras_mobilenets.cost` counts; None when unknown, which changes nothing.
+    """
+    if not macs or not row.macs or macs == row.macs:
+        return row
+    share = macs / row.macs
+    rates = {"gmacs_per_s": row.gmacs_per_s, "limit_share": row.limit_share}
+    return row.with_(macs=macs, **{name: rate and round(rate * share, 4) for name, rate in rates.items()})
+
+
+def drift(nanoseconds: Sequence[int]) -> float | None:
+    """How much slower the end of a run was than its beginning.
+
+    Args:
+        nanoseconds: Durations in the order they were measured.
+
+    Returns:
+        Median of the last third over the median of the first third, minus 1; None of fewer than 9 durations.
+    """
+    third = len(nanoseconds) // 3
+    if third < 3:
+        return None
+    return round(float(np.median(nanoseconds[-third:]) / np.median(nanoseconds[:third])) - 1, 4)
+
+
+def statistics(nanoseconds: Sequence[int]) -> dict[str, float]:
+    """Sums up durations.
+
+    Args:
+        nanoseconds: One or more.
+
+    Returns:
+        median, avg, min, max, stddev (of the population), p5, p90 and p95 (linear interpolation), each named with `_ms`
+        and in milliseconds.
+    """
+    ms = np.asarray(nanoseconds, np.float64) / 1e6
+    p5, median, p90, p95 = np.percentile(ms, [5, 50, 90, 95])
+    figures = {"median": median, "avg": ms.mean(), "min": ms.min(), "max": ms.max(), "stddev": ms.std()}
+    figures |= {"p5": p5, "p90": p90, "p95": p95}
+    return {f"{name}_ms": round(float(value), 4) for name, value in figures.items()}
+
+
+@dataclass
+class _Runner:
+    """One open model and the durations of its runs so far, in nanoseconds."""
+
+    model: Model
+    warmups: int = 0
+    times: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        source = self.model.input
+        dtype, rng = np.dtype(source["dtype"]), np.random.default_rng(0)
+        pixels = rng.integers(0, 256, source["shape"])
+        if dtype.kind == "f":
+            self.model.feed((pixels / 127.5 - 1).astype(dtype))
+        else:
+            self.model.feed((pixels + np.iinfo(dtype).min).astype(dtype))
+
+    def warm_up(self, runs: int, seconds: float) -> None:
+        end = time.perf_counter() + seconds
+        while self.warmups < runs or time.perf_counter() < end:
+            self.model.interpreter.invoke()
+            self.warmups += 1
+
+    def burst(self, runs: int) -> None:
+        invoke, clock = self.model.interpreter.invoke, time.perf_counter_ns
+        invoke()  # fetches the weights back into the caches that the other models have filled
+        for _ in range(runs):
+            start = clock()
+            invoke()
+            self.times.append(clock() - start)
+
+    def needs_more(self, runs: int, seconds: float, most_seconds: float) -> bool:
+        spent = sum(self.times) / 1e9
+        return spent < most_seconds and (len(self.times) < runs or spent < seconds)
+
+
+def _take_turns(runners: list[_Runner], runs: int, seconds: float, most_seconds: float) -> None:
+    per_turn = min(-(-runs // TURNS), LONGEST_TURN)
+    collecting = gc.isenabled()
+    gc.disable()  # a collection in the middle of a run would be counted as the model's time
+    try:
+        for _ in track(_rounds(runners, runs, seconds, most_seconds), "Timing"):
+            waiting = [runner for runner in runners if runner.needs_more(runs, seconds, most_seconds)]
+            for runner in waiting:
+                runner.burst(per_turn)
+            runners = runners[::-1]  # no model always comes after the same one
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _rounds(runners: list[_Runner], runs: int, seconds: float, most_seconds: float) -> Iterator[None]:
+    while any(runner.needs_more(runs, seconds, most_seconds) for runner in runners):
+        yield
+
+
+def _limits(runners: list[_Runner], stack: contextlib.ExitStack) -> dict[tuple[str, int], _Runner]:
+    """The best convolutions that these models are held against, by number type and threads, ready to take turns."""
+    kinds = dict.fromkeys((dtype_of(runner.model.quantization()), runner.model.threads) for runner in runners)
+    return {
+        kind: _Runner(load(stack.enter_context(best_convolution(*kind)), kind[1]))
+        for kind in track(kinds, "Finding the best convolution")
+    }
+
+
+def _rate(macs: int, runner: _Runner) -> float:
+    """10⁹ multiply-adds per second, by the median."""
+    return macs / float(np.median(runner.times))
+
+
+def _row(runner: _Runner) -> Row:
+    model = runner.model
+    total, delegated, partitions = model.delegation()
+    return Row(
+        model=model.path.stem,
+        quantization=model.quantization(),
+        backend="xnnpack" if partitions else "cpu",
+        threads=model.threads,
+        model_size_mb=round(model.path.stat().st_size / 1e6, 6),
+        num_runs=len(runner.times),
+        num_warmup_runs=runner.warmups,
+        nodes_total=total,
+        nodes_delegated=delegated,
+        partitions=partitions,
+        drift=drift(runner.times),
+        **statistics(runner.times),
+    )

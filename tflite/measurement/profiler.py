@@ -1,0 +1,339 @@
+"""Where a .tflite spends its time, operator by operator, as LiteRT's own profiler says.
+
+The profiler belongs to LiteRT's C interface (litert/c/litert_profiler.h and its neighbours), which the Python package
+brings along as libLiteRt.so without a Python side. XNNPACK reports its operators there one by one, in whole
+microseconds. All of it runs in a process of its own, since a C library of another version may crash.
+"""
+
+import ctypes
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keras_mobilenets.errors import UserError, first_line
+from keras_mobilenets.tflite.graph import flatbuffer
+from keras_mobilenets.tflite.graph.macs import COUNTED, operator_macs
+from keras_mobilenets.tflite.runtime.interpreter import open_model
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+LONGEST = 300  # seconds that the process may take
+SHORT = 0.005  # ms below which an operator gets no rate
+# What XNNPACK's names begin with, and the operators of the file that they carry out.
+_KERNELS = (
+    (("Convolution", "Fully Connected", "Deconvolution", "Batch Matrix Multiply"), COUNTED),
+    (("Add",), ("ADD",)),
+    (("Multiply",), ("MUL",)),
+    (("Mean",), ("MEAN",)),
+)
+
+
+@dataclass(frozen=True)
+class OperatorTime:
+    """The time of one operator.
+
+    Attributes:
+        kernel: What ran, in the runtime's words, such as "Fully Connected (NC, QS8, QC8W) GEMM".
+        ms: Milliseconds of one run: the mean of the middle half of the runs.
+        index: Place of the operator in the file; None when the runtime's operators are not those of the file.
+        name: Such as "CONV_2D"; empty when `index` is unknown.
+        layer: Name of its output tensor; likewise.
+        shape: Of the output.
+        macs: Multiply-adds; None when unknown.
+    """
+
+    kernel: str
+    ms: float
+    index: int | None = None
+    name: str = ""
+    layer: str = ""
+    shape: tuple[int, ...] = ()
+    macs: int | None = None
+
+    @property
+    def gmacs_per_s(self) -> float | None:
+        """10⁹ multiply-adds per second; None without any, or when it is too short to tell in whole microseconds."""
+        return self.macs / self.ms / 1e6 if self.macs and self.ms >= SHORT else None
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What `profile` found; `str()` of it is two tables.
+
+    Attributes:
+        path: The file.
+        threads: CPU threads.
+        runs: How many runs were timed.
+        operators: In the order they ran.
+        whole_ms: One run of the whole model, profiled; the median.
+        plain_ms: One run of the whole model before the profiler was switched on.
+    """
+
+    path: Path
+    threads: int
+    runs: int
+    operators: tuple[OperatorTime, ...] = field(repr=False)
+    whole_ms: float
+    plain_ms: float
+
+    @property
+    def operators_ms(self) -> float:
+        """The times of all operators."""
+        return sum(operator.ms for operator in self.operators)
+
+    def by_kind(self) -> dict[str, tuple[int, float, int]]:
+        """How many of each kind of operator, their milliseconds and their multiply-adds, the slowest kind first."""
+        kinds: dict[str, list[OperatorTime]] = defaultdict(list)
+        for operator in self.operators:
+            kinds[operator.name or operator.kernel].append(operator)
+        sums = {
+            kind: (len(ops), sum(op.ms for op in ops), sum(op.macs or 0 for op in ops)) for kind, ops in kinds.items()
+        }
+        return dict(sorted(sums.items(), key=lambda item: -item[1][1]))
+
+    def tables(self, slowest: int = 12) -> list["Table"]:
+        """By kind, and the slowest operators; print them with `rich.print`."""
+        total = self.operators_ms or 1.0
+        kinds = _table("operators", "number", "ms", "share", "G multiply-adds/s")
+        for kind, (number, ms, macs) in self.by_kind().items():
+            kinds.add_row(
+                kind, str(number), f"{ms:.3f}", f"{ms / total:.1%}", f"{macs / ms / 1e6:.1f}" if macs and ms else ""
+            )
+        single = _table("slowest operators", "kernel", "output", "ms", "share", "G multiply-adds/s")
+        for op in sorted(self.operators, key=lambda op: -op.ms)[:slowest]:
+            name = f"{op.index} {op.name} {_short(op.layer)}" if op.index is not None else op.kernel
+            shape, rate = "×".join(map(str, op.shape)), op.gmacs_per_s
+            single.add_row(
+                name, op.kernel, shape, f"{op.ms:.3f}", f"{op.ms / total:.1%}", f"{rate:.1f}" if rate else ""
+            )
+        return [kinds, single]
+
+    @property
+    def summary(self) -> str:
+        """The sum against the whole, in one line."""
+        return (
+            f"{self.path.name}, {self.threads} thread(s), {self.runs} runs: operators {self.operators_ms:.3f} "
+            f"of {self.whole_ms:.3f} ms profiled, {self.plain_ms:.3f} ms without the profiler "
+            "(the runtime counts whole microseconds, so that short operators read low)"
+        )
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        console = Console(width=160)
+        with console.capture() as text:
+            console.print(self.summary, *self.tables(), sep="\n", soft_wrap=True)
+        return text.get()
+
+
+def profile(path: str | Path, *, threads: int = 1, runs: int = 50) -> Profile:
+    """Times each operator of a .tflite, with XNNPACK, inside the running model.
+
+    Args:
+        path: The .tflite file.
+        threads: CPU threads, 1 or more.
+        runs: Timed runs, 1 to 2,000.
+
+    Returns:
+        The times. Operators are named where the runtime's are those of the file, kind by kind in the same order;
+        XNNPACK may merge two of them.
+
+    Raises:
+        UserError: The file is refused, a number is out of range, or this version of LiteRT has no such profiler.
+    """
+    if threads < 1 or not 1 <= runs <= 2000:
+        raise UserError(f"threads is {threads} and runs is {runs}; give 1 or more threads and 1 to 2000 runs")
+    path = Path(path)
+    open_model(path, threads)  # refuses what is damaged
+    graph = flatbuffer.Graph(flatbuffer.read(path.read_bytes(), path))
+    said = _ask(path, threads, runs)
+    times = [OperatorTime(kernel, us / 1e3) for kernel, us in said["operators"]]
+    return Profile(path, threads, runs, tuple(_named(times, graph)), said["whole_ms"], said["plain_ms"])
+
+
+def _ask(path: Path, threads: int, runs: int) -> dict[str, Any]:
+    """Runs the profiler in a process of its own."""
+    command = [sys.executable, "-m", "keras_mobilenets.tflite.measurement.profiler", str(path), str(threads), str(runs)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST)
+    except subprocess.TimeoutExpired:
+        raise UserError(f"{path} takes more than {LONGEST} s to profile; ask for fewer runs") from None
+    try:
+        answer = json.loads(done.stdout.splitlines()[-1])
+    except (IndexError, json.JSONDecodeError):
+        answer = {"error": f"it ended with code {done.returncode}"}
+    if "error" in answer:
+        raise UserError(f"LiteRT's profiler does not run {path} ({answer['error']}); benchmark without a profile")
+    return answer
+
+
+def _named(times: Sequence[OperatorTime], graph: flatbuffer.Graph) -> list[OperatorTime]:
+    """Says which operator of the file each time belongs to, where both lists have as many of a kind."""
+    named = list(times)
+    others = {graph.name(operator) for operator in graph.operators} - {name for _, names in _KERNELS for name in names}
+    for prefixes, names in (*_KERNELS, *(((), (name,)) for name in others)):
+        ran = [i for i, each in enumerate(times) if each.kernel.startswith(prefixes) or each.kernel in names]
+        asked = [i for i, operator in enumerate(graph.operators) if graph.name(operator) in names]
+        if len(ran) != len(asked):
+            continue
+        for place, index in zip(ran, asked, strict=True):
+            operator = graph.operators[index]
+            output = int(operator.outputs[0])
+            named[place] = OperatorTime(
+                times[place].kernel,
+                times[place].ms,
+                index,
+                graph.name(operator),
+                (graph.tensors[output].name or b"").decode("utf-8", "replace"),
+                graph.shape(output),
+                operator_macs(graph, operator) or None,
+            )
+    return named
+
+
+def _short(layer: str) -> str:
+    """The telling end of a tensor's name."""
+    parts = [part for part in layer.split(";")[0].split("/") if part]
+    return "/".join(parts[-2:])[-40:]
+
+
+def _table(*titles: str) -> "Table":
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    grid = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    for title in titles:
+        is_text = title in ("operators", "slowest operators", "kernel", "output")
+        grid.add_column(title, justify="left" if is_text else "right", overflow="ellipsis", no_wrap=True)
+    return grid
+
+
+# The child's side.
+
+_OPERATOR, _DELEGATED = 2, 8  # types of events (LiteRtProfilerEventType): an operator of the interpreter, of a delegate
+_CPU = 1  # kLiteRtHwAcceleratorCpu
+_TENSOR_TYPE_BYTES = 256  # more than a LiteRtRankedTensorType, which is only passed on
+
+
+class _Event(ctypes.Structure):
+    """ProfiledEventData of litert_profiler_event.h."""
+
+    _fields_ = (
+        ("tag", ctypes.c_char_p),
+        ("type", ctypes.c_int),
+        ("start_us", ctypes.c_uint64),
+        ("elapsed_us", ctypes.c_uint64),
+        ("memory", ctypes.c_size_t * 6),
+        ("metadata", ctypes.c_uint64 * 2),
+        ("source", ctypes.c_int),
+    )
+
+
+class _LiteRt:
+    """LiteRT's C interface with one open model in it."""
+
+    def __init__(self, path: str, threads: int) -> None:
+        import ai_edge_litert
+
+        folder = Path(next(iter(ai_edge_litert.__path__)))
+        library = next(
+            (file for file in sorted(folder.glob("*LiteRt.*")) if file.suffix in (".so", ".dylib", ".dll")), None
+        )
+        if library is None:
+            raise OSError("this LiteRT comes without its C library")
+        self.library = ctypes.CDLL(str(library))
+        self.kept: list[Any] = []  # what C reads later
+        self.environment = self.make("CreateEnvironment", 0, None)
+        model = self.make("CreateModelFromFile", self.environment, path.encode())
+        options = self.make("CreateOptions")
+        self.call("SetOptionsHardwareAccelerators", options, _CPU)
+        self.add_options(options, b"runtime_options_string", b"enable_profiling = true\n")
+        self.add_options(options, b"xnnpack", b"num_threads = %d\n" % threads)
+        self.model = self.make("CreateCompiledModel", self.environment, model, options)
+        self.profiler = self.make("CompiledModelGetProfiler", self.model)
+        graph = self.make("GetModelSubgraph", model, ctypes.c_size_t(0))
+        self.input, self.output = (self.buffer(graph, end) for end in ("Input", "Output"))
+
+    def call(self, name: str, *arguments: Any) -> None:
+        status = getattr(self.library, f"LiteRt{name}")(*arguments)
+        if status:
+            raise OSError(f"LiteRt{name} gives status {status}")
+
+    def make(self, name: str, *arguments: Any) -> ctypes.c_void_p:
+        """Calls a function whose last argument is where it puts its result."""
+        result = ctypes.c_void_p()
+        self.call(name, *arguments, ctypes.byref(result))
+        return result
+
+    def add_options(self, options: Any, kind: bytes, text: bytes) -> None:
+        stored, free = ctypes.create_string_buffer(text), ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda _: None)
+        self.kept += [stored, free]
+        opaque = self.make("CreateOpaqueOptions", kind, ctypes.cast(stored, ctypes.c_void_p), free)
+        self.call("AddOpaqueOptions", options, opaque)
+
+    def buffer(self, graph: Any, end: str) -> ctypes.c_void_p:
+        """Memory for the model's only input or output."""
+        first, kind = ctypes.c_size_t(0), (ctypes.c_char * _TENSOR_TYPE_BYTES)()
+        tensor = self.make(f"GetSubgraph{end}", graph, first)
+        self.call("GetRankedTensorType", tensor, kind)
+        needs = self.make(f"GetCompiledModel{end}BufferRequirements", self.model, first, first)
+        return self.make("CreateManagedTensorBufferFromRequirements", self.environment, kind, needs)
+
+    def run(self, runs: int) -> float:
+        """Milliseconds of one of so many runs, by the median."""
+        one, times = ctypes.c_size_t(1), []
+        ends = (one, ctypes.byref(self.input), one, ctypes.byref(self.output))
+        for _ in range(runs):
+            start = time.perf_counter()
+            self.call("RunCompiledModel", self.model, ctypes.c_size_t(0), *ends)
+            times.append(time.perf_counter() - start)
+        return 1e3 * statistics.median(times)
+
+    def events(self) -> Iterator[_Event]:
+        number = ctypes.c_int()
+        self.call("GetNumProfilerEvents", self.profiler, ctypes.byref(number))
+        events = (_Event * max(1, number.value))()
+        if number.value:
+            self.call("GetProfilerEvents", self.profiler, number, events)
+        yield from events[: number.value]
+
+
+def _profile_here(path: str, threads: int, runs: int) -> dict[str, Any]:
+    """Runs a model and sums up what the profiler says; the kernels must come in the same order each time."""
+    runtime = _LiteRt(path, threads)
+    runtime.run(5)
+    plain_ms = runtime.run(runs)
+    runtime.call("StartProfiler", runtime.profiler)
+    whole_ms = runtime.run(runs)
+    runtime.call("StopProfiler", runtime.profiler)
+    ran = [
+        (e.tag.decode("utf-8", "replace"), int(e.elapsed_us))
+        for e in runtime.events()
+        if e.type in (_OPERATOR, _DELEGATED)
+    ]
+    count, rest = divmod(len(ran), runs)
+    if not count or rest or any(ran[i][0] != ran[i % count][0] for i in range(len(ran))):
+        raise OSError("it reports no operators, or not the same in each run")
+    operators = [(ran[i][0], _middle_mean([elapsed for _, elapsed in ran[i::count]])) for i in range(count)]
+    return {"operators": operators, "whole_ms": whole_ms, "plain_ms": plain_ms}
+
+
+def _middle_mean(values: Sequence[int]) -> float:
+    """Mean of the middle half: whole microseconds have no finer median, and one interrupted run must not count."""
+    quarter = len(values) // 4
+    return statistics.fmean(sorted(values)[quarter : len(values) - quarter])
+
+
+if __name__ == "__main__":
+    try:
+        print("\n" + json.dumps(_profile_here(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))))
+    except (OSError, AttributeError) as refused:
+        print("\n" + json.dumps({"error": first_line(refused)}))

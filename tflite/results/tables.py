@@ -1,0 +1,191 @@
+"""The accuracy/size/latency table: one set of columns for the terminal, Markdown and the report."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from keras_mobilenets.tflite.results.results import Row
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+UNKNOWN = "–"
+UNSETTLED = 0.05  # drift of the latency from which on a row is marked
+MARK = "~"
+COMPRESSIONS = {
+    "qat": "QAT",
+    "prune": "pruned",
+    "pqat": "PQAT",
+    "channels": "channel-pruned",
+    "cluster": "clustered",
+    "cqat": "CQAT",
+}
+
+
+def table(rows: Sequence[Row]) -> "Table":
+    """A table for the terminal; print it with `rich.print`.
+
+    Args:
+        rows: As `benchmark` or `read_results` give them.
+    """
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    # Units under the titles, and no edge: so the columns fit 80 characters.
+    columns = _columns(rows)
+    grid = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    for column in columns:
+        title, is_number = column.title.replace(" ", "\n"), column.is_number
+        grid.add_column(title, justify="right" if is_number else "left", no_wrap=is_number)
+    for row in rows:
+        grid.add_row(*_cells(row, columns))
+    return grid
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The same table in Markdown, for an issue or a README."""
+    columns = _columns(rows)
+    lines = [[column.title for column in columns], ["--:" if column.is_number else "---" for column in columns]]
+    lines += [[cell.replace("|", "\\|") for cell in _cells(row, columns)] for row in rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def notes(rows: Sequence[Row]) -> list[str]:
+    """What the table does not explain itself, a line each: what the limit is, which rows had not settled."""
+    from keras_mobilenets.tflite.measurement.roofline import dtype_of
+
+    best = {
+        (dtype_of(row.quantization), row.threads): row.gmacs_per_s / row.limit_share
+        for row in rows
+        if row.gmacs_per_s and row.limit_share
+    }
+    rates = [
+        f"{rate:,.0f} ({dtype}, {threads} thread{'s' if threads != 1 else ''})"
+        for (dtype, threads), rate in best.items()
+    ]
+    said = []
+    if rates:
+        said.append(f"GMAC/s: 10⁹ multiply-adds per second; this machine's best convolution does {', '.join(rates)}")
+    if any(row.peer_ratio for row in rows):
+        said.append("vs stock: median over that of keras.applications' model through the stock converter")
+    moving = [row for row in rows if is_unsettled(row)]
+    if moving:
+        worst = max(moving, key=lambda row: abs(row.drift or 0))
+        said.append(
+            f"{MARK} latency changed by more than {UNSETTLED:.0%} from the first to the last third of the runs, "
+            f"{worst.model} by {worst.drift:+.0%}: the machine was busy or throttled; only ratios within this run hold"
+        )
+    return said
+
+
+def is_unsettled(row: Row) -> bool:
+    """Whether latency changed so much over the run that its median says little."""
+    return row.drift is not None and abs(row.drift) > UNSETTLED
+
+
+def family_name(row: Row) -> str:
+    """The model's name without the compression and the quantization that a file's name ends in."""
+    name = row.model
+    for ending in (row.quantization, quantization_name(row.quantization)):
+        name = name.removesuffix(f"_{ending}")
+    return name.removesuffix(f"_{row.compression}")
+
+
+def variant_name(row: Row, *, among_compressed: bool = False) -> str:
+    """How a model was made smaller, in the words people use: "float32", "int8 QAT", "int8 pruned".
+
+    Args:
+        row: The row.
+        among_compressed: Whether it stands beside such rows, where plain int8 is to be told from them as "int8 PTQ".
+    """
+    quantization = quantization_name(row.quantization)
+    if row.compression:
+        return f"{quantization} {COMPRESSIONS.get(row.compression, row.compression)}"
+    return f"{quantization} PTQ" if among_compressed and row.quantization == "int8" else quantization
+
+
+def are_compressed(rows: Iterable[Row]) -> bool:
+    """Whether any of the models was trained or pruned to be smaller."""
+    return any(row.compression for row in rows)
+
+
+def quantization_name(quantization: str | None) -> str:
+    """What people call it: float32 for none."""
+    return {"none": "float32", "dynamic": "dynamic range", None: UNKNOWN}.get(quantization, quantization or UNKNOWN)
+
+
+def megabytes(value: float | None) -> str:
+    """10⁶ bytes with two decimals, or – when unknown."""
+    return UNKNOWN if value is None else f"{value:.2f}"
+
+
+def milliseconds(value: float | None) -> str:
+    """Three figures that mean something, or – when unknown."""
+    if value is None:
+        return UNKNOWN
+    return f"{value:.3f}" if value < 1 else f"{value:.2f}" if value < 10 else f"{value:.1f}"
+
+
+def percent(value: float | None, decimals: int = 1) -> str:
+    """A share 0..1 as a percentage, or – when unknown."""
+    return UNKNOWN if value is None else f"{100 * value:.{decimals}f}%"
+
+
+def count(number: int, thing: str) -> str:
+    """ "1 thread", "2 threads"."""
+    return f"{number} {thing}{'s' * (number != 1)}"
+
+
+def number(value: int | None) -> str:
+    """A count with thousands separated, or – when unknown."""
+    return UNKNOWN if value is None else f"{value:,}"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A title, the text of a row, and whether it is a number."""
+
+    title: str
+    text: Callable[[Row], str]
+    is_number: bool = False
+
+
+def _columns(rows: Sequence[Row]) -> list[Column]:
+    """The columns that have something to say of these rows."""
+    if are_compressed(rows):  # the file's name would only repeat the variant
+        names = [Column("model", family_name), Column("variant", partial(variant_name, among_compressed=True))]
+    else:
+        names = [Column("model", lambda row: row.model), Column("quantization", variant_name)]
+    small = [column for column in _SMALL if any(column.text(row) != UNKNOWN for row in rows)]
+    rates = [column for column in _RATES if any(column.text(row) != UNKNOWN for row in rows)]
+    return [*names, _SIZE, *small, *_FIGURES, *rates, *_WHERE]
+
+
+def _cells(row: Row, columns: Sequence[Column]) -> list[str]:
+    """The text of each column for one row; the last but one says why a failed row has no figures."""
+    texts = [column.text(row) for column in columns]
+    if row.status != "ok":
+        texts[-2] = f"{row.backend or UNKNOWN} ({row.status}: {row.error or 'no reason given'})"
+    return texts
+
+
+_SIZE = Column("size MB", lambda row: megabytes(row.model_size_mb), True)
+_SMALL = (  # left out where no row has them
+    Column("gzip MB", lambda row: megabytes(row.gzip_size_mb), True),
+    Column("zeros", lambda row: percent(row.sparsity, 0), True),
+)
+_FIGURES = (
+    Column("top-1", lambda row: percent(row.top1), True),
+    Column("median ms", lambda row: f"{MARK if is_unsettled(row) else ''}{milliseconds(row.median_ms)}", True),
+    Column("p90 ms", lambda row: milliseconds(row.p90_ms), True),
+)
+_RATES = (  # likewise
+    Column("GMAC /s", lambda row: UNKNOWN if row.gmacs_per_s is None else f"{row.gmacs_per_s:,.1f}", True),
+    Column("of limit", lambda row: percent(row.limit_share, 0), True),
+    Column("vs stock", lambda row: UNKNOWN if row.peer_ratio is None else f"{row.peer_ratio:.2f}", True),
+)
+_WHERE = (
+    Column("backend", lambda row: f"CPU ({row.backend} took nothing)" if row.took_nothing else row.backend or UNKNOWN),
+    Column("threads", lambda row: number(row.threads), True),
+)

@@ -1,0 +1,1 @@
+"""The interpreter, and the process of its own that tries files."""

@@ -1,0 +1,261 @@
+"""One .tflite file in the LiteRT interpreter: opened quietly, refused in one line, run on one image at a time.
+
+Format: a TFLite flatbuffer, whose bytes 4 to 8 spell its file identifier, TFL3.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_mobilenets.errors import UserError
+from keras_mobilenets.tflite.runtime.native_output import quiet
+from keras_mobilenets.tflite.runtime.sandbox import vet
+
+
+def open_model(path: str | Path, threads: int = 1) -> "Model":
+    """Opens a .tflite, ready to run on the CPU with XNNPACK. It has run once in another process by then.
+
+    Args:
+        path: The .tflite file.
+        threads: CPU threads, 1 or more.
+
+    Returns:
+        A `Model` whose tensors are allocated.
+
+    Raises:
+        UserError: The file is missing, is no .tflite, is damaged, or holds an operator that the runtime lacks.
+    """
+    check_file(path)
+    if threads < 1:
+        raise UserError(f"threads is {threads}; give 1 or more")
+    vet(path)
+    return load(path, threads)
+
+
+def load(path: str | Path, threads: int = 1) -> "Model":
+    """As `open_model`, of a file that is known to be sound: damage may take this process down."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    try:
+        with quiet():  # the runtime announces each delegate on standard error
+            interpreter = Interpreter(model_path=str(path), num_threads=threads)
+            interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        raise UserError(f"{path} is damaged or not for this runtime: {_one_line(error)}; convert it again") from error
+    return Model(Path(path), interpreter, threads)
+
+
+def check_file(path: str | Path) -> None:
+    """Refuses what is plainly no .tflite, before the runtime maps it into memory.
+
+    Raises:
+        UserError: The file is missing, empty, or lacks the TFL3 identifier.
+    """
+    try:
+        with open(path, "rb") as file:
+            head = file.read(8)
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist") from error
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}; give a .tflite file") from error
+    if len(head) < 8 or head[4:] != b"TFL3":
+        raise UserError(f"{path} is not a .tflite file: it lacks the TFL3 identifier")
+
+
+@dataclass
+class Model:
+    """An open .tflite with one image input and one output."""
+
+    path: Path
+    interpreter: Any
+    threads: int
+
+    @property
+    def input(self) -> dict[str, Any]:
+        """The runtime's record of the one input: name, shape, dtype, quantization (scale, zero point)."""
+        return self._only(self.interpreter.get_input_details(), "input")
+
+    @property
+    def output(self) -> dict[str, Any]:
+        """The runtime's record of the one output."""
+        return self._only(self.interpreter.get_output_details(), "output")
+
+    def feed(self, values: np.ndarray) -> None:
+        """Sets the input; `values` already have its shape and dtype."""
+        self.interpreter.set_tensor(self.input["index"], values)
+
+    def run(self, values: np.ndarray) -> np.ndarray:
+        """Runs one input of the model's own shape and dtype; returns the raw output."""
+        self.feed(values)
+        try:
+            self.interpreter.invoke()
+        except RuntimeError as error:
+            raise UserError(f"{self.path} failed while running: {_one_line(error)}; convert it again") from error
+        return self.interpreter.get_tensor(self.output["index"])
+
+    def run_blank(self) -> None:
+        """Runs once on zeros, however many inputs there are."""
+        try:
+            for source in self.interpreter.get_input_details():
+                self.interpreter.set_tensor(source["index"], np.zeros(source["shape"], source["dtype"]))
+            self.interpreter.invoke()
+            for target in self.interpreter.get_output_details():
+                self.interpreter.get_tensor(target["index"])
+        except (ValueError, RuntimeError) as error:
+            raise UserError(f"{self.path} failed while running: {_one_line(error)}; convert it again") from error
+
+    def dequantize(self, raw: np.ndarray) -> np.ndarray:
+        """Raw outputs as float32: (q − zero point) · scale for an integer output, otherwise a plain cast."""
+        return dequantized(raw, *self.output["quantization"])
+
+    def quantization(self) -> str:
+        """How the file is quantized, in the words of `convert`: none, float16, dynamic or int8."""
+        if np.dtype(self.input["dtype"]).kind in "iu":
+            return "int8"
+        dtypes = {np.dtype(tensor["dtype"]) for tensor in self.interpreter.get_tensor_details()}
+        if np.dtype(np.int8) in dtypes:
+            inside = any(op["op_name"] == "QUANTIZE" for op in self._operators())
+            return "int8" if inside else "dynamic"  # int8 behind float ends, or int8 weights only
+        return "float16" if np.dtype(np.float16) in dtypes else "none"
+
+    def delegation(self) -> tuple[int, int, int] | tuple[None, None, None]:
+        """Counts the operators, those the delegate took, and the pieces it took them in.
+
+        The interpreter keeps the original operators and appends one DELEGATE per piece. It does not say which operators
+        a piece holds, so they are found by walking from the outputs of the piece back to its inputs.
+        """
+        pieces, plain, taken = self._delegated()
+        return (len(plain), len(taken), len(pieces)) if plain else (None, None, None)
+
+    def left(self) -> list[str]:
+        """The names of the operators that the delegate left, in their order; none where the runtime does not tell."""
+        _, plain, taken = self._delegated()
+        return [operator["op_name"] for i, operator in enumerate(plain) if i not in taken]
+
+    def _delegated(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]], set[int]]:
+        """The delegate's pieces, the operators, and which of these the pieces hold."""
+        operators = self._operators()
+        pieces = [op for op in operators if op["op_name"] == "DELEGATE"]
+        plain = [op for op in operators if op["op_name"] != "DELEGATE"]
+        maker = {int(tensor): i for i, op in enumerate(plain) for tensor in op["outputs"]}
+        taken: set[int] = set()
+        for piece in pieces:
+            stop = {int(tensor) for tensor in piece["inputs"]}
+            todo = [int(tensor) for tensor in piece["outputs"]]
+            while todo:
+                tensor = todo.pop()
+                node = maker.get(tensor)
+                if tensor in stop or node is None or node in taken:
+                    continue
+                taken.add(node)
+                todo += [int(source) for source in plain[node]["inputs"]]
+        return pieces, plain, taken
+
+    def _operators(self) -> list[dict[str, Any]]:
+        # The only view of the operators that the runtime has; not public, so its absence is no failure.
+        details = getattr(self.interpreter, "_get_ops_details", None)
+        return details() if details else []
+
+    def _only(self, details: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+        if len(details) != 1:
+            raise UserError(f"{self.path} has {len(details)} {kind}s; a classifier with one {kind} is needed")
+        return details[0]
+
+
+def dequantized(values: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
+    """Stored values as float32; scale 0 means that they are no integers."""
+    if not scale:
+        return values.astype(np.float32)
+    return (values.astype(np.float32) - np.float32(zero_point)) * np.float32(scale)
+
+
+def usable_threads() -> int:
+    """How many CPUs this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class ColdStart:
+    """What a fresh process pays for a model before its second inference."""
+
+    init_ms: float
+    first_inference_ms: float
+    peak_mem_mb: float | None
+
+
+def cold_start(path: str | Path, threads: int = 1) -> ColdStart:
+    """Opens a model and runs it once in a process of its own.
+
+    Only there do the caches, the allocator and the peak of memory belong to this model alone. A file that crashes the
+    runtime takes that process down, not the caller's.
+
+    Args:
+        path: The .tflite file.
+        threads: CPU threads, 1 or more.
+
+    Returns:
+        Milliseconds to open and to run first, and the memory it needed (10⁶ bytes; None without Linux's /proc).
+
+    Raises:
+        UserError: The file is refused, or crashes the runtime.
+    """
+    check_file(path)
+    vet(path)
+    command = [sys.executable, "-m", "keras_mobilenets.tflite.runtime.interpreter", str(path), str(threads)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode < 0:
+        raise UserError(f"{path} crashes the runtime (signal {-done.returncode}): it is damaged; convert it again")
+    try:
+        answer = json.loads(done.stdout.splitlines()[-1])
+    except (IndexError, json.JSONDecodeError):
+        reason = _one_line(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "no output")
+        raise UserError(f"{path} could not be run in a process of its own: {reason}") from None
+    if "error" in answer:
+        raise UserError(answer["error"])
+    return ColdStart(**answer)
+
+
+def _cold_start_here(path: str, threads: int) -> dict[str, float | None]:
+    """The child's side of `cold_start`."""
+    import ai_edge_litert.interpreter  # noqa: F401  (importing Python code is not the model's cost)
+
+    before = _memory_mb("VmRSS")
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")  # lets VmHWM start again from here
+    start = time.perf_counter_ns()
+    model = load(path, threads)
+    opened = time.perf_counter_ns()
+    values = np.zeros(model.input["shape"], model.input["dtype"])
+    fed = time.perf_counter_ns()
+    model.run(values)
+    ran = time.perf_counter_ns()
+    peak = _memory_mb("VmHWM")
+    used = None if before is None or peak is None else round(peak - before, 3)
+    return {"init_ms": (opened - start) / 1e6, "first_inference_ms": (ran - fed) / 1e6, "peak_mem_mb": used}
+
+
+def _memory_mb(name: str) -> float | None:
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith(name + ":")), None)
+
+
+def _one_line(error: object) -> str:
+    return " ".join(str(error).split()).rstrip(".") or "no reason given"
+
+
+if __name__ == "__main__":
+    try:
+        print(json.dumps(_cold_start_here(sys.argv[1], int(sys.argv[2]))))
+    except UserError as refused:
+        print(json.dumps({"error": str(refused)}))

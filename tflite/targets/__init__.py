@@ -1,0 +1,1 @@
+"""What will run the model: operator forms, XNNPACK, NNAPI, the GPU delegate; inspection."""

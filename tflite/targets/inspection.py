@@ -1,0 +1,252 @@
+"""What is in a .tflite: operators, number types, float islands, delegation to XNNPACK, sizes, zeros, oldest runtime."""
+
+import gzip
+import itertools
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_mobilenets.tflite.graph import flatbuffer
+from keras_mobilenets.tflite.graph.sparsity import Zeros, zeros
+from keras_mobilenets.tflite.runtime.interpreter import check_file, open_model
+from keras_mobilenets.tflite.runtime.sandbox import vet
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor of the graph.
+
+    Attributes:
+        name: Its name in the file.
+        dtype: Such as "int8".
+        shape: Sizes; −1 where it is known at run time only.
+        constant: Whether its values are stored in the file (weights, biases).
+        scales: Quantization scales: none, one, or one per channel.
+        zero_point: The integer that stands for 0.0 (0 without quantization).
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    constant: bool
+    scales: tuple[float, ...]
+    zero_point: int
+
+
+@dataclass(frozen=True)
+class Operator:
+    """An operator of the graph: its name, version and tensors, in the order of execution.
+
+    Attributes:
+        zeros: How many of its weights are zero; None when it has none.
+    """
+
+    index: int
+    name: str
+    version: int
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    zeros: Zeros | None = None
+
+    @property
+    def is_float(self) -> bool:
+        """Whether it computes in floating point."""
+        return any(tensor.dtype.startswith(("float", "bfloat")) for tensor in self.outputs)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How small a .tflite is.
+
+    Attributes:
+        size_bytes: Of the file.
+        gzip_bytes: Of the file after gzip, as it travels in an app.
+        sparsity: Share 0..1 of zeros among the weights of convolutions, depthwise and dense layers; None without any.
+    """
+
+    size_bytes: int
+    gzip_bytes: int
+    sparsity: float | None
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What `inspect` found; `str()` of it is a page to read.
+
+    Attributes:
+        path: The file.
+        operators: All operators, in the order of execution.
+        inputs: The graph's inputs.
+        outputs: The graph's outputs.
+        size_bytes: Of the file.
+        gzip_bytes: Of the file after gzip, as it travels in an app.
+        sparsity: Share 0..1 of zeros among the weights of convolutions, depthwise and dense layers; None without any.
+        minimum_runtime: The oldest TensorFlow Lite that runs every operator ("2.3.0"); empty when not recorded.
+        nodes: Operators the runtime plans; None when it does not tell.
+        nodes_delegated: How many of them XNNPACK takes.
+        partitions: Into how many pieces XNNPACK's share falls (1 is best).
+    """
+
+    path: Path
+    operators: tuple[Operator, ...] = field(repr=False)
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    size_bytes: int
+    gzip_bytes: int
+    sparsity: float | None
+    minimum_runtime: str
+    nodes: int | None
+    nodes_delegated: int | None
+    partitions: int | None
+
+    @property
+    def operator_counts(self) -> Counter[str]:
+        """How often each operator occurs, by name."""
+        return Counter(operator.name for operator in self.operators)
+
+    @property
+    def dtypes(self) -> Counter[str]:
+        """How many tensors have each number type; bias vectors of int8 layers are int32."""
+        tensors = {t for operator in self.operators for t in (*operator.inputs, *operator.outputs)}
+        return Counter(tensor.dtype for tensor in tensors)
+
+    @property
+    def float_islands(self) -> tuple[tuple[Operator, ...], ...]:
+        """Runs of operators that compute in float inside a model that has integer operators; empty in a pure model."""
+        if all(operator.is_float for operator in self.operators):
+            return ()
+        runs = itertools.groupby(self.operators, key=lambda operator: operator.is_float)
+        return tuple(tuple(run) for is_float, run in runs if is_float)
+
+    def __str__(self) -> str:
+        operators = ", ".join(f"{name} ×{count}" for name, count in self.operator_counts.most_common())
+        dtypes = ", ".join(f"{name} ×{count}" for name, count in self.dtypes.most_common())
+        islands = "; ".join(
+            f"{run[0].index}–{run[-1].index} ({', '.join(sorted({op.name for op in run}))})"
+            for run in self.float_islands
+        )
+        taken = (
+            f"{self.nodes_delegated} of {self.nodes} operators in {self.partitions} piece(s)"
+            if self.nodes is not None
+            else "the runtime does not tell"
+        )
+        rows = {
+            "file": f"{self.path}, {self.size_bytes / 1e6:.2f} MB, {self.gzip_bytes / 1e6:.2f} MB after gzip",
+            "input": "; ".join(map(_describe, self.inputs)),
+            "output": "; ".join(map(_describe, self.outputs)),
+            "zeros": self._zeros(),
+            "operators": f"{len(self.operators)}: {operators}",
+            "tensors": dtypes,
+            "float islands": islands or "none",
+            "XNNPACK takes": taken,
+            "minimum runtime": f"TensorFlow Lite {self.minimum_runtime or 'not recorded'}",
+        }
+        return "\n".join(f"{name:16} {value}" for name, value in rows.items())
+
+    def _zeros(self) -> str:
+        if self.sparsity is None:
+            return "no weights"
+        kinds = dict.fromkeys(operator.name for operator in self.operators if operator.zeros)
+        by_kind = {
+            kind: sum((op.zeros for op in self.operators if op.zeros and op.name == kind), Zeros(0, 0))
+            for kind in kinds
+        }
+        parts = ", ".join(f"{kind} {count.share:.1%}" for kind, count in by_kind.items())
+        return f"{self.sparsity:.1%} of the weights ({parts})"
+
+
+def inspect(path: str | Path) -> Inspection:
+    """Reads a .tflite and asks the runtime which of its operators XNNPACK takes.
+
+    Args:
+        path: The .tflite file.
+
+    Raises:
+        UserError: The file is missing, is no .tflite, or is damaged.
+    """
+    path = Path(path)
+    nodes, delegated, partitions = open_model(path).delegation()  # refuses damaged files before they are read here
+    content = path.read_bytes()
+    model = flatbuffer.read(content, path)
+    graph = model.subgraphs[0]
+    tensors = [_tensor(model, tensor) for tensor in graph.tensors]
+    counted = zeros(model)
+    return Inspection(
+        path,
+        operators=tuple(
+            Operator(
+                index,
+                flatbuffer.operator_name(model, operator),
+                model.operatorCodes[operator.opcodeIndex].version,
+                tuple(tensors[i] for i in operator.inputs if i >= 0),
+                tuple(tensors[i] for i in operator.outputs),
+                counted.get(index),
+            )
+            for index, operator in enumerate(graph.operators)
+        ),
+        inputs=tuple(tensors[i] for i in graph.inputs),
+        outputs=tuple(tensors[i] for i in graph.outputs),
+        size_bytes=len(content),
+        gzip_bytes=_gzip_bytes(content),
+        sparsity=_share(counted),
+        minimum_runtime=_minimum_runtime(model),
+        nodes=nodes,
+        nodes_delegated=delegated,
+        partitions=partitions,
+    )
+
+
+def sizes(path: str | Path) -> Sizes:
+    """Reads how small a .tflite is, without opening it in the runtime.
+
+    Args:
+        path: The .tflite file.
+
+    Raises:
+        UserError: The file is missing, is no .tflite, or is damaged.
+    """
+    check_file(path)
+    vet(path, run=False)
+    content = Path(path).read_bytes()
+    return Sizes(len(content), _gzip_bytes(content), _share(zeros(flatbuffer.read(content, path))))
+
+
+def _gzip_bytes(content: bytes) -> int:
+    return len(gzip.compress(content, 6))
+
+
+def _share(counted: dict[int, Zeros]) -> float | None:
+    return sum(counted.values(), Zeros(0, 0)).share if counted else None
+
+
+def _tensor(model: Any, tensor: Any) -> Tensor:
+    shape = tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature
+    scales, zero_point = flatbuffer.scales(tensor)
+    return Tensor(
+        name=(tensor.name or b"").decode("utf-8", "replace"),
+        dtype=flatbuffer.type_name(tensor.type),
+        shape=tuple(int(size) for size in (shape if shape is not None else ())),
+        constant=flatbuffer.is_constant(model, tensor),
+        scales=scales,
+        zero_point=zero_point,
+    )
+
+
+def _minimum_runtime(model: Any) -> str:
+    for entry in model.metadata or []:
+        if entry.name == b"min_runtime_version":
+            return (
+                np.asarray(model.buffers[entry.buffer].data, np.uint8)
+                .tobytes()
+                .rstrip(b"\0")
+                .decode("ascii", "replace")
+            )
+    return ""
+
+
+def _describe(tensor: Tensor) -> str:
+    scale = f", scale {tensor.scales[0]:.6g}, zero point {tensor.zero_point}" if tensor.scales else ""
+    return f"{tensor.name} {tensor.dtype} {'×'.join(map(str, tensor.shape))}{scale}"

@@ -1,0 +1,1 @@
+"""Channel pruning: whole channels removed along the graph's groups."""

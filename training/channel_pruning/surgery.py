@@ -1,0 +1,99 @@
+"""A functional model without some of its channels: the same layers and names, with fewer filters and sliced weights."""
+
+from functools import singledispatch
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+
+from keras_mobilenets.blocks import ChannelSlice
+from keras_mobilenets.training.channel_pruning.groups import Channels
+
+
+def without(model: keras.Model, channels: Channels, keep: np.ndarray) -> keras.Model:
+    """Rebuilds a model with the channels that are kept.
+
+    Args:
+        model: The functional model whose channels these are; it is left as it is.
+        channels: What was found in it.
+        keep: Whether each channel number stays, bool.
+    """
+
+    def clone(layer: Any) -> Any:
+        config = layer.get_config()
+        if layer.name in channels.reads:
+            config |= changed(layer, keep[channels.reads[layer.name]], keep[channels.writes[layer.name]])
+        return type(layer).from_config(config)
+
+    smaller = keras.models.clone_model(model, clone_function=clone)
+    for layer in model.layers:
+        weights = layer.get_weights()
+        if weights and layer.name in channels.reads:
+            weights = sliced(layer, weights, keep[channels.reads[layer.name]], keep[channels.writes[layer.name]])
+        if weights:
+            smaller.get_layer(layer.name).set_weights(weights)
+    return smaller
+
+
+# What there is to change in a layer, given which channels of its input and of its output stay.
+
+
+@singledispatch
+def changed(layer: Any, read: np.ndarray, written: np.ndarray) -> dict[str, Any]:
+    """The changes of the layer's configuration."""
+    return {}
+
+
+@changed.register
+def _(layer: layers.Conv2D, read: np.ndarray, written: np.ndarray) -> dict[str, Any]:
+    return {"filters": int(written.sum())}
+
+
+@changed.register
+def _(layer: layers.Dense, read: np.ndarray, written: np.ndarray) -> dict[str, Any]:
+    return {"units": int(written.sum())}
+
+
+@changed.register
+def _(layer: ChannelSlice, read: np.ndarray, written: np.ndarray) -> dict[str, Any]:
+    return {"start": int(read[: layer.start].sum()), "stop": int(read[: layer.stop].sum())}
+
+
+@changed.register
+def _(layer: layers.Reshape, read: np.ndarray, written: np.ndarray) -> dict[str, Any]:
+    lengths = [int(written.any(axis=tuple(set(range(written.ndim)) - {i})).sum()) for i in range(written.ndim)]
+    target = list(layer.target_shape)
+    for axis, length in enumerate(lengths, len(target) - written.ndim):
+        target[axis] = target[axis] if target[axis] == -1 else length
+    return {"target_shape": target}
+
+
+@singledispatch
+def sliced(layer: Any, weights: list[np.ndarray], read: np.ndarray, written: np.ndarray) -> list[np.ndarray]:
+    """The layer's weights without those of the channels that go."""
+    return weights
+
+
+@sliced.register
+def _(layer: layers.Conv2D, weights: list, read: np.ndarray, written: np.ndarray) -> list[np.ndarray]:
+    kernel, *bias = weights
+    group = read[: kernel.shape[2]]  # all groups keep the same places
+    return [kernel[:, :, group][..., written], *(b[written] for b in bias)]
+
+
+@sliced.register
+def _(layer: layers.DepthwiseConv2D, weights: list, read: np.ndarray, written: np.ndarray) -> list[np.ndarray]:
+    kernel, *bias = weights
+    return [kernel[:, :, read], *(b[written] for b in bias)]
+
+
+@sliced.register
+def _(layer: layers.Dense, weights: list, read: np.ndarray, written: np.ndarray) -> list[np.ndarray]:
+    kernel, *bias = weights
+    return [kernel[read][:, written], *(b[written] for b in bias)]
+
+
+@sliced.register
+def _(layer: layers.BatchNormalization, weights: list, read: np.ndarray, written: np.ndarray) -> list[np.ndarray]:
+    return [weight[written] for weight in weights]

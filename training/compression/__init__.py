@@ -1,0 +1,1 @@
+"""tensorflow-model-optimization on Keras 3 models: the bridge, quantization-aware training, pruning, clustering."""

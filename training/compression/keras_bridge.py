@@ -1,0 +1,235 @@
+"""Keras 3 functional models rebuilt in tf_keras, layer by layer with their weights, and back.
+
+TensorFlow Model Optimization knows tf_keras (Keras 2) models only; the builders are Keras 3. A layer keeps its name.
+Initializers, regularizers and constraints stay behind: the weights are copied.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tf_keras
+
+from keras_mobilenets import blocks
+from keras_mobilenets.errors import UserError
+from keras_mobilenets.training.compression import tf_keras_layers
+
+# The arguments that make a layer what it is; they are called alike in Keras 3 and in tf_keras.
+_ARGUMENTS = {
+    "Activation": "activation",
+    "Add": "",
+    "Average": "",
+    "AveragePooling2D": "pool_size strides padding",
+    "BatchNormalization": "axis momentum epsilon center scale",
+    "Concatenate": "axis",
+    "Conv2D": "filters kernel_size strides padding dilation_rate groups activation use_bias",
+    "Cropping2D": "cropping",
+    "Dense": "units activation use_bias",
+    "DepthwiseConv2D": "kernel_size strides padding depth_multiplier dilation_rate activation use_bias",
+    "Dot": "axes normalize",
+    "Dropout": "rate",
+    "Flatten": "",
+    "GlobalAveragePooling2D": "keepdims",
+    "GlobalMaxPooling2D": "keepdims",
+    "Identity": "",
+    "MaxPooling2D": "pool_size strides padding",
+    "Maximum": "",
+    "Minimum": "",
+    "Multiply": "",
+    "Permute": "dims",
+    "ReLU": "max_value negative_slope threshold",
+    "Rescaling": "scale offset",
+    "Reshape": "target_shape",
+    "Softmax": "axis",
+    "SpatialDropout2D": "rate",
+    "Subtract": "",
+    "UpSampling2D": "size interpolation",
+    "ZeroPadding2D": "padding",
+    "ChannelSlice": "start stop",
+    "RowsToMap": "",
+}
+# tf_keras_layers.py has those that tf_keras lacks or computes otherwise.
+_ACTIVATIONS = (
+    "elu",
+    "gelu",
+    "hard_sigmoid",
+    "hard_silu",
+    "linear",
+    "relu",
+    "relu6",
+    "selu",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softplus",
+    "tanh",
+)
+
+
+def to_tf_keras(model: keras.Model) -> tf_keras.Model:
+    """Rebuilds a functional Keras 3 model in tf_keras.
+
+    Args:
+        model: Functional or Sequential model whose layers are each used once; models inside it are taken apart.
+
+    Returns:
+        The tf_keras model: the same layer names, weights and outputs, with no optimizer.
+
+    Raises:
+        UserError: The model is not functional, or has a layer that tf_keras has no counterpart of; the layer is named.
+    """
+    if not isinstance(model, keras.Model):
+        raise UserError(f"to_tf_keras takes a Keras 3 model, not {type(model).__module__}.{type(model).__name__}")
+    _check_functional(model)
+    inputs = [tf_keras.Input(tensor.shape[1:], name=tensor.name) for tensor in model.inputs]
+    outputs = rebuild(model, inputs, lambda layer: with_weights(tf_keras_layer(layer), layer))
+    return tf_keras.Model(_one(inputs), _one(outputs), name=model.name)
+
+
+def to_keras(model: tf_keras.Model) -> keras.Model:
+    """Rebuilds a functional tf_keras model in Keras 3, such as one that tfmot has pruned and stripped.
+
+    Args:
+        model: Functional tf_keras model of the layers that `to_tf_keras` makes.
+
+    Returns:
+        The Keras 3 model: the same layer names, weights and outputs.
+
+    Raises:
+        UserError: The model is not functional, or has a layer that is unknown or still wrapped by tfmot.
+    """
+    if not isinstance(model, tf_keras.Model):
+        raise UserError(f"to_keras takes a tf_keras model, not {type(model).__module__}.{type(model).__name__}")
+    _check_functional(model)
+    inputs = [keras.Input(tuple(tensor.shape[1:]), name=tensor.node.layer.name) for tensor in model.inputs]
+    outputs = rebuild(model, inputs, _keras_layer)
+    return keras.Model(_one(inputs), _one(outputs), name=model.name)
+
+
+def _check_functional(model: Any) -> None:
+    sequential = isinstance(model, keras.Sequential | tf_keras.Sequential)
+    functional = hasattr(model, "operations") if isinstance(model, keras.Model) else model._is_graph_network
+    if not (sequential and model.built) and not functional:
+        raise UserError(f"{model.name} is no functional model; build it from layers with keras.Input and keras.Model")
+
+
+def rebuild(model: Any, inputs: Sequence[Any], make: Callable[[Any], Callable[[Any], Any]]) -> list[Any]:
+    """Calls a layer of another kind in the place of each layer of a functional model.
+
+    Args:
+        model: Functional or Sequential model, Keras 3 or tf_keras; models inside it are taken apart.
+        inputs: What to build on, one tensor for each input of the model.
+        make: From a layer to what is called in its place, with one tensor or a list of tensors.
+
+    Returns:
+        The outputs.
+
+    Raises:
+        UserError: A layer is used more than once.
+    """
+
+    def place(layer: Any, sources: Sequence[Any]) -> list[Any]:
+        if isinstance(layer, keras.Model | tf_keras.Model):
+            return rebuild(layer, sources, make)
+        return keras.tree.flatten(make(layer)(_one(sources)))
+
+    if isinstance(model, keras.Sequential | tf_keras.Sequential):
+        for layer in model.layers:
+            inputs = place(layer, inputs)
+        return list(inputs)
+    tensors = {id(old): new for old, new in zip(model.inputs, inputs, strict=True)}
+    # In the order of the graph; Keras 3 has operators there, too, that are no layers.
+    for layer in model.operations if isinstance(model, keras.Model) else model.layers:
+        if type(layer).__name__ == "InputLayer":
+            continue
+        before, after = _only_call(model, layer)
+        results = place(layer, [tensors[id(tensor)] for tensor in before])
+        tensors |= {id(old): new for old, new in zip(after, results, strict=True)}
+    return [tensors[id(tensor)] for tensor in model.outputs]
+
+
+def _only_call(model: Any, layer: Any) -> tuple[list[Any], list[Any]]:
+    """The inputs and outputs of a layer's only place in a model."""
+    nodes = {id(node) for level in model._nodes_by_depth.values() for node in level}
+    calls = [node for node in layer._inbound_nodes if id(node) in nodes]
+    if len(calls) != 1:
+        raise UserError(f"layer {layer.name} is used more than once; give each place a layer of its own")
+    (call,) = calls
+    if isinstance(layer, tf_keras.layers.Layer):
+        return call.keras_inputs, keras.tree.flatten(call.outputs)
+    return call.input_tensors, call.output_tensors
+
+
+def tf_keras_layer(layer: Any) -> Any:
+    """The tf_keras layer for a Keras 3 layer, still without weights.
+
+    Raises:
+        UserError: There is none.
+    """
+    settings, kind = _settings(layer, tf_keras), type(layer).__name__
+    if kind == "Activation" and settings["activation"] == "hard_sigmoid":
+        made = tf_keras_layers.HardSigmoid(name=layer.name)
+    else:
+        if "activation" in settings:
+            name = settings["activation"]
+            settings["activation"] = getattr(tf_keras_layers, name, None) or getattr(tf_keras.activations, name)
+        if kind in ("Dropout", "SpatialDropout2D"):
+            settings["rng_type"] = "stateful"  # with a variable, by which a training can go on after a kill
+        made = (getattr(tf_keras_layers, kind, None) or getattr(tf_keras.layers, kind))(**settings, name=layer.name)
+    made.trainable = layer.trainable
+    return made
+
+
+def with_weights(made: Any, layer: Any) -> Callable[[Any], Any]:
+    """Calls the layer `made`, then gives it the weights of `layer`."""
+
+    def call(*x: Any) -> Any:
+        y = made(*x)
+        made.set_weights(layer.get_weights())
+        return y
+
+    return call
+
+
+def _keras_layer(layer: Any) -> Callable[[Any], Any]:
+    if isinstance(layer, tf_keras_layers.HardSigmoid):
+        return keras.layers.Activation("hard_sigmoid", name=layer.name)
+    kind = type(layer).__name__
+    settings = _settings(layer, keras)
+    made = (getattr(blocks, kind, None) or getattr(keras.layers, kind))(**settings, name=layer.name)
+    made.trainable = layer.trainable
+    call = with_weights(made, layer)
+    return (lambda tensors: call(*tensors)) if kind == "RowsToMap" else call
+
+
+def _settings(layer: Any, library: Any) -> dict[str, Any]:
+    """The arguments of a layer, its activation by name."""
+    kind = type(layer).__name__
+    activation = getattr(getattr(layer, "activation", None), "__name__", "linear")
+    if kind not in _ARGUMENTS or not isinstance(layer, keras.layers.Layer | tf_keras.layers.Layer):
+        problem = f"({type(layer).__module__}.{kind})"
+    elif getattr(layer, "data_format", "channels_last") == "channels_first":
+        problem = f"({kind}, channels first)"
+    elif activation not in _ACTIVATIONS:
+        problem = f"({kind} with activation {activation})"
+    else:
+        config = layer.get_config() | {"activation": activation}
+        if kind == "BatchNormalization" and not isinstance(config["axis"], int):
+            (config["axis"],) = config["axis"]
+        return {name: _plain(config[name]) for name in _ARGUMENTS[kind].split()}
+    raise UserError(
+        f"layer {layer.name} {problem} has no counterpart in {library.__name__}; use plain layers such as those that "
+        "keras_mobilenets.blocks are made of"
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Lists and tuples that a library has wrapped."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(item) for item in value]
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+
+
+def _one(tensors: Sequence[Any]) -> Any:
+    return tensors[0] if len(tensors) == 1 else list(tensors)

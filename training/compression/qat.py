@@ -1,0 +1,200 @@
+"""Quantization-aware training of mobile models by tfmot: build, warm start from calibration images, account of layers.
+
+Jacob et al. 2018, arXiv:1712.05877, section 3; Krishnamoorthi 2018, arXiv:1806.08342, section 3.2.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from keras_mobilenets.errors import UserError, unknown
+from keras_mobilenets.pixels.batches import first_images
+from keras_mobilenets.progress import track
+from keras_mobilenets.training.compression import keras_bridge, tf_keras_layers
+from keras_mobilenets.training.compression.qat_scheme import KERNELS, LayerQuantization, MobileScheme, qat
+from keras_mobilenets.training.compression.quantizers import PRESERVED, Point, unquantized
+
+
+def quantize_aware(
+    model: Any,
+    calibration: Any = None,
+    *,
+    calibration_images: int = 256,
+    left_in_float: Collection[str] = (),
+    freeze_batch_norm_after: int | None = None,
+    preserve: str | None = None,
+    per_channel_dense: bool = False,
+    range_decay: float = 0.99,
+) -> tf_keras.Model:
+    """Rebuilds a trained model so that it computes as int8 will, ready to be trained on with `fit`.
+
+    Args:
+        model: Functional Keras 3 model (or tf_keras model of the same layers) with one image input.
+        calibration: Images like those the model will see, as `tflite.convert` takes them: uint8 N×H×W×C (scaled as
+            `preprocess_input` does) or floats already scaled; an array, or a tf.data pipeline. The ranges of the
+            activations start from theirs, so that the model is as good as post-training quantization before the first
+            step. None: the first training batch sets the ranges.
+        calibration_images: At most this many are used, the first ones.
+        left_in_float: Names of layers that int8 shall not touch; "first" and "last" stand for the first and the last
+            layer with a kernel. What the converter computes together with them stays in float, too.
+        freeze_batch_norm_after: Training steps after which BatchNorm uses its running statistics and leaves them as
+            they are (Krishnamoorthi 2018, section 3.2.2); None for never.
+        preserve: "sparsity" keeps a pruned model's zeros, "clusters" keeps a clustered model's shared weights.
+        per_channel_dense: Dense layers with one scale for each output, as `convert(target="xnnpack")` writes them;
+            NNAPI refuses them.
+        range_decay: How much of an activation's range remains after a step, 0 to below 1.
+
+    Returns:
+        A tf_keras model, its layers wrapped by tfmot as `quant_{name}`; `quantized_layers` lists them. Train it with
+        `fit`, then `tflite.convert` it: it needs no calibration there.
+
+    Raises:
+        UserError: A layer has no counterpart in tf_keras, a name or an option is unknown, or the calibration images do
+            not fit the model.
+    """
+    if preserve is not None and preserve not in PRESERVED:
+        raise UserError(f"preserve={preserve!r}: choose {' or '.join(map(repr, PRESERVED))}, or None")
+    if not 0 <= range_decay < 1:
+        raise UserError(f"range_decay={range_decay}: give a number from 0 up to, but not including, 1")
+    if freeze_batch_norm_after is not None and freeze_batch_norm_after < 0:
+        raise UserError(f"freeze_batch_norm_after={freeze_batch_norm_after}: give a number of steps, 0 or more")
+    if is_quantize_aware(model):
+        raise UserError(f"{model.name} is quantization-aware already; give the float model")
+    if isinstance(model, tf_keras.Model):
+        model = keras_bridge.to_keras(model)
+    if len(model.inputs) != 1:
+        raise UserError(f"{model.name} has {len(model.inputs)} inputs; a model with one image input is needed")
+    settings = {"preserve": preserve, "decay": range_decay}
+    scheme = MobileScheme(_reasons(model, left_in_float), settings, dense_axes=1 if per_channel_dense else 0)
+    quantized = _plainly(lambda: qat.quantize_apply(_annotated(model, freeze_batch_norm_after), scheme))()
+    _initialize(quantized)
+    if calibration is not None:
+        _take_ranges(quantized, calibration, calibration_images)
+    return quantized
+
+
+_plainly = tf.autograph.experimental.do_not_convert  # building is faster without what is for control flow
+
+
+@dataclass(frozen=True)
+class QuantizedLayer:
+    """What quantization-aware training does with a layer.
+
+    Attributes:
+        name: The layer's own name, without tfmot's prefix.
+        kind: Its class.
+        treatment: In words, such as "int8 weights per channel, rounded with stem_relu6".
+        in_float: Why it is left in float; empty when it is not.
+    """
+
+    name: str
+    kind: str
+    treatment: str
+    in_float: str
+
+
+def quantized_layers(model: tf_keras.Model) -> list[QuantizedLayer]:
+    """Says of every layer of a quantization-aware model how it is quantized, or why it is left in float."""
+    found = []
+    for wrapper in _wrappers(model):
+        config, layer = wrapper.quantize_config, wrapper.layer
+        parts = []
+        if config.kernel:
+            parts.append(f"int8 weights {'per channel' if config.channel_axes else 'per tensor'}")
+        if config.output:
+            parts.append("output rounded")
+        elif config.rounded_with:
+            parts.append(f"rounded with {config.rounded_with}")
+        else:
+            parts.append("scale of its input" if not config.kernel else "output not rounded")
+        treatment = f"float: {config.in_float}" if config.in_float else ", ".join(parts)
+        found.append(QuantizedLayer(layer.name, type(layer).__name__, treatment, config.in_float))
+    return found
+
+
+def is_quantize_aware(model: Any) -> bool:
+    """Whether a model is one that `quantize_aware` made."""
+    return isinstance(model, tf_keras.Model) and any(_wrappers(model))
+
+
+def _wrappers(model: tf_keras.Model) -> list[Any]:
+    return [layer for layer in model.layers if isinstance(layer, qat.QuantizeWrapper)]
+
+
+def _reasons(model: keras.Model, names: Collection[str]) -> dict[str, str]:
+    layers = [layer for layer in model._flatten_layers(include_self=False) if not isinstance(layer, keras.Model)]
+    known = [layer.name for layer in layers]
+    kernels = [layer.name for layer in layers if type(layer).__name__ in KERNELS]
+    stand_for = {"first": kernels[0], "last": kernels[-1]} if kernels else {}
+    for name in names:
+        if name not in known and name not in stand_for:
+            raise unknown("layer", name, known, "keras-mobilenets summary")
+    return {stand_for.get(name, name): "left in float as asked" for name in names}
+
+
+def _annotated(model: keras.Model, freeze_after: int | None) -> tf_keras.Model:
+    """The model in tf_keras, behind a layer that rounds the image, every layer annotated for tfmot."""
+    (source,) = model.inputs
+    image = tf_keras.Input(source.shape[1:], name=source.name)
+    pixels = qat.quantize_annotate_layer(
+        tf_keras.layers.Activation("linear", name=f"{source.name}_pixels"), LayerQuantization(output=True, pixels=True)
+    )
+
+    def annotate(layer: Any) -> Any:
+        made = keras_bridge.tf_keras_layer(layer)
+        if freeze_after is not None and isinstance(made, tf_keras.layers.BatchNormalization):
+            made = tf_keras_layers.FreezingBatchNormalization.from_config(
+                made.get_config() | {"freeze_after": freeze_after}
+            )
+        wrapper = qat.quantize_annotate_layer(made)
+
+        def call(*x: Any) -> Any:
+            y = wrapper(*x)
+            made.set_weights([*layer.get_weights(), *made.get_weights()[len(layer.get_weights()) :]])
+            return y
+
+        return call
+
+    (output,) = keras_bridge.rebuild(model, [pixels(image)], annotate)
+    return tf_keras.Model(image, output, name=model.name)
+
+
+def _initialize(model: tf_keras.Model) -> None:
+    """The pixels' range, and what the weights are to preserve."""
+    for wrapper in _wrappers(model):
+        for weights, quantizer, variables in wrapper._weight_vars:
+            quantizer.remember(weights, variables)
+        # tfmot lists a kernel twice if its layer was built before it was wrapped, but once when it is loaded again.
+        wrapper._trainable_weights = [weights for weights, _, _ in wrapper._weight_vars]
+    pixels = _wrappers(model)[0]._output_quantizer_vars
+    pixels["low"].assign(-1.0)
+    pixels["high"].assign(1.0)
+
+
+def _take_ranges(model: tf_keras.Model, images: Any, limit: int) -> None:
+    """Sets every range to what the activations of the float model span on these images."""
+    points: list[Point] = []
+
+    @tf.function(autograph=False)
+    def extremes(image: tf.Tensor) -> Any:
+        with unquantized() as found:
+            model(image, training=False)
+        points[:] = [point for point in found if isinstance(point.low, tf.Variable)]
+        values = [point.values for point in points]
+        return tf.stack([tf.reduce_min(v) for v in values]), tf.stack([tf.reduce_max(v) for v in values])
+
+    shape = (1, *model.input_shape[1:])
+    found = [extremes(tf.constant(batch)) for batch in track(first_images(images, limit, shape), "Calibrating")]
+    low = np.min([least for least, _ in found], axis=0)
+    high = np.max([greatest for _, greatest in found], axis=0)
+    if not np.isfinite([low, high]).all():
+        raise UserError("an activation is NaN or infinite on the calibration images: check the model's weights")
+    low[0], high[0] = min(low[0], -1.0), max(high[0], 1.0)  # all of the pixels' range
+    for point, least, greatest in zip(points, low, high, strict=True):
+        point.low.assign(min(least, 0.0))
+        point.high.assign(max(greatest, 0.0))

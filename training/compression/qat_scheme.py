@@ -1,0 +1,267 @@
+"""The quantize scheme for mobile models: which values of a tf_keras graph int8 rounds, as tfmot's extension points.
+
+Every value that TensorFlow Lite stores as int8 is rounded, and no other: the output of a convolution with the BatchNorm
+and ReLU that the converter folds into it, not what lies between them (Jacob et al. 2018, arXiv:1712.05877, section 3).
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow_model_optimization as tfmot
+import tf_keras
+
+from keras_mobilenets.training.compression import tf_keras_layers
+from keras_mobilenets.training.compression.quantizers import (
+    ActivationQuantizer,
+    FixedQuantizer,
+    PixelQuantizer,
+    WeightQuantizer,
+)
+
+qat: Any = tfmot.quantization.keras
+
+# The kernel of each layer that has one, and how many of its last axes count the output channels.
+KERNELS = {"Conv2D": ("kernel", 1), "DepthwiseConv2D": ("depthwise_kernel", 2), "Dense": ("kernel", 0)}
+# TensorFlow Lite computes these with one scale for input and output: the rounding of their input is theirs.
+_SAME_SCALE = {
+    "AveragePooling2D", "ChannelSlice", "Cropping2D", "Dropout", "Flatten", "GlobalMaxPooling2D", "Identity",
+    "MaxPooling2D", "Permute", "Reshape", "RowsToMap", "SpatialDropout2D", "UpSampling2D", "ZeroPadding2D",
+}  # fmt: skip
+# These have a range of their own.
+_OWN_SCALE = {
+    "Activation", "Add", "Average", "Concatenate", "Dot", "GlobalAveragePooling2D", "HardSigmoid", "Maximum", "Minimum",
+    "Multiply", "ReLU", "Rescaling", "Softmax", "Subtract",
+}  # fmt: skip
+_FUSES_RELU = {"Add", "BatchNormalization", "Conv2D", "Dense", "DepthwiseConv2D", "Multiply", "Subtract"}
+# Activations that int8 has, with the range of the output where the specification fixes it.
+_ACTIVATIONS: dict[str, tuple[float, float] | None] = {
+    "gelu": None,
+    "hard_silu": None,
+    "linear": None,
+    "relu": None,
+    "relu6": None,
+    "sigmoid": (0.0, 255 / 256),
+    "silu": None,
+    "softmax": (0.0, 255 / 256),
+    "tanh": (-1.0, 127 / 128),
+}
+_FUSED_ACTIVATIONS = ("linear", "relu", "relu6")
+
+
+@tf_keras.saving.register_keras_serializable("keras_mobilenets")
+class LayerQuantization(qat.QuantizeConfig):
+    """How one layer is rounded.
+
+    Attributes:
+        kernel: Attribute that holds its weights; None when it has none, or when they stay in float.
+        channel_axes: As in `WeightQuantizer`.
+        preserve: As in `WeightQuantizer`.
+        inner: Attribute whose result is a value inside the layer that is rounded; None for no such value.
+        inner_range: The value's range where it is fixed.
+        output: Whether the output is rounded here.
+        pixels: Whether the output is the image.
+        output_range: The output's range where it is fixed.
+        decay: As in `ActivationQuantizer`.
+        rounded_with: The layer that rounds this one's output, when that is another.
+        in_float: Why it is left in float; empty when it is not.
+    """
+
+    def __init__(
+        self,
+        kernel: str | None = None,
+        channel_axes: int = 1,
+        preserve: str | None = None,
+        inner: str | None = None,
+        inner_range: tuple[float, float] | None = None,
+        output: bool = False,
+        pixels: bool = False,
+        output_range: tuple[float, float] | None = None,
+        decay: float = 0.99,
+        rounded_with: str = "",
+        in_float: str = "",
+    ):
+        self.kernel, self.channel_axes, self.preserve = kernel, channel_axes, preserve
+        self.inner, self.inner_range = inner, inner_range
+        self.output, self.pixels, self.output_range, self.decay = output, pixels, output_range, decay
+        self.rounded_with, self.in_float = rounded_with, in_float
+
+    def get_weights_and_quantizers(self, layer: Any) -> list[tuple[Any, Any]]:
+        """The kernel; biases are int32, which rounds next to nothing."""
+        return [(getattr(layer, self.kernel), WeightQuantizer(self.channel_axes, self.preserve))] if self.kernel else []
+
+    def set_quantize_weights(self, layer: Any, quantize_weights: list[Any]) -> None:
+        """Lets the layer compute with the rounded kernel."""
+        for weights in quantize_weights:
+            setattr(layer, str(self.kernel), weights)
+
+    def get_activations_and_quantizers(self, layer: Any) -> list[tuple[Any, Any]]:
+        """The value inside."""
+        return [(getattr(layer, self.inner), self._quantizer(self.inner_range))] if self.inner else []
+
+    def set_quantize_activations(self, layer: Any, quantize_activations: list[Any]) -> None:
+        """Lets the layer round the value inside."""
+        for activation in quantize_activations:
+            setattr(layer, str(self.inner), activation)
+
+    def get_output_quantizers(self, layer: Any) -> list[Any]:
+        """The output."""
+        if self.pixels:
+            return [PixelQuantizer()]
+        return [self._quantizer(self.output_range)] if self.output else []
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        return dict(vars(self))
+
+    def _quantizer(self, fixed: tuple[float, float] | None) -> Any:
+        is_float = bool(self.in_float)
+        return FixedQuantizer(*fixed, is_float) if fixed else ActivationQuantizer(self.decay, is_float)
+
+
+class MobileScheme(qat.QuantizeScheme):
+    """tfmot's quantize scheme: the layout decides on every layer, since it sees the whole graph.
+
+    Args:
+        left_in_float: Names of layers, with the reason.
+        settings: Of every `LayerQuantization`.
+        dense_axes: `channel_axes` of dense layers.
+    """
+
+    def __init__(self, left_in_float: dict[str, str], settings: dict[str, Any], dense_axes: int = 0):
+        self._decide = functools.partial(plan, left_in_float=left_in_float, settings=settings, dense_axes=dense_axes)
+
+    def get_layout_transformer(self) -> Any:
+        """What writes down how each layer is quantized."""
+        return _Layout(self._decide)
+
+    def get_quantize_registry(self) -> Any:
+        """What knows layers that the layout has not decided on: there are none."""
+        return _Registry()
+
+
+class _Layout(qat.QuantizeLayoutTransform):
+    def __init__(self, decide: Callable[[Any], dict[str, LayerQuantization]]):
+        self._decide = decide
+
+    def apply(self, model: Any, layer_quantize_map: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        decided = self._decide(model)
+        own = {name: given["quantize_config"] for name, given in layer_quantize_map.items() if given}
+        return model, {name: {"quantize_config": own.get(name) or config} for name, config in decided.items()}
+
+
+class _Registry(qat.QuantizeRegistry):
+    def supports(self, layer: Any) -> bool:
+        return False
+
+    def get_quantize_config(self, layer: Any) -> None:
+        return None
+
+
+def plan(
+    model: tf_keras.Model, left_in_float: dict[str, str], settings: dict[str, Any], dense_axes: int
+) -> dict[str, LayerQuantization]:
+    """Decides for every layer of a tf_keras graph how it is quantized, or why it is not."""
+    graph = _Graph(model)
+    decided: dict[str, LayerQuantization] = {}
+    for layer in model.layers:
+        if isinstance(layer, tf_keras.layers.InputLayer):
+            continue
+        before = graph.fused_before(layer)
+        in_float = left_in_float.get(layer.name) or _no_int8(layer, before)
+        if before is not None and decided[before.name].in_float:
+            in_float = f"computed together with {before.name}"
+        decided[layer.name] = _decide(layer, graph, in_float, settings, dense_axes)
+    return decided
+
+
+def _decide(layer: Any, graph: "_Graph", in_float: str, settings: dict[str, Any], dense_axes: int) -> LayerQuantization:
+    kind, activation = _kind(layer), activation_name(layer)
+    config = LayerQuantization(**settings, in_float=in_float)
+    if kind in KERNELS and not in_float:
+        config.kernel, config.channel_axes = KERNELS[kind]
+        if kind == "Dense":
+            config.channel_axes = dense_axes
+    if hasattr(layer, "inner"):
+        config.inner, config.inner_range = "inner", (0.0, 6.0) if kind == "HardSigmoid" else None
+    elif kind in KERNELS and activation not in _FUSED_ACTIVATIONS and not in_float:
+        config.inner = "activation"  # what it is applied to is rounded
+    after = graph.fused_after(layer)
+    if after is not None:
+        config.rounded_with = after.name
+    elif kind not in _SAME_SCALE and activation != "softmax" and not (kind == "Activation" and activation == "linear"):
+        # (Rounding a softmax would cut the gradient of its smallest probabilities.)
+        config.output = True
+        config.output_range = (0.0, 1.0) if kind == "HardSigmoid" else _ACTIVATIONS.get(activation)
+    return config
+
+
+def _no_int8(layer: Any, before: Any) -> str:
+    """Why TensorFlow Lite cannot run a layer in int8, or why this scheme does not know how; empty when it can."""
+    kind, activation = _kind(layer), activation_name(layer)
+    if kind == "BatchNormalization":
+        return "" if before is not None else "it follows no convolution or dense layer that could take it in"
+    if kind not in {*KERNELS, *_SAME_SCALE, *_OWN_SCALE}:
+        return f"this scheme has no rule for {kind}"
+    if activation not in _ACTIVATIONS:
+        return f"TensorFlow Lite has no int8 {activation}"
+    if kind in KERNELS and activation not in (*_FUSED_ACTIVATIONS, "sigmoid", "softmax", "tanh"):
+        return f"{activation} is its own activation; make it a layer of its own"
+    return ""
+
+
+def _kind(layer: Any) -> str:
+    """The class of a layer; that of tf_keras where the class is a variant of it."""
+    is_norm = isinstance(layer, tf_keras.layers.BatchNormalization)
+    return "BatchNormalization" if is_norm else type(layer).__name__
+
+
+def activation_name(layer: Any) -> str:
+    """The name of a layer's activation: "linear" when it has none."""
+    if isinstance(layer, tf_keras.layers.Softmax):
+        return "softmax"
+    return getattr(getattr(layer, "activation", None), "__name__", "linear")
+
+
+class _Graph:
+    """Which layers of a model the converter computes as one operator."""
+
+    def __init__(self, model: tf_keras.Model):
+        self._makers: dict[int, Any] = {}
+        self._readers: dict[int, list[Any]] = {}
+        for layer in model.layers:
+            self._makers |= {id(tensor): layer for tensor in keras.tree.flatten(layer.output)}
+            if not isinstance(layer, tf_keras.layers.InputLayer):
+                for tensor in keras.tree.flatten(layer.input):
+                    self._readers.setdefault(id(tensor), []).append(layer)
+        self._outputs = {id(tensor) for tensor in model.outputs}
+
+    def fused_after(self, layer: Any) -> Any:
+        """The layer that is computed together with this one, behind it; None when there is none."""
+        kind, tensor = _kind(layer), id(layer.output)
+        readers = self._readers.get(tensor, [])
+        if len(readers) != 1 or tensor in self._outputs or activation_name(layer) != "linear":
+            return None
+        (reader,) = readers
+        if isinstance(reader, tf_keras.layers.BatchNormalization):
+            return reader if kind in KERNELS else None
+        if kind == "BatchNormalization" and self.fused_before(layer) is None:
+            return None
+        if isinstance(reader, tf_keras_layers.HardSigmoid):  # its + 3 goes into the bias, its ReLU6 is fused
+            return reader if kind in (*KERNELS, "BatchNormalization") else None
+        return reader if kind in _FUSES_RELU and _is_fusable_relu(reader) else None
+
+    def fused_before(self, layer: Any) -> Any:
+        """The layer that is computed together with this one, in front of it; None when there is none."""
+        if isinstance(layer.input, list):
+            return None
+        maker = self._makers[id(layer.input)]
+        return maker if self.fused_after(maker) is layer else None
+
+
+def _is_fusable_relu(layer: Any) -> bool:
+    if isinstance(layer, tf_keras.layers.ReLU):
+        config = layer.get_config()
+        return config["max_value"] in (None, 6.0) and not config["negative_slope"] and not config["threshold"]
+    return isinstance(layer, tf_keras.layers.Activation) and activation_name(layer) in ("relu", "relu6")

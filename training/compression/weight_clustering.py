@@ -1,0 +1,64 @@
+"""Weight clustering: every pointwise and dense kernel is left with a few distinct values, so that it compresses well.
+
+Shared weights as in "Deep compression" (arXiv:1510.00149, section 3) by tensorflow-model-optimization: centroids from
+k-means++, which are trained on.
+"""
+
+from collections.abc import Collection
+from pathlib import Path
+
+import keras
+
+from keras_mobilenets.errors import UserError
+from keras_mobilenets.training.compression.wrappers import check, claim, heavy_layers, wrapped
+from keras_mobilenets.training.datasets.dataset import Data
+from keras_mobilenets.training.recipe import Recipe
+
+RECIPE = Recipe(epochs=2, learning_rate=3e-4, warmup_epochs=0.0, augmentation="none")
+
+
+def cluster(
+    model: keras.Model,
+    data: Data,
+    clusters: int = 16,
+    *,
+    recipe: Recipe | None = None,
+    run_dir: str | Path | None = None,
+    layers: Collection[str] | None = None,
+    verbose: int | str = "auto",
+) -> keras.Model:
+    """Trains on with no more than so many distinct weights in each kernel.
+
+    Args:
+        model: Trained functional Keras 3 classifier; it is left as it is.
+        data: What `load_data` returns.
+        clusters: Distinct values in a kernel, 2 or more.
+        recipe: How to train. Default: 2 epochs without augmentation at a tenth of the learning rate of a training from
+            scratch.
+        run_dir: Folder of the training; called again after a kill, it goes on there. Default: none is kept.
+        layers: Names of the layers to cluster. Default: all convolutions but the first and the depthwise ones, and all
+            dense layers.
+        verbose: As in `fit`.
+
+    Returns:
+        A new Keras 3 model of the same layers, ready to convert.
+
+    Raises:
+        UserError: An argument is out of range, there is no layer to cluster, or as in `fit`.
+    """
+    check(model, data, "cluster")
+    if clusters < 2:
+        raise UserError(f"clusters must be 2 or more, such as 16, not {clusters}")
+    names = [layer.name for layer in heavy_layers(model, layers, "cluster")]
+    claim(run_dir, "clustering", {"clusters": clusters, "layers": names})
+
+    import tensorflow_model_optimization as tfmot
+
+    from keras_mobilenets.training.compression.keras_bridge import to_keras, to_tf_keras
+    from keras_mobilenets.training.engine.trainer import fit
+
+    tools = tfmot.clustering.keras
+    start = tools.CentroidInitialization.KMEANS_PLUS_PLUS
+    clustered = wrapped(to_tf_keras(model), names, lambda layer: tools.cluster_weights(layer, clusters, start))
+    fit(clustered, data, recipe or RECIPE, run_dir, verbose=verbose)
+    return to_keras(tools.strip_clustering(clustered))

@@ -1,0 +1,266 @@
+"""Weight pruning: the smallest weights of pointwise and dense layers become zeros while the network trains on.
+
+Magnitude pruning with a growing share of zeros ("To prune, or not to prune", arXiv:1710.01878) by
+tensorflow-model-optimization. Depthwise kernels and the first convolution hold so few weights that zeros save nothing.
+"""
+
+import math
+import warnings
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_mobilenets.errors import UserError
+from keras_mobilenets.progress import track
+from keras_mobilenets.training.compression.wrappers import check, claim, heavy_layers, wrapped
+from keras_mobilenets.training.datasets.dataset import Data
+from keras_mobilenets.training.recipe import Recipe
+
+SCHEDULES = ("polynomial", "constant")
+PATTERNS = {"2:4": (2, 4)}  # so many zeros among so many neighbours
+RECIPE = Recipe(epochs=4, learning_rate=1.5e-3, warmup_epochs=0.0, augmentation="none")
+CHOICES = 50  # of the weights to prune, between begin and end
+LEVELS = (0.5, 0.75, 0.9)  # of sparsity, that a scan tries
+
+
+def prune(
+    model: keras.Model,
+    data: Data,
+    sparsity: float | Mapping[str, float] = 0.75,
+    *,
+    recipe: Recipe | None = None,
+    run_dir: str | Path | None = None,
+    schedule: str = "polynomial",
+    begin: float = 0.0,
+    end: float = 0.6,
+    frequency: int | None = None,
+    pattern: str | None = None,
+    layers: Collection[str] | None = None,
+    verbose: int | str = "auto",
+) -> keras.Model:
+    """Trains on while more and more of the smallest weights are held at zero.
+
+    The layers stay as they are, so the .tflite is no smaller and no faster; but after gzip it is half the size.
+
+    Args:
+        model: Trained functional Keras 3 classifier; it is left as it is.
+        data: What `load_data` returns.
+        sparsity: Share of zeros in each pruned kernel, from 0 to below 1; or such a share for each layer by its name,
+            as `sensitivity(...).sparsities(...)` gives them.
+        recipe: How to train. Default: 4 epochs without augmentation at half the learning rate of a training from
+            scratch.
+        run_dir: Folder of the training; called again after a kill, it goes on there. Default: none is kept.
+        schedule: "polynomial", from none to `sparsity`, fast at first and slowly at last (section 3), or "constant",
+            `sparsity` at once.
+        begin: When pruning starts, as a share 0..1 of the training.
+        end: When `sparsity` is reached and the choice of weights is final; afterwards the others recover.
+        frequency: Training steps between two choices. Default: a fiftieth of the time from begin to end.
+        pattern: "2:4" for two zeros in every four neighbouring input channels, whatever `sparsity` says. Layers whose
+            input channels are no multiple of 4 stay dense; a warning names them.
+        layers: Names of the layers to prune. Default: all convolutions but the first and the depthwise ones, and all
+            dense layers.
+        verbose: As in `fit`.
+
+    Returns:
+        A new Keras 3 model of the same layers with the zeros in place, ready to convert.
+
+    Raises:
+        UserError: An argument is out of range, there is nothing to prune, or as in `fit`.
+    """
+    check(model, data, "prune")
+    shares = _shares(model, sparsity, layers, pattern)
+    plan = _plan(schedule, begin, end, frequency, (recipe or RECIPE).epochs * data.steps_per_epoch())
+    claim(run_dir, "pruning", {"sparsity": shares, "pattern": pattern, "schedule": schedule, **plan})
+
+    import tensorflow_model_optimization as tfmot
+
+    from keras_mobilenets.training.compression.keras_bridge import to_keras, to_tf_keras
+    from keras_mobilenets.training.engine.trainer import fit
+
+    tools = tfmot.sparsity.keras
+    patterned = {"sparsity_m_by_n": PATTERNS[pattern]} if pattern else {}
+
+    def prunable(layer: Any) -> Any:
+        share = shares[layer.name]
+        timed = (
+            tools.PolynomialDecay(0.0, share, **plan)
+            if schedule == "polynomial"
+            else tools.ConstantSparsity(share, **plan)
+        )
+        return tools.prune_low_magnitude(layer, pruning_schedule=timed, **patterned)
+
+    pruned = wrapped(to_tf_keras(model), shares, prunable)
+    final = math.ceil(plan["end_step"] / data.steps_per_epoch())  # no epoch before has all the zeros
+    callbacks = (tools.UpdatePruningStep(),)
+    fit(pruned, data, recipe or RECIPE, run_dir, callbacks=callbacks, best_from=final, verbose=verbose)
+    return to_keras(tools.strip_pruning(pruned))
+
+
+def _shares(
+    model: keras.Model, sparsity: float | Mapping[str, float], layers: Collection[str] | None, pattern: str | None
+) -> dict[str, float]:
+    """The sparsity of each layer that is pruned."""
+    if pattern is not None and pattern not in PATTERNS:
+        raise UserError(f"pattern must be None or {' or '.join(map(repr, PATTERNS))}, not {pattern!r}")
+    by_layer = sparsity if isinstance(sparsity, Mapping) else None
+    if by_layer is not None and layers is not None:
+        raise UserError("sparsity names its layers already; leave layers out")
+    chosen = heavy_layers(model, layers if by_layer is None else list(by_layer), "prune")
+    if pattern:
+        _, group = PATTERNS[pattern]
+        odd = [layer.name for layer in chosen if layer.kernel.shape[-2] % group]
+        if odd:
+            warnings.warn(f"{pattern} takes input channels in {group}s; left dense: {', '.join(odd)}", stacklevel=3)
+        chosen = [layer for layer in chosen if layer.name not in odd]
+        sparsity = PATTERNS[pattern][0] / group
+    shares = {
+        layer.name: float(sparsity[layer.name] if isinstance(sparsity, Mapping) else sparsity) for layer in chosen
+    }
+    if not shares:
+        raise UserError(f"{model.name} has no layer to prune by {pattern}: none has input channels in fours")
+    for name, share in shares.items():
+        check_sparsity(share, f" of {name}" if by_layer else "")
+    return shares
+
+
+def check_sparsity(share: float, where: str = "") -> None:
+    """Refuses what is no share of zeros.
+
+    Raises:
+        UserError: It is below 0, or 1 and more.
+    """
+    if not 0 <= share < 1:
+        raise UserError(f"sparsity {share}{where} must be from 0 to below 1, such as 0.75: that share becomes zeros")
+
+
+def _plan(schedule: str, begin: float, end: float, frequency: int | None, total: int) -> dict[str, int]:
+    """First and last step of pruning and the steps between two choices, as tfmot's schedules call them."""
+    if schedule not in SCHEDULES:
+        raise UserError(f"schedule must be {' or '.join(map(repr, SCHEDULES))}, not {schedule!r}")
+    if not 0 <= begin < end <= 1:
+        raise UserError(f"begin {begin} and end {end} must be shares of the training with 0 ≤ begin < end ≤ 1")
+    if frequency is not None and frequency < 1:
+        raise UserError(f"frequency must be a number of steps, 1 or more, not {frequency}")
+    first, last = round(begin * total), max(1, round(end * total))
+    period = frequency or max(1, (last - first) // CHOICES)
+    if last - first < period:
+        raise UserError(
+            f"pruning lasts {last - first} of {total} steps, fewer than one; train longer or choose more often"
+        )
+    # tfmot chooses at multiples of the frequency only: the last choice is to fall on the last step.
+    return {"begin_step": first, "end_step": last - (last - first) % period, "frequency": period}
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """How much accuracy each layer costs when it alone is pruned, without training; `str()` of it is a table.
+
+    Attributes:
+        accuracy: Of the dense model, 0..1.
+        weights: Number of weights, by layer.
+        drops: Accuracy lost (0..1; below 0 for gained), by layer and sparsity.
+    """
+
+    accuracy: float
+    weights: dict[str, int]
+    drops: dict[str, dict[float, float]]
+
+    def sparsities(self, average: float = 0.75) -> dict[str, float]:
+        """Chooses a sparsity for each layer so that all are expected to lose the same accuracy.
+
+        Args:
+            average: Share of zeros among the weights of all scanned layers together.
+
+        Returns:
+            Sparsity by layer, for `prune`.
+
+        Raises:
+            UserError: The average is out of range, or above what was scanned.
+        """
+        check_sparsity(average)
+        most = max(max(drops) for drops in self.drops.values())
+        if average > most:
+            raise UserError(f"average {average} is above the highest scanned sparsity, {most}; scan with higher levels")
+        total = sum(self.weights.values())
+        low, high = 0.0, 1.0 + _SLOPE
+        for _ in range(40):  # bisection: the more may be lost, the sparser
+            middle = (low + high) / 2
+            found = {name: _sparsity_at(drops, middle) for name, drops in self.drops.items()}
+            if sum(self.weights[name] * share for name, share in found.items()) < average * total:
+                low = middle
+            else:
+                high = middle
+        return {name: round(_sparsity_at(drops, high), 4) for name, drops in self.drops.items()}
+
+    def __str__(self) -> str:
+        levels = sorted({level for drops in self.drops.values() for level in drops})
+        width = max(map(len, self.drops))
+        lines = [f"{'layer':{width}}  {'weights':>9}  " + "  ".join(f"{level:>7.0%}" for level in levels)]
+        for name, drops in self.drops.items():
+            cells = "  ".join(f"{-100 * drops[level]:>+7.1f}" for level in levels)
+            lines.append(f"{name:{width}}  {self.weights[name]:>9,}  {cells}".replace("-", "−"))
+        return "\n".join([*lines, f"points of top-1, of {self.accuracy:.1%}, when the layer alone is pruned so far"])
+
+
+_NOISE = 5e-3  # half a point up or down is chance
+_SLOPE = 1e-3  # a tenth of a point at full sparsity, so that the same drop is never two sparsities
+
+
+def _sparsity_at(drops: Mapping[float, float], drop: float) -> float:
+    """The sparsity at which a layer loses so much, between the levels that were tried."""
+    levels = sorted(drops)
+    lost = np.maximum.accumulate([0.0, *(max(0.0, drops[level] - _NOISE) for level in levels)])
+    places = np.array([0.0, *levels])
+    return float(np.interp(drop, lost + _SLOPE * places, places))
+
+
+def sensitivity(
+    model: keras.Model,
+    data: Data,
+    *,
+    levels: Sequence[float] = LEVELS,
+    layers: Collection[str] | None = None,
+    images: int = 500,
+) -> Sensitivity:
+    """Prunes one layer at a time, without training, and looks what that costs on the validation split.
+
+    Args:
+        model: Trained Keras 3 classifier; it is left as it is.
+        data: What `load_data` returns.
+        levels: The sparsities to try.
+        layers: Names of the layers to scan. Default: those that `prune` prunes.
+        images: At most so many validation images, the first ones.
+
+    Returns:
+        The table, from which `.sparsities(0.75)` chooses a sparsity for each layer.
+
+    Raises:
+        UserError: An argument is out of range, or there is no layer to prune.
+    """
+    check(model, data, "sensitivity")
+    for level in levels:
+        check_sparsity(level)
+    scanned = heavy_layers(model, layers, "prune")
+    batches = data.validation.take(math.ceil(images / data.batch_size)).cache()
+    predict = keras.models.Model.predict_on_batch
+
+    def accuracy() -> float:
+        right = [np.argmax(predict(model, x), axis=-1) == np.asarray(y) for x, y in batches]
+        return float(np.concatenate(right).mean())
+
+    dense = accuracy()
+    drops: dict[str, dict[float, float]] = {}
+    for layer in track(scanned, "Scanning layers"):
+        kernel = keras.ops.convert_to_numpy(layer.kernel)
+        drops[layer.name] = {}
+        try:
+            for level in sorted(levels):
+                layer.kernel.assign(np.where(np.abs(kernel) <= np.quantile(np.abs(kernel), level), 0, kernel))
+                drops[layer.name][level] = round(dense - accuracy(), 6)
+        finally:
+            layer.kernel.assign(kernel)
+    return Sensitivity(dense, {layer.name: math.prod(layer.kernel.shape) for layer in scanned}, drops)

@@ -1,0 +1,77 @@
+"""What weight pruning and clustering share: which layers they work on, and tfmot's wrappers around them."""
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_mobilenets import files
+from keras_mobilenets.errors import UserError, unknown
+from keras_mobilenets.training.datasets.dataset import Data
+
+
+def heavy_layers(model: keras.Model, names: Collection[str] | None, verb: str) -> list[Any]:
+    """Layers whose weights are worth working on: convolutions but the first and the depthwise ones, and dense layers.
+
+    Args:
+        model: Functional Keras 3 model.
+        names: Only these, whatever kernel they have; None for all.
+        verb: For the message, such as "prune".
+
+    Raises:
+        UserError: There is none, or a name is no layer with a kernel.
+    """
+    layers = [layer for layer in model._flatten_layers() if isinstance(getattr(layer, "kernel", None), keras.Variable)]
+    kernels = {layer.name: layer for layer in layers}
+    if names is not None:
+        for name in names:
+            if name not in kernels:
+                raise unknown("layer with a kernel", name, list(kernels), "model.summary()")
+        chosen = [layer for name, layer in kernels.items() if name in set(names)]
+    else:
+        convolutions = [layer for layer in kernels.values() if type(layer) is keras.layers.Conv2D]
+        first = convolutions[0] if convolutions else None
+        pointwise = {id(layer) for layer in convolutions if layer is not first and layer.kernel.shape[2] > 1}
+        dense = {id(layer) for layer in kernels.values() if type(layer) is keras.layers.Dense}
+        chosen = [layer for layer in kernels.values() if id(layer) in pointwise | dense]
+    if not chosen:
+        raise UserError(f"{model.name} has no layer to {verb}: no dense layer and no convolution behind the first")
+    return chosen
+
+
+def check(model: Any, data: Any, verb: str) -> None:
+    """Refuses what is no Keras 3 model or no data set.
+
+    Raises:
+        UserError: Says what to give.
+    """
+    if not isinstance(model, keras.Model):
+        raise UserError(f"{verb} takes a Keras 3 model, not {type(model).__module__}.{type(model).__name__}")
+    if not isinstance(data, Data):
+        raise UserError(f"{verb} needs data: give it what training.load_data returns, not {type(data).__name__}")
+
+
+def wrapped(model: Any, names: Collection[str], wrap: Callable[[Any], Any]) -> Any:
+    """The same tf_keras model with `wrap(layer)` in the place of the named layers; it shares their weights."""
+    import tf_keras
+
+    return tf_keras.models.clone_model(
+        model, clone_function=lambda layer: wrap(layer) if layer.name in names else layer
+    )
+
+
+def claim(run_dir: str | Path | None, key: str, values: dict[str, Any]) -> None:
+    """Notes in run.json what was asked, or checks that a training there was asked for the same.
+
+    Raises:
+        UserError: The folder holds another training.
+    """
+    if run_dir is None:
+        return
+    before = files.read_record(run_dir)
+    if before and key not in before:
+        raise UserError(f"{run_dir} holds a training without {key}; give another run folder or delete this one")
+    files.refuse_other(run_dir, f"training with {key}", before.get(key, values), values)
+    if not before:
+        files.write_json(Path(run_dir) / "run.json", {key: values})

@@ -1,0 +1,1 @@
+"""Labelled images: the embedded `shapes`, TFDS, folders; augmentation and batches."""

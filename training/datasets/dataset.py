@@ -1,0 +1,339 @@
+"""Data for training: `load_data` opens the embedded `shapes`, any TFDS data set, or a folder of class folders.
+
+Images are decoded once and held in memory as uint8 where they fit, else streamed. The order of an epoch is a function
+of (seed, epoch) alone and the randomness of a batch of (seed, step) alone, so that a training can resume anywhere.
+"""
+
+import contextlib
+import hashlib
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_mobilenets.errors import UserError
+from keras_mobilenets.progress import track
+from keras_mobilenets.training.datasets import augmentation as augment
+from keras_mobilenets.training.datasets.catalog import SIDE, usual_side
+from keras_mobilenets.training.datasets.image_decoder import UNREADABLE, Split, Thinning, every, shuffled
+
+SPLITS = ("train", "validation", "test")
+MEMORY_LIMIT = 2 * 2**30  # bytes of uint8 images, all splits together
+
+
+def load_data(
+    name: str | Path = "shapes",
+    image_size: int | None = None,
+    batch_size: int = 64,
+    data_dir: str | Path | None = None,
+    *,
+    limit: int | Mapping[str, int] | None = None,
+) -> "Data":
+    """Opens a data set for image classification.
+
+    Images become RGB squares: the shorter side is resized (antialiased), the centre cropped.
+
+    Args:
+        name: "shapes" (embedded, generated on first use); a folder with one folder of images per class (split 80/10/10
+            by a hash of the file names) or with `train`, `val`, `test` folders of such folders; or a TFDS name, such as
+            "cifar10" or "tf_flowers" (a missing validation split is cut from train).
+        image_size: Height and width in pixels. Default: the usual one of the data set, such as 32 of cifar10 and 224 of
+            stanford_dogs; 64 for a folder and for what `known` does not list.
+        batch_size: Images per batch.
+        data_dir: Where TFDS data sets and `shapes` are kept. Default: the environment variable KERAS_MOBILENETS_DATA,
+            else the user's cache folder for `shapes` and TFDS's own folder for the others.
+        limit: At most so many images of each split, for quick trials; or of the splits it names, such as
+            {"train": 800} to train on few labels.
+
+    Returns:
+        The data; nothing is decoded before it is used.
+
+    Raises:
+        UserError: No such data set, or one that cannot be trained on; the message says why.
+    """
+    limits = dict(limit) if isinstance(limit, Mapping) else {} if limit is None else dict.fromkeys(SPLITS, limit)
+    if not limits.keys() <= set(SPLITS):
+        raise UserError(f"limit names {', '.join(limits)}; the splits are {', '.join(SPLITS)}")
+    counts = [(count, "limit") for count in limits.values()]
+    for value, what in ((image_size, "image_size"), (batch_size, "batch_size"), *counts):
+        if value is not None and value < 1:
+            raise UserError(f"{what} must be at least 1, not {value}")
+    if not str(name):  # as a path, it would be the folder that one happens to be in
+        raise UserError(
+            "the data set has no name; give shapes, a TFDS name or a folder of images, such as . for this one"
+        )
+    folder = Path(os.path.expanduser(name))  # where ~ names nobody, it stays
+    image_size = image_size or (SIDE if folder.is_dir() else usual_side(str(name)))
+    data_dir = data_dir or os.environ.get("KERAS_MOBILENETS_DATA") or None
+    if keras.backend.backend() != "tensorflow":
+        with contextlib.suppress(RuntimeError):  # TensorFlow has begun already
+            tf.config.set_visible_devices([], "GPU")  # it decodes only; the memory of GPUs is for the model
+    if name == "shapes" or not folder.is_dir():
+        if folder.is_absolute() or str(name).startswith((".", "~")):
+            raise UserError(f"{name} is not a folder; give a folder that holds one folder of images per class")
+        from keras_mobilenets.training.datasets.tfds_source import open_records, prepare, prepared_builder
+
+        if name == "shapes":
+            from keras_mobilenets.training.datasets.shapes import Shapes
+
+            builder = prepare(Shapes(data_dir=data_dir or Path.home() / ".cache" / "keras_mobilenets"))
+        else:
+            builder = prepared_builder(str(name), data_dir)
+        class_names, splits = open_records(builder, image_size, limits)
+    else:
+        from keras_mobilenets.training.datasets.image_folder import open_folder
+
+        class_names, splits = open_folder(folder, image_size, limits)
+    return Data(str(name), class_names, splits, image_size, batch_size)
+
+
+class Data:
+    """A data set with three splits: "train", "validation" and "test".
+
+    Attributes:
+        name: What it was loaded by.
+        class_names: The classes; a label is an index into this list.
+        image_size: Height and width of every image, in pixels.
+        batch_size: Images per batch.
+    """
+
+    def __init__(self, name: str, class_names: list[str], splits: dict[str, Split], image_size: int, batch_size: int):
+        """Takes the splits as they lie on disk; `load_data` is the usual way to make one."""
+        self.name = name
+        self.class_names = class_names
+        self.image_size = image_size
+        self.batch_size = batch_size
+        self._splits = splits
+        self._in_memory = sum(split.count for split in splits.values()) * image_size**2 * 3 <= MEMORY_LIMIT
+        self._arrays: dict[str, tuple[tf.Tensor, tf.Tensor]] = {}
+
+    @property
+    def train(self) -> tf.data.Dataset:
+        """Batches of (float32 images in [−1, 1], integer labels), shuffled anew in every epoch."""
+        steps = -(-self.count("train") // self.batch_size)
+        epoch_seeds = tf.data.Dataset.random(seed=0, rerandomize_each_iteration=True).take(1)
+        batches = epoch_seeds.flat_map(lambda seed: self._batches("train", tf.stack([seed, seed])))
+        return self._scaled(batches).apply(tf.data.experimental.assert_cardinality(steps))
+
+    @property
+    def validation(self) -> tf.data.Dataset:
+        """Batches of (float32 images in [−1, 1], integer labels), always in the same order."""
+        return self._scaled(self._batches("validation"))
+
+    @property
+    def test(self) -> tf.data.Dataset:
+        """Batches of (float32 images in [−1, 1], integer labels), always in the same order."""
+        return self._scaled(self._batches("test"))
+
+    def count(self, split: str) -> int:
+        """The number of images of a split."""
+        return len(self._load(split)[1]) if self._in_memory else self._splits[split].count
+
+    def images(self, split: str = "train", count: int | None = None, seed: int | None = None) -> tuple:
+        """Raw pixels, for calibration and for looking at.
+
+        Args:
+            split: "train", "validation" or "test".
+            count: How many images; None for all. Fewer when the split is smaller.
+            seed: Draws the images at random, the same ones for the same seed; None takes the first ones.
+
+        Returns:
+            (uint8 images count×H×W×3, int64 labels): NumPy arrays.
+        """
+        order = None if seed is None else tf.constant([seed, 0], tf.int64)
+        drawn = self._batches(split, order).unbatch().take(self.count(split) if count is None else count)
+        images, labels, _ = zip(*drawn.as_numpy_iterator(), strict=True)
+        return np.stack(images), np.array(labels, np.int64)
+
+    def steps_per_epoch(self) -> int:
+        """Batches in one epoch of `epochs`."""
+        return max(1, self.count("train") // self.batch_size)
+
+    def epochs(
+        self,
+        first: int,
+        last: int,
+        seed: int = 0,
+        augmentation: str = "none",
+        *,
+        first_step: int = 0,
+        image_size: int | None = None,
+        views: int = 0,
+        share: tuple[int, int] = (0, 1),
+    ) -> tf.data.Dataset:
+        """Training batches of the epochs first..last−1, one after the other, `steps_per_epoch()` each.
+
+        The same arguments give the same images, whatever was read before. Images that do not fill an epoch's last
+        batch are left out of that epoch (a different draw each time).
+
+        Args:
+            first: Number of the first epoch, from 0.
+            last: Number of the epoch to stop before.
+            seed: Of the order and of the augmentation.
+            augmentation: As in `Recipe`. One that mixes images gives labels as rows: the share of each class.
+            first_step: Where to begin in the first epoch: so many of its batches are left out. They are not decoded.
+            image_size: Height and width to resize to (by area means), before the augmentation. Default: the data's own.
+            views: Above 0, every image has so many fixed augmented views, whatever the seed, which take turns from
+                epoch to epoch, and batches are (images, labels, places): view · images of the split + place in it.
+            share: Which of how many equal parts of every batch; no other image is decoded. With "none" and "light",
+                the parts together are the batch; other augmentations draw anew for each.
+
+        Raises:
+            UserError: The batches are to be shared, but there is no whole one.
+        """
+        steps = self.steps_per_epoch()
+        if share[1] > 1 and self.count("train") < self.batch_size:
+            raise UserError(f"{self.name} has less than a batch of {self.batch_size} training images; lower batch_size")
+        augmented = augment.make(augmentation, len(self.class_names), share)
+        seen = augment.fixed(augmentation) if views else None
+
+        def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+            skipped = tf.where(epoch == first, tf.constant(first_step, tf.int64), tf.constant(0, tf.int64))
+            order = tf.stack([tf.constant(seed, tf.int64), epoch])
+            return self._batches("train", order, skipped, share).take(steps - skipped)
+
+        def prepare(step: tf.Tensor, batch: tuple) -> tuple:
+            images, labels, places = batch
+            if image_size not in (None, self.image_size):
+                images = tf.image.resize(images, (image_size, image_size), "area")  # half the cost of antialias
+                images = tf.cast(tf.round(images), tf.uint8)
+            if seen is not None:
+                view = step // steps % views
+                return seen(images, places, view), labels, view * self.count("train") + places
+            return augmented(images, labels, tf.stack([tf.constant(-1 - seed, tf.int64), step]))
+
+        batches = tf.data.Dataset.range(first, last).flat_map(one_epoch).enumerate(start=first * steps + first_step)
+        return batches.map(prepare, tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+
+    def view(self, number: int, augmentation: str) -> tf.data.Dataset:
+        """One of the fixed views of `epochs`: batches of (images, places) of all training images, in their places."""
+        seen = augment.fixed(augmentation)
+
+        def prepare(images: tf.Tensor, labels: tf.Tensor, places: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return seen(images, places, tf.constant(number, tf.int64)), places
+
+        batches = self._batches("train").map(prepare, tf.data.AUTOTUNE, deterministic=True)
+        return batches.prefetch(tf.data.AUTOTUNE)
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the training images and labels; of the first batches only, where they are not held in memory."""
+        digest = hashlib.sha256()
+        batches = self._batches("train")
+        for images, labels, _ in batches if self._in_memory else batches.take(8):
+            digest.update(images.numpy().tobytes() + labels.numpy().tobytes())
+        return digest.hexdigest()
+
+    def validation_share(self, number: int, count: int) -> tf.data.Dataset:
+        """One of so many equal parts of each batch of `validation`, the last of which is filled up.
+
+        Returns:
+            Batches of (images, labels, weights). What fills up has weight 0, and the mean of all weights is 1: means
+            over all parts of all batches are those over the images.
+        """
+        size, steps = self.batch_size // count, -(-self.count("validation") // self.batch_size)
+        thin = self._thinned((number, count))
+        if self._in_memory:
+            images, labels = self._load("validation")
+            places = thin(tf.data.Dataset.range(len(labels)))
+            stream = places.map(lambda place: (tf.gather(images, place), tf.gather(labels, place)))
+        else:
+            stream = self._splits["validation"].images(None, 0, thin).map(lambda image, label, _: (image, label))
+        side = self.image_size
+        nothing = (tf.zeros([side, side, 3], tf.uint8), tf.constant(UNREADABLE, tf.int64))
+        filled = stream.concatenate(tf.data.Dataset.from_tensors(nothing).repeat())
+        weight = steps * self.batch_size / self.count("validation")
+
+        def prepare(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            images = augment.scale(tf.ensure_shape(images, [size, side, side, 3]))
+            return images, tf.maximum(labels, 0), tf.where(labels == UNREADABLE, 0.0, weight)
+
+        batches = filled.batch(size, drop_remainder=True).take(steps)
+        return batches.map(prepare, tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+
+    def _thinned(self, share: tuple[int, int]) -> Thinning:
+        """What leaves one part of every batch of a stream of single images."""
+        size = self.batch_size // share[1]
+
+        def thin(stream: tf.data.Dataset) -> tf.data.Dataset:
+            numbered = stream.enumerate().filter(lambda place, _: place % self.batch_size // size == share[0])
+            return numbered.map(lambda _, image: image)
+
+        return thin if share[1] > 1 else every
+
+    def _batches(
+        self,
+        split: str,
+        seed: tf.Tensor | None = None,
+        first: tf.Tensor | int = 0,
+        share: tuple[int, int] = (0, 1),
+    ) -> tf.data.Dataset:
+        """Batches of (uint8 images, labels, places in the split) in the order that the seed (two integers) gives.
+
+        Args:
+            split: Its name.
+            seed: Of the order; None leaves the images in their places.
+            first: Number of the batch to begin with. It is the same batch wherever one begins.
+            share: Which of how many equal parts of each batch. (One without a readable image is an error, where the
+                images are not in memory.)
+        """
+        size = self.batch_size // share[1]
+        if not self._in_memory:
+            stream = self._splits[split].images(seed, first * self.batch_size, self._thinned(share))
+            shape = (self.image_size,) * 2 + (3,)
+            stream = stream.map(lambda image, *more: (tf.ensure_shape(image, shape), *more))
+            if seed is None:
+                return stream.filter(lambda _, label, place: label != UNREADABLE).batch(self.batch_size)
+            # Unreadable images must neither shorten an epoch nor move the batches behind them.
+            batches = stream.batch(size)
+            if share[1] == 1:
+                batches = batches.filter(lambda _, labels, places: tf.reduce_any(labels != UNREADABLE))
+            batches = batches.map(_readable, tf.data.AUTOTUNE, deterministic=True).repeat()
+            return batches.take(-(-self.count(split) // self.batch_size))
+        images, labels = self._load(split)
+        order = tf.range(len(labels)) if seed is None else shuffled(len(labels), seed)
+        batches = tf.data.Dataset.from_tensor_slices(order[first * self.batch_size :]).batch(self.batch_size)
+        if share[1] > 1:
+            batches = batches.map(lambda index: index[share[0] * size : (share[0] + 1) * size])
+        return batches.map(lambda index: (tf.gather(images, index), tf.gather(labels, index), tf.cast(index, tf.int64)))
+
+    def _scaled(self, batches: tf.data.Dataset) -> tf.data.Dataset:
+        return batches.map(
+            lambda images, labels, _: (augment.scale(images), labels), tf.data.AUTOTUNE, deterministic=True
+        ).prefetch(tf.data.AUTOTUNE)
+
+    def _load(self, split: str) -> tuple[tf.Tensor, tf.Tensor]:
+        """Decodes a split once; images that cannot be read are left out."""
+        if split not in self._arrays:
+            count = self._splits[split].count
+            images = np.empty((count, self.image_size, self.image_size, 3), np.uint8)
+            labels = np.empty(count, np.int64)
+            kept = 0
+            chunks = self._splits[split].images(None, 0).batch(256).prefetch(1).as_numpy_iterator()
+            for pixels, classes, *_ in track(chunks, f"reading {self.name} ({split})", total=-(-count // 256)):
+                good = classes != UNREADABLE
+                last = kept + int(good.sum())
+                images[kept:last], labels[kept:last] = pixels[good], classes[good]
+                kept = last
+            if not kept or (kept < count and split == "train" and len(set(labels[:kept])) < len(self.class_names)):
+                raise UserError(
+                    f"{self.name}: a class has no readable image in the {split} split; replace the damaged files"
+                )
+            if kept < count:
+                warnings.warn(
+                    f"{count - kept} of the {count} images of the {split} split cannot be read and are left out",
+                    stacklevel=2,
+                )
+            with tf.device("CPU"):
+                self._arrays[split] = tf.constant(images[:kept]), tf.constant(labels[:kept])
+        return self._arrays[split]
+
+
+def _readable(images: tf.Tensor, labels: tf.Tensor, places: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    """The batch with others of its images in the places of the unreadable ones."""
+    good = tf.where(labels != UNREADABLE)[:, 0]
+    index = tf.gather(good, tf.range(tf.size(labels)) % tf.size(good))
+    return tf.gather(images, index), tf.gather(labels, index), tf.gather(places, index)

@@ -1,0 +1,175 @@
+"""TensorFlow Datasets as a data set: any builder with one image and one class label, or `shapes` of this package."""
+
+import difflib
+import socket
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from etils import epath
+from tensorflow_datasets.core.download import resource
+
+from keras_mobilenets.errors import UserError, first_line
+from keras_mobilenets.training.datasets.catalog import BY_HAND
+from keras_mobilenets.training.datasets.image_decoder import Split, Thinning, every, square
+
+SHUFFLE_BUFFER = 4096  # encoded images; TFDS has shuffled the whole set when it wrote the records
+
+
+def open_records(
+    builder: Any, size: int, limits: Mapping[str, int] | None = None
+) -> tuple[list[str], dict[str, Split]]:
+    """Opens a prepared TFDS builder; decodes nothing.
+
+    A missing validation split is the last tenth of the training split; a missing (or unlabelled) test split is the
+    validation split.
+
+    Args:
+        builder: A `tfds.core.DatasetBuilder` that is prepared.
+        size: Height and width, in pixels, that images are resized to.
+        limits: At most so many images of the splits it names.
+
+    Returns:
+        The class names and the splits "train", "validation" and "test".
+
+    Raises:
+        UserError: The data set has no single image and label, or no training split.
+    """
+    name, there = builder.info.name, builder.info.splits
+    features = dict(builder.info.features) if isinstance(builder.info.features, tfds.features.FeaturesDict) else {}
+    image_keys = [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
+    label_keys = [key for key, feature in features.items() if isinstance(feature, tfds.features.ClassLabel)]
+    if "image" in image_keys:
+        image_keys = ["image"]
+    if "label" in label_keys:
+        label_keys = ["label"]
+    if len(image_keys) != 1 or len(label_keys) != 1:
+        raise UserError(f"data set {name} is not for classification: it needs one image and one class label")
+    if "train" not in there:
+        raise UserError(f"data set {name} has no train split, only {', '.join(there)}")
+
+    total = there["train"].num_examples
+    ranges = {"train": ("train", 0, total), "validation": ("train", total - total // 10, total)}
+    if "validation" in there:
+        ranges["validation"] = ("validation", 0, there["validation"].num_examples)
+    else:
+        ranges["train"] = ("train", 0, total - total // 10)
+    ranges["test"] = ranges["validation"]
+    if "test" in there and _labelled(builder, label_keys[0]):
+        ranges["test"] = ("test", 0, there["test"].num_examples)
+    splits = {}
+    for split, (source, first, last) in ranges.items():
+        last = min(last, first + (limits or {}).get(split, last))
+        if first == last:
+            raise UserError(f"data set {name} is too small: its {split} split is empty")
+        splits[split] = _split(builder, f"{source}[{first}:{last}]", last - first, image_keys[0], label_keys[0], size)
+    return list(features[label_keys[0]].names), splits
+
+
+def prepared_builder(name: str, data_dir: str | Path | None) -> Any:
+    """Finds a TFDS data set by name and downloads it when it is not there.
+
+    Raises:
+        UserError: No such data set, or it is not prepared and cannot be downloaded.
+    """
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+    except (tfds.core.DatasetNotFoundError, ModuleNotFoundError, ValueError, AssertionError) as error:
+        known = ["shapes", *tfds.list_builders(with_community_datasets=False)]
+        family = name.split("/")[0].split(":")[0]
+        if family in known:  # a config or version that does not exist
+            raise UserError(f"cannot open data set {name!r}: {first_line(error)}") from error
+        close = difflib.get_close_matches(family, known, n=3)
+        hint = f"did you mean {' or '.join(close)}?" if close else "give shapes, a TFDS name or a folder of images"
+        raise UserError(f"unknown data set {name!r}, which is no folder either; {hint}") from error
+    return prepare(builder)
+
+
+def prepare(builder: Any) -> Any:
+    """Downloads or generates a builder's data set when it is not there yet; returns the builder."""
+    if builder.data_path.exists():
+        return builder
+    folder = builder._data_dir_root
+    if builder.name in BY_HAND:
+        names, source = BY_HAND[builder.name]
+        place = Path(folder) / "downloads" / "manual"
+        if missing := [name for name in names if not (place / name).is_file()]:
+            raise UserError(
+                f"data set {builder.name} cannot be downloaded by a program: get {' and '.join(missing)} from {source}"
+                f" with an account there, put them into {place} and start again (or give its data_dir)"
+            )
+    try:
+        _find_hosts(builder)
+        builder.download_and_prepare()
+    except Exception as error:  # no network, moved downloads, files that must be placed by hand, a full disk
+        if (
+            isinstance(error, OSError) and (error.errno or 0) > 0
+        ):  # not those of the network, which have none or a negative
+            raise UserError(f"cannot write data set {builder.name} under {folder}: {error.strerror}") from error
+        by_hand = getattr(builder, "MANUAL_DOWNLOAD_INSTRUCTIONS", None)
+        advice = f"by hand: {' '.join(by_hand.split())}" if by_hand else "prepare it there on a machine with a network"
+        raise UserError(
+            f"data set {builder.name} is not prepared under {folder} and cannot be downloaded ({first_line(error)});"
+            f" {advice}, or give its data_dir"
+        ) from error
+    return builder
+
+
+def _find_hosts(builder: Any) -> None:
+    """Fails at once where something must be fetched and there is no network; TFDS would try again for many minutes."""
+    downloads = epath.Path(builder._data_dir_root) / "downloads"
+    hosts = {
+        urllib.parse.urlsplit(url).hostname
+        for url, info in (builder.url_infos or {}).items()
+        if not resource.is_locally_cached(downloads / resource.get_dl_fname(url, info.checksum))
+    }
+    if not urllib.request.getproxies():  # a proxy looks names up by itself
+        for host in hosts - {None}:
+            socket.getaddrinfo(host, None)
+
+
+def _split(builder: Any, split: str, count: int, image_key: str, label_key: str, size: int) -> Split:
+    decode = builder.info.features[image_key].decode_example
+
+    def to_square(image: tf.Tensor) -> tf.Tensor:
+        return tf.numpy_function(lambda pixels: square(pixels, size), [decode(image)], tf.uint8)
+
+    def stream(seed: tf.Tensor | None, first: tf.Tensor | int, thin: Thinning) -> tf.data.Dataset:
+        encoded = builder.as_dataset(
+            split=split,
+            shuffle_files=False,
+            decoders={image_key: tfds.decode.SkipDecoding()},
+            read_config=tfds.ReadConfig(try_autocache=False),
+        ).enumerate()
+        encoded = encoded.map(lambda number, example: (example[image_key], example[label_key], number))
+        if seed is not None:
+            # TensorFlow mixes its global seed in, and compares it with 0 in Python, which a symbolic seed cannot take.
+            tf.compat.v1.get_default_graph().seed = 1
+            encoded = encoded.shuffle(
+                SHUFFLE_BUFFER, seed=seed[0] * 1_000_003 + seed[1], reshuffle_each_iteration=False
+            )
+        return thin(encoded.skip(tf.cast(first, tf.int64))).map(
+            lambda image, label, number: (to_square(image), tf.cast(label, tf.int64), number),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+
+    def images(seed: tf.Tensor | None, first: tf.Tensor | int, thin: Thinning = every) -> tf.data.Dataset:
+        # Inside flat_map there is a graph of its own, whose seed can be set without touching the caller's.
+        if seed is None:
+            return stream(None, first, thin)
+        return tf.data.Dataset.from_tensors((seed, tf.cast(first, tf.int64))).flat_map(
+            lambda seed, first: stream(seed, first, thin)
+        )
+
+    return Split(count, images)
+
+
+def _labelled(builder: Any, label_key: str) -> bool:
+    """Whether the test split has labels; contests such as imagenet2012 keep theirs and store −1."""
+    first = next(iter(tfds.as_numpy(builder.as_dataset(split="test[:1]", shuffle_files=False))))
+    return bool(np.asarray(first[label_key]) >= 0)

@@ -1,0 +1,104 @@
+"""What a model trains on: one device, all devices of this machine, or those of several processes.
+
+On TensorFlow, `tf.distribute.MirroredStrategy`; on JAX, `keras.distribution.DataParallel`. Either wants a model that
+was made for it, so that a copy trains; losses, metrics and BatchNorm statistics are those of the whole batch.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_mobilenets.errors import UserError
+from keras_mobilenets.training.datasets.dataset import Data
+from keras_mobilenets.training.distribution import process_group
+
+
+@contextlib.contextmanager
+def spread(model: Any, batch_size: int) -> Iterator[Any]:
+    """The model to train inside the block: a copy on all devices where there are several, else the model itself.
+
+    Args:
+        model: Functional, of Keras 3; one of tf_keras trains on one device.
+        batch_size: Images of a step, over all devices.
+
+    Raises:
+        UserError: The batch cannot be shared evenly, or several processes are to train a tf_keras model.
+    """
+    if not isinstance(model, keras.Model):
+        process_group.refuse("a tf_keras model")
+        yield model
+        return
+    names = _devices()
+    if len(names) % process_group.share()[1]:
+        raise UserError(f"{len(names)} devices for {process_group.share()[1]} processes; give each the same number")
+    if len(names) == 1:
+        yield model
+        return
+    if batch_size % len(names):
+        raise UserError(f"batch_size={batch_size} cannot be shared by {len(names)} devices; give a multiple of that")
+    with process_group.together(), _scope(names):
+        as_in_first(model)
+        copy = keras.models.clone_model(model, clone_function=_clone)
+        _assign(copy, model)
+        yield copy
+
+
+def bring_home(copy: Any, model: Any) -> None:
+    """Puts what a copy has learned into the model that it was made from."""
+    if copy is not model:
+        _assign(model, copy)
+
+
+def as_in_first(model: Any) -> None:
+    """Gives a model the weights that it has in process 0, where there are several."""
+    if process_group.share()[1] > 1:
+        values = process_group.from_first(lambda: [np.array(variable) for variable in model.variables])
+        for variable, value in zip(model.variables, values, strict=True):
+            variable.assign(value)
+
+
+def is_spread_by_jax() -> bool:
+    """Whether batches are arrays over several devices of JAX, as inside `spread`: all of them must be whole."""
+    return keras.distribution.distribution() is not None
+
+
+def validation(data: Data) -> Any:
+    """The validation split as a model inside `spread` takes it, or this process's share of it."""
+    return data.validation_share(*process_group.share()) if is_spread_by_jax() else data.validation
+
+
+def _devices() -> list[str]:
+    if keras.backend.backend() == "jax":
+        return keras.distribution.list_devices()
+    if keras.backend.backend() != "tensorflow":
+        return [""]
+    return [device.name for device in tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")]
+
+
+def _scope(names: list[str]) -> contextlib.AbstractContextManager:
+    if keras.backend.backend() == "jax":
+        return keras.distribution.DataParallel(devices=names, auto_shard_dataset=False).scope()
+    return tf.distribute.MirroredStrategy(names).scope()
+
+
+def _clone(layer: Any) -> Any:
+    """The same layer; BatchNorm's statistics are over all devices, as JAX's are anyway."""
+    config = layer.get_config()
+    if isinstance(layer, keras.layers.BatchNormalization) and keras.backend.backend() == "tensorflow":
+        config["synchronized"] = True
+    if hasattr(layer, "seed_generator") and config.get("rate") == 0:
+        config["rate"] = 0.5  # a recipe has taken the rate away; made with 0, a copy would have no random state
+    copy = layer.__class__.from_config(config)
+    for name in ("rate", "rate_at_end"):  # the latter is of `progressive`
+        if hasattr(layer, name):
+            setattr(copy, name, getattr(layer, name))
+    return copy
+
+
+def _assign(model: Any, values: Any) -> None:
+    for variable, value in zip(model.variables, values.variables, strict=True):
+        variable.assign(np.array(value))  # a copy: on JAX, a step takes the memory of what it changes

@@ -1,0 +1,1 @@
+"""The training loop: `fit`, checkpoints, the progress bar, TensorBoard's logs."""

@@ -1,0 +1,170 @@
+"""What a recipe does to a model while it trains: other rates, stochastic depth, lower precision, averaged weights.
+
+All of it lives as long as the training. The model that is kept has the layers it came with, in float32.
+"""
+
+import contextlib
+import importlib
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_mobilenets.errors import UserError
+from keras_mobilenets.training.introspection import library_of
+from keras_mobilenets.training.recipe import Recipe
+
+COMPUTE_CAPABILITY = {"bfloat16": (8, 0), "float16": (7, 0)}  # of NVIDIA's GPUs
+
+
+def apply(model: Any, recipe: Recipe) -> Any:
+    """Gives a model's layers what the recipe says of them.
+
+    Args:
+        model: A Keras 3 or tf_keras model; its dropout rates and BatchNorm momenta are changed.
+        recipe: How it will be trained.
+
+    Returns:
+        The model to train: the same, or one more around the same layers, with stochastic depth.
+
+    Raises:
+        UserError: The recipe asks for what the model or the machine does not have.
+    """
+    if not isinstance(model, keras.Model) and (recipe.stochastic_depth or recipe.precision != "float32"):
+        raise UserError("stochastic_depth and precision are for Keras 3 models; quantization-aware ones are tf_keras")
+    layers = library_of(model).layers
+    for layer in model._flatten_layers():
+        if isinstance(layer, layers.BatchNormalization) and recipe.bn_momentum is not None:
+            layer.momentum = recipe.bn_momentum
+        if isinstance(layer, layers.Dropout) and recipe.dropout is not None:
+            layer.rate = recipe.dropout
+    return with_stochastic_depth(model, recipe.stochastic_depth, recipe.seed)
+
+
+def with_stochastic_depth(model: Any, rate: float, seed: int = 0) -> Any:
+    """A model around the same layers that leaves out residual branches at random while it trains.
+
+    Deep Networks with Stochastic Depth, arXiv:1603.09382, section 3: `rate` for the last branch, in proportion to
+    their place for the others; a whole image at a time, branches that stay scaled up by 1 / (1 − rate).
+
+    Args:
+        model: A functional Keras 3 model; without residual additions it is returned as it is.
+        rate: 0 to below 1.
+        seed: Of the draws.
+    """
+    names = [layer.name for layer in model.layers if isinstance(layer, keras.layers.Add)]
+    if not rate or not names:
+        return model
+
+    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+        if layer.name not in names:
+            return layer(*args, **kwargs)
+        shortcut, branch = args[0]
+        place = names.index(layer.name) + 1
+        drop = keras.layers.Dropout(
+            rate * place / len(names),
+            noise_shape=(None, *[1] * (len(branch.shape) - 1)),
+            seed=seed + place,
+            name=f"{layer.name}_drop",
+        )
+        return layer([shortcut, drop(branch)], **kwargs)
+
+    return keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
+
+
+@contextlib.contextmanager
+def precision(model: Any, name: str) -> Iterator[None]:
+    """Lets a model's layers compute in another precision inside the block; weights stay float32.
+
+    The mean over the last map and the classifier stay in float32 (arXiv:1710.03740, section 3.3).
+
+    Args:
+        model: A Keras 3 model whose layers are in float32; any model where `name` is "float32".
+        name: "float32", "bfloat16" or "float16".
+
+    Raises:
+        UserError: float16 without a GPU that has it.
+    """
+    if name == "float32":
+        yield
+        return
+    _check_hardware(name)
+    _set_policy(model, f"mixed_{name}")
+    try:
+        yield
+    finally:
+        _set_policy(model, "float32")
+
+
+def _set_policy(model: Any, policy: str) -> None:
+    layers = list(model._flatten_layers())
+    for layer in layers:
+        in_float32 = layer is model.layers[-1] or type(layer).__name__ in ("GlobalAveragePooling2D", "Softmax")
+        layer.dtype_policy = "float32" if in_float32 else policy
+
+
+def _check_hardware(name: str) -> None:
+    gpus = _gpus()
+    for gpu, capability in gpus.items():
+        if capability < COMPUTE_CAPABILITY[name]:
+            raise UserError(f"precision: {gpu} does not compute in {name}; give float32")
+    if not gpus and name == "float16":
+        library = "JAX" if keras.backend.backend() == "jax" else "TensorFlow"
+        raise UserError(f"precision: float16 is for GPUs, and {library} sees none; give bfloat16 or float32")
+    if not gpus:  # 1.9 times the time of float32 for MobileNetV2 on a CPU with AMX
+        warnings.warn(
+            "precision: on a CPU, TensorFlow trains mobile models slower in bfloat16 than in float32", stacklevel=2
+        )
+
+
+def _gpus() -> dict[str, tuple[int, ...]]:
+    """The GPUs that the model's backend sees, with their compute capabilities."""
+    if keras.backend.backend() == "jax":
+        jax = importlib.import_module("jax")
+        devices = [device for device in jax.local_devices() if device.platform in ("gpu", "cuda")]
+        return {str(device): tuple(map(int, device.compute_capability.split("."))) for device in devices}
+    details = tf.config.experimental.get_device_details
+    gpus = tf.config.list_physical_devices("GPU")
+    return {gpu.name: details(gpu).get("compute_capability", (0, 0)) for gpu in gpus}
+
+
+@contextlib.contextmanager
+def averaged(model: Any) -> Iterator[None]:
+    """The moving averages of the weights take their places inside the block, where the optimizer keeps such."""
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # behind the scaling of the loss
+    averages = getattr(optimizer, "_model_variables_moving_average", [])
+    weights = model.trainable_variables if averages else []
+    own = [np.array(weight) for weight in weights]
+    for weight, average in zip(weights, averages, strict=True):
+        weight.assign(np.array(average))  # a copy: on JAX, the next step takes the weight's memory
+    try:
+        yield
+    finally:
+        for weight, value in zip(weights, own, strict=True):
+            weight.assign(value)
+
+
+def averaging(model: Any) -> Any:
+    """A callback that lets the averages be validated, where the optimizer keeps such."""
+    stack = contextlib.ExitStack()
+    return library_of(model).callbacks.LambdaCallback(
+        on_test_begin=lambda logs=None: stack.enter_context(averaged(model)),
+        on_test_end=lambda logs=None: stack.close(),
+    )
+
+
+@contextlib.contextmanager
+def as_kept(model: Any) -> Iterator[None]:
+    """The model as it shall be saved inside the block: averaged weights where there are such, float32 layers."""
+    policy = model.dtype_policy.name if isinstance(model, keras.Model) else "float32"
+    with averaged(model):
+        if policy != "float32":
+            _set_policy(model, "float32")
+        try:
+            yield
+        finally:
+            if policy != "float32":
+                _set_policy(model, policy)

@@ -1,0 +1,232 @@
+"""What happens around the steps of `model.fit`: checkpoints, history.csv, the best model, the end at a NaN.
+
+All files of a run folder but run.json and the logs are written here.
+"""
+
+import contextlib
+import csv
+import math
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_mobilenets import files
+from keras_mobilenets.errors import UserError
+from keras_mobilenets.training.distribution import process_group
+from keras_mobilenets.training.engine.checkpoints import Checkpoints, State
+from keras_mobilenets.training.engine.model_transforms import as_kept
+
+
+class Recorder:
+    """Follows a training into its folder, and takes it up again from there.
+
+    Attributes:
+        state: Where the training is, as the newest checkpoint has it (without its arrays).
+        stopped: Whether a callback of the caller has ended it.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        kept: Any,
+        bring_home: Callable[[], None],
+        library: Any,
+        run_dir: Path,
+        *,
+        steps_per_epoch: int,
+        batch_size: int,
+        best_from: int,
+        checkpoint_seconds: float,
+        is_kept: bool,
+    ):
+        """Takes a compiled model.
+
+        Args:
+            model: It is followed.
+            kept: The model that is saved where it is best: the same, or what it was made of.
+            bring_home: Puts the weights of `model` into `kept`, where they do not share them.
+            library: The Keras they belong to.
+            run_dir: The folder, which is locked.
+            steps_per_epoch: Steps of a whole epoch.
+            batch_size: Images of a step.
+            best_from: The first epoch, from 1, that may be the best.
+            checkpoint_seconds: A checkpoint is written after the first step that ends so long after the last one.
+            is_kept: Whether the folder outlives the training; else no checkpoint is written.
+        """
+        self.model, self.bring_home, self.library, self.run_dir = model, bring_home, library, run_dir
+        self.steps_per_epoch, self.batch_size, self.best_from = steps_per_epoch, batch_size, best_from
+        self.checkpoint_seconds, self.is_kept = checkpoint_seconds, is_kept
+        self.checkpoints = Checkpoints(run_dir)
+        self.state, self.stopped, self.saved_at = State(), False, 0.0
+        # The same layers without optimizer and loss: a third of the size, and nothing in it that is ours alone.
+        self.bare = library.Model(kept.inputs, kept.outputs, name=kept.name)
+
+    @property
+    def rows(self) -> list[dict[str, float]]:
+        """The whole epochs."""
+        return self.state.rows
+
+    def resume(self) -> None:
+        """Takes up the state of the newest checkpoint, if there is one.
+
+        Raises:
+            UserError: There are checkpoints, but none can be read.
+        """
+        variables = self._variables()
+        found = process_group.from_first(
+            lambda: vars(self.checkpoints.newest(variables) or State()) if self.is_kept else {}
+        )
+        state = State(**found)
+        if state.variables:
+            for variable, value in zip(variables, state.variables, strict=True):
+                variable.assign(value)
+            state.variables = []
+            self.state = state
+        self.saved_at = time.monotonic()
+
+    def callback(self) -> Any:
+        """What `model.fit` calls, after the callbacks of the caller."""
+        return self.library.callbacks.LambdaCallback(
+            on_epoch_begin=self._on_epoch_begin,
+            on_epoch_end=self._on_epoch_end,
+            on_train_batch_end=self._on_train_batch_end,
+            on_test_begin=self._on_test_begin,
+        )
+
+    def _on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self.begun = self.state.step  # above 0 in an epoch that is taken up in its middle
+        self.started = self.trained = time.perf_counter() - self.state.seconds
+
+    def _on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        step, loss = self.begun + batch + 1, (logs or {}).get("loss", 0.0)
+        if not math.isfinite(loss):
+            raise self._not_finite(f"loss is {'NaN' if math.isnan(loss) else loss}", step)
+        if batch == 0 and self.begun:  # Keras has begun the sums anew; this is the same addition as without a break
+            self._bring_back()
+            for variable, before in zip(self._metrics(), self.state.metrics, strict=True):
+                variable.assign(np.asarray(variable) + before)
+        if step < self.steps_per_epoch and time.monotonic() - self.saved_at >= self.checkpoint_seconds:
+            self._bring_back()
+            self._check_finite(step)
+            with self._stopping_when_full(step):
+                self._save(step, [np.array(variable) for variable in self._metrics()])
+
+    def _on_test_begin(self, logs: dict | None = None) -> None:
+        self.trained = time.perf_counter()
+
+    def _on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        assert logs is not None
+        row = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
+        row["learning_rate"] = float(self.model.optimizer.learning_rate)
+        row["images_per_second"] = logs["images_per_second"] = round(
+            self.steps_per_epoch * self.batch_size / (self.trained - self.started), 1
+        )
+        row["seconds"] = round(time.perf_counter() - self.started, 3)
+        before = [earlier["val_accuracy"] for earlier in self.rows[self.best_from - 1 :]]
+        self._check_finite(self.steps_per_epoch)
+        with self._stopping_when_full(self.steps_per_epoch):
+            if epoch + 1 >= self.best_from and row["val_accuracy"] > max(before, default=-1.0):
+                with files.atomic(self.run_dir / "model.keras") as path, as_kept(self.model):
+                    self.bring_home()
+                    self.bare.save(path)
+            self._write_history([*self.rows, row])
+            self.rows.append(row)
+            self._save(0)
+        self.stopped = self.model.stop_training
+        if self.begun:  # Keras would make all epochs as short as this one: `model.fit` is called again
+            self.model.stop_training = True
+
+    def _bring_back(self) -> None:
+        """Puts the state into the variables; within an epoch, Keras keeps it beside them on JAX."""
+        if hasattr(self.model, "jax_state_sync"):
+            self.model.jax_state_sync()
+
+    def _variables(self) -> list:
+        """All that a training changes: weights, BatchNorm statistics, dropout's random state, optimizer."""
+        optimizer = self.model.optimizer
+        if not getattr(optimizer, "built", True):
+            optimizer.build(self.model.trainable_variables)
+        layers = self.model._flatten_layers()
+        generators = [getattr(getattr(layer, "_random_generator", None), "_generator", None) for layer in layers]
+        of_tf_keras = [generator.state for generator in generators if generator is not None]
+        return [*self.model.variables, *optimizer.variables, *of_tf_keras]
+
+    def _check_finite(self, step: int) -> None:
+        """Refuses to keep a NaN anywhere: BatchNorm's statistics or a moment may overflow while weights are finite."""
+        for variable in self._variables():
+            value = np.asarray(variable)
+            if not np.isfinite(value).all():
+                what = "NaN" if np.isnan(value).any() else "infinite"
+                raise self._not_finite(f"{getattr(variable, 'path', None) or variable.name} is {what}", step)
+
+    def _metrics(self) -> list:
+        return [variable for metric in self.model.metrics for variable in metric.variables]
+
+    def _save(self, step: int, metrics: list[np.ndarray] | None = None) -> None:
+        """Writes a checkpoint; `step` counts in the epoch after the whole ones."""
+        state = State(self.rows, step, time.perf_counter() - self.started if step else 0.0, metrics or [])
+        if self.is_kept:
+            values = [np.asarray(variable) for variable in self._variables()]
+            self.checkpoints.save(
+                len(self.rows) * self.steps_per_epoch + step,
+                State(state.rows, step, state.seconds, state.metrics, values),
+            )
+        self.state, self.saved_at = state, time.monotonic()
+
+    def _write_history(self, rows: list[dict[str, float]]) -> None:
+        with files.atomic(self.run_dir / "history.csv") as path, open(path, "w", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def _not_finite(self, what: str, step: int) -> UserError:
+        kept = self._kept() if self.is_kept else "nothing is kept without a run folder"
+        best = f", and the best model so far in {self.run_dir / 'model.keras'}" if self.is_kept and self.rows else ""
+        return UserError(
+            f"{what} in epoch {len(self.rows) + 1}, step {step}; {kept}{best}; "
+            "lower the learning_rate and train in another run folder"
+        )
+
+    def _kept(self) -> str:
+        if not self.checkpoints.good:
+            return "there is no checkpoint yet"
+        return f"the last good checkpoint is kept in {self.checkpoints.good[-1]}"
+
+    @contextlib.contextmanager
+    def _stopping_when_full(self, step: int) -> Iterator[None]:
+        """Says what is there when a file cannot be written; checkpoints and model are whole, or the ones before."""
+        epoch = len(self.rows) + 1
+        try:
+            yield
+        except UserError as error:
+            if not isinstance(error.__cause__, OSError):
+                raise
+            raise UserError(
+                f"{str(error).split(';')[0]}; stopped in epoch {epoch}, step {step}; {self._kept()}; "
+                "free some space and start again: it goes on from there"
+            ) from error
+
+    def restore_best(self) -> None:
+        """Puts the best weights into the model.
+
+        Raises:
+            UserError: model.keras cannot be read.
+        """
+        path = self.run_dir / "model.keras"
+        try:
+            self.bare.load_weights(path)
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise UserError(f"{path} cannot be read; delete {self.run_dir} to start over") from error
+
+    def history(self) -> Any:
+        """All rows as Keras gives them; what depends on the machine's speed is in history.csv only."""
+        history = self.library.callbacks.History()
+        history.set_model(self.model)
+        history.epoch = list(range(len(self.rows)))
+        names = [name for name in self.rows[0] if name not in ("epoch", "seconds", "images_per_second")]
+        history.history = {name: [row[name] for row in self.rows] for name in names}
+        return history

@@ -1,0 +1,342 @@
+"""`model.fit` with what a training needs around it: checkpoints, resume after a kill, logs, the best model at the end.
+
+A run folder holds run.json (what was asked), model.keras (the best model so far, by validation accuracy), the newest
+two checkpoint-<step>.npz (the whole state after a step), history.csv, logs/ (TensorBoard) and, at the end,
+examination.npz (what the model gets wrong).
+"""
+
+import contextlib
+import dataclasses
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_mobilenets import files
+from keras_mobilenets.errors import UserError
+from keras_mobilenets.lock import locked
+from keras_mobilenets.training.datasets.dataset import Data
+from keras_mobilenets.training.distribution import device_strategy, process_group
+from keras_mobilenets.training.engine import model_transforms, progress_bar, progressive_learning, tensorboard_logger
+from keras_mobilenets.training.engine.fused_batch_norm import fused_batch_norm
+from keras_mobilenets.training.engine.recorder import Recorder
+from keras_mobilenets.training.evaluation.examination import examine_into
+from keras_mobilenets.training.introspection import by, gives_logits, library_of
+from keras_mobilenets.training.recipe import Recipe, make_optimizer, mixes
+
+CHECKPOINT_SECONDS = 60.0
+OBJECTIVES = ("distillation", "transfer")  # what run.json says of an `Objective` that is not the usual one
+
+
+def fit(
+    model: Any,
+    data: Data,
+    recipe: Recipe | None = None,
+    run_dir: str | Path | None = None,
+    *,
+    callbacks: Sequence[Any] = (),
+    best_from: int = 1,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    verbose: int | str = "auto",
+) -> Any:
+    """Trains a classifier; afterwards the model holds the weights of its best epoch, ready to use.
+
+    Called again with the same arguments after a kill, it goes on at the last checkpoint and ends as an undisturbed
+    training would have, bit for bit where the device computes so; after the end, it returns what is there at once. A
+    checkpoint that is damaged gives a warning, and the one before it is used. Two trainings at a time in one folder
+    are refused (not on Windows).
+
+    The model is compiled here (an earlier `compile` is overridden) and left compiled for `evaluate` and `predict`.
+    XLA is never used on a CPU, where it makes depthwise convolutions about ten times slower.
+
+    Args:
+        model: Takes images of the data's size in [−1, 1]; gives one probability (or logit) per class. A Keras 3 model,
+            or a tf_keras model such as `quantize_aware` gives.
+        data: What `load_data` returns.
+        recipe: How to train. Default: `Recipe()`.
+        run_dir: Folder for checkpoints and logs. Default: none is kept.
+        callbacks: Further callbacks, of the model's Keras. What they hold is in no checkpoint: after a kill, they begin
+            as new ones, in the epoch that goes on.
+        best_from: The first epoch, counted from 1, that may be the best; a pruning gives the one that ends sparse.
+        checkpoint_seconds: A checkpoint is written after every epoch, and after the first step that ends so many
+            seconds after the last one; `math.inf` for epochs only.
+        verbose: 0 silent; 1 a line for each whole epoch and, on a terminal, a live one for the epoch that runs, with
+            images per second and remaining time; 2 the lines only. "auto" is 1.
+
+    Returns:
+        The History of all epochs: `.history` has loss, accuracy, val_loss, val_accuracy and learning_rate.
+
+    Raises:
+        UserError: Model and data do not fit together, the run folder holds another training, is in use or cannot be
+            written, or the loss became NaN.
+    """
+    recipe = recipe or Recipe()
+    objective = labels_only(model, recipe, len(data.class_names))
+    return train(
+        model,
+        data,
+        recipe,
+        run_dir,
+        objective,
+        callbacks=callbacks,
+        best_from=best_from,
+        checkpoint_seconds=checkpoint_seconds,
+        verbose=verbose,
+    )
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a training brings down, and the targets that takes.
+
+    Attributes:
+        loss: From targets and outputs to a loss for each image.
+        accuracy: The metric of that name: "accuracy" itself, or a function of targets and outputs.
+        views: Fixed views that each training image is shown in; 0 for new ones in every epoch.
+        targets: From training batches, as `Data.epochs` gives them, to batches of (images, targets).
+        validation: The same for those of the validation split, as a data set.
+        asked: What run.json says of it.
+    """
+
+    loss: Any
+    accuracy: Any = "accuracy"
+    views: int = 0
+    targets: Callable[[tf.data.Dataset], Any] = lambda batches: batches
+    validation: Callable[[tf.data.Dataset], tf.data.Dataset] = lambda batches: batches
+    asked: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def labels_only(model: Any, recipe: Recipe, classes: int) -> Objective:
+    """The usual one: cross-entropy with the labels, or with shares of classes where the recipe mixes images."""
+    if not mixes(recipe.augmentation):
+        return Objective(_loss(model, recipe.label_smoothing, classes))
+
+    def rows(images: tf.Tensor, labels: tf.Tensor, *weights: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return images, labels if labels.shape.rank == 2 else tf.one_hot(labels, classes), *weights
+
+    loss = library_of(model).losses.CategoricalCrossentropy(gives_logits(model), recipe.label_smoothing)
+    return Objective(loss, targets=lambda batches: batches.map(rows), validation=lambda batches: batches.map(rows))
+
+
+def train(
+    model: Any,
+    data: Data,
+    recipe: Recipe,
+    run_dir: str | Path | None,
+    objective: Objective,
+    *,
+    callbacks: Sequence[Any] = (),
+    best_from: int = 1,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    verbose: int | str = "auto",
+) -> Any:
+    """`fit` towards any objective."""
+    if not checkpoint_seconds >= 0:
+        raise UserError(f"checkpoint_seconds={checkpoint_seconds}: give seconds, 0 or more, such as 60")
+    library = library_of(model)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(process_group.leaving())
+        if not process_group.is_first():
+            run_dir, verbose = None, 0
+        _check_shapes(model, data)
+        folder = Path(run_dir or stack.enter_context(tempfile.TemporaryDirectory()))
+        stack.enter_context(locked(folder))
+        _claim(folder, model, data, {"recipe": dataclasses.asdict(recipe)} | objective.asked)
+        whole = progressive_learning.growing(model_transforms.apply(model, recipe), recipe, data.image_size)
+        with device_strategy.spread(whole, data.batch_size) as trained:
+            with model_transforms.precision(trained, recipe.precision):
+                _compile(trained, data, recipe, objective)
+            recorder = Recorder(
+                trained,
+                model,
+                lambda: device_strategy.bring_home(trained, whole),
+                library,
+                folder,
+                steps_per_epoch=data.steps_per_epoch(),
+                batch_size=data.batch_size,
+                best_from=min(best_from, recipe.epochs),
+                checkpoint_seconds=checkpoint_seconds,
+                is_kept=run_dir is not None,
+            )
+            recorder.resume()
+            logs = stack.enter_context(tensorboard_logger.Summaries(recorder))
+            progress = stack.enter_context(progress_bar.Progress(recorder, _work(recipe, data), data, verbose))
+            while len(recorder.rows) < recipe.epochs and not recorder.stopped:
+                with _logging_to(folder / "logs"), model_transforms.precision(trained, recipe.precision):
+                    _fit(trained, data, recipe, objective, recorder, callbacks, progress, logs)
+            if process_group.is_first():
+                recorder.restore_best()
+            device_strategy.as_in_first(model)
+        model.compile(loss=_loss(model), metrics=["accuracy"], jit_compile=_jit_compile(library))
+        if run_dir is not None:
+            examination = examine_into(folder, model, data)
+            with _logging_to(folder / "logs"):
+                logs.confusion(examination)
+        return recorder.history()
+
+
+def _fit(
+    model: Any,
+    data: Data,
+    recipe: Recipe,
+    objective: Objective,
+    recorder: Recorder,
+    callbacks: Sequence[Any],
+    progress: progress_bar.Progress,
+    logs: tensorboard_logger.Summaries,
+) -> None:
+    """Calls `model.fit` once: for the rest of an epoch that was begun, or for all whole epochs left of the stage."""
+    epoch, step = len(recorder.rows), recorder.state.step
+    stage = progressive_learning.stage_of(epoch, recipe, data.image_size)
+    if recipe.stages > 1:
+        progressive_learning.begin(model, stage)
+        progress.say(f"epochs {epoch + 1} to {stage.last} on images of {stage.image_size}×{stage.image_size}")
+    batches = data.epochs(
+        epoch,
+        stage.last,
+        recipe.seed,
+        stage.augmentation,
+        first_step=step,
+        image_size=stage.image_size,
+        share=process_group.share(),
+        views=objective.views,
+    )
+    if recipe.stages > 1:
+        batches = progressive_learning.of_any_size(batches)
+    targets = objective.targets(batches)
+    _build_metrics(model, targets)
+    if epoch == stage.first and not step:
+        logs.samples(batches, data.class_names)
+    validation = objective.validation(device_strategy.validation(data))
+    with fused_batch_norm():
+        model.fit(
+            targets,
+            validation_data=validation,
+            initial_epoch=epoch,
+            epochs=stage.last,
+            steps_per_epoch=data.steps_per_epoch() - step,
+            shuffle=False,  # the data set has shuffled already; Keras warns otherwise
+            callbacks=[
+                *callbacks,
+                model_transforms.averaging(model),
+                recorder.callback(),
+                logs.callback(),
+                progress.callback(),
+            ],
+            verbose=0,
+        )
+
+
+def _build_metrics(model: Any, targets: Any) -> None:
+    """Metrics get their variables now; in a first step that makes variables, TensorFlow traces the model twice."""
+    if keras.backend.backend() != "tensorflow" or not isinstance(model, keras.Model):
+        return
+    if model.distribute_strategy.num_replicas_in_sync == 1 and isinstance(targets, tf.data.Dataset):
+        spec = targets.element_spec[1]
+        model.compute_metrics(None, tf.zeros([1, *spec.shape[1:]], spec.dtype), tf.zeros([1, *model.output_shape[1:]]))
+        model.reset_metrics()
+
+
+@contextlib.contextmanager
+def _logging_to(logs: Path) -> Iterator[None]:
+    """Words what TensorBoard's writer raises where it cannot write."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if str(logs) not in str(error):
+            raise
+        reason = str(error.message).rsplit(";", 1)[-1].strip()
+        raise UserError(f"cannot write {logs}: {reason}; free some space and start again") from error
+
+
+def _check_shapes(model: Any, data: Data) -> None:
+    size, classes = data.image_size, len(data.class_names)
+    wanted, given = (size, size, 3), tuple(model.input_shape[1:])
+    if len(given) != 3 or any(have not in (None, want) for have, want in zip(given, wanted, strict=True)):
+        raise UserError(
+            f"the model takes images of {by(given)} but {data.name} was loaded as {by(wanted)}; "
+            f"build it with input_shape={wanted} or load the data with another image_size"
+        )
+    if tuple(model.output_shape[1:]) != (classes,):
+        raise UserError(
+            f"the model has output {by(model.output_shape[1:])} but {data.name} has {classes} classes; "
+            f"build it with classes={classes}"
+        )
+
+
+def _claim(run_dir: Path, model: Any, data: Data, more: dict[str, Any]) -> None:
+    """Writes run.json, or checks that the one there asks for the same training."""
+    asked: dict[str, Any] = {
+        "model": {
+            "name": model.name,
+            "input_shape": list(model.input_shape[1:]),
+            "classes": model.output_shape[-1],
+            "parameters": model.count_params(),
+        },
+        "data": {
+            "name": data.name,
+            "image_size": data.image_size,
+            "batch_size": data.batch_size,
+            "class_names": data.class_names,
+            "train_images": data.count("train"),
+        },
+    } | more
+    process_group.check_same(asked)
+    before = files.read_record(run_dir)
+    if "recipe" in before:
+        before["recipe"] = dataclasses.asdict(Recipe()) | before["recipe"]  # an earlier version knew less
+        for part in OBJECTIVES:
+            if (part in before) != (part in asked):
+                word = "with" if part in before else "without"
+                raise UserError(f"{run_dir} holds a training {word} {part}; give another run folder or delete this one")
+    for part, values in asked.items():
+        files.refuse_other(run_dir, f"training with {part}", values | before.get(part, {}), values)
+    packages = ("keras_mobilenets", "keras", "tensorflow", "numpy")
+    versions = {"backend": keras.backend.backend()} | {package: metadata.version(package) for package in packages}
+    if not asked.items() <= before.items():
+        files.write_json(run_dir / "run.json", before | asked | {"versions": versions})
+
+
+def _compile(model: Any, data: Data, recipe: Recipe, objective: Objective) -> None:
+    optimizer = make_optimizer(recipe, model, data.steps_per_epoch())
+    # At the end of `fit`, Keras would put averages in the place of the weights; they train on, and `averaged` does it.
+    optimizer.finalize_variable_values = lambda variables: None
+    metrics = "weighted_metrics" if device_strategy.is_spread_by_jax() else "metrics"
+    model.compile(
+        optimizer=optimizer,
+        loss=objective.loss,
+        **{metrics: [objective.accuracy]},
+        jit_compile=_jit_compile(library_of(model)),
+    )
+
+
+def _loss(model: Any, smoothing: float = 0.0, classes: int = 0) -> Any:
+    """Cross-entropy on integer labels; Keras smooths one-hot labels only."""
+    from_logits = gives_logits(model)
+    if not smoothing:
+        return library_of(model).losses.SparseCategoricalCrossentropy(from_logits=from_logits)
+
+    def smoothed_crossentropy(labels: Any, outputs: Any) -> Any:
+        one_hot = keras.ops.one_hot(keras.ops.reshape(labels, [-1]), classes)
+        return keras.losses.categorical_crossentropy(one_hot, outputs, from_logits, smoothing)
+
+    return smoothed_crossentropy
+
+
+def _jit_compile(library: Any) -> bool | str | None:
+    if library is keras and keras.backend.backend() != "tensorflow":
+        return "auto"
+    if not tf.config.list_physical_devices("GPU"):
+        return False
+    return "auto" if library is keras else None
+
+
+def _work(recipe: Recipe, data: Data) -> list[int]:
+    """What a step of each epoch takes against the others: the pixels of an image."""
+    stages = progressive_learning.stages(recipe, data.image_size)
+    return [stage.image_size**2 for stage in stages for _ in range(stage.first, stage.last)]

@@ -1,0 +1,173 @@
+"""Grad-CAM: which parts of an image speak for a class (Selvaraju et al. 2017, arXiv:1610.02391, section 3)."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_mobilenets.errors import UserError, unknown
+from keras_mobilenets.pixels.batches import check_images, to_input
+from keras_mobilenets.training.introspection import gives_logits, library_of
+
+BATCH = 32
+STRONGEST = 0.7  # share of colour where the heat is 1
+# A side of a map that says where. On `shapes` at 64 px (MobileNetV2-0.5, 60 images), heat goes with what covering a
+# patch costs (correlation over 8×8 patches) by 0.23 with the last 4×4 map and by −0.01 with the last one, of 2×2.
+ENOUGH = 4
+
+
+def grad_cam(
+    model: Any, images: Any, classes: int | Sequence[int] | np.ndarray | None = None, layer: str | None = None
+) -> np.ndarray:
+    """Shows where in each image a classifier sees what speaks for a class.
+
+    The channels of a feature map are added up, each weighted by the mean gradient of the class's score, the logit,
+    over the map (equation 1); what remains above zero (equation 2) is scaled up to the size of the image.
+
+    Args:
+        model: A Keras 3 model (on TensorFlow or JAX) or a tf_keras model that gives one probability or logit for each
+            class.
+        images: N×H×W×C: uint8 pixels, or floats scaled to [−1, 1].
+        classes: A class number for all images, or one for each. Default: the one that the model predicts.
+        layer: Name of the layer that gives the feature map. Default: the last one whose map is 4×4 or larger, or else
+            larger than 1×1. No shortcut may lead around it; the ends of blocks are such layers.
+
+    Returns:
+        float32 N×H×W in [0, 1]: 1 where an image speaks for the class most, 0 throughout where nothing does.
+
+    Raises:
+        UserError: The images do not fit the model, there is no such class or layer, or no feature map.
+    """
+    images = np.asarray(images)
+    if images.ndim != 4 or not len(images):
+        raise UserError(f"images have shape {images.shape}; give N×height×width×channels")
+    wanted = [have or given for have, given in zip(model.input_shape[1:], images.shape[1:], strict=True)]
+    check_images(images, (1, *wanted), "the model")
+    count, chosen = model.output_shape[-1], None
+    if classes is not None:
+        chosen = np.broadcast_to(np.asarray(classes), len(images)) if np.ndim(classes) == 0 else np.asarray(classes)
+        if chosen.shape != (len(images),) or chosen.dtype.kind not in "iu":
+            raise UserError(f"classes are {chosen.dtype} {chosen.shape}; give one class number, or one for each image")
+        if not 0 <= chosen.min() <= chosen.max() < count:
+            raise UserError(f"classes {chosen.min()} to {chosen.max()} are given; the model has 0 to {count - 1}")
+    maps_of, scores_of, gradient = _parts(model, layer)
+    heat = []
+    for start in range(0, len(images), BATCH):
+        some = slice(start, start + BATCH)
+        maps = maps_of(to_input(images[some], np.float32, (0.0, 0)))
+        numbers = np.asarray(scores_of(maps)).argmax(axis=1) if chosen is None else chosen[some]
+        weights = gradient(maps, np.eye(count, dtype=np.float32)[numbers]).mean(axis=(1, 2), keepdims=True)
+        heat += [_enlarged(one, images.shape[1:3]) for one in (weights * np.asarray(maps, np.float32)).sum(axis=-1)]
+    return np.stack(heat)
+
+
+def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """Paints heat over an image.
+
+    Args:
+        image: uint8 H×W×3.
+        heat: H×W, uint8 or floats in [0, 1].
+
+    Returns:
+        uint8 H×W×3: the image where there is no heat; from violet to yellow where there is.
+    """
+    from matplotlib import colormaps
+
+    heat = heat / np.float32(255) if heat.dtype == np.uint8 else heat
+    colours = 255 * colormaps["plasma"](heat)[..., :3]
+    share = STRONGEST * heat[..., None]
+    return np.rint((1 - share) * image + share * colours).astype(np.uint8)
+
+
+def _parts(model: Any, layer: str | None) -> tuple[Callable, Callable, Callable]:
+    """Functions from images to feature maps, from these to logits, and from maps and weights of logits to gradients."""
+    library = library_of(model)
+    in_tensorflow = library.__name__ == "tf_keras" or library.backend.backend() == "tensorflow"
+    if not in_tensorflow and library.backend.backend() != "jax":
+        raise UserError(f"Grad-CAM needs TensorFlow or JAX under Keras, not {library.backend.backend()}")
+    end, kernel, bias = _before_softmax(model)
+    tensor, head = _cut(model, library, end, layer)
+    body = library.Model(model.inputs[0], tensor)
+
+    def maps_of(images: np.ndarray) -> Any:
+        if in_tensorflow:
+            return body(images, training=False)
+        return body.predict_on_batch(images)  # JAX compiles it as a whole, not operation by operation
+
+    def scores_of(maps: Any) -> Any:
+        x = _float32(head(maps, training=False), in_tensorflow)
+        return x if kernel is None else x @ kernel + bias
+
+    def gradient(maps: Any, weights: np.ndarray) -> np.ndarray:
+        if in_tensorflow:
+            import tensorflow as tf
+
+            with tf.GradientTape() as tape:
+                tape.watch(maps)
+                score = tf.reduce_sum(scores_of(maps) * weights)
+            return np.asarray(tape.gradient(score, maps), np.float32)
+        import jax
+
+        return np.asarray(jax.grad(lambda x: (scores_of(x) * weights).sum())(maps), np.float32)
+
+    return maps_of, scores_of, gradient
+
+
+def _float32(tensor: Any, in_tensorflow: bool) -> Any:
+    if not in_tensorflow:
+        return tensor.astype("float32")
+    import tensorflow as tf
+
+    return tf.cast(tensor, tf.float32)
+
+
+def _before_softmax(model: Any) -> tuple[Any, Any, Any]:
+    """The tensor that logits are made from, and kernel and bias that make them; None and None where they are there."""
+    last = model.layers[-1]
+    if gives_logits(model):
+        return model.outputs[0], None, None
+    weights = {weight.name.split("/")[-1].split(":")[0]: np.asarray(weight, np.float32) for weight in last.weights}
+    if not weights:  # a Softmax or Activation of its own
+        return last.input, None, None
+    kernel = weights.get("kernel", np.empty(0))
+    if kernel.ndim != 2:
+        raise UserError(f"{model.name} ends in {last.name}, whose logits cannot be told; end it in a Dense layer")
+    return last.input, kernel, weights.get("bias", np.zeros(kernel.shape[1], np.float32))
+
+
+def _cut(model: Any, library: Any, end: Any, name: str | None) -> tuple[Any, Any]:
+    """The feature map to look at, and the model from there to `end`."""
+    sides = {layer.name: _sides(layer) for layer in model.layers if type(layer).__name__ != "InputLayer"}
+    maps = [name for name, found in sides.items() if found]
+    large = [name for name in maps if min(sides[name]) >= ENOUGH]
+    if name is not None and name not in maps:
+        if name in sides:
+            last = f"; the last that does is {maps[-1]!r}" if maps else ""
+            raise UserError(f"layer {name!r} gives no feature map larger than 1×1{last}")
+        raise unknown("layer", name, maps, "model.summary()")
+    for candidate in [name] if name else [*reversed(large), *reversed(maps)]:
+        tensor = model.get_layer(candidate).output
+        try:
+            return tensor, library.Model(tensor, end)
+        except ValueError:  # a shortcut leads around it
+            continue
+    if name:
+        raise UserError(f"a shortcut leads around layer {name!r}; choose the end of a block")
+    raise UserError(f"{model.name} has no feature map larger than 1×1 in front of its classifier: nothing to show")
+
+
+def _sides(layer: Any) -> list[float]:
+    """Height and width of a layer's feature map, infinite where they are not known; empty where it is none."""
+    shape = getattr(getattr(layer, "output", None), "shape", ())  # no single tensor: no map
+    sides = [math.inf if side is None else side for side in shape[1:3]] if len(shape) == 4 else []
+    return sides if min(sides, default=0) > 1 else []
+
+
+def _enlarged(evidence: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """What is above zero, scaled bilinearly to height and width, and to 1 where it is most."""
+    from PIL import Image
+
+    positive = Image.fromarray(np.maximum(evidence, 0))
+    heat = np.asarray(positive.resize((shape[1], shape[0]), Image.Resampling.BILINEAR))
+    return heat / (heat.max() or 1.0)

@@ -1,0 +1,141 @@
+"""Knowledge distillation: a small network learns what a large one says of each image, beside the labels.
+
+Hinton et al. 2015, arXiv:1503.02531, section 2.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+from keras import ops
+
+import keras_mobilenets as km
+from keras_mobilenets.errors import UserError
+from keras_mobilenets.training.datasets import augmentation
+from keras_mobilenets.training.datasets.dataset import Data
+from keras_mobilenets.training.distribution import process_group
+from keras_mobilenets.training.engine.trainer import CHECKPOINT_SECONDS, Objective, train
+from keras_mobilenets.training.introspection import gives_logits, library_of
+from keras_mobilenets.training.objectives.teacher import FILE, Taught
+from keras_mobilenets.training.recipe import Recipe
+
+
+def distill(
+    student: Any,
+    teacher: Any,
+    data: Data,
+    recipe: Recipe | None = None,
+    run_dir: str | Path | None = None,
+    *,
+    temperature: float = 4.0,
+    alpha: float = 0.7,
+    cached_views: int = 0,
+    cache_file: str | Path | None = None,
+    callbacks: Sequence[Any] = (),
+    best_from: int = 1,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    verbose: int | str = "auto",
+) -> Any:
+    """Trains a student on what a teacher says; else as `fit`.
+
+    The loss is α · T² · KL(teacher ‖ student), both softened by the temperature T, plus (1 − α) · cross-entropy with
+    the labels. The labels are not smoothed, whatever the recipe says: a teacher says more, and a smoothed label less.
+
+    Args:
+        student: The model to train, as for `fit`; a quantization-aware one, too.
+        teacher: Trained Keras 3 or tf_keras model for the same images and classes, or the path of a `.keras` file or of
+            a run folder. A model that is quantized takes the float model it was made from. One that was trained
+            without label smoothing says more (arXiv:1906.02629).
+        data: What `load_data` returns.
+        recipe: As in `fit`.
+        run_dir: As in `fit`.
+        temperature: T, above 0. The higher, the more the student hears about the classes that are not the label.
+        alpha: α, 0 to 1: the teacher's share in the loss.
+        cached_views: Above 0, each training image has so many fixed augmented views, one in each epoch and then anew
+            from the first, and the teacher is asked once about each, before the first epoch; what it said takes
+            4 · views · images · classes bytes of memory. 0: every epoch is augmented anew and the teacher looks at it.
+        cache_file: Where cached logits are kept, for all students of the teacher (.npz). Default: teacher_logits.npz
+            in the run folder.
+        callbacks: As in `fit`.
+        best_from: As in `fit`.
+        checkpoint_seconds: As in `fit`.
+        verbose: As in `fit`.
+
+    Returns:
+        The History, as from `fit`.
+
+    Raises:
+        UserError: Student, teacher and data do not fit together, cached logits are of something else, or as `fit`.
+    """
+    recipe, teacher = recipe or Recipe(), _loaded(teacher)
+    _check(recipe, temperature, alpha, cached_views, cache_file)
+    library_of(student), library_of(teacher)
+    process_group.refuse("distillation")
+    if {id(weight) for weight in teacher.weights} & {id(weight) for weight in student.weights}:
+        raise UserError("student and teacher share weights; give the student weights of its own")
+    file = Path(cache_file) if cache_file else Path(run_dir) / FILE if run_dir else None
+    taught = Taught(data, teacher, recipe.augmentation, cached_views, file)
+    objective = _objective(student, taught, len(data.class_names), temperature, alpha)
+    return train(
+        student,
+        data,
+        recipe,
+        run_dir,
+        objective,
+        callbacks=callbacks,
+        best_from=best_from,
+        checkpoint_seconds=checkpoint_seconds,
+        verbose=verbose,
+    )
+
+
+def _check(recipe: Recipe, temperature: float, alpha: float, cached_views: int, cache_file: Any) -> None:
+    if not temperature > 0:
+        raise UserError(f"temperature={temperature}: give a number above 0, such as 4")
+    if not 0 <= alpha <= 1:
+        raise UserError(f"alpha={alpha}: give the teacher's share in the loss, 0 to 1")
+    if cached_views < 0 or cached_views != int(cached_views):
+        raise UserError(f"cached_views={cached_views}: give a whole number, 0 or more")
+    if cache_file is not None and not cached_views:
+        raise UserError("cache_file goes with cached_views: give the number of views of each image, such as 8")
+    if recipe.stages > 1 and (cached_views or recipe.initial_size < 1):
+        raise UserError("the teacher knows images of one size: distil with stages=1 or initial_size=1, no cached_views")
+    if cached_views:
+        augmentation.fixed(recipe.augmentation)  # refuses one that mixes images
+
+
+def _loaded(teacher: Any) -> Any:
+    """A model, from wherever it lies."""
+    if not isinstance(teacher, str | Path):
+        return teacher
+    path = Path(os.path.expanduser(teacher))
+    if path.is_dir():
+        path /= "model.keras"
+    if path.suffix == ".tflite":
+        raise UserError(f"{path} is a converted model, which cannot teach; give the .keras file it was made from")
+    if str(teacher) in km.list_models() and not path.exists():
+        raise UserError(f"{teacher} names a builder; a teacher is trained on this data already: give a run or a file")
+    from keras_mobilenets.training.compression.model_loader import load_model
+
+    return load_model(path)
+
+
+def _objective(student: Any, taught: Taught, classes: int, temperature: float, alpha: float) -> Objective:
+    """Towards the rows of `Taught`."""
+    from_logits = gives_logits(student)
+
+    def loss(rows: Any, outputs: Any) -> Any:
+        logits = outputs if from_logits else ops.log(ops.maximum(outputs, keras.config.epsilon()))
+        shares, said = rows[:, :classes], rows[:, classes:] / temperature
+        divergence = ops.softmax(said) * (ops.log_softmax(said) - ops.log_softmax(logits / temperature))
+        hard = -shares * ops.log_softmax(logits)
+        return ops.sum(alpha * temperature**2 * divergence + (1 - alpha) * hard, axis=1)
+
+    def accuracy(rows: Any, outputs: Any) -> Any:
+        right = ops.equal(ops.argmax(rows[:, :classes], axis=1), ops.argmax(outputs, axis=1))
+        return ops.cast(right, "float32")
+
+    asked = taught.about_teacher | {"temperature": temperature, "alpha": alpha, "cached_views": taught.views}
+    return Objective(loss, accuracy, taught.views, taught.targets, taught.validation, {"distillation": asked})

@@ -1,0 +1,197 @@
+"""A teacher's logits beside the labels: of each batch as it comes, or computed once and looked up.
+
+What is looked up is of fixed augmented views, since the teacher must have seen the very image that the student sees
+(arXiv:2106.05237, section 3.1); TinyViT stores logits in the same way (arXiv:2207.10666, section 3.2).
+"""
+
+import hashlib
+import json
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_mobilenets import files
+from keras_mobilenets.errors import UserError, first_line
+from keras_mobilenets.progress import track
+from keras_mobilenets.training.datasets.dataset import Data
+from keras_mobilenets.training.introspection import by, library_of
+
+FILE = "teacher_logits.npz"
+
+
+class Taught:
+    """Targets that are rows: the share of each class that the label gives, then the teacher's logits.
+
+    Attributes:
+        about_teacher: Its name and the SHA-256 of its weights.
+        views: Fixed views of each training image; 0 where each batch is augmented anew.
+    """
+
+    def __init__(self, data: Data, teacher: Any, augmentation: str, views: int = 0, file: Path | None = None):
+        """Takes data and teacher, which is not asked before the first batch is.
+
+        Args:
+            data: Images and labels.
+            teacher: A Keras 3 or tf_keras model for them.
+            augmentation: As in `Recipe`.
+            views: As the attribute; one is enough where nothing is augmented.
+            file: Where the logits of fixed views are kept; None to keep them in memory only.
+
+        Raises:
+            UserError: Teacher and data do not fit together.
+        """
+        self._data, self._augmentation, self._file = data, augmentation, file
+        self._say = speaker(teacher, data)
+        self.about_teacher = {"teacher": teacher.name, "teacher_sha256": fingerprint(teacher)}
+        self.views = min(views, 1) if augmentation == "none" else views
+        self._cached: tf.Tensor | None = None
+
+    def targets(self, batches: tf.data.Dataset) -> Any:
+        """From batches of `Data.epochs` to batches of (images, rows).
+
+        Returns:
+            A data set; an iterator where the teacher looks at each batch.
+        """
+        if not self.views:
+            return self._as_they_come(batches)
+        logits = self._logits()
+        return batches.map(lambda images, labels, places: (images, self._rows(labels, tf.gather(logits, places))))
+
+    def validation(self, batches: tf.data.Dataset) -> tf.data.Dataset:
+        """From batches that are always the same to the same with rows for labels; the teacher is asked once."""
+        said = tf.concat([self._say(images) for images, *_ in batches], axis=0)
+        sizes = [len(labels) for _, labels, *_ in batches]
+        pairs = tf.data.Dataset.zip(batches, tf.data.Dataset.from_tensor_slices(said).batch(max(sizes)))
+        return pairs.map(lambda batch, logits: (batch[0], self._rows(batch[1], logits), *batch[2:]))
+
+    def _as_they_come(self, batches: tf.data.Dataset) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+        """The teacher runs where the student does, outside of tf.data, which knows the CPU only."""
+        while True:  # with several devices, Keras reads ahead of the last step
+            for images, labels in batches:
+                yield images, self._rows(labels, self._say(images))
+
+    def _rows(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        shares = labels if labels.shape.rank == 2 else tf.one_hot(labels, len(self._data.class_names))
+        return tf.concat([shares, logits], axis=1)
+
+    def _logits(self) -> tf.Tensor:
+        """What the teacher says of all views of all training images."""
+        if self._cached is None:
+            logits = self._kept(self._file) if self._file else self._ask()
+            with tf.device("CPU"):
+                self._cached = tf.constant(np.concatenate(logits))
+        return self._cached
+
+    def _kept(self, file: Path) -> np.ndarray:
+        """The logits of the file, which is written where it is missing."""
+        about = self._about()
+        logits = _read(file, about)
+        if logits is None:
+            logits = self._ask()
+            _write(file, about, logits)
+        return logits
+
+    def _ask(self) -> np.ndarray:
+        """Logits, views × images × classes."""
+        count, steps = self._data.count("train"), -(-self._data.count("train") // self._data.batch_size)
+        logits = np.zeros((self.views, count, len(self._data.class_names)), np.float32)
+        batches = ((view, batch) for view in range(self.views) for batch in self._data.view(view, self._augmentation))
+        for view, (images, places) in track(batches, "asking the teacher", self.views * steps):
+            logits[view, places] = self._say(images)
+        return logits
+
+    def _about(self) -> dict[str, Any]:
+        """What the logits are of."""
+        return {
+            "teacher_sha256": self.about_teacher["teacher_sha256"],
+            "data": self._data.name,
+            "image_size": self._data.image_size,
+            "train_images": self._data.count("train"),
+            "images_sha256": self._data.fingerprint(),
+            "augmentation": self._augmentation,
+            "views": self.views,
+        }
+
+
+def speaker(teacher: Any, data: Data) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function of float32 images N×H×W×3 to the teacher's float32 logits N×classes.
+
+    Of probabilities it gives the logarithms, which are logits up to a constant that a softmax does not see.
+
+    Raises:
+        UserError: The teacher is no model, or not one for such images and classes.
+    """
+    runs_in_tensorflow = library_of(teacher) is not keras or keras.backend.backend() == "tensorflow"
+
+    def say(images: tf.Tensor) -> tf.Tensor:
+        said = teacher(images, training=False) if runs_in_tensorflow else teacher.predict_on_batch(np.asarray(images))
+        return tf.cast(said, tf.float32)
+
+    def say_of_probabilities(images: tf.Tensor) -> tf.Tensor:
+        return tf.math.log(tf.maximum(say(images), keras.config.epsilon()))
+
+    said = _on_noise(teacher, data, say)
+    are_probabilities = (said >= 0).all() and np.allclose(said.sum(axis=1), 1, atol=1e-3)
+    function = say_of_probabilities if are_probabilities else say
+    return tf.function(function, reduce_retracing=True) if runs_in_tensorflow else function
+
+
+def _on_noise(teacher: Any, data: Data, say: Callable[[tf.Tensor], tf.Tensor]) -> np.ndarray:
+    """What the teacher says of two images; this finds out whether it can say anything of the data's."""
+    classes, wanted = len(data.class_names), (data.image_size, data.image_size, 3)
+    given = getattr(teacher, "input_shape", None)  # a model that is a class of its own may have none
+    if isinstance(given, tuple) and (
+        len(given) != 4 or any(have not in (None, want) for have, want in zip(given[1:], wanted, strict=True))
+    ):
+        raise UserError(f"the teacher takes images of {by(given[1:])}, but {data.name} was loaded as {by(wanted)}")
+    try:
+        said = say(tf.constant(np.random.default_rng(0).uniform(-1, 1, (2, *wanted)), tf.float32)).numpy()
+    except Exception as error:  # whatever a model may be made of
+        raise UserError(f"the teacher cannot take images of {by(wanted)}: {first_line(error)}") from error
+    if said.shape != (2, classes):
+        raise UserError(f"the teacher has output {by(said.shape[1:])}, but {data.name} has {classes} classes")
+    return said
+
+
+def fingerprint(teacher: Any) -> str:
+    """SHA-256 of a model's weights."""
+    digest = hashlib.sha256()
+    for weight in teacher.weights:
+        value = np.asarray(weight)
+        digest.update(f"{value.dtype}{value.shape}".encode() + value.tobytes())
+    return digest.hexdigest()
+
+
+def _read(path: Path, about: dict[str, Any]) -> np.ndarray | None:
+    """The logits of a file; None where there is no file, or a damaged one.
+
+    Raises:
+        UserError: They are of something else.
+    """
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            there, logits = json.loads(str(archive["about"])), archive["logits"]
+    except MemoryError:
+        raise
+    except Exception as error:  # damage shows itself in many ways, in ZIP, NumPy and JSON
+        warnings.warn(f"{path} is damaged ({first_line(error)}): asking the teacher anew", stacklevel=2)
+        return None
+    for key, value in about.items():
+        if there.get(key) != value:
+            raise UserError(
+                f"{path} holds logits of another training: {key} {there.get(key)}, not {value}; "
+                "delete it, or give another cache_file"
+            )
+    return logits
+
+
+def _write(path: Path, about: dict[str, Any], logits: np.ndarray) -> None:
+    with files.atomic(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, about=np.array(json.dumps(about)), logits=logits, allow_pickle=False)
