@@ -108,9 +108,9 @@ def _enliven(model: Any, images: Any) -> None:
     import numpy as np
     from keras import ops
 
-    from keras_mobilenets.tflite.measurement.stock_models import normalized
+    from keras_mobilenets.training.engine.batch_normalization import estimate_statistics
 
-    normalized(model, images)
+    estimate_statistics(model, images)
     logits = np.log(np.maximum(ops.convert_to_numpy(model(images)), 1e-30))
     classifier = [layer for layer in model.layers if hasattr(layer, "kernel")][-1]
     classifier.kernel.assign(classifier.kernel * (SPREAD / logits.std(axis=1).mean()))

@@ -13,7 +13,7 @@ import numpy as np
 
 import keras_mobilenets as km
 from keras_mobilenets import training
-from keras_mobilenets.training.engine.fused_batch_norm import fused_batch_norm
+from keras_mobilenets.training.engine.batch_normalization import fused_batch_norm
 from keras_mobilenets.training.recipe import RECIPES, make_optimizer
 
 AUGMENTATIONS = ["none", "light", "crop+flip", "light+mixup", RECIPES["modern"].recipe["augmentation"]]

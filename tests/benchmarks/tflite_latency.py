@@ -15,15 +15,16 @@ import numpy as np
 
 import keras_mobilenets as km
 from keras_mobilenets import tflite
-from keras_mobilenets.tflite.measurement.stock_models import WARM_UP, keras_applications, noise, normalized, stock
+from keras_mobilenets.tflite.measurement.stock_models import WARM_UP, keras_applications, noise, stock
 from keras_mobilenets.tflite.targets.operator_forms import FORMS
+from keras_mobilenets.training.engine.batch_normalization import estimate_statistics
 
 MODELS = ("MobileNetV1", "MobileNetV2", "MobileNetV3Large", "MobileNetV3Small", "EfficientNetB0")
 
 
 def pairs(name, options, images, folder):
     """Pairs of files to compare: (what they are, ours, the other)."""
-    ours = normalized(km.create_model(name, input_shape=images.shape[1:]), images[:WARM_UP])
+    ours = estimate_statistics(km.create_model(name, input_shape=images.shape[1:]), images[:WARM_UP])
     mine = {
         kind: tflite.convert(
             ours, folder / f"ours_{kind}.tflite", quantize=quantize, calibration=images, target=options.target
@@ -33,7 +34,7 @@ def pairs(name, options, images, folder):
     if options.against == "float":
         yield "int8", mine["int8"], mine["float32"]
         return
-    theirs = normalized(keras_applications(name, images.shape[1:]), images[:WARM_UP])
+    theirs = estimate_statistics(keras_applications(name, images.shape[1:]), images[:WARM_UP])
     for kind, quantize in (("float32", "none"), ("int8", "int8")):
         yield kind, mine[kind], stock(theirs, folder / f"stock_{kind}.tflite", quantize, images)
 

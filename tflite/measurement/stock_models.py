@@ -78,20 +78,6 @@ def stock(model: Any, path: Path, quantize: str = "none", images: np.ndarray | N
     return Path(path)
 
 
-def normalized(model: Any, images: np.ndarray) -> Any:
-    """The model with the statistics of these images in its batch normalization."""
-    import keras
-
-    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
-    momenta = [layer.momentum for layer in norms]
-    for layer in norms:
-        layer.momentum = 0.0
-    model(images, training=True)
-    for layer, momentum in zip(norms, momenta, strict=True):
-        layer.momentum = momentum
-    return model
-
-
 def noise(input_shape: Sequence[int], count: int = 20) -> np.ndarray:
     """Images of coloured noise in [−1, 1], float32."""
     rng = np.random.default_rng(0)
@@ -126,8 +112,12 @@ def convert_peers(
     paths = {q: folder / f"{name}_{'float32' if q == 'none' else q}.tflite" for q in dict.fromkeys(quantizations)}
     missing = [quantize for quantize, path in paths.items() if not (fresh and path.exists())]
     if missing:
+        from keras_mobilenets.training.engine.batch_normalization import estimate_statistics
+
         images = noise((size, size, 3))
-        model = normalized(keras_applications(builder, (size, size, 3), classes, **arguments), images[:WARM_UP])
+        model = estimate_statistics(
+            keras_applications(builder, (size, size, 3), classes, **arguments), images[:WARM_UP]
+        )
         for quantize in track(missing, "Converting keras.applications' model"):
             stock(model, paths[quantize], quantize, images)
         write_json(record, made)

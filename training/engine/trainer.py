@@ -23,7 +23,7 @@ from keras_mobilenets.lock import locked
 from keras_mobilenets.training.datasets.dataset import Data
 from keras_mobilenets.training.distribution import device_strategy, process_group
 from keras_mobilenets.training.engine import model_transforms, progress_bar, progressive_learning, tensorboard_logger
-from keras_mobilenets.training.engine.fused_batch_norm import fused_batch_norm
+from keras_mobilenets.training.engine.batch_normalization import fused_batch_norm
 from keras_mobilenets.training.engine.recorder import Recorder
 from keras_mobilenets.training.evaluation.examination import examine_into
 from keras_mobilenets.training.introspection import by, gives_logits, library_of

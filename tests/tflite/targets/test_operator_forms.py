@@ -13,10 +13,10 @@ from keras_mobilenets import tflite, training
 from keras_mobilenets.tflite.conversion import hard_swish
 from keras_mobilenets.tflite.conversion.target_rewriter import rewrite
 from keras_mobilenets.tflite.graph import flatbuffer
-from keras_mobilenets.tflite.measurement.stock_models import normalized
 from keras_mobilenets.tflite.runtime.interpreter import Model
 from keras_mobilenets.tflite.runtime.native_output import quiet
 from keras_mobilenets.tflite.targets.operator_forms import FORMS
+from keras_mobilenets.training.engine.batch_normalization import estimate_statistics
 
 SIZE = 64
 BYTES = np.arange(-128, 128, dtype=np.int8).reshape(1, 16, 16, 1)
@@ -26,7 +26,9 @@ BYTES = np.arange(-128, 128, dtype=np.int8).reshape(1, 16, 16, 1)
 def model():
     """A small MobileNetV3 whose batch normalization keeps activations at the size of trained ones."""
     keras.utils.set_random_seed(0)
-    model = normalized(km.MobileNetV3Small((SIZE, SIZE, 3), 0.35, classes=10), km.preprocess_input(_images(16)))
+    model = estimate_statistics(
+        km.MobileNetV3Small((SIZE, SIZE, 3), 0.35, classes=10), km.preprocess_input(_images(16))
+    )
     model.layers[-1].kernel.assign(2 * model.layers[-1].kernel)  # answers that differ between images
     return model
 

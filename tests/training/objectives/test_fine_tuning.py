@@ -11,7 +11,7 @@ import pytest
 import keras_mobilenets as km
 from keras_mobilenets import UserError, training
 from keras_mobilenets.cli import main
-from keras_mobilenets.tflite.measurement.stock_models import normalized
+from keras_mobilenets.training.engine.batch_normalization import estimate_statistics
 
 QUICK = training.Recipe.named("cifar", epochs=2, learning_rate=0.02)
 SHAPE = (32, 32, 3)
@@ -22,7 +22,7 @@ def known(tmp_path_factory):
     """A MobileNetV2 of 7 classes at another size, with statistics of its own in its BatchNorm layers."""
     keras.utils.set_random_seed(5)
     model = km.MobileNetV2((64, 64, 3), alpha=0.35, classes=7)
-    normalized(model, np.random.default_rng(0).uniform(-1, 1, (16, 64, 64, 3)).astype(np.float32))
+    estimate_statistics(model, np.random.default_rng(0).uniform(-1, 1, (16, 64, 64, 3)).astype(np.float32))
     path = tmp_path_factory.mktemp("known") / "model.keras"
     model.save(path)
     return path, {layer.name: layer.get_weights() for layer in model.layers}

@@ -1,10 +1,10 @@
-"""The fused training step of batch normalization against Keras's own."""
+"""The fused training step of batch normalization against Keras's own; estimated statistics against NumPy's."""
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_mobilenets.training.engine.fused_batch_norm import fused_batch_norm
+from keras_mobilenets.training.engine.batch_normalization import estimate_statistics, fused_batch_norm
 
 
 def _step(layer, images):
@@ -43,3 +43,13 @@ def test_keras_is_itself_again_afterwards():
     with fused_batch_norm():
         assert keras.layers.BatchNormalization.call is not plain
     assert keras.layers.BatchNormalization.call is plain
+
+
+def test_estimated_statistics_are_those_of_the_images():
+    images = np.random.default_rng(0).normal(2, 3, (4, 5, 7, 3)).astype(np.float32)
+    layer = _layer()
+    model = keras.Sequential([keras.Input((5, 7, 3)), layer])
+    assert estimate_statistics(model, images) is model
+    np.testing.assert_allclose(layer.moving_mean, images.mean((0, 1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(layer.moving_variance, images.var((0, 1, 2)), rtol=1e-4)
+    assert layer.momentum == 0.8
