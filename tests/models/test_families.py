@@ -18,7 +18,7 @@ from keras_mobilenets.costs.published import table
 from keras_mobilenets.models import efficientnet
 
 MODULES = ("mobilenet_v3", "mobilenet_v4", "efficientnet", "efficientnet_v2", "resnet", "standard_convnet", "vgg")
-NAMES = [name for name in km.list_models() if km._BUILDERS[name] in MODULES]
+NAMES = [name for name in km.list_models() if getattr(km, name).__module__.rsplit(".", 1)[1] in MODULES]
 ONE_OF_EACH = {
     "MobileNetV3Small": {"alpha": 0.35},
     "MobileNetV4ConvSmall": {"alpha": 0.35},
