@@ -29,6 +29,6 @@ def gives_logits(model: Any) -> bool:
     return type(last).__name__ != "Softmax" and getattr(activation, "__name__", None) != "softmax"
 
 
-def by(shape: tuple) -> str:
+def shape_text(shape: tuple) -> str:
     """Such as 32×32×3."""
     return "×".join("any" if length is None else str(length) for length in shape)

@@ -14,7 +14,8 @@ import numpy as np
 import keras_mobilenets as km
 from keras_mobilenets import training
 from keras_mobilenets.training.engine.batch_normalization import fused_batch_norm
-from keras_mobilenets.training.recipe import RECIPES, make_optimizer
+from keras_mobilenets.training.engine.optimizer import make_optimizer
+from keras_mobilenets.training.recipe import RECIPES
 
 AUGMENTATIONS = ["none", "light", "crop+flip", "light+mixup", RECIPES["modern"].recipe["augmentation"]]
 

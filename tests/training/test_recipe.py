@@ -13,7 +13,8 @@ from keras import layers
 from keras_mobilenets import UserError, tflite, training
 from keras_mobilenets.cli import main
 from keras_mobilenets.training.engine import model_transforms
-from keras_mobilenets.training.recipe import RECIPES, make_optimizer
+from keras_mobilenets.training.engine.optimizer import make_optimizer
+from keras_mobilenets.training.recipe import RECIPES
 
 SIZE = 32
 OLD_FIELDS = (  # of a recipe in the first version that trained

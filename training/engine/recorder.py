@@ -111,9 +111,9 @@ class Recorder:
                 variable.assign(np.asarray(variable) + before)
         if step < self.steps_per_epoch and time.monotonic() - self.saved_at >= self.checkpoint_seconds:
             self._bring_back()
-            self._check_finite(step)
+            values = self._finite_values(step)
             with self._stopping_when_full(step):
-                self._save(step, [np.array(variable) for variable in self._metrics()])
+                self._save(step, values, [np.array(variable) for variable in self._metrics()])
 
     def _on_test_begin(self, logs: dict | None = None) -> None:
         self.trained = time.perf_counter()
@@ -127,7 +127,7 @@ class Recorder:
         )
         row["seconds"] = round(time.perf_counter() - self.started, 3)
         before = [earlier["val_accuracy"] for earlier in self.rows[self.best_from - 1 :]]
-        self._check_finite(self.steps_per_epoch)
+        values = self._finite_values(self.steps_per_epoch)
         with self._stopping_when_full(self.steps_per_epoch):
             if epoch + 1 >= self.best_from and row["val_accuracy"] > max(before, default=-1.0):
                 with files.atomic(self.run_dir / "model.keras") as path, as_kept(self.model):
@@ -135,7 +135,7 @@ class Recorder:
                     self.bare.save(path)
             self._write_history([*self.rows, row])
             self.rows.append(row)
-            self._save(0)
+            self._save(0, values)
         self.stopped = self.model.stop_training
         if self.begun:  # Keras would make all epochs as short as this one: `model.fit` is called again
             self.model.stop_training = True
@@ -155,22 +155,27 @@ class Recorder:
         of_tf_keras = [generator.state for generator in generators if generator is not None]
         return [*self.model.variables, *optimizer.variables, *of_tf_keras]
 
-    def _check_finite(self, step: int) -> None:
-        """Refuses to keep a NaN anywhere: BatchNorm's statistics or a moment may overflow while weights are finite."""
-        for variable in self._variables():
-            value = np.asarray(variable)
+    def _finite_values(self, step: int) -> list[np.ndarray]:
+        """Reads all variables for a checkpoint; moving statistics or a moment may overflow while weights are finite.
+
+        Raises:
+            UserError: One of them is NaN or infinite.
+        """
+        variables = self._variables()
+        values = [np.asarray(variable) for variable in variables]
+        for variable, value in zip(variables, values, strict=True):
             if not np.isfinite(value).all():
                 what = "NaN" if np.isnan(value).any() else "infinite"
                 raise self._not_finite(f"{getattr(variable, 'path', None) or variable.name} is {what}", step)
+        return values
 
     def _metrics(self) -> list:
         return [variable for metric in self.model.metrics for variable in metric.variables]
 
-    def _save(self, step: int, metrics: list[np.ndarray] | None = None) -> None:
-        """Writes a checkpoint; `step` counts in the epoch after the whole ones."""
+    def _save(self, step: int, values: list[np.ndarray], metrics: list[np.ndarray] | None = None) -> None:
+        """Writes a checkpoint; `step` counts in the epoch after the completed ones."""
         state = State(self.rows, step, time.perf_counter() - self.started if step else 0.0, metrics or [])
         if self.is_kept:
-            values = [np.asarray(variable) for variable in self._variables()]
             self.checkpoints.save(
                 len(self.rows) * self.steps_per_epoch + step,
                 State(state.rows, step, state.seconds, state.metrics, values),

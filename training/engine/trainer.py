@@ -8,8 +8,7 @@ examination.npz (what the model gets wrong).
 import contextlib
 import dataclasses
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -24,13 +23,14 @@ from keras_mobilenets.training.datasets.dataset import Data
 from keras_mobilenets.training.distribution import device_strategy, process_group
 from keras_mobilenets.training.engine import model_transforms, progress_bar, progressive_learning, tensorboard_logger
 from keras_mobilenets.training.engine.batch_normalization import fused_batch_norm
+from keras_mobilenets.training.engine.objective import ALTERNATIVES, Objective, classification, cross_entropy
+from keras_mobilenets.training.engine.optimizer import make_optimizer
 from keras_mobilenets.training.engine.recorder import Recorder
 from keras_mobilenets.training.evaluation.examination import examine_into
-from keras_mobilenets.training.introspection import by, gives_logits, library_of
-from keras_mobilenets.training.recipe import Recipe, make_optimizer, mixes
+from keras_mobilenets.training.introspection import library_of, shape_text
+from keras_mobilenets.training.recipe import Recipe
 
 CHECKPOINT_SECONDS = 60.0
-OBJECTIVES = ("distillation", "transfer")  # what run.json says of an `Objective` that is not the usual one
 
 
 def fit(
@@ -39,6 +39,7 @@ def fit(
     recipe: Recipe | None = None,
     run_dir: str | Path | None = None,
     *,
+    objective: Objective | None = None,
     callbacks: Sequence[Any] = (),
     best_from: int = 1,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
@@ -60,6 +61,7 @@ def fit(
         data: What `load_data` returns.
         recipe: How to train. Default: `Recipe()`.
         run_dir: Folder for checkpoints and logs. Default: none is kept.
+        objective: Loss, targets and metric. Default: cross-entropy with the labels.
         callbacks: Further callbacks, of the model's Keras. What they hold is in no checkpoint: after a kill, they begin
             as new ones, in the epoch that goes on.
         best_from: The first epoch, counted from 1, that may be the best; a pruning gives the one that ends sparse.
@@ -76,66 +78,7 @@ def fit(
             written, or the loss became NaN.
     """
     recipe = recipe or Recipe()
-    objective = labels_only(model, recipe, len(data.class_names))
-    return train(
-        model,
-        data,
-        recipe,
-        run_dir,
-        objective,
-        callbacks=callbacks,
-        best_from=best_from,
-        checkpoint_seconds=checkpoint_seconds,
-        verbose=verbose,
-    )
-
-
-@dataclass(frozen=True)
-class Objective:
-    """What a training brings down, and the targets that takes.
-
-    Attributes:
-        loss: From targets and outputs to a loss for each image.
-        accuracy: The metric of that name: "accuracy" itself, or a function of targets and outputs.
-        views: Fixed views that each training image is shown in; 0 for new ones in every epoch.
-        targets: From training batches, as `Data.epochs` gives them, to batches of (images, targets).
-        validation: The same for those of the validation split, as a data set.
-        asked: What run.json says of it.
-    """
-
-    loss: Any
-    accuracy: Any = "accuracy"
-    views: int = 0
-    targets: Callable[[tf.data.Dataset], Any] = lambda batches: batches
-    validation: Callable[[tf.data.Dataset], tf.data.Dataset] = lambda batches: batches
-    asked: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-
-def labels_only(model: Any, recipe: Recipe, classes: int) -> Objective:
-    """The usual one: cross-entropy with the labels, or with shares of classes where the recipe mixes images."""
-    if not mixes(recipe.augmentation):
-        return Objective(_loss(model, recipe.label_smoothing, classes))
-
-    def rows(images: tf.Tensor, labels: tf.Tensor, *weights: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        return images, labels if labels.shape.rank == 2 else tf.one_hot(labels, classes), *weights
-
-    loss = library_of(model).losses.CategoricalCrossentropy(gives_logits(model), recipe.label_smoothing)
-    return Objective(loss, targets=lambda batches: batches.map(rows), validation=lambda batches: batches.map(rows))
-
-
-def train(
-    model: Any,
-    data: Data,
-    recipe: Recipe,
-    run_dir: str | Path | None,
-    objective: Objective,
-    *,
-    callbacks: Sequence[Any] = (),
-    best_from: int = 1,
-    checkpoint_seconds: float = CHECKPOINT_SECONDS,
-    verbose: int | str = "auto",
-) -> Any:
-    """`fit` towards any objective."""
+    objective = objective or classification(model, recipe, len(data.class_names))
     if not checkpoint_seconds >= 0:
         raise UserError(f"checkpoint_seconds={checkpoint_seconds}: give seconds, 0 or more, such as 60")
     library = library_of(model)
@@ -172,7 +115,7 @@ def train(
             if process_group.is_first():
                 recorder.restore_best()
             device_strategy.as_in_first(model)
-        model.compile(loss=_loss(model), metrics=["accuracy"], jit_compile=_jit_compile(library))
+        model.compile(loss=cross_entropy(model), metrics=["accuracy"], jit_compile=_jit_compile(library))
         if run_dir is not None:
             examination = examine_into(folder, model, data)
             with _logging_to(folder / "logs"):
@@ -259,12 +202,12 @@ def _check_shapes(model: Any, data: Data) -> None:
     wanted, given = (size, size, 3), tuple(model.input_shape[1:])
     if len(given) != 3 or any(have not in (None, want) for have, want in zip(given, wanted, strict=True)):
         raise UserError(
-            f"the model takes images of {by(given)} but {data.name} was loaded as {by(wanted)}; "
+            f"the model takes images of {shape_text(given)} but {data.name} was loaded as {shape_text(wanted)}; "
             f"build it with input_shape={wanted} or load the data with another image_size"
         )
     if tuple(model.output_shape[1:]) != (classes,):
         raise UserError(
-            f"the model has output {by(model.output_shape[1:])} but {data.name} has {classes} classes; "
+            f"the model has output {shape_text(model.output_shape[1:])} but {data.name} has {classes} classes; "
             f"build it with classes={classes}"
         )
 
@@ -290,7 +233,7 @@ def _claim(run_dir: Path, model: Any, data: Data, more: dict[str, Any]) -> None:
     before = files.read_record(run_dir)
     if "recipe" in before:
         before["recipe"] = dataclasses.asdict(Recipe()) | before["recipe"]  # an earlier version knew less
-        for part in OBJECTIVES:
+        for part in ALTERNATIVES:
             if (part in before) != (part in asked):
                 word = "with" if part in before else "without"
                 raise UserError(f"{run_dir} holds a training {word} {part}; give another run folder or delete this one")
@@ -313,19 +256,6 @@ def _compile(model: Any, data: Data, recipe: Recipe, objective: Objective) -> No
         **{metrics: [objective.accuracy]},
         jit_compile=_jit_compile(library_of(model)),
     )
-
-
-def _loss(model: Any, smoothing: float = 0.0, classes: int = 0) -> Any:
-    """Cross-entropy on integer labels; Keras smooths one-hot labels only."""
-    from_logits = gives_logits(model)
-    if not smoothing:
-        return library_of(model).losses.SparseCategoricalCrossentropy(from_logits=from_logits)
-
-    def smoothed_crossentropy(labels: Any, outputs: Any) -> Any:
-        one_hot = keras.ops.one_hot(keras.ops.reshape(labels, [-1]), classes)
-        return keras.losses.categorical_crossentropy(one_hot, outputs, from_logits, smoothing)
-
-    return smoothed_crossentropy
 
 
 def _jit_compile(library: Any) -> bool | str | None:

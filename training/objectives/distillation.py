@@ -4,7 +4,6 @@ Hinton et al. 2015, arXiv:1503.02531, section 2.
 """
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,8 @@ from keras_mobilenets.errors import UserError
 from keras_mobilenets.training.datasets import augmentation
 from keras_mobilenets.training.datasets.dataset import Data
 from keras_mobilenets.training.distribution import process_group
-from keras_mobilenets.training.engine.trainer import CHECKPOINT_SECONDS, Objective, train
+from keras_mobilenets.training.engine.objective import Objective
+from keras_mobilenets.training.engine.trainer import fit
 from keras_mobilenets.training.introspection import gives_logits, library_of
 from keras_mobilenets.training.objectives.teacher import FILE, Taught
 from keras_mobilenets.training.recipe import Recipe
@@ -33,10 +33,7 @@ def distill(
     alpha: float = 0.7,
     cached_views: int = 0,
     cache_file: str | Path | None = None,
-    callbacks: Sequence[Any] = (),
-    best_from: int = 1,
-    checkpoint_seconds: float = CHECKPOINT_SECONDS,
-    verbose: int | str = "auto",
+    **options: Any,
 ) -> Any:
     """Trains a student on what a teacher says; else as `fit`.
 
@@ -58,10 +55,7 @@ def distill(
             4 · views · images · classes bytes of memory. 0: every epoch is augmented anew and the teacher looks at it.
         cache_file: Where cached logits are kept, for all students of the teacher (.npz). Default: teacher_logits.npz
             in the run folder.
-        callbacks: As in `fit`.
-        best_from: As in `fit`.
-        checkpoint_seconds: As in `fit`.
-        verbose: As in `fit`.
+        **options: `callbacks`, `best_from`, `checkpoint_seconds` and `verbose`, as in `fit`.
 
     Returns:
         The History, as from `fit`.
@@ -78,17 +72,7 @@ def distill(
     file = Path(cache_file) if cache_file else Path(run_dir) / FILE if run_dir else None
     taught = Taught(data, teacher, recipe.augmentation, cached_views, file)
     objective = _objective(student, taught, len(data.class_names), temperature, alpha)
-    return train(
-        student,
-        data,
-        recipe,
-        run_dir,
-        objective,
-        callbacks=callbacks,
-        best_from=best_from,
-        checkpoint_seconds=checkpoint_seconds,
-        verbose=verbose,
-    )
+    return fit(student, data, recipe, run_dir, objective=objective, **options)
 
 
 def _check(recipe: Recipe, temperature: float, alpha: float, cached_views: int, cache_file: Any) -> None:

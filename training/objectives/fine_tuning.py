@@ -15,7 +15,8 @@ import keras
 import keras_mobilenets as km
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.training.datasets.dataset import Data
-from keras_mobilenets.training.engine.trainer import CHECKPOINT_SECONDS, fit, labels_only, train
+from keras_mobilenets.training.engine.objective import classification
+from keras_mobilenets.training.engine.trainer import fit
 from keras_mobilenets.training.recipe import Recipe
 
 FINE = 0.1  # the learning rate of the second phase, as a factor on the recipe's
@@ -56,9 +57,7 @@ def fine_tune(
     *,
     freeze: int = 0,
     head_epochs: int = 3,
-    callbacks: Sequence[Any] = (),
-    checkpoint_seconds: float = CHECKPOINT_SECONDS,
-    verbose: int | str = "auto",
+    **options: Any,
 ) -> Any:
     """Trains the head of a pretrained model alone, then all but the first blocks with it, at a tenth of the rate.
 
@@ -72,9 +71,7 @@ def fine_tune(
         run_dir: As for `fit`.
         freeze: The stem and so many blocks keep their weights; 0 trains everything.
         head_epochs: Epochs of the first phase; 0 leaves it out.
-        callbacks: As for `fit`, in both phases.
-        checkpoint_seconds: As for `fit`.
-        verbose: As for `fit`.
+        **options: `callbacks`, `best_from`, `checkpoint_seconds` and `verbose`, as for `fit`, in both phases.
 
     Returns:
         The History of the second phase.
@@ -88,7 +85,6 @@ def fine_tune(
     body = model.layers[: _head(model)]
     frozen = _first_blocks(body, freeze)
     calm = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
-    more: dict[str, Any] = {"callbacks": callbacks, "checkpoint_seconds": checkpoint_seconds, "verbose": verbose}
     if head_epochs:
         head = dataclasses.replace(
             recipe,
@@ -99,12 +95,12 @@ def fine_tune(
             stages=1,
         )
         with _frozen([*body, *calm]):
-            fit(model, data, head, run_dir and Path(run_dir) / "head", **more)
+            fit(model, data, head, run_dir and Path(run_dir) / "head", **options)
     fine = dataclasses.replace(recipe, learning_rate=FINE * recipe.learning_rate)
-    objective = labels_only(model, fine, len(data.class_names))
+    objective = classification(model, fine, len(data.class_names))
     objective = dataclasses.replace(objective, asked={"transfer": {"freeze": freeze, "head_epochs": head_epochs}})
     with _frozen([*frozen, *calm]):
-        return train(model, data, fine, run_dir, objective, **more)
+        return fit(model, data, fine, run_dir, objective=objective, **options)
 
 
 @contextlib.contextmanager

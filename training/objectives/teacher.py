@@ -19,7 +19,7 @@ from keras_mobilenets import files
 from keras_mobilenets.errors import UserError, first_line
 from keras_mobilenets.progress import track
 from keras_mobilenets.training.datasets.dataset import Data
-from keras_mobilenets.training.introspection import by, library_of
+from keras_mobilenets.training.introspection import library_of, shape_text
 
 FILE = "teacher_logits.npz"
 
@@ -148,13 +148,15 @@ def _on_noise(teacher: Any, data: Data, say: Callable[[tf.Tensor], tf.Tensor]) -
     if isinstance(given, tuple) and (
         len(given) != 4 or any(have not in (None, want) for have, want in zip(given[1:], wanted, strict=True))
     ):
-        raise UserError(f"the teacher takes images of {by(given[1:])}, but {data.name} was loaded as {by(wanted)}")
+        raise UserError(
+            f"the teacher takes images of {shape_text(given[1:])}, but {data.name} was loaded as {shape_text(wanted)}"
+        )
     try:
         said = say(tf.constant(np.random.default_rng(0).uniform(-1, 1, (2, *wanted)), tf.float32)).numpy()
     except Exception as error:  # whatever a model may be made of
-        raise UserError(f"the teacher cannot take images of {by(wanted)}: {first_line(error)}") from error
+        raise UserError(f"the teacher cannot take images of {shape_text(wanted)}: {first_line(error)}") from error
     if said.shape != (2, classes):
-        raise UserError(f"the teacher has output {by(said.shape[1:])}, but {data.name} has {classes} classes")
+        raise UserError(f"the teacher has output {shape_text(said.shape[1:])}, but {data.name} has {classes} classes")
     return said
 
 
