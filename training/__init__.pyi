@@ -9,7 +9,7 @@ from .compression.weight_pruning import Sensitivity as Sensitivity
 from .compression.weight_pruning import prune as prune
 from .compression.weight_pruning import sensitivity as sensitivity
 from .datasets.dataset import Data as Data
-from .datasets.dataset import load_data as load_data
+from .datasets.loader import load_data as load_data
 from .datasets.shapes import Shapes as Shapes
 from .distribution.process_group import join_processes as join_processes
 from .engine.trainer import fit as fit

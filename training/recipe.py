@@ -17,12 +17,12 @@ class Part(NamedTuple):
     """One part of an augmentation.
 
     Attributes:
-        says: What it does.
+        description: What it does.
         strength: Its default strength; None where it has none.
         highest: The largest strength.
     """
 
-    says: str
+    description: str
     strength: float | None = None
     highest: float = 0.0
 
@@ -184,17 +184,17 @@ class Recipe:
         augmentation_parts(self.augmentation)
 
 
-class Named(NamedTuple):
+class NamedRecipe(NamedTuple):
     """A recipe under a name, with what belongs to it beside `Recipe`.
 
     Attributes:
-        says: Where it is from.
+        description: Where it is from.
         recipe: Attributes of `Recipe` that are not the default.
         batch_size: The batch that its learning rate is for.
         arguments: Arguments of the builder.
     """
 
-    says: str
+    description: str
     recipe: dict[str, Any]
     batch_size: int = 64
     arguments: dict[str, Any] = {}  # noqa: RUF012
@@ -214,16 +214,16 @@ MODERN: dict[str, Any] = {
 
 # SGD's weight decay is decoupled here: that of the papers, inside a gradient with momentum 0.9, acts 1/(1 − 0.9) times.
 RECIPES = {
-    "default": Named("AdamW with light augmentation: small data, minutes", {}),
-    "mobilenet": Named(
+    "default": NamedRecipe("AdamW with light augmentation: small data, minutes", {}),
+    "mobilenet": NamedRecipe(
         "SGD at 0.05 (MobileNetV1 and V2)",
         {"optimizer": "sgd", "learning_rate": 0.05, "weight_decay": 4e-4, "epochs": 30, "label_smoothing": 0.0},
     ),
-    "efficientnet": Named(
+    "efficientnet": NamedRecipe(
         "SGD at 0.01 (EfficientNet)",
         {"optimizer": "sgd", "learning_rate": 0.01, "weight_decay": 1e-4, "epochs": 30},
     ),
-    "cifar": Named(
+    "cifar": NamedRecipe(
         "CIFAR-10 at 32 px with a stride-1 stem: SGD at 0.1, cosine, 200 epochs (94.4% published for MobileNetV2)",
         {
             "optimizer": "sgd",
@@ -238,12 +238,12 @@ RECIPES = {
         128,
         {"stem_strides": 1},
     ),
-    "modern": Named(
+    "modern": NamedRecipe(
         "AdamW, RandAugment, mixup and cutmix, stochastic depth, averaged weights, 300 epochs (after arXiv:2110.00476)",
         MODERN,
         128,
     ),
-    "progressive": Named(
+    "progressive": NamedRecipe(
         "the modern one in four stages: images and regularization grow, less time (EfficientNetV2)",
         MODERN | {"stages": 4},
         128,
@@ -251,7 +251,7 @@ RECIPES = {
 }
 
 
-def find(name: str) -> Named:
+def find(name: str) -> NamedRecipe:
     """The recipe of that name.
 
     Raises:

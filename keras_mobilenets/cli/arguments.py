@@ -365,7 +365,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         default="default",
         choices=list(RECIPES),
         help="what the options below change: "
-        + "; ".join(f"{name}, {named.says}" for name, named in RECIPES.items()).replace("%", "%%"),
+        + "; ".join(f"{name}, {named.description}" for name, named in RECIPES.items()).replace("%", "%%"),
     )
     group.add_argument(
         "--checkpoint-seconds",

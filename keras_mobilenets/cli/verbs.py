@@ -82,7 +82,7 @@ def train(options: Namespace) -> None:
     from keras_mobilenets.training.distribution import process_group
 
     join(options)
-    with process_group.leaving(), tempfile.TemporaryDirectory() as elsewhere:
+    with process_group.abort_on_error(), tempfile.TemporaryDirectory() as elsewhere:
         run = Run(options.run if process_group.is_first() else elsewhere)
         train_into(run, options)
     if process_group.is_first():
@@ -354,11 +354,11 @@ def train_into(run: Run, options: Namespace, teacher: dict[str, Any] | None = No
 
 def settle(options: Namespace) -> None:
     """Fills in what depends on the data set and on the recipe."""
-    from keras_mobilenets.training.datasets.catalog import SIDE, usual_side
+    from keras_mobilenets.training.datasets.catalog import DEFAULT_SIZE, default_size
     from keras_mobilenets.training.recipe import find
 
     if options.size is None:
-        options.size = SIDE if Path(os.path.expanduser(options.data)).is_dir() else usual_side(options.data)
+        options.size = DEFAULT_SIZE if Path(os.path.expanduser(options.data)).is_dir() else default_size(options.data)
     if options.batch_size is None:
         options.batch_size = find(options.recipe).batch_size
 

@@ -125,9 +125,9 @@ class Run:
             asked["teacher"] = teacher
         if transfer:
             asked["transfer"] = transfer
-        from keras_mobilenets.training.distribution import process_group
+        from keras_mobilenets.training.distribution import broadcast
 
-        if process_group.from_first(lambda: self.asked.get("train") == asked and self.model_file.exists()):
+        if broadcast.from_first(lambda: self.asked.get("train") == asked and self.model_file.exists()):
             return
         import keras
 

@@ -128,7 +128,7 @@ def run_fit(setting, clock, name):
 
     import keras_mobilenets as km
     from keras_mobilenets import training
-    from keras_mobilenets.training.datasets.image_decoder import Split
+    from keras_mobilenets.training.datasets.split import Split
 
     images, labels = noise(setting)
     validation = images[: len(images) // 4], labels[: len(labels) // 4]

@@ -16,7 +16,7 @@ import keras
 import keras_mobilenets as km
 from keras_mobilenets import tflite, training
 from keras_mobilenets.tflite.targets.inspection import sizes
-from keras_mobilenets.training.compression.wrappers import heavy_layers
+from keras_mobilenets.training.compression.wrappers import compressible_layers
 
 DEMO = training.Recipe(epochs=7, learning_rate=4e-3, warmup_epochs=0.3, weight_decay=0.05, augmentation="none")
 
@@ -67,7 +67,7 @@ def trained(data: training.Data) -> keras.Model:
 def zeros_of_heavy_layers(path: Path, model: keras.Model) -> float:
     """The share of zeros in the file, in the layers that `prune` prunes: all but stem and depthwise."""
     counted = [op.zeros for op in tflite.inspect(path).operators if op.zeros and op.name != "DEPTHWISE_CONV_2D"][1:]
-    assert len(counted) == len(heavy_layers(model, None, "prune"))
+    assert len(counted) == len(compressible_layers(model, None, "prune"))
     return sum(count.zeros for count in counted) / sum(count.weights for count in counted)
 
 

@@ -40,10 +40,10 @@ def scores(model: keras.Model, channels: Channels, importance: str, data: Data |
         measured = _taylor(model, members, data, channels)
     else:
         measured = {name: _magnitudes(first, channels.writes[name].size) for name, (first, _) in members.items()}
-    by_filter = _averaged(channels, {name: measured[name] for name in filters})
+    by_filter = _mean_scores(channels, {name: measured[name] for name in filters})
     if importance == "l1":
         return by_filter
-    by_norm = _averaged(channels, {name: measured[name] for name in norms})
+    by_norm = _mean_scores(channels, {name: measured[name] for name in norms})
     return np.where(np.isnan(by_norm), by_filter, by_norm)
 
 
@@ -81,7 +81,7 @@ def _taylor(model: keras.Model, members: dict[str, list[Any]], data: Data, chann
     return total
 
 
-def _averaged(channels: Channels, measured: dict[str, np.ndarray]) -> np.ndarray:
+def _mean_scores(channels: Channels, measured: dict[str, np.ndarray]) -> np.ndarray:
     """The mean of each channel number's members; NaN where it has none."""
     total, count = np.zeros(channels.count), np.zeros(channels.count)
     for name, values in measured.items():

@@ -17,7 +17,7 @@ from keras_mobilenets.errors import UserError, unknown
 from keras_mobilenets.training.channel_pruning.budget import Budget
 from keras_mobilenets.training.channel_pruning.groups import Channels
 from keras_mobilenets.training.channel_pruning.importance import IMPORTANCES, scores
-from keras_mobilenets.training.channel_pruning.surgery import without
+from keras_mobilenets.training.channel_pruning.surgery import remove_channels
 from keras_mobilenets.training.datasets.dataset import Data
 from keras_mobilenets.training.recipe import Recipe
 from keras_mobilenets.weights.saved_model import load_model
@@ -77,7 +77,7 @@ def prune_channels(
         _claim(run_dir, plan)
     for step in range(1, steps + 1):
         step_dir = run_dir and run_dir / f"step_{step}"
-        model = _pruned_once(model, plan, step, data, step_dir)
+        model = _pruning_step(model, plan, step, data, step_dir)
         if recipe is not None:
             from keras_mobilenets.training.engine.trainer import fit
 
@@ -143,17 +143,17 @@ def _save(model: keras.Model, path: Path) -> None:
         model.save(temporary)
 
 
-def _pruned_once(model: keras.Model, plan: _Plan, step: int, data: Data | None, step_dir: Path | None) -> keras.Model:
+def _pruning_step(model: keras.Model, plan: _Plan, step: int, data: Data | None, step_dir: Path | None) -> keras.Model:
     """The model after a step's pruning; from its folder, when a run that was killed has come so far."""
     if step_dir is None:
-        return _pruned(model, plan, step, data)
+        return _prune(model, plan, step, data)
     path = step_dir / "pruned.keras"
     if not path.exists():
-        _save(_pruned(model, plan, step, data), path)
+        _save(_prune(model, plan, step, data), path)
     return load_model(path)
 
 
-def _pruned(model: keras.Model, plan: _Plan, step: int, data: Data | None) -> keras.Model:
+def _prune(model: keras.Model, plan: _Plan, step: int, data: Data | None) -> keras.Model:
     channels = Channels(model)
     groups = channels.groups(plan.divisor)
     if not groups:
@@ -172,7 +172,7 @@ def _pruned(model: keras.Model, plan: _Plan, step: int, data: Data | None) -> ke
     keep = np.ones(channels.count, bool)
     for numbers, count in zip(order, counts, strict=True):
         keep[numbers[count:]] = False
-    return without(model, channels, keep)
+    return remove_channels(model, channels, keep)
 
 
 def _check_reached(multiply_adds: float, plan: _Plan, what: str, above: bool = False) -> None:

@@ -11,7 +11,7 @@ from keras_mobilenets.blocks import ChannelSlice
 from keras_mobilenets.training.channel_pruning.groups import Channels
 
 
-def without(model: keras.Model, channels: Channels, keep: np.ndarray) -> keras.Model:
+def remove_channels(model: keras.Model, channels: Channels, keep: np.ndarray) -> keras.Model:
     """Rebuilds a model with the channels that are kept.
 
     Args:
@@ -23,14 +23,14 @@ def without(model: keras.Model, channels: Channels, keep: np.ndarray) -> keras.M
     def clone(layer: Any) -> Any:
         config = layer.get_config()
         if layer.name in channels.reads:
-            config |= changed(layer, keep[channels.reads[layer.name]], keep[channels.writes[layer.name]])
+            config |= config_changes(layer, keep[channels.reads[layer.name]], keep[channels.writes[layer.name]])
         return type(layer).from_config(config)
 
     smaller = keras.models.clone_model(model, clone_function=clone)
     for layer in model.layers:
         weights = layer.get_weights()
         if weights and layer.name in channels.reads:
-            weights = sliced(layer, weights, keep[channels.reads[layer.name]], keep[channels.writes[layer.name]])
+            weights = slice_weights(layer, weights, keep[channels.reads[layer.name]], keep[channels.writes[layer.name]])
         if weights:
             smaller.get_layer(layer.name).set_weights(weights)
     return smaller
@@ -40,27 +40,27 @@ def without(model: keras.Model, channels: Channels, keep: np.ndarray) -> keras.M
 
 
 @singledispatch
-def changed(layer: Any, read: np.ndarray, written: np.ndarray) -> dict[str, Any]:
+def config_changes(layer: Any, read: np.ndarray, written: np.ndarray) -> dict[str, Any]:
     """The changes of the layer's configuration."""
     return {}
 
 
-@changed.register
+@config_changes.register
 def _(layer: layers.Conv2D, read: np.ndarray, written: np.ndarray) -> dict[str, Any]:
     return {"filters": int(written.sum())}
 
 
-@changed.register
+@config_changes.register
 def _(layer: layers.Dense, read: np.ndarray, written: np.ndarray) -> dict[str, Any]:
     return {"units": int(written.sum())}
 
 
-@changed.register
+@config_changes.register
 def _(layer: ChannelSlice, read: np.ndarray, written: np.ndarray) -> dict[str, Any]:
     return {"start": int(read[: layer.start].sum()), "stop": int(read[: layer.stop].sum())}
 
 
-@changed.register
+@config_changes.register
 def _(layer: layers.Reshape, read: np.ndarray, written: np.ndarray) -> dict[str, Any]:
     lengths = [int(written.any(axis=tuple(set(range(written.ndim)) - {i})).sum()) for i in range(written.ndim)]
     target = list(layer.target_shape)
@@ -70,30 +70,30 @@ def _(layer: layers.Reshape, read: np.ndarray, written: np.ndarray) -> dict[str,
 
 
 @singledispatch
-def sliced(layer: Any, weights: list[np.ndarray], read: np.ndarray, written: np.ndarray) -> list[np.ndarray]:
+def slice_weights(layer: Any, weights: list[np.ndarray], read: np.ndarray, written: np.ndarray) -> list[np.ndarray]:
     """The layer's weights without those of the channels that go."""
     return weights
 
 
-@sliced.register
+@slice_weights.register
 def _(layer: layers.Conv2D, weights: list, read: np.ndarray, written: np.ndarray) -> list[np.ndarray]:
     kernel, *bias = weights
     group = read[: kernel.shape[2]]  # all groups keep the same places
     return [kernel[:, :, group][..., written], *(b[written] for b in bias)]
 
 
-@sliced.register
+@slice_weights.register
 def _(layer: layers.DepthwiseConv2D, weights: list, read: np.ndarray, written: np.ndarray) -> list[np.ndarray]:
     kernel, *bias = weights
     return [kernel[:, :, read], *(b[written] for b in bias)]
 
 
-@sliced.register
+@slice_weights.register
 def _(layer: layers.Dense, weights: list, read: np.ndarray, written: np.ndarray) -> list[np.ndarray]:
     kernel, *bias = weights
     return [kernel[read][:, written], *(b[written] for b in bias)]
 
 
-@sliced.register
+@slice_weights.register
 def _(layer: layers.BatchNormalization, weights: list, read: np.ndarray, written: np.ndarray) -> list[np.ndarray]:
     return [weight[written] for weight in weights]

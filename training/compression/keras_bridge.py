@@ -83,7 +83,7 @@ def to_tf_keras(model: keras.Model) -> tf_keras.Model:
         raise UserError(f"to_tf_keras takes a Keras 3 model, not {type(model).__module__}.{type(model).__name__}")
     _check_functional(model)
     inputs = [tf_keras.Input(tensor.shape[1:], name=tensor.name) for tensor in model.inputs]
-    outputs = rebuild(model, inputs, lambda layer: with_weights(tf_keras_layer(layer), layer))
+    outputs = rebuild(model, inputs, lambda layer: call_with_weights(tf_keras_layer(layer), layer))
     return tf_keras.Model(_one(inputs), _one(outputs), name=model.name)
 
 
@@ -181,7 +181,7 @@ def tf_keras_layer(layer: Any) -> Any:
     return made
 
 
-def with_weights(made: Any, layer: Any) -> Callable[[Any], Any]:
+def call_with_weights(made: Any, layer: Any) -> Callable[[Any], Any]:
     """Calls the layer `made`, then gives it the weights of `layer`."""
 
     def call(*x: Any) -> Any:
@@ -199,7 +199,7 @@ def _keras_layer(layer: Any) -> Callable[[Any], Any]:
     settings = _settings(layer, keras)
     made = (getattr(blocks, kind, None) or getattr(keras.layers, kind))(**settings, name=layer.name)
     made.trainable = layer.trainable
-    call = with_weights(made, layer)
+    call = call_with_weights(made, layer)
     return (lambda tensors: call(*tensors)) if kind == "RowsToMap" else call
 
 

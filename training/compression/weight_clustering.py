@@ -10,7 +10,12 @@ from pathlib import Path
 import keras
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.training.compression.wrappers import check, claim, heavy_layers, wrapped
+from keras_mobilenets.training.compression.wrappers import (
+    check_arguments,
+    compressible_layers,
+    record_request,
+    wrap_layers,
+)
 from keras_mobilenets.training.datasets.dataset import Data
 from keras_mobilenets.training.recipe import Recipe
 
@@ -46,11 +51,11 @@ def cluster(
     Raises:
         UserError: An argument is out of range, there is no layer to cluster, or as in `fit`.
     """
-    check(model, data, "cluster")
+    check_arguments(model, data, "cluster")
     if clusters < 2:
         raise UserError(f"clusters must be 2 or more, such as 16, not {clusters}")
-    names = [layer.name for layer in heavy_layers(model, layers, "cluster")]
-    claim(run_dir, "clustering", {"clusters": clusters, "layers": names})
+    names = [layer.name for layer in compressible_layers(model, layers, "cluster")]
+    record_request(run_dir, "clustering", {"clusters": clusters, "layers": names})
 
     import tensorflow_model_optimization as tfmot
 
@@ -59,6 +64,6 @@ def cluster(
 
     tools = tfmot.clustering.keras
     start = tools.CentroidInitialization.KMEANS_PLUS_PLUS
-    clustered = wrapped(to_tf_keras(model), names, lambda layer: tools.cluster_weights(layer, clusters, start))
+    clustered = wrap_layers(to_tf_keras(model), names, lambda layer: tools.cluster_weights(layer, clusters, start))
     fit(clustered, data, recipe or RECIPE, run_dir, verbose=verbose)
     return to_keras(tools.strip_clustering(clustered))

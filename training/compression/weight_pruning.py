@@ -16,7 +16,12 @@ import numpy as np
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.progress import track
-from keras_mobilenets.training.compression.wrappers import check, claim, heavy_layers, wrapped
+from keras_mobilenets.training.compression.wrappers import (
+    check_arguments,
+    compressible_layers,
+    record_request,
+    wrap_layers,
+)
 from keras_mobilenets.training.datasets.dataset import Data
 from keras_mobilenets.training.recipe import Recipe
 
@@ -71,10 +76,10 @@ def prune(
     Raises:
         UserError: An argument is out of range, there is nothing to prune, or as in `fit`.
     """
-    check(model, data, "prune")
+    check_arguments(model, data, "prune")
     shares = _shares(model, sparsity, layers, pattern)
     plan = _plan(schedule, begin, end, frequency, (recipe or RECIPE).epochs * data.steps_per_epoch())
-    claim(run_dir, "pruning", {"sparsity": shares, "pattern": pattern, "schedule": schedule, **plan})
+    record_request(run_dir, "pruning", {"sparsity": shares, "pattern": pattern, "schedule": schedule, **plan})
 
     import tensorflow_model_optimization as tfmot
 
@@ -93,7 +98,7 @@ def prune(
         )
         return tools.prune_low_magnitude(layer, pruning_schedule=timed, **patterned)
 
-    pruned = wrapped(to_tf_keras(model), shares, prunable)
+    pruned = wrap_layers(to_tf_keras(model), shares, prunable)
     final = math.ceil(plan["end_step"] / data.steps_per_epoch())  # no epoch before has all the zeros
     callbacks = (tools.UpdatePruningStep(),)
     fit(pruned, data, recipe or RECIPE, run_dir, callbacks=callbacks, best_from=final, verbose=verbose)
@@ -109,7 +114,7 @@ def _shares(
     by_layer = sparsity if isinstance(sparsity, Mapping) else None
     if by_layer is not None and layers is not None:
         raise UserError("sparsity names its layers already; leave layers out")
-    chosen = heavy_layers(model, layers if by_layer is None else list(by_layer), "prune")
+    chosen = compressible_layers(model, layers if by_layer is None else list(by_layer), "prune")
     if pattern:
         _, group = PATTERNS[pattern]
         odd = [layer.name for layer in chosen if layer.kernel.shape[-2] % group]
@@ -241,10 +246,10 @@ def sensitivity(
     Raises:
         UserError: An argument is out of range, or there is no layer to prune.
     """
-    check(model, data, "sensitivity")
+    check_arguments(model, data, "sensitivity")
     for level in levels:
         check_sparsity(level)
-    scanned = heavy_layers(model, layers, "prune")
+    scanned = compressible_layers(model, layers, "prune")
     batches = data.validation.take(math.ceil(images / data.batch_size)).cache()
     predict = keras.models.Model.predict_on_batch
 

@@ -11,7 +11,7 @@ from keras_mobilenets.errors import UserError, unknown
 from keras_mobilenets.training.datasets.dataset import Data
 
 
-def heavy_layers(model: keras.Model, names: Collection[str] | None, verb: str) -> list[Any]:
+def compressible_layers(model: keras.Model, names: Collection[str] | None, verb: str) -> list[Any]:
     """Layers whose weights are worth working on: convolutions but the first and the depthwise ones, and dense layers.
 
     Args:
@@ -40,7 +40,7 @@ def heavy_layers(model: keras.Model, names: Collection[str] | None, verb: str) -
     return chosen
 
 
-def check(model: Any, data: Any, verb: str) -> None:
+def check_arguments(model: Any, data: Any, verb: str) -> None:
     """Refuses what is no Keras 3 model or no data set.
 
     Raises:
@@ -52,7 +52,7 @@ def check(model: Any, data: Any, verb: str) -> None:
         raise UserError(f"{verb} needs data: give it what training.load_data returns, not {type(data).__name__}")
 
 
-def wrapped(model: Any, names: Collection[str], wrap: Callable[[Any], Any]) -> Any:
+def wrap_layers(model: Any, names: Collection[str], wrap: Callable[[Any], Any]) -> Any:
     """The same tf_keras model with `wrap(layer)` in the place of the named layers; it shares their weights."""
     import tf_keras
 
@@ -61,7 +61,7 @@ def wrapped(model: Any, names: Collection[str], wrap: Callable[[Any], Any]) -> A
     )
 
 
-def claim(run_dir: str | Path | None, key: str, values: dict[str, Any]) -> None:
+def record_request(run_dir: str | Path | None, key: str, values: dict[str, Any]) -> None:
     """Notes in run.json what was asked, or checks that a training there was asked for the same.
 
     Raises:

@@ -59,7 +59,7 @@ def make(
     return augmented
 
 
-def fixed(augmentation: str) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]:
+def fixed_views(augmentation: str) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]:
     """An augmentation that does the same to an image in every epoch, whichever images are beside it.
 
     Args:
@@ -206,7 +206,7 @@ def _mixing(name: str, strength: float | None) -> Callable[..., tuple[tf.Tensor,
     layer.backend.set_backend("tensorflow")
 
     def mix(images: tf.Tensor, rows: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        drawn = layer.get_random_transformation(images, training=True, seed=_Draws(seed))
+        drawn = layer.get_random_transformation(images, training=True, seed=_SeedStream(seed))
         mixed = layer.transform_images(images, drawn, training=True)
         return tf.ensure_shape(mixed, images.shape), layer.transform_labels(rows, drawn, training=True)
 
@@ -215,12 +215,12 @@ def _mixing(name: str, strength: float | None) -> Callable[..., tuple[tf.Tensor,
 
 def _apply(layer: Any, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     layer.backend.set_backend("tensorflow")  # whatever the model runs on: this is tf.data
-    drawn = layer.get_random_transformation(images, training=True, seed=_Draws(seed))
+    drawn = layer.get_random_transformation(images, training=True, seed=_SeedStream(seed))
     changed = layer.transform_images(images, drawn, training=True)
     return tf.clip_by_value(tf.ensure_shape(tf.cast(changed, tf.float32), images.shape), 0.0, 255.0)
 
 
-class _Draws(keras.random.SeedGenerator):
+class _SeedStream(keras.random.SeedGenerator):
     """Seeds for the layers of Keras, one after the other, from one stateless seed; it holds no variable."""
 
     def __init__(self, seed: tf.Tensor) -> None:

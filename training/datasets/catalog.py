@@ -1,8 +1,8 @@
 """What is known of data sets by their TFDS names: the usual side of their images, files that only a person can get."""
 
-SIDE = 64  # of what is not listed
+DEFAULT_SIZE = 64  # of what is not listed
 
-SIDES = {
+SIZES = {
     "shapes": 64,
     "mnist": 32,
     "fashion_mnist": 32,
@@ -22,11 +22,11 @@ SIDES = {
 }
 
 # File names below the data folder's downloads/manual, and where a person gets them.
-BY_HAND = {
+MANUAL_DOWNLOADS = {
     "imagenet2012": (("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"), "https://image-net.org/download-images"),
 }
 
 
-def usual_side(name: str) -> int:
+def default_size(name: str) -> int:
     """The usual height and width of a data set's images, in pixels: 32 for "cifar10", 224 for "stanford_dogs"."""
-    return SIDES.get(str(name).split("/")[0].split(":")[0], SIDE)
+    return SIZES.get(str(name).split("/")[0].split(":")[0], DEFAULT_SIZE)

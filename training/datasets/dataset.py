@@ -1,94 +1,21 @@
-"""Data for training: `load_data` opens the embedded `shapes`, any TFDS data set, or a folder of class folders.
+"""A data set as a training needs it: `tf.data` pipelines of batches, in an order that is the same after a resume.
 
 Images are decoded once and held in memory as uint8 where they fit, else streamed. The order of an epoch is a function
 of (seed, epoch) alone and the randomness of a batch of (seed, step) alone, so that a training can resume anywhere.
 """
 
-import contextlib
 import hashlib
-import os
 import warnings
-from collections.abc import Mapping
-from pathlib import Path
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.progress import track
 from keras_mobilenets.training.datasets import augmentation as augment
-from keras_mobilenets.training.datasets.catalog import SIDE, usual_side
-from keras_mobilenets.training.datasets.image_decoder import UNREADABLE, Split, Thinning, every, shuffled
+from keras_mobilenets.training.datasets.split import UNREADABLE, Selection, Split, permutation, select_all
 
-SPLITS = ("train", "validation", "test")
 MEMORY_LIMIT = 2 * 2**30  # bytes of uint8 images, all splits together
-
-
-def load_data(
-    name: str | Path = "shapes",
-    image_size: int | None = None,
-    batch_size: int = 64,
-    data_dir: str | Path | None = None,
-    *,
-    limit: int | Mapping[str, int] | None = None,
-) -> "Data":
-    """Opens a data set for image classification.
-
-    Images become RGB squares: the shorter side is resized (antialiased), the centre cropped.
-
-    Args:
-        name: "shapes" (embedded, generated on first use); a folder with one folder of images per class (split 80/10/10
-            by a hash of the file names) or with `train`, `val`, `test` folders of such folders; or a TFDS name, such as
-            "cifar10" or "tf_flowers" (a missing validation split is cut from train).
-        image_size: Height and width in pixels. Default: the usual one of the data set, such as 32 of cifar10 and 224 of
-            stanford_dogs; 64 for a folder and for what `known` does not list.
-        batch_size: Images per batch.
-        data_dir: Where TFDS data sets and `shapes` are kept. Default: the environment variable KERAS_MOBILENETS_DATA,
-            else the user's cache folder for `shapes` and TFDS's own folder for the others.
-        limit: At most so many images of each split, for quick trials; or of the splits it names, such as
-            {"train": 800} to train on few labels.
-
-    Returns:
-        The data; nothing is decoded before it is used.
-
-    Raises:
-        UserError: No such data set, or one that cannot be trained on; the message says why.
-    """
-    limits = dict(limit) if isinstance(limit, Mapping) else {} if limit is None else dict.fromkeys(SPLITS, limit)
-    if not limits.keys() <= set(SPLITS):
-        raise UserError(f"limit names {', '.join(limits)}; the splits are {', '.join(SPLITS)}")
-    counts = [(count, "limit") for count in limits.values()]
-    for value, what in ((image_size, "image_size"), (batch_size, "batch_size"), *counts):
-        if value is not None and value < 1:
-            raise UserError(f"{what} must be at least 1, not {value}")
-    if not str(name):  # as a path, it would be the folder that one happens to be in
-        raise UserError(
-            "the data set has no name; give shapes, a TFDS name or a folder of images, such as . for this one"
-        )
-    folder = Path(os.path.expanduser(name))  # where ~ names nobody, it stays
-    image_size = image_size or (SIDE if folder.is_dir() else usual_side(str(name)))
-    data_dir = data_dir or os.environ.get("KERAS_MOBILENETS_DATA") or None
-    if keras.backend.backend() != "tensorflow":
-        with contextlib.suppress(RuntimeError):  # TensorFlow has begun already
-            tf.config.set_visible_devices([], "GPU")  # it decodes only; the memory of GPUs is for the model
-    if name == "shapes" or not folder.is_dir():
-        if folder.is_absolute() or str(name).startswith((".", "~")):
-            raise UserError(f"{name} is not a folder; give a folder that holds one folder of images per class")
-        from keras_mobilenets.training.datasets.tfds_source import open_records, prepare, prepared_builder
-
-        if name == "shapes":
-            from keras_mobilenets.training.datasets.shapes import Shapes
-
-            builder = prepare(Shapes(data_dir=data_dir or Path.home() / ".cache" / "keras_mobilenets"))
-        else:
-            builder = prepared_builder(str(name), data_dir)
-        class_names, splits = open_records(builder, image_size, limits)
-    else:
-        from keras_mobilenets.training.datasets.image_folder import open_folder
-
-        class_names, splits = open_folder(folder, image_size, limits)
-    return Data(str(name), class_names, splits, image_size, batch_size)
 
 
 class Data:
@@ -189,7 +116,7 @@ class Data:
         if share[1] > 1 and self.count("train") < self.batch_size:
             raise UserError(f"{self.name} has less than a batch of {self.batch_size} training images; lower batch_size")
         augmented = augment.make(augmentation, len(self.class_names), share)
-        seen = augment.fixed(augmentation) if views else None
+        seen = augment.fixed_views(augmentation) if views else None
 
         def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
             skipped = tf.where(epoch == first, tf.constant(first_step, tf.int64), tf.constant(0, tf.int64))
@@ -211,7 +138,7 @@ class Data:
 
     def view(self, number: int, augmentation: str) -> tf.data.Dataset:
         """One of the fixed views of `epochs`: batches of (images, places) of all training images, in their places."""
-        seen = augment.fixed(augmentation)
+        seen = augment.fixed_views(augmentation)
 
         def prepare(images: tf.Tensor, labels: tf.Tensor, places: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             return seen(images, places, tf.constant(number, tf.int64)), places
@@ -235,13 +162,13 @@ class Data:
             over all parts of all batches are those over the images.
         """
         size, steps = self.batch_size // count, -(-self.count("validation") // self.batch_size)
-        thin = self._thinned((number, count))
+        select = self._shard_selection((number, count))
         if self._in_memory:
             images, labels = self._load("validation")
-            places = thin(tf.data.Dataset.range(len(labels)))
+            places = select(tf.data.Dataset.range(len(labels)))
             stream = places.map(lambda place: (tf.gather(images, place), tf.gather(labels, place)))
         else:
-            stream = self._splits["validation"].images(None, 0, thin).map(lambda image, label, _: (image, label))
+            stream = self._splits["validation"].images(None, 0, select).map(lambda image, label, _: (image, label))
         side = self.image_size
         nothing = (tf.zeros([side, side, 3], tf.uint8), tf.constant(UNREADABLE, tf.int64))
         filled = stream.concatenate(tf.data.Dataset.from_tensors(nothing).repeat())
@@ -254,15 +181,15 @@ class Data:
         batches = filled.batch(size, drop_remainder=True).take(steps)
         return batches.map(prepare, tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
 
-    def _thinned(self, share: tuple[int, int]) -> Thinning:
+    def _shard_selection(self, share: tuple[int, int]) -> Selection:
         """What leaves one part of every batch of a stream of single images."""
         size = self.batch_size // share[1]
 
-        def thin(stream: tf.data.Dataset) -> tf.data.Dataset:
+        def select(stream: tf.data.Dataset) -> tf.data.Dataset:
             numbered = stream.enumerate().filter(lambda place, _: place % self.batch_size // size == share[0])
             return numbered.map(lambda _, image: image)
 
-        return thin if share[1] > 1 else every
+        return select if share[1] > 1 else select_all
 
     def _batches(
         self,
@@ -282,7 +209,7 @@ class Data:
         """
         size = self.batch_size // share[1]
         if not self._in_memory:
-            stream = self._splits[split].images(seed, first * self.batch_size, self._thinned(share))
+            stream = self._splits[split].images(seed, first * self.batch_size, self._shard_selection(share))
             shape = (self.image_size,) * 2 + (3,)
             stream = stream.map(lambda image, *more: (tf.ensure_shape(image, shape), *more))
             if seed is None:
@@ -294,7 +221,7 @@ class Data:
             batches = batches.map(_readable, tf.data.AUTOTUNE, deterministic=True).repeat()
             return batches.take(-(-self.count(split) // self.batch_size))
         images, labels = self._load(split)
-        order = tf.range(len(labels)) if seed is None else shuffled(len(labels), seed)
+        order = tf.range(len(labels)) if seed is None else permutation(len(labels), seed)
         batches = tf.data.Dataset.from_tensor_slices(order[first * self.batch_size :]).batch(self.batch_size)
         if share[1] > 1:
             batches = batches.map(lambda index: index[share[0] * size : (share[0] + 1) * size])

@@ -1,16 +1,11 @@
 """Images as people expect them: any format Pillow reads → uint8 RGB squares, upright, undistorted, antialiased."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 from PIL import ExifTags, Image, ImageChops, ImageOps, UnidentifiedImageError
 
 from keras_mobilenets.errors import first_line
-
-UNREADABLE = -1  # the label of an image that could not be decoded
 
 # What shows an image upright, by its EXIF orientation. (ImageOps.exif_transpose writes the other tags anew, too, and
 # fails where one of them is odd.)
@@ -23,30 +18,6 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-
-
-Thinning = Callable[[tf.data.Dataset], tf.data.Dataset]
-
-
-def every(stream: tf.data.Dataset) -> tf.data.Dataset:
-    """Leaves nothing out."""
-    return stream
-
-
-@dataclass(frozen=True)
-class Split:
-    """Images that lie on disk.
-
-    Attributes:
-        count: How many there are.
-        images: Given a seed (two integers, or None for the order on disk) and a number, a data set of single
-            (uint8 image, label, place on disk) in an order that depends on the seed alone. So many of the first are
-            left out, and not decoded. The label is UNREADABLE where decoding failed. A third argument, from data sets
-            to data sets, says which of the rest are decoded.
-    """
-
-    count: int
-    images: Callable[..., tf.data.Dataset]
 
 
 def read_image(file: str | Path, size: int) -> np.ndarray:
@@ -75,11 +46,6 @@ def square(image: Image.Image | np.ndarray, size: int) -> np.ndarray:
     if isinstance(image, np.ndarray):
         image = Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image)
     return np.asarray(ImageOps.fit(_rgb(image), (size, size), Image.Resampling.BILINEAR))
-
-
-def shuffled(count: int, seed: tf.Tensor) -> tf.Tensor:
-    """The numbers below `count` in an order that depends on `seed` (two integers) alone."""
-    return tf.argsort(tf.random.stateless_uniform([count], seed), stable=True)
 
 
 def _upright(image: Image.Image) -> Image.Image:

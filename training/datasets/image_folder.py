@@ -15,15 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.training.datasets.image_decoder import (
-    UNREADABLE,
-    Split,
-    Thinning,
-    every,
-    read_image,
-    shuffled,
-    why_unreadable,
-)
+from keras_mobilenets.training.datasets.image_decoder import read_image, why_unreadable
+from keras_mobilenets.training.datasets.split import UNREADABLE, Selection, Split, permutation, select_all
 
 SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"}
 NOT_MEANT = {"__macosx", "@eadir", "thumbs.db", "desktop.ini"}  # what systems leave, beside hidden files
@@ -136,9 +129,9 @@ def _split(members: list[tuple[str, int]], size: int, limit: int | None, folder:
                 warnings.warn(f"skipped {file}: {why_unreadable(error)}", stacklevel=2)
             return np.zeros((size, size, 3), np.uint8), np.int64(UNREADABLE)
 
-    def images(seed: tf.Tensor | None, first: tf.Tensor | int, thin: Thinning = every) -> tf.data.Dataset:
-        order = tf.range(len(files)) if seed is None else shuffled(len(files), seed)
-        return thin(tf.data.Dataset.from_tensor_slices(order[first:])).map(
+    def images(seed: tf.Tensor | None, first: tf.Tensor | int, select: Selection = select_all) -> tf.data.Dataset:
+        order = tf.range(len(files)) if seed is None else permutation(len(files), seed)
+        return select(tf.data.Dataset.from_tensor_slices(order[first:])).map(
             lambda index: (*tf.numpy_function(read, [index], (tf.uint8, tf.int64)), tf.cast(index, tf.int64)),
             num_parallel_calls=tf.data.AUTOTUNE,
         )

@@ -15,8 +15,9 @@ from etils import epath
 from tensorflow_datasets.core.download import resource
 
 from keras_mobilenets.errors import UserError, first_line
-from keras_mobilenets.training.datasets.catalog import BY_HAND
-from keras_mobilenets.training.datasets.image_decoder import Split, Thinning, every, square
+from keras_mobilenets.training.datasets.catalog import MANUAL_DOWNLOADS
+from keras_mobilenets.training.datasets.image_decoder import square
+from keras_mobilenets.training.datasets.split import Selection, Split, select_all
 
 SHUFFLE_BUFFER = 4096  # encoded images; TFDS has shuffled the whole set when it wrote the records
 
@@ -95,8 +96,8 @@ def prepare(builder: Any) -> Any:
     if builder.data_path.exists():
         return builder
     folder = builder._data_dir_root
-    if builder.name in BY_HAND:
-        names, source = BY_HAND[builder.name]
+    if builder.name in MANUAL_DOWNLOADS:
+        names, source = MANUAL_DOWNLOADS[builder.name]
         place = Path(folder) / "downloads" / "manual"
         if missing := [name for name in names if not (place / name).is_file()]:
             raise UserError(
@@ -139,7 +140,7 @@ def _split(builder: Any, split: str, count: int, image_key: str, label_key: str,
     def to_square(image: tf.Tensor) -> tf.Tensor:
         return tf.numpy_function(lambda pixels: square(pixels, size), [decode(image)], tf.uint8)
 
-    def stream(seed: tf.Tensor | None, first: tf.Tensor | int, thin: Thinning) -> tf.data.Dataset:
+    def stream(seed: tf.Tensor | None, first: tf.Tensor | int, select: Selection) -> tf.data.Dataset:
         encoded = builder.as_dataset(
             split=split,
             shuffle_files=False,
@@ -153,17 +154,17 @@ def _split(builder: Any, split: str, count: int, image_key: str, label_key: str,
             encoded = encoded.shuffle(
                 SHUFFLE_BUFFER, seed=seed[0] * 1_000_003 + seed[1], reshuffle_each_iteration=False
             )
-        return thin(encoded.skip(tf.cast(first, tf.int64))).map(
+        return select(encoded.skip(tf.cast(first, tf.int64))).map(
             lambda image, label, number: (to_square(image), tf.cast(label, tf.int64), number),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
 
-    def images(seed: tf.Tensor | None, first: tf.Tensor | int, thin: Thinning = every) -> tf.data.Dataset:
+    def images(seed: tf.Tensor | None, first: tf.Tensor | int, select: Selection = select_all) -> tf.data.Dataset:
         # Inside flat_map there is a graph of its own, whose seed can be set without touching the caller's.
         if seed is None:
-            return stream(None, first, thin)
+            return stream(None, first, select)
         return tf.data.Dataset.from_tensors((seed, tf.cast(first, tf.int64))).flat_map(
-            lambda seed, first: stream(seed, first, thin)
+            lambda seed, first: stream(seed, first, select)
         )
 
     return Split(count, images)

@@ -14,11 +14,11 @@ import tensorflow as tf
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.training.datasets.dataset import Data
-from keras_mobilenets.training.distribution import process_group
+from keras_mobilenets.training.distribution import broadcast, process_group
 
 
 @contextlib.contextmanager
-def spread(model: Any, batch_size: int) -> Iterator[Any]:
+def distribute(model: Any, batch_size: int) -> Iterator[Any]:
     """The model to train inside the block: a copy on all devices where there are several, else the model itself.
 
     Args:
@@ -29,7 +29,7 @@ def spread(model: Any, batch_size: int) -> Iterator[Any]:
         UserError: The batch cannot be shared evenly, or several processes are to train a tf_keras model.
     """
     if not isinstance(model, keras.Model):
-        process_group.refuse("a tf_keras model")
+        process_group.require_single("a tf_keras model")
         yield model
         return
     names = _devices()
@@ -40,35 +40,35 @@ def spread(model: Any, batch_size: int) -> Iterator[Any]:
         return
     if batch_size % len(names):
         raise UserError(f"batch_size={batch_size} cannot be shared by {len(names)} devices; give a multiple of that")
-    with process_group.together(), _scope(names):
-        as_in_first(model)
+    with process_group.collective(), _scope(names):
+        broadcast_weights(model)
         copy = keras.models.clone_model(model, clone_function=_clone)
         _assign(copy, model)
         yield copy
 
 
-def bring_home(copy: Any, model: Any) -> None:
+def copy_weights(copy: Any, model: Any) -> None:
     """Puts what a copy has learned into the model that it was made from."""
     if copy is not model:
         _assign(model, copy)
 
 
-def as_in_first(model: Any) -> None:
+def broadcast_weights(model: Any) -> None:
     """Gives a model the weights that it has in process 0, where there are several."""
     if process_group.share()[1] > 1:
-        values = process_group.from_first(lambda: [np.array(variable) for variable in model.variables])
+        values = broadcast.from_first(lambda: [np.array(variable) for variable in model.variables])
         for variable, value in zip(model.variables, values, strict=True):
             variable.assign(value)
 
 
-def is_spread_by_jax() -> bool:
-    """Whether batches are arrays over several devices of JAX, as inside `spread`: all of them must be whole."""
+def is_data_parallel() -> bool:
+    """Whether batches are arrays over several devices of JAX, as inside `distribute`: all of them must be whole."""
     return keras.distribution.distribution() is not None
 
 
 def validation(data: Data) -> Any:
-    """The validation split as a model inside `spread` takes it, or this process's share of it."""
-    return data.validation_share(*process_group.share()) if is_spread_by_jax() else data.validation
+    """The validation split as a model inside `distribute` takes it, or this process's share of it."""
+    return data.validation_share(*process_group.share()) if is_data_parallel() else data.validation
 
 
 def _devices() -> list[str]:

@@ -8,25 +8,19 @@ is an abort with a stack trace, still sees an open connection.
 import atexit
 import contextlib
 import importlib.util
-import io
-import json
 import os
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NoReturn, TypeVar
-
-import numpy as np
+from collections.abc import Iterator
+from typing import NoReturn
 
 from keras_mobilenets.errors import UserError, first_line
-from keras_mobilenets.training.distribution.rendezvous import answer_roll, free_port, read_line, relay_to, take_roll
+from keras_mobilenets.training.distribution.rendezvous import accept_processes, free_port, join, read_line, start_relay
 
-T = TypeVar("T")
 TIMEOUT = 300.0  # seconds that processes wait for each other at the start
-ARRAY = "array of this number"  # the key that stands for one in JSON
-NOTICE = 5.0  # seconds in which a line tells why a collective operation has failed
+NOTICE_SECONDS = 5.0  # seconds in which a line tells why a collective operation has failed
 
 
 class _Group:
@@ -34,12 +28,12 @@ class _Group:
 
     def __init__(self) -> None:
         self.number, self.count = 0, 1
-        self.lines: dict[int, socket.socket] = {}
-        self.ends = threading.Lock()
-        self.watches: list[threading.Thread] = []
-        self.needed = False  # whether the end of another process is the end of this one, though it ended well
-        self.gone: list[int] = []
-        self.left: int | None = None  # the exit code of a process that stops before the others
+        self.connections: dict[int, socket.socket] = {}
+        self.exit_lock = threading.Lock()
+        self.watchers: list[threading.Thread] = []
+        self.in_collective = False  # whether the end of another process is the end of this one, though it ended well
+        self.finished: list[int] = []
+        self.exit_code: int | None = None  # the exit code of a process that stops before the others
 
 
 _group = _Group()
@@ -80,14 +74,14 @@ def join_processes(coordinator: str, processes: int, process_id: int, *, timeout
     deadline = time.monotonic() + timeout
     if process_id == 0:
         service = free_port()
-        lines = take_roll(host, port, processes, deadline, service)
+        lines = accept_processes(host, port, processes, deadline, service)
     else:
-        lines = {0: answer_roll(host, port, processes, process_id, deadline)}
-        service = relay_to(host, port)
+        lines = {0: join(host, port, processes, process_id, deadline)}
+        service = start_relay(host, port)
     _start_jax(service, processes, process_id, deadline)
-    _group.number, _group.count, _group.lines = process_id, processes, lines
-    _group.watches = [threading.Thread(target=_watch, args=item, daemon=True) for item in lines.items()]
-    for watch in _group.watches:
+    _group.number, _group.count, _group.connections = process_id, processes, lines
+    _group.watchers = [threading.Thread(target=_watch, args=item, daemon=True) for item in lines.items()]
+    for watch in _group.watchers:
         watch.start()
 
 
@@ -119,78 +113,41 @@ def is_first() -> bool:
     return _group.number == 0
 
 
-def from_first(make: Callable[[], T]) -> T:
-    """What `make` gives in process 0, in all processes; each of them calls this, in the same order.
-
-    Args:
-        make: Gives what JSON knows, and NumPy arrays in its places.
-    """
-    if _group.count == 1:
-        return make()
-    from jax.experimental.multihost_utils import broadcast_one_to_all
-
-    content = _packed(make()) if is_first() else b""
-    length = int(broadcast_one_to_all(np.int32(len(content))))
-    buffer = np.frombuffer(content or bytes(length), np.uint8)
-    return _unpacked(np.asarray(broadcast_one_to_all(buffer)).tobytes())
-
-
-def check_same(asked: Mapping[str, Mapping[str, Any]]) -> None:
-    """Refuses a process that was started for another training than process 0; its data may lie elsewhere.
-
-    Args:
-        asked: What is asked of the training, by parts, such as {"recipe": {"epochs": 3}}.
-
-    Raises:
-        UserError: It was; the message names the first difference.
-    """
-    if _group.count == 1:
-        return
-    for part, values in from_first(lambda: asked).items():
-        for key, value in values.items():
-            own = asked.get(part, {}).get(key)
-            if own != value and (part, key) != ("data", "name"):
-                raise UserError(
-                    f"process {_group.number} has {part} {key} {own} where process 0 has {value}; "
-                    "start all processes with the same arguments and the same data"
-                )
-
-
 @contextlib.contextmanager
-def leaving() -> Iterator[None]:
+def abort_on_error() -> Iterator[None]:
     """Lets the other processes end where the block raises here."""
     try:
         yield
     except BaseException as error:
-        leave(error)
+        abort(error)
         raise
 
 
 @contextlib.contextmanager
-def together() -> Iterator[None]:
+def collective() -> Iterator[None]:
     """Inside the block, no process can go on without the others."""
-    _group.needed = True
-    _miss()
+    _group.in_collective = True
+    _check_finished()
     try:
         yield
     finally:
-        _group.needed = False
+        _group.in_collective = False
 
 
-def leave(error: BaseException) -> None:
+def abort(error: BaseException) -> None:
     """Tells the others that this process stops before the end, and why.
 
     An error that another process's end has caused does not come back from here: its line ends this process.
     """
-    if _group.count == 1 or _group.left is not None:
+    if _group.count == 1 or _group.exit_code is not None:
         return
     if not isinstance(error, UserError | KeyboardInterrupt):
-        time.sleep(NOTICE)
-    _group.left = 130 if isinstance(error, KeyboardInterrupt) else 2 if isinstance(error, UserError) else 1
-    _say(f"process {_group.number} has stopped: {first_line(error) or type(error).__name__}")
+        time.sleep(NOTICE_SECONDS)
+    _group.exit_code = 130 if isinstance(error, KeyboardInterrupt) else 2 if isinstance(error, UserError) else 1
+    _send(f"process {_group.number} has stopped: {first_line(error) or type(error).__name__}")
 
 
-def refuse(what: str) -> None:
+def require_single(what: str) -> None:
     """Refuses what only a process alone can do.
 
     Raises:
@@ -198,30 +155,6 @@ def refuse(what: str) -> None:
     """
     if _group.count > 1:
         raise UserError(f"{what} is not for several processes: start it in one, without --distributed")
-
-
-def _packed(value: Any) -> bytes:
-    """JSON and the arrays beside it, as .npz; no pickle, which runs what it reads."""
-    arrays: list[np.ndarray] = []
-
-    def taken_out(array: Any) -> dict[str, int]:
-        if not isinstance(array, np.ndarray):
-            raise TypeError(f"{type(array).__name__} cannot be sent")
-        arrays.append(array)
-        return {ARRAY: len(arrays) - 1}
-
-    text, content = json.dumps(value, default=taken_out), io.BytesIO()
-    np.savez(content, text, *arrays, allow_pickle=False)
-    return content.getvalue()
-
-
-def _unpacked(content: bytes) -> Any:
-    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-
-        def put_back(found: dict[str, Any]) -> Any:
-            return archive[f"arr_{found[ARRAY] + 1}"] if ARRAY in found else found
-
-        return json.loads(str(archive["arr_0"]), object_hook=put_back)
 
 
 def _start_jax(service: int, processes: int, process_id: int, deadline: float) -> None:
@@ -241,13 +174,13 @@ def _start_jax(service: int, processes: int, process_id: int, deadline: float) -
         raise UserError(f"JAX cannot start with {processes} processes: {first_line(error)}") from error
     from jax.experimental.multihost_utils import sync_global_devices
 
-    with _silent():
+    with _suppressed_stdout():
         sync_global_devices("keras_mobilenets")  # the first collective operation opens the connections, and says so
-    atexit.register(_goodbye)  # before JAX's own end, which waits for the others
+    atexit.register(_shut_down)  # before JAX's own end, which waits for the others
 
 
 @contextlib.contextmanager
-def _silent() -> Iterator[None]:
+def _suppressed_stdout() -> Iterator[None]:
     """Leaves out what libraries write to standard output beside Python."""
     sys.stdout.flush()
     kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
@@ -267,20 +200,20 @@ def _watch(number: int, line: socket.socket) -> None:
     except OSError:
         said = ""
     if said == "done":
-        _group.gone.append(number)
-        _miss()
-    elif _group.left is None:
-        _end(said or f"process {number} has ended or cannot be reached")
+        _group.finished.append(number)
+        _check_finished()
+    elif _group.exit_code is None:
+        _exit(said or f"process {number} has ended or cannot be reached")
 
 
-def _miss() -> None:
-    if _group.needed and _group.gone and _group.left is None:
-        _end(f"process {_group.gone[0]} has ended before the training")
+def _check_finished() -> None:
+    if _group.in_collective and _group.finished and _group.exit_code is None:
+        _exit(f"process {_group.finished[0]} has ended before the training")
 
 
-def _end(why: str) -> NoReturn:
-    with _group.ends:
-        _say(why)
+def _exit(why: str) -> NoReturn:
+    with _group.exit_lock:
+        _send(why)
         with contextlib.suppress(Exception):
             sys.stdout.flush()
         restored = "\n\033[?25h" if sys.stderr.isatty() else ""  # the line of a progress bar, and the cursor it hides
@@ -293,22 +226,22 @@ def _end(why: str) -> NoReturn:
         os._exit(2)
 
 
-def _say(what: str) -> None:
-    for line in _group.lines.values():
+def _send(what: str) -> None:
+    for line in _group.connections.values():
         with contextlib.suppress(OSError):
             line.sendall(f"{what}\n".encode())
 
 
-def _goodbye() -> None:
+def _shut_down() -> None:
     """At the interpreter's end. A process that stops early does not wait for the others, as JAX would."""
     if (error := getattr(sys, "last_value", None)) is not None:
-        leave(error)
-    if _group.left is None:
-        _say("done")
-        for watch in _group.watches:  # JAX would wait for a minute only
+        abort(error)
+    if _group.exit_code is None:
+        _send("done")
+        for watch in _group.watchers:  # JAX would wait for a minute only
             watch.join()
         return
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()
-    os._exit(_group.left)
+    os._exit(_group.exit_code)

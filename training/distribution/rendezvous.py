@@ -15,7 +15,7 @@ from keras_mobilenets.errors import UserError, first_line
 PATIENCE = 5.0  # seconds beyond the deadline that a process waits for what process 0 says of the roll
 
 
-def take_roll(host: str, port: int, processes: int, deadline: float, service: int) -> dict[int, socket.socket]:
+def accept_processes(host: str, port: int, processes: int, deadline: float, service: int) -> dict[int, socket.socket]:
     """Lets every other process come in; afterwards, the port leads on to JAX's service."""
     try:
         listener = socket.create_server(
@@ -42,7 +42,7 @@ def take_roll(host: str, port: int, processes: int, deadline: float, service: in
                     elif number in lines:
                         why = f"there is a process {number} already"
                     else:
-                        lines[number] = _kept_alive(line)
+                        lines[number] = _keep_alive(line)
                         changed.notify()
                         return
                 line.sendall(f"no {why}\n".encode())
@@ -64,9 +64,9 @@ def take_roll(host: str, port: int, processes: int, deadline: float, service: in
     return lines
 
 
-def answer_roll(host: str, port: int, processes: int, process_id: int, deadline: float) -> socket.socket:
+def join(host: str, port: int, processes: int, process_id: int, deadline: float) -> socket.socket:
     """Comes to process 0 and waits until all have; the line to it."""
-    line = _kept_alive(_connect(host, port, deadline))
+    line = _keep_alive(_connect(host, port, deadline))
     try:
         line.sendall(f"join {process_id} {processes}\n".encode())
         line.settimeout(max(0.0, deadline - time.monotonic()) + PATIENCE)
@@ -81,7 +81,7 @@ def answer_roll(host: str, port: int, processes: int, process_id: int, deadline:
     return line
 
 
-def relay_to(host: str, port: int) -> int:
+def start_relay(host: str, port: int) -> int:
     """A local port that leads to JAX's service; a connection that the service's end has lost stays open here."""
     listener = socket.create_server(("127.0.0.1", 0))
 
@@ -146,7 +146,7 @@ def _connect(host: str, port: int, deadline: float) -> socket.socket:
         time.sleep(0.2)
 
 
-def _kept_alive(line: socket.socket) -> socket.socket:
+def _keep_alive(line: socket.socket) -> socket.socket:
     """A connection whose other end is missed within half a minute when its machine is gone without a word."""
     line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4)):

@@ -132,7 +132,7 @@ def _gpus() -> dict[str, tuple[int, ...]]:
 
 
 @contextlib.contextmanager
-def averaged(model: Any) -> Iterator[None]:
+def moving_averages(model: Any) -> Iterator[None]:
     """The moving averages of the weights take their places inside the block, where the optimizer keeps such."""
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # behind the scaling of the loss
     averages = getattr(optimizer, "_model_variables_moving_average", [])
@@ -147,20 +147,20 @@ def averaged(model: Any) -> Iterator[None]:
             weight.assign(value)
 
 
-def averaging(model: Any) -> Any:
+def average_validation(model: Any) -> Any:
     """A callback that lets the averages be validated, where the optimizer keeps such."""
     stack = contextlib.ExitStack()
     return library_of(model).callbacks.LambdaCallback(
-        on_test_begin=lambda logs=None: stack.enter_context(averaged(model)),
+        on_test_begin=lambda logs=None: stack.enter_context(moving_averages(model)),
         on_test_end=lambda logs=None: stack.close(),
     )
 
 
 @contextlib.contextmanager
-def as_kept(model: Any) -> Iterator[None]:
+def inference_form(model: Any) -> Iterator[None]:
     """The model as it shall be saved inside the block: averaged weights where there are such, float32 layers."""
     policy = model.dtype_policy.name if isinstance(model, keras.Model) else "float32"
-    with averaged(model):
+    with moving_averages(model):
         if policy != "float32":
             _set_policy(model, "float32")
         try:

@@ -48,7 +48,7 @@ def stages(recipe: Recipe, image_size: int) -> list[Stage]:
         side = image_size if grown == 1 else max(MULTIPLE, MULTIPLE * round(image_size * share / MULTIPLE))
         regularization = recipe.initial_regularization + (1 - recipe.initial_regularization) * grown
         first, last = (place * recipe.epochs // count for place in (number, number + 1))
-        augmentation = _weaker(recipe.augmentation, regularization)
+        augmentation = _scale_strengths(recipe.augmentation, regularization)
         found.append(Stage(first, last, min(side, image_size), regularization, augmentation))
     return found
 
@@ -58,7 +58,7 @@ def stage_of(epoch: int, recipe: Recipe, image_size: int) -> Stage:
     return next(stage for stage in stages(recipe, image_size) if epoch < stage.last)
 
 
-def growing(model: Any, recipe: Recipe, image_size: int) -> Any:
+def multi_size_model(model: Any, recipe: Recipe, image_size: int) -> Any:
     """A model around the same layers that takes the images of every stage, with `GrowingDropout` for Dropout.
 
     Args:
@@ -99,14 +99,14 @@ def growing(model: Any, recipe: Recipe, image_size: int) -> Any:
         ) from error
 
 
-def begin(model: Any, stage: Stage) -> None:
-    """Gives a model of `growing` the rates of a stage."""
+def start_stage(model: Any, stage: Stage) -> None:
+    """Gives a model of `multi_size_model` the rates of a stage."""
     for layer in model.layers:
         if isinstance(layer, GrowingDropout):
             layer.share.assign(stage.regularization)
 
 
-def of_any_size(batches: tf.data.Dataset) -> tf.data.Dataset:
+def relax_image_size(batches: tf.data.Dataset) -> tf.data.Dataset:
     """The same batches, their images' size left open: a step is traced once for all stages, which takes many steps'
     time, and is none the slower.
     """
@@ -137,7 +137,7 @@ class GrowingDropout(keras.layers.Dropout):
         return inputs * ops.cast(kept, inputs.dtype) / ops.cast(1 - rate, inputs.dtype)
 
 
-def _weaker(augmentation: str, share: float) -> str:
+def _scale_strengths(augmentation: str, share: float) -> str:
     """An augmentation with this share of the strengths that grow; what has none left is left out."""
     parts = augmentation_parts(augmentation)
     strengths = {name: share * (strength or 0) if name in GROWING else strength for name, strength in parts.items()}

@@ -16,9 +16,9 @@ import numpy as np
 
 from keras_mobilenets import files
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.training.distribution import process_group
+from keras_mobilenets.training.distribution import broadcast
 from keras_mobilenets.training.engine.checkpoints import Checkpoints, State
-from keras_mobilenets.training.engine.model_transforms import as_kept
+from keras_mobilenets.training.engine.model_transforms import inference_form
 
 
 class Recorder:
@@ -33,7 +33,7 @@ class Recorder:
         self,
         model: Any,
         kept: Any,
-        bring_home: Callable[[], None],
+        copy_weights: Callable[[], None],
         library: Any,
         run_dir: Path,
         *,
@@ -48,7 +48,7 @@ class Recorder:
         Args:
             model: It is followed.
             kept: The model that is saved where it is best: the same, or what it was made of.
-            bring_home: Puts the weights of `model` into `kept`, where they do not share them.
+            copy_weights: Puts the weights of `model` into `kept`, where they do not share them.
             library: The Keras they belong to.
             run_dir: The folder, which is locked.
             steps_per_epoch: Steps of a whole epoch.
@@ -57,7 +57,7 @@ class Recorder:
             checkpoint_seconds: A checkpoint is written after the first step that ends so long after the last one.
             is_kept: Whether the folder outlives the training; else no checkpoint is written.
         """
-        self.model, self.bring_home, self.library, self.run_dir = model, bring_home, library, run_dir
+        self.model, self.copy_weights, self.library, self.run_dir = model, copy_weights, library, run_dir
         self.steps_per_epoch, self.batch_size, self.best_from = steps_per_epoch, batch_size, best_from
         self.checkpoint_seconds, self.is_kept = checkpoint_seconds, is_kept
         self.checkpoints = Checkpoints(run_dir)
@@ -77,7 +77,7 @@ class Recorder:
             UserError: There are checkpoints, but none can be read.
         """
         variables = self._variables()
-        found = process_group.from_first(
+        found = broadcast.from_first(
             lambda: vars(self.checkpoints.newest(variables) or State()) if self.is_kept else {}
         )
         state = State(**found)
@@ -106,13 +106,13 @@ class Recorder:
         if not math.isfinite(loss):
             raise self._not_finite(f"loss is {'NaN' if math.isnan(loss) else loss}", step)
         if batch == 0 and self.begun:  # Keras has begun the sums anew; this is the same addition as without a break
-            self._bring_back()
+            self._sync_variables()
             for variable, before in zip(self._metrics(), self.state.metrics, strict=True):
                 variable.assign(np.asarray(variable) + before)
         if step < self.steps_per_epoch and time.monotonic() - self.saved_at >= self.checkpoint_seconds:
-            self._bring_back()
+            self._sync_variables()
             values = self._finite_values(step)
-            with self._stopping_when_full(step):
+            with self._disk_full_message(step):
                 self._save(step, values, [np.array(variable) for variable in self._metrics()])
 
     def _on_test_begin(self, logs: dict | None = None) -> None:
@@ -128,10 +128,10 @@ class Recorder:
         row["seconds"] = round(time.perf_counter() - self.started, 3)
         before = [earlier["val_accuracy"] for earlier in self.rows[self.best_from - 1 :]]
         values = self._finite_values(self.steps_per_epoch)
-        with self._stopping_when_full(self.steps_per_epoch):
+        with self._disk_full_message(self.steps_per_epoch):
             if epoch + 1 >= self.best_from and row["val_accuracy"] > max(before, default=-1.0):
-                with files.atomic(self.run_dir / "model.keras") as path, as_kept(self.model):
-                    self.bring_home()
+                with files.atomic(self.run_dir / "model.keras") as path, inference_form(self.model):
+                    self.copy_weights()
                     self.bare.save(path)
             self._write_history([*self.rows, row])
             self.rows.append(row)
@@ -140,7 +140,7 @@ class Recorder:
         if self.begun:  # Keras would make all epochs as short as this one: `model.fit` is called again
             self.model.stop_training = True
 
-    def _bring_back(self) -> None:
+    def _sync_variables(self) -> None:
         """Puts the state into the variables; within an epoch, Keras keeps it beside them on JAX."""
         if hasattr(self.model, "jax_state_sync"):
             self.model.jax_state_sync()
@@ -202,7 +202,7 @@ class Recorder:
         return f"the last good checkpoint is kept in {self.checkpoints.good[-1]}"
 
     @contextlib.contextmanager
-    def _stopping_when_full(self, step: int) -> Iterator[None]:
+    def _disk_full_message(self, step: int) -> Iterator[None]:
         """Says what is there when a file cannot be written; checkpoints and model are whole, or the ones before."""
         epoch = len(self.rows) + 1
         try:

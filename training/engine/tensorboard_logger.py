@@ -57,7 +57,7 @@ class Summaries:
                     tf.summary.scalar(f"epoch_{tag}", value, step=epoch + 1)
         self._flush()
 
-    def samples(self, batches: tf.data.Dataset, class_names: list[str]) -> None:
+    def write_images(self, batches: tf.data.Dataset, class_names: list[str]) -> None:
         """Shows the first images of the training, or of what is left of it, with the names of their classes.
 
         Args:
@@ -68,16 +68,16 @@ class Summaries:
             return
         images, labels, *_ = next(iter(batches.take(1)))
         shown = to_pixels(np.asarray(images[:SAMPLES], np.float32))
-        names = [_named(label, class_names) for label in np.asarray(labels[:SAMPLES])]
+        names = [_label_text(label, class_names) for label in np.asarray(labels[:SAMPLES])]
         with self._writer("train").as_default():
-            tf.summary.image("augmented_images", sheet(shown, names)[None], step=len(self.recorder.rows) + 1)
+            tf.summary.image("augmented_images", image_grid(shown, names)[None], step=len(self.recorder.rows) + 1)
         self._flush()
 
-    def confusion(self, examination: Any) -> None:
+    def write_confusion_matrix(self, examination: Any) -> None:
         """Shows the confusion matrix of the validation images, unless the training was at its end before."""
         if not self.writers:
             return
-        picture = confusion_picture(examination.confusion, examination.class_names)
+        picture = confusion_matrix_image(examination.confusion, examination.class_names)
         with self._writer("validation").as_default():
             tf.summary.image("confusion_matrix", picture[None], step=len(self.recorder.rows))
         self._flush()
@@ -92,7 +92,7 @@ class Summaries:
             writer.flush()
 
 
-def sheet(images: np.ndarray, names: list[str]) -> np.ndarray:
+def image_grid(images: np.ndarray, names: list[str]) -> np.ndarray:
     """Images side by side with a name below each.
 
     Args:
@@ -114,11 +114,11 @@ def sheet(images: np.ndarray, names: list[str]) -> np.ndarray:
     for place, (image, name) in enumerate(zip(images, names, strict=True)):
         x, y = gap + place % COLUMNS * (side + gap), gap + place // COLUMNS * (side + CAPTION + gap)
         page.paste(Image.fromarray(image).resize((side, side), Image.Resampling.NEAREST), (x, y))
-        draw.text((x, y + side + 2), _cut(name, font, side), "black", font)
+        draw.text((x, y + side + 2), _truncated(name, font, side), "black", font)
     return np.asarray(page)
 
 
-def confusion_picture(confusion: np.ndarray, class_names: tuple[str, ...]) -> np.ndarray:
+def confusion_matrix_image(confusion: np.ndarray, class_names: tuple[str, ...]) -> np.ndarray:
     """Draws a confusion matrix: true classes downwards, answers to the right, colour by the share of the true class.
 
     Args:
@@ -159,7 +159,7 @@ def _title(confusion: np.ndarray) -> str:
     return f"{right:,} of {count:,} right ({right / max(1, count):.1%})"
 
 
-def _named(label: np.ndarray, class_names: list[str]) -> str:
+def _label_text(label: np.ndarray, class_names: list[str]) -> str:
     """The class of a label; of mixed images, the two largest shares."""
     if label.ndim == 0:
         return class_names[int(label)]
@@ -169,7 +169,7 @@ def _named(label: np.ndarray, class_names: list[str]) -> str:
     return " + ".join(f"{label[place]:.0%} {class_names[place]}" for place in first)
 
 
-def _cut(name: str, font: Any, width: int) -> str:
+def _truncated(name: str, font: Any, width: int) -> str:
     """A name that is no wider than its image."""
     if font.getlength(name) <= width:
         return name

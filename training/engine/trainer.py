@@ -20,7 +20,7 @@ from keras_mobilenets import files
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.lock import locked
 from keras_mobilenets.training.datasets.dataset import Data
-from keras_mobilenets.training.distribution import device_strategy, process_group
+from keras_mobilenets.training.distribution import broadcast, device_strategy, process_group
 from keras_mobilenets.training.engine import model_transforms, progress_bar, progressive_learning, tensorboard_logger
 from keras_mobilenets.training.engine.batch_normalization import fused_batch_norm
 from keras_mobilenets.training.engine.objective import ALTERNATIVES, Objective, classification, cross_entropy
@@ -83,21 +83,21 @@ def fit(
         raise UserError(f"checkpoint_seconds={checkpoint_seconds}: give seconds, 0 or more, such as 60")
     library = library_of(model)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(process_group.leaving())
+        stack.enter_context(process_group.abort_on_error())
         if not process_group.is_first():
             run_dir, verbose = None, 0
         _check_shapes(model, data)
         folder = Path(run_dir or stack.enter_context(tempfile.TemporaryDirectory()))
         stack.enter_context(locked(folder))
         _claim(folder, model, data, {"recipe": dataclasses.asdict(recipe)} | objective.asked)
-        whole = progressive_learning.growing(model_transforms.apply(model, recipe), recipe, data.image_size)
-        with device_strategy.spread(whole, data.batch_size) as trained:
+        whole = progressive_learning.multi_size_model(model_transforms.apply(model, recipe), recipe, data.image_size)
+        with device_strategy.distribute(whole, data.batch_size) as trained:
             with model_transforms.precision(trained, recipe.precision):
                 _compile(trained, data, recipe, objective)
             recorder = Recorder(
                 trained,
                 model,
-                lambda: device_strategy.bring_home(trained, whole),
+                lambda: device_strategy.copy_weights(trained, whole),
                 library,
                 folder,
                 steps_per_epoch=data.steps_per_epoch(),
@@ -114,12 +114,12 @@ def fit(
                     _fit(trained, data, recipe, objective, recorder, callbacks, progress, logs)
             if process_group.is_first():
                 recorder.restore_best()
-            device_strategy.as_in_first(model)
+            device_strategy.broadcast_weights(model)
         model.compile(loss=cross_entropy(model), metrics=["accuracy"], jit_compile=_jit_compile(library))
         if run_dir is not None:
             examination = examine_into(folder, model, data)
             with _logging_to(folder / "logs"):
-                logs.confusion(examination)
+                logs.write_confusion_matrix(examination)
         return recorder.history()
 
 
@@ -137,7 +137,7 @@ def _fit(
     epoch, step = len(recorder.rows), recorder.state.step
     stage = progressive_learning.stage_of(epoch, recipe, data.image_size)
     if recipe.stages > 1:
-        progressive_learning.begin(model, stage)
+        progressive_learning.start_stage(model, stage)
         progress.say(f"epochs {epoch + 1} to {stage.last} on images of {stage.image_size}×{stage.image_size}")
     batches = data.epochs(
         epoch,
@@ -150,11 +150,11 @@ def _fit(
         views=objective.views,
     )
     if recipe.stages > 1:
-        batches = progressive_learning.of_any_size(batches)
+        batches = progressive_learning.relax_image_size(batches)
     targets = objective.targets(batches)
     _build_metrics(model, targets)
     if epoch == stage.first and not step:
-        logs.samples(batches, data.class_names)
+        logs.write_images(batches, data.class_names)
     validation = objective.validation(device_strategy.validation(data))
     with fused_batch_norm():
         model.fit(
@@ -166,7 +166,7 @@ def _fit(
             shuffle=False,  # the data set has shuffled already; Keras warns otherwise
             callbacks=[
                 *callbacks,
-                model_transforms.averaging(model),
+                model_transforms.average_validation(model),
                 recorder.callback(),
                 logs.callback(),
                 progress.callback(),
@@ -229,7 +229,7 @@ def _claim(run_dir: Path, model: Any, data: Data, more: dict[str, Any]) -> None:
             "train_images": data.count("train"),
         },
     } | more
-    process_group.check_same(asked)
+    broadcast.check_same(asked)
     before = files.read_record(run_dir)
     if "recipe" in before:
         before["recipe"] = dataclasses.asdict(Recipe()) | before["recipe"]  # an earlier version knew less
@@ -247,9 +247,9 @@ def _claim(run_dir: Path, model: Any, data: Data, more: dict[str, Any]) -> None:
 
 def _compile(model: Any, data: Data, recipe: Recipe, objective: Objective) -> None:
     optimizer = make_optimizer(recipe, model, data.steps_per_epoch())
-    # At the end of `fit`, Keras would put averages in the place of the weights; they train on, and `averaged` does it.
+    # At the end of `fit`, Keras would put the averages in the place of the weights, which train on.
     optimizer.finalize_variable_values = lambda variables: None
-    metrics = "weighted_metrics" if device_strategy.is_spread_by_jax() else "metrics"
+    metrics = "weighted_metrics" if device_strategy.is_data_parallel() else "metrics"
     model.compile(
         optimizer=optimizer,
         loss=objective.loss,

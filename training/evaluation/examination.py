@@ -124,7 +124,7 @@ def examine(model: Any, data: Any, split: str = "validation", mistakes: int = MI
     if tuple(model.output_shape[1:]) != (classes,):
         raise UserError(f"the model has output {model.output_shape[1:]} but {data.name} has {classes} classes")
     confusion = np.zeros((classes, classes), np.int64)
-    worst = _Worst(mistakes, size)
+    worst = _WorstMistakes(mistakes, size)
     total = -(-data.count(split) // data.batch_size)
     for images, labels in track(getattr(data, split), f"examining the {split} images", total):
         images, labels = np.asarray(images), np.asarray(labels, np.int64)
@@ -193,7 +193,7 @@ def read_examination(path: str | Path) -> Examination:
             **arrays,
             model_sha256=str(about["model_sha256"]),
         )
-        reason = _wrong_with(found)
+        reason = _inconsistency(found)
     except (ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())
     if reason:
@@ -201,7 +201,7 @@ def read_examination(path: str | Path) -> Examination:
     return found
 
 
-class _Worst:
+class _WorstMistakes:
     """The most confident mistakes so far."""
 
     def __init__(self, count: int, size: int):
@@ -235,7 +235,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         raise UserError(f"{path} is damaged: {' '.join(str(error).split())}; delete it and train again") from error
 
 
-def _wrong_with(found: Examination) -> str:
+def _inconsistency(found: Examination) -> str:
     """Why its parts do not go together; empty when they do."""
     classes, count = len(found.class_names), len(found.images)
     if (

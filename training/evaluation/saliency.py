@@ -14,7 +14,7 @@ BATCH = 32
 STRONGEST = 0.7  # share of colour where the heat is 1
 # A side of a map that says where. On `shapes` at 64 px (MobileNetV2-0.5, 60 images), heat goes with what covering a
 # patch costs (correlation over 8×8 patches) by 0.23 with the last 4×4 map and by −0.01 with the last one, of 2×2.
-ENOUGH = 4
+SMALLEST_MAP = 4
 
 
 def grad_cam(
@@ -58,7 +58,7 @@ def grad_cam(
         maps = maps_of(to_input(images[some], np.float32, (0.0, 0)))
         numbers = np.asarray(scores_of(maps)).argmax(axis=1) if chosen is None else chosen[some]
         weights = gradient(maps, np.eye(count, dtype=np.float32)[numbers]).mean(axis=(1, 2), keepdims=True)
-        heat += [_enlarged(one, images.shape[1:3]) for one in (weights * np.asarray(maps, np.float32)).sum(axis=-1)]
+        heat += [_upsample(one, images.shape[1:3]) for one in (weights * np.asarray(maps, np.float32)).sum(axis=-1)]
     return np.stack(heat)
 
 
@@ -140,7 +140,7 @@ def _cut(model: Any, library: Any, end: Any, name: str | None) -> tuple[Any, Any
     """The feature map to look at, and the model from there to `end`."""
     sides = {layer.name: _sides(layer) for layer in model.layers if type(layer).__name__ != "InputLayer"}
     maps = [name for name, found in sides.items() if found]
-    large = [name for name in maps if min(sides[name]) >= ENOUGH]
+    large = [name for name in maps if min(sides[name]) >= SMALLEST_MAP]
     if name is not None and name not in maps:
         if name in sides:
             last = f"; the last that does is {maps[-1]!r}" if maps else ""
@@ -164,7 +164,7 @@ def _sides(layer: Any) -> list[float]:
     return sides if min(sides, default=0) > 1 else []
 
 
-def _enlarged(evidence: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+def _upsample(evidence: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """What is above zero, scaled bilinearly to height and width, and to 1 where it is most."""
     from PIL import Image
 

@@ -18,7 +18,7 @@ from keras_mobilenets.training.distribution import process_group
 from keras_mobilenets.training.engine.objective import Objective
 from keras_mobilenets.training.engine.trainer import fit
 from keras_mobilenets.training.introspection import gives_logits, library_of
-from keras_mobilenets.training.objectives.teacher import FILE, Taught
+from keras_mobilenets.training.objectives.teacher import FILE, TeacherTargets
 from keras_mobilenets.training.recipe import Recipe
 
 
@@ -63,15 +63,15 @@ def distill(
     Raises:
         UserError: Student, teacher and data do not fit together, cached logits are of something else, or as `fit`.
     """
-    recipe, teacher = recipe or Recipe(), _loaded(teacher)
+    recipe, teacher = recipe or Recipe(), _load_teacher(teacher)
     _check(recipe, temperature, alpha, cached_views, cache_file)
     library_of(student), library_of(teacher)
-    process_group.refuse("distillation")
+    process_group.require_single("distillation")
     if {id(weight) for weight in teacher.weights} & {id(weight) for weight in student.weights}:
         raise UserError("student and teacher share weights; give the student weights of its own")
     file = Path(cache_file) if cache_file else Path(run_dir) / FILE if run_dir else None
-    taught = Taught(data, teacher, recipe.augmentation, cached_views, file)
-    objective = _objective(student, taught, len(data.class_names), temperature, alpha)
+    targets = TeacherTargets(data, teacher, recipe.augmentation, cached_views, file)
+    objective = _objective(student, targets, len(data.class_names), temperature, alpha)
     return fit(student, data, recipe, run_dir, objective=objective, **options)
 
 
@@ -87,10 +87,10 @@ def _check(recipe: Recipe, temperature: float, alpha: float, cached_views: int, 
     if recipe.stages > 1 and (cached_views or recipe.initial_size < 1):
         raise UserError("the teacher knows images of one size: distil with stages=1 or initial_size=1, no cached_views")
     if cached_views:
-        augmentation.fixed(recipe.augmentation)  # refuses one that mixes images
+        augmentation.fixed_views(recipe.augmentation)  # refuses one that mixes images
 
 
-def _loaded(teacher: Any) -> Any:
+def _load_teacher(teacher: Any) -> Any:
     """A model, from wherever it lies."""
     if not isinstance(teacher, str | Path):
         return teacher
@@ -106,8 +106,8 @@ def _loaded(teacher: Any) -> Any:
     return load_model(path)
 
 
-def _objective(student: Any, taught: Taught, classes: int, temperature: float, alpha: float) -> Objective:
-    """Towards the rows of `Taught`."""
+def _objective(student: Any, targets: TeacherTargets, classes: int, temperature: float, alpha: float) -> Objective:
+    """Towards the rows of `TeacherTargets`."""
     from_logits = gives_logits(student)
 
     def loss(rows: Any, outputs: Any) -> Any:
@@ -121,5 +121,5 @@ def _objective(student: Any, taught: Taught, classes: int, temperature: float, a
         right = ops.equal(ops.argmax(rows[:, :classes], axis=1), ops.argmax(outputs, axis=1))
         return ops.cast(right, "float32")
 
-    asked = taught.about_teacher | {"temperature": temperature, "alpha": alpha, "cached_views": taught.views}
-    return Objective(loss, accuracy, taught.views, taught.targets, taught.validation, {"distillation": asked})
+    asked = targets.teacher_record | {"temperature": temperature, "alpha": alpha, "cached_views": targets.views}
+    return Objective(loss, accuracy, targets.views, targets.targets, targets.validation, {"distillation": asked})

@@ -19,7 +19,7 @@ from keras_mobilenets.training.engine.objective import classification
 from keras_mobilenets.training.engine.trainer import fit
 from keras_mobilenets.training.recipe import Recipe
 
-FINE = 0.1  # the learning rate of the second phase, as a factor on the recipe's
+FINE_TUNING_RATE = 0.1  # the learning rate of the second phase, as a factor on the recipe's
 
 
 def pretrained(builder: str, weights: str | Path, classes: int, input_shape: Any = None, **arguments: Any) -> Any:
@@ -40,11 +40,11 @@ def pretrained(builder: str, weights: str | Path, classes: int, input_shape: Any
     if Path(weights).suffix == ".keras":
         from keras_mobilenets.training.compression.model_loader import load_model
 
-        return _with_weights_of(model, load_model(weights), weights)
+        return _copy_body(model, load_model(weights), weights)
     options = {key: value for key, value in arguments.items() if key not in ("dropout_rate", "classifier_activation")}
     body = km.create_model(builder, input_shape=input_shape, include_top=False, weights=str(weights), **options)
     x = body.output
-    for layer in model.layers[_head(model) :]:
+    for layer in model.layers[_head_index(model) :]:
         x = layer.__class__.from_config(layer.get_config())(x)
     return keras.Model(body.inputs, x, name=model.name)
 
@@ -82,9 +82,9 @@ def fine_tune(
     recipe = recipe or Recipe()
     if head_epochs < 0:
         raise UserError(f"head_epochs must be 0 or more, not {head_epochs}")
-    body = model.layers[: _head(model)]
-    frozen = _first_blocks(body, freeze)
-    calm = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    body = model.layers[: _head_index(model)]
+    frozen = _stem_and_blocks(body, freeze)
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     if head_epochs:
         head = dataclasses.replace(
             recipe,
@@ -94,17 +94,17 @@ def fine_tune(
             ema_epochs=0.0,
             stages=1,
         )
-        with _frozen([*body, *calm]):
+        with _freeze([*body, *norms]):
             fit(model, data, head, run_dir and Path(run_dir) / "head", **options)
-    fine = dataclasses.replace(recipe, learning_rate=FINE * recipe.learning_rate)
+    fine = dataclasses.replace(recipe, learning_rate=FINE_TUNING_RATE * recipe.learning_rate)
     objective = classification(model, fine, len(data.class_names))
     objective = dataclasses.replace(objective, asked={"transfer": {"freeze": freeze, "head_epochs": head_epochs}})
-    with _frozen([*frozen, *calm]):
+    with _freeze([*frozen, *norms]):
         return fit(model, data, fine, run_dir, objective=objective, **options)
 
 
 @contextlib.contextmanager
-def _frozen(layers: Sequence[Any]) -> Iterator[None]:
+def _freeze(layers: Sequence[Any]) -> Iterator[None]:
     """Layers that do not train inside the block; BatchNorm layers use what they have learned, not the batch."""
     before = [layer.trainable for layer in layers]
     for layer in layers:
@@ -116,7 +116,7 @@ def _frozen(layers: Sequence[Any]) -> Iterator[None]:
             layer.trainable = trainable
 
 
-def _first_blocks(body: Sequence[Any], count: int) -> list[Any]:
+def _stem_and_blocks(body: Sequence[Any], count: int) -> list[Any]:
     """The layers of the stem and of the first `count` blocks."""
     blocks: dict[str, int] = {}  # the block's name to the place behind its last layer
     for place, layer in enumerate(body):
@@ -127,7 +127,7 @@ def _first_blocks(body: Sequence[Any], count: int) -> list[Any]:
     return list(body[: list(blocks.values())[count - 1]]) if count else []
 
 
-def _head(model: Any) -> int:
+def _head_index(model: Any) -> int:
     """The place of the first layer behind the last feature map."""
     for place, layer in enumerate(model.layers):
         if isinstance(layer, keras.layers.GlobalAveragePooling2D | keras.layers.Flatten) and layer.name in (
@@ -138,10 +138,10 @@ def _head(model: Any) -> int:
     raise UserError(f"{model.name} has no layer `pool` or `flatten` between its feature map and its head")
 
 
-def _with_weights_of(model: Any, trained: Any, source: Any) -> Any:
+def _copy_body(model: Any, trained: Any, source: Any) -> Any:
     """Copies the weights of all layers before the head, by name."""
     known = {layer.name: layer for layer in trained.layers}
-    for layer in model.layers[: _head(model)]:
+    for layer in model.layers[: _head_index(model)]:
         stored = known[layer.name].get_weights() if layer.name in known else []
         if [value.shape for value in stored] != [tuple(weight.shape) for weight in layer.weights]:
             raise UserError(f"{source} is of another architecture: its {layer.name} does not fit {model.name}")

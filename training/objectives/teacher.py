@@ -24,11 +24,11 @@ from keras_mobilenets.training.introspection import library_of, shape_text
 FILE = "teacher_logits.npz"
 
 
-class Taught:
+class TeacherTargets:
     """Targets that are rows: the share of each class that the label gives, then the teacher's logits.
 
     Attributes:
-        about_teacher: Its name and the SHA-256 of its weights.
+        teacher_record: Its name and the SHA-256 of its weights.
         views: Fixed views of each training image; 0 where each batch is augmented anew.
     """
 
@@ -46,8 +46,8 @@ class Taught:
             UserError: Teacher and data do not fit together.
         """
         self._data, self._augmentation, self._file = data, augmentation, file
-        self._say = speaker(teacher, data)
-        self.about_teacher = {"teacher": teacher.name, "teacher_sha256": fingerprint(teacher)}
+        self._logits_of = logits_function(teacher, data)
+        self.teacher_record = {"teacher": teacher.name, "teacher_sha256": fingerprint(teacher)}
         self.views = min(views, 1) if augmentation == "none" else views
         self._cached: tf.Tensor | None = None
 
@@ -58,57 +58,57 @@ class Taught:
             A data set; an iterator where the teacher looks at each batch.
         """
         if not self.views:
-            return self._as_they_come(batches)
-        logits = self._logits()
+            return self._streamed(batches)
+        logits = self._all_logits()
         return batches.map(lambda images, labels, places: (images, self._rows(labels, tf.gather(logits, places))))
 
     def validation(self, batches: tf.data.Dataset) -> tf.data.Dataset:
         """From batches that are always the same to the same with rows for labels; the teacher is asked once."""
-        said = tf.concat([self._say(images) for images, *_ in batches], axis=0)
+        said = tf.concat([self._logits_of(images) for images, *_ in batches], axis=0)
         sizes = [len(labels) for _, labels, *_ in batches]
         pairs = tf.data.Dataset.zip(batches, tf.data.Dataset.from_tensor_slices(said).batch(max(sizes)))
         return pairs.map(lambda batch, logits: (batch[0], self._rows(batch[1], logits), *batch[2:]))
 
-    def _as_they_come(self, batches: tf.data.Dataset) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+    def _streamed(self, batches: tf.data.Dataset) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
         """The teacher runs where the student does, outside of tf.data, which knows the CPU only."""
         while True:  # with several devices, Keras reads ahead of the last step
             for images, labels in batches:
-                yield images, self._rows(labels, self._say(images))
+                yield images, self._rows(labels, self._logits_of(images))
 
     def _rows(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         shares = labels if labels.shape.rank == 2 else tf.one_hot(labels, len(self._data.class_names))
         return tf.concat([shares, logits], axis=1)
 
-    def _logits(self) -> tf.Tensor:
+    def _all_logits(self) -> tf.Tensor:
         """What the teacher says of all views of all training images."""
         if self._cached is None:
-            logits = self._kept(self._file) if self._file else self._ask()
+            logits = self._from_file(self._file) if self._file else self._compute()
             with tf.device("CPU"):
                 self._cached = tf.constant(np.concatenate(logits))
         return self._cached
 
-    def _kept(self, file: Path) -> np.ndarray:
+    def _from_file(self, file: Path) -> np.ndarray:
         """The logits of the file, which is written where it is missing."""
         about = self._about()
         logits = _read(file, about)
         if logits is None:
-            logits = self._ask()
+            logits = self._compute()
             _write(file, about, logits)
         return logits
 
-    def _ask(self) -> np.ndarray:
+    def _compute(self) -> np.ndarray:
         """Logits, views × images × classes."""
         count, steps = self._data.count("train"), -(-self._data.count("train") // self._data.batch_size)
         logits = np.zeros((self.views, count, len(self._data.class_names)), np.float32)
         batches = ((view, batch) for view in range(self.views) for batch in self._data.view(view, self._augmentation))
         for view, (images, places) in track(batches, "asking the teacher", self.views * steps):
-            logits[view, places] = self._say(images)
+            logits[view, places] = self._logits_of(images)
         return logits
 
     def _about(self) -> dict[str, Any]:
         """What the logits are of."""
         return {
-            "teacher_sha256": self.about_teacher["teacher_sha256"],
+            "teacher_sha256": self.teacher_record["teacher_sha256"],
             "data": self._data.name,
             "image_size": self._data.image_size,
             "train_images": self._data.count("train"),
@@ -118,7 +118,7 @@ class Taught:
         }
 
 
-def speaker(teacher: Any, data: Data) -> Callable[[tf.Tensor], tf.Tensor]:
+def logits_function(teacher: Any, data: Data) -> Callable[[tf.Tensor], tf.Tensor]:
     """A function of float32 images N×H×W×3 to the teacher's float32 logits N×classes.
 
     Of probabilities it gives the logarithms, which are logits up to a constant that a softmax does not see.
@@ -135,13 +135,13 @@ def speaker(teacher: Any, data: Data) -> Callable[[tf.Tensor], tf.Tensor]:
     def say_of_probabilities(images: tf.Tensor) -> tf.Tensor:
         return tf.math.log(tf.maximum(say(images), keras.config.epsilon()))
 
-    said = _on_noise(teacher, data, say)
+    said = _probe(teacher, data, say)
     are_probabilities = (said >= 0).all() and np.allclose(said.sum(axis=1), 1, atol=1e-3)
     function = say_of_probabilities if are_probabilities else say
     return tf.function(function, reduce_retracing=True) if runs_in_tensorflow else function
 
 
-def _on_noise(teacher: Any, data: Data, say: Callable[[tf.Tensor], tf.Tensor]) -> np.ndarray:
+def _probe(teacher: Any, data: Data, say: Callable[[tf.Tensor], tf.Tensor]) -> np.ndarray:
     """What the teacher says of two images; this finds out whether it can say anything of the data's."""
     classes, wanted = len(data.class_names), (data.image_size, data.image_size, 3)
     given = getattr(teacher, "input_shape", None)  # a model that is a class of its own may have none

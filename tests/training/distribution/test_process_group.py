@@ -19,7 +19,7 @@ import pytest
 
 from keras_mobilenets import UserError, tflite, training
 from keras_mobilenets.cli import main
-from keras_mobilenets.training.distribution import process_group, rendezvous
+from keras_mobilenets.training.distribution import broadcast, process_group, rendezvous
 
 PROGRAM = """
     import os, sys, time
@@ -315,7 +315,7 @@ def call_roll(port, processes=3, seconds=5.0):
 
     def run():
         try:
-            outcome.append(rendezvous.take_roll("127.0.0.1", port, processes, time.monotonic() + seconds, 1))
+            outcome.append(rendezvous.accept_processes("127.0.0.1", port, processes, time.monotonic() + seconds, 1))
         except UserError as error:
             outcome.append(error)
 
@@ -325,7 +325,7 @@ def call_roll(port, processes=3, seconds=5.0):
 
 
 def answer(port, number, processes=3, seconds=5.0):
-    return rendezvous.answer_roll("127.0.0.1", port, processes, number, time.monotonic() + seconds)
+    return rendezvous.join("127.0.0.1", port, processes, number, time.monotonic() + seconds)
 
 
 def test_processes_that_do_not_come_are_named():
@@ -359,15 +359,15 @@ def test_unreachable_coordinator_is_one_line_in_time():
 
 def test_port_that_is_taken_is_one_line():
     with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(UserError, match="Address already in use"):
-        rendezvous.take_roll("127.0.0.1", other.getsockname()[1], 2, time.monotonic() + 1, 1)
+        rendezvous.accept_processes("127.0.0.1", other.getsockname()[1], 2, time.monotonic() + 1, 1)
 
 
 def test_what_process_0_sends_arrives_without_pickle():
     sent = {"rows": [{"loss": 0.1 + 0.2, "epoch": 1}], "step": 0, "variables": [np.arange(3.0), np.array(7, np.int64)]}
-    got = process_group._unpacked(process_group._packed(sent))
+    got = broadcast._unpack(broadcast._pack(sent))
     assert got["rows"] == sent["rows"] and got["step"] == 0
     for ours, theirs in zip(got["variables"], sent["variables"], strict=True):
         assert ours.dtype == theirs.dtype
         np.testing.assert_array_equal(ours, theirs)
     with pytest.raises(TypeError, match="set cannot be sent"):
-        process_group._packed({1, 2})
+        broadcast._pack({1, 2})

@@ -98,7 +98,7 @@ def test_samples_are_the_images_of_the_first_step(run_dir, data):
     images, labels = next(iter(data.epochs(0, 3, RECIPE.seed, "none")))
     pixels = np.rint((images.numpy() + 1) * 127.5).astype(np.uint8)
     names = [data.class_names[label] for label in labels.numpy()]
-    np.testing.assert_array_equal(shown[1], tensorboard_logger.sheet(pixels, names))
+    np.testing.assert_array_equal(shown[1], tensorboard_logger.image_grid(pixels, names))
     np.testing.assert_array_equal(shown[1][4:132, 4:132], pixels[0].repeat(4, axis=0).repeat(4, axis=1))
 
 
@@ -118,16 +118,16 @@ def is_magnified(picture, factor):
 
 def test_mixed_images_are_named_by_what_is_in_them():
     names = ["red", "green", "blue"]
-    assert tensorboard_logger._named(np.array([0.0, 0.25, 0.75]), names) == "75% blue + 25% green"
-    assert tensorboard_logger._named(np.array([0.999, 0.001, 0.0]), names) == "red"
-    assert tensorboard_logger._named(np.array(1), names) == "green"
+    assert tensorboard_logger._label_text(np.array([0.0, 0.25, 0.75]), names) == "75% blue + 25% green"
+    assert tensorboard_logger._label_text(np.array([0.999, 0.001, 0.0]), names) == "red"
+    assert tensorboard_logger._label_text(np.array(1), names) == "green"
 
 
 @pytest.mark.parametrize("classes", [2, 30, 31, 1000])
 def test_confusion_picture_is_readable_with_any_number_of_classes(classes):
     confusion = np.diag(np.full(classes, 40))
     confusion[0, 1] = 10
-    picture = tensorboard_logger.confusion_picture(
+    picture = tensorboard_logger.confusion_matrix_image(
         confusion, tuple(f"a name with ${i}$ and more than is shown" for i in range(classes))
     )
     assert picture.dtype == np.uint8 and picture.shape[2] == 3 and 300 <= min(picture.shape[:2]) <= 1600
@@ -139,4 +139,5 @@ def test_confusion_matrix_is_shown_at_the_end(run_dir, data):
     found = read_examination(run_dir / "examination.npz")
     shown = pictures(run_dir, "validation", "confusion_matrix")
     assert list(shown) == [3] and found.count == data.count("validation")
-    np.testing.assert_array_equal(shown[3], tensorboard_logger.confusion_picture(found.confusion, found.class_names))
+    expected = tensorboard_logger.confusion_matrix_image(found.confusion, found.class_names)
+    np.testing.assert_array_equal(shown[3], expected)

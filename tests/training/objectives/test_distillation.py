@@ -14,7 +14,7 @@ import keras_mobilenets as km
 from keras_mobilenets import UserError, training
 from keras_mobilenets.training.datasets import dataset as module
 from keras_mobilenets.training.objectives import distillation
-from keras_mobilenets.training.objectives.teacher import FILE, Taught
+from keras_mobilenets.training.objectives.teacher import FILE, TeacherTargets
 
 SIZE = 32
 
@@ -44,8 +44,8 @@ def test_loss_and_gradient_are_those_of_the_paper(data, ending, temperature):
     # Equation 2, times T² as section 2 asks for, so that it keeps its size beside the labels' part.
     slope = alpha * temperature * (q - p) + (1 - alpha) * (softmax(z) - y)
 
-    taught = Taught(data, network(), "none")
-    objective = distillation._objective(network(ending), taught, 3, temperature, alpha)
+    targets = TeacherTargets(data, network(), "none")
+    objective = distillation._objective(network(ending), targets, 3, temperature, alpha)
     rows, logits = tf.constant(np.hstack([y, v]), tf.float32), tf.constant(z, tf.float32)
     with tf.GradientTape() as tape:
         tape.watch(logits)
@@ -77,7 +77,7 @@ def builder(name, **arguments):
 )
 def test_rows_hold_what_any_teacher_says_of_the_images_shown(data, make):
     teacher = make()
-    images, rows = next(Taught(data, teacher, "light").targets(data.epochs(0, 1, 0, "light")))
+    images, rows = next(TeacherTargets(data, teacher, "light").targets(data.epochs(0, 1, 0, "light")))
     said = np.asarray(teacher(images, training=False))
     are_probabilities = np.allclose(said.sum(axis=1), 1, atol=1e-4) and (said >= 0).all()
     expected = said if are_probabilities else softmax(said)
@@ -87,14 +87,14 @@ def test_rows_hold_what_any_teacher_says_of_the_images_shown(data, make):
 
 
 def test_mixed_images_are_shown_to_the_teacher_and_keep_their_shares(data):
-    images, rows = next(Taught(data, network(None), "mixup").targets(data.epochs(0, 1, 0, "mixup:1")))
+    images, rows = next(TeacherTargets(data, network(None), "mixup").targets(data.epochs(0, 1, 0, "mixup:1")))
     np.testing.assert_allclose(rows[:, :3], next(iter(data.epochs(0, 1, 0, "mixup:1")))[1])
     np.testing.assert_allclose(rows[:, 3:], network(None)(images), atol=1e-5)
 
 
 def test_validation_has_rows_too(data):
     teacher = network(None)
-    batches = Taught(data, teacher, "light").validation(data.validation)
+    batches = TeacherTargets(data, teacher, "light").validation(data.validation)
     for (images, rows), (same, labels) in zip(batches, data.validation, strict=True):
         np.testing.assert_array_equal(images, same)
         np.testing.assert_array_equal(rows[:, :3], np.eye(3)[labels])
@@ -118,14 +118,14 @@ def test_a_student_that_hears_the_teacher_only_comes_to_agree_with_it(data, tmp_
 @pytest.mark.parametrize("augmentation", ["none", "light", "crop+flip"])
 def test_cached_logits_are_of_the_very_images_that_the_student_sees(data, augmentation):
     teacher = network(None)
-    taught = Taught(data, teacher, augmentation, 2)
-    steps, views, seen = data.steps_per_epoch(), taught.views, []
-    for images, rows in taught.targets(data.epochs(0, 3, 7, augmentation, views=views)):
+    targets = TeacherTargets(data, teacher, augmentation, 2)
+    steps, views, seen = data.steps_per_epoch(), targets.views, []
+    for images, rows in targets.targets(data.epochs(0, 3, 7, augmentation, views=views)):
         np.testing.assert_allclose(rows[:, 3:], teacher(images), atol=1e-5)
         seen.append((images.numpy(), rows.numpy()))
     assert len(seen) == 3 * steps
     images, rows = next(
-        iter(taught.targets(data.epochs(1, 3, 7, augmentation, first_step=4, views=views)))
+        iter(targets.targets(data.epochs(1, 3, 7, augmentation, first_step=4, views=views)))
     )  # as after a kill
     np.testing.assert_array_equal(images, seen[steps + 4][0])
     np.testing.assert_array_equal(rows, seen[steps + 4][1])
@@ -169,13 +169,13 @@ def test_cached_training_is_the_same_where_nothing_is_augmented_and_labels_are_n
 
 def looked_up(data, file, teacher=None, augmentation="light", views=1):
     """The rows of the first batch."""
-    taught = Taught(data, teacher or network(), augmentation, views, file)
-    return next(iter(taught.targets(data.epochs(0, 1, 0, augmentation, views=views))))[1].numpy()
+    targets = TeacherTargets(data, teacher or network(), augmentation, views, file)
+    return next(iter(targets.targets(data.epochs(0, 1, 0, augmentation, views=views))))[1].numpy()
 
 
 def test_teacher_is_asked_once_for_all_students(data, tmp_path, monkeypatch):
-    asked, ask = [], Taught._ask
-    monkeypatch.setattr(Taught, "_ask", lambda taught: asked.append(1) or ask(taught))
+    asked, ask = [], TeacherTargets._compute
+    monkeypatch.setattr(TeacherTargets, "_compute", lambda targets: asked.append(1) or ask(targets))
     file = tmp_path / "new folder" / "said.npz"
     first, second = looked_up(data, file), looked_up(data, file)
     assert len(asked) == 1
@@ -210,7 +210,8 @@ def test_logits_of_changed_images_are_refused(folder, tmp_path):
 def test_streamed_images_have_their_logits_too(folder, monkeypatch):
     monkeypatch.setattr(module, "MEMORY_LIMIT", 0)
     streamed, teacher = training.load_data(folder, SIZE, 16), network(None)
-    for images, rows in Taught(streamed, teacher, "light", 1).targets(streamed.epochs(0, 2, 0, "light", views=1)):
+    batches = streamed.epochs(0, 2, 0, "light", views=1)
+    for images, rows in TeacherTargets(streamed, teacher, "light", 1).targets(batches):
         np.testing.assert_allclose(rows[:, 3:], teacher(images), atol=1e-5)
 
 
