@@ -1,4 +1,4 @@
-"""What can be seen of any model: which Keras it belongs to, whether it gives logits, its shapes in words."""
+"""Properties of any Keras model: its library, whether its outputs are logits, its shapes as text."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from keras_mobilenets.errors import UserError
 
 
 def library_of(model: Any) -> Any:
-    """The Keras that a model belongs to: the module keras, or tf_keras."""
+    """The library of a model: the module keras, or tf_keras."""
     import keras
 
     if isinstance(model, keras.Model):
@@ -19,16 +19,16 @@ def library_of(model: Any) -> Any:
 
 
 def gives_logits(model: Any) -> bool:
-    """Whether a model ends without a softmax."""
+    """Whether a model outputs logits, with no softmax at the end."""
     last = model.layers[-1]
     if hasattr(last, "layers"):
         return gives_logits(last)
-    last = getattr(last, "layer", last)  # inside a wrapper of tfmot
+    last = getattr(last, "layer", last)  # inside a tfmot wrapper
     activation = getattr(last, "activation", None)
-    activation = getattr(activation, "activation", activation)  # rounded by tfmot
+    activation = getattr(activation, "activation", activation)  # inside tfmot's quantized activation
     return type(last).__name__ != "Softmax" and getattr(activation, "__name__", None) != "softmax"
 
 
 def shape_text(shape: tuple) -> str:
-    """Such as 32×32×3."""
+    """A shape as text, such as 32×32×3."""
     return "×".join("any" if length is None else str(length) for length in shape)

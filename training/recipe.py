@@ -1,6 +1,6 @@
-"""How to train, as data: optimizer, schedule, regularization and augmentation, with defaults for small data.
+"""Recipes: optimizer, learning rate schedule, regularization and augmentation as data, with defaults for small data.
 
-`RECIPES` holds whole ones by name; augmentations are sums of parts, such as "flip+randaugment:9+mixup:0.2".
+`RECIPES` holds the named ones; augmentations are sums of parts, such as "flip+randaugment:9+mixup:0.2".
 """
 
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ class Part(NamedTuple):
 
     Attributes:
         description: What it does.
-        strength: Its default strength; None where it has none.
-        highest: The largest strength.
+        strength: Default strength; None where it has none.
+        highest: Maximum strength.
     """
 
     description: str
@@ -38,7 +38,7 @@ AUGMENTATIONS = {
     "mixup": Part("images and labels blended in pairs, shares from Beta(a, a) (arXiv:1710.09412)", 0.2, 100.0),
     "cutmix": Part("a rectangle of another image, labels by area, from Beta(a, a) (arXiv:1905.04899)", 1.0, 100.0),
 }
-MIXING = ("mixup", "cutmix")  # labels become shares of classes
+MIXING = ("mixup", "cutmix")  # they give soft labels
 
 
 def augmentation_parts(augmentation: str) -> dict[str, float | None]:
@@ -69,42 +69,41 @@ def augmentation_parts(augmentation: str) -> dict[str, float | None]:
 
 
 def mixes(augmentation: str) -> bool:
-    """Whether an augmentation mixes images, so that labels become shares of classes."""
+    """Whether an augmentation mixes images, which gives soft labels."""
     return not set(MIXING).isdisjoint(augmentation_parts(augmentation))
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides a training beside the model and the data.
+    """The hyperparameters of a training.
 
     Attributes:
         epochs: Passes over the training split.
         optimizer: "adamw", "sgd" (Nesterov momentum 0.9) or "rmsprop" (momentum 0.9, as the MobileNet papers).
-        learning_rate: Its peak.
-        warmup_epochs: The learning rate rises linearly from 0 over so many epochs (fractions allowed).
-        schedule: After the warm-up: "cosine" (falls to 0 at the end of the last epoch) or "constant".
-        weight_decay: Decoupled from the gradient (AdamW, section 2), for every optimizer. Biases, BatchNorm and
+        learning_rate: Its peak, above 0.
+        warmup_epochs: Epochs of linear warm-up from 0 (fractions allowed).
+        schedule: Learning rate schedule after the warm-up: "cosine" (to 0 at the end of the last epoch) or "constant".
+        weight_decay: Decoupled weight decay (AdamW, section 2), for every optimizer. Biases, BatchNorm and
             depthwise kernels have none: the latter are so few that decay costs accuracy (MobileNetV1, section 3.1).
         label_smoothing: 0 to below 1 (Inception-v3, section 7).
         augmentation: Parts of `AUGMENTATIONS` joined by "+", with a strength after ":" where one has it: "none",
             "light" (flip, shift, contrast and brightness), "flip+crop", "resized_crop:0.25+flip+randaugment:9+mixup".
             With both "mixup" and "cutmix", each batch draws one of the two.
         dropout: Replaces the rate of every Dropout layer of the model; None leaves them.
-        stochastic_depth: How often the last residual branch is left out in training, 0 to below 1; earlier ones in
-            proportion to their place (arXiv:1603.09382, section 3). The saved model has no trace of it.
-        ema_epochs: The kept model is an exponential moving average of the weights over about so many epochs; 0 for
-            none. Validation is of the average.
+        stochastic_depth: Drop rate of the last residual branch, 0 to below 1; those of earlier ones rise linearly to it
+            (arXiv:1603.09382, section 3). The saved model has no trace of it.
+        ema_epochs: Epochs of an exponential moving average of the weights, which is validated and saved; 0 for none.
         bn_momentum: Replaces the momentum of every BatchNorm layer of the model; None leaves them.
-        precision: "float32", or "bfloat16" or "float16": layers compute in it, weights stay float32 (float16 with
-            loss scaling). For hardware that has it; the saved model is float32.
-        accumulate: Weights change after the mean gradient of so many batches, for batches that memory cannot hold.
+        precision: "float32", or mixed precision: "bfloat16" or "float16" (with loss scaling), weights in float32. For
+            hardware that supports it; the saved model is float32.
+        accumulate: Gradient accumulation steps: batches per weight update, for small memory.
         stages: Progressive learning (arXiv:2104.00298, section 4): image size, dropout, stochastic depth and the
-            strengths of randaugment, mixup and cutmix grow in so many equally long steps; 1 for none.
-        initial_size: The first stage's images have this share of the image size, above 0 to 1. Sizes between are
-            multiples of 8 pixels; the last stage's is that of the data, at which every epoch is validated.
-        initial_regularization: The first stage has this share of dropout, stochastic depth and strengths, 0 to 1.
-        seed: Of the order of the images and of the augmentation. (The model's first weights are the caller's:
-            `keras.utils.set_random_seed` before building it.)
+            strengths of randaugment, mixup and cutmix grow in this number of equally long stages; 1 for none.
+        initial_size: Image size of the first stage as a share of the data's, above 0 to 1. Sizes between are multiples of
+            8 pixels; the last stage has the size of the data, at which every epoch is validated.
+        initial_regularization: Share of dropout, stochastic depth and strengths in the first stage, 0 to 1.
+        seed: Random seed of shuffling and augmentation. (Initial weights are the caller's: call
+            `keras.utils.set_random_seed` before building the model.)
 
     Raises:
         UserError: A value is out of range.
@@ -131,11 +130,11 @@ class Recipe:
 
     @classmethod
     def named(cls, name: str, **changes: Any) -> "Recipe":
-        """A recipe of `RECIPES`, with changes.
+        """Returns a recipe of `RECIPES`, with changes.
 
         Args:
             name: Such as "modern".
-            **changes: Attributes that shall be different, such as epochs=30; warm-up and averaging scale with them.
+            **changes: Other values of attributes, such as epochs=30; warm-up and moving average scale with the epochs.
 
         Raises:
             UserError: No such recipe, or a value is out of range.
@@ -185,12 +184,12 @@ class Recipe:
 
 
 class NamedRecipe(NamedTuple):
-    """A recipe under a name, with what belongs to it beside `Recipe`.
+    """A named recipe, with its batch size and builder arguments.
 
     Attributes:
-        description: Where it is from.
-        recipe: Attributes of `Recipe` that are not the default.
-        batch_size: The batch that its learning rate is for.
+        description: What it is and where it is from.
+        recipe: Attributes of `Recipe` that differ from the defaults.
+        batch_size: Batch size of its learning rate.
         arguments: Arguments of the builder.
     """
 
@@ -252,7 +251,7 @@ RECIPES = {
 
 
 def find(name: str) -> NamedRecipe:
-    """The recipe of that name.
+    """Returns the recipe of that name.
 
     Raises:
         UserError: There is none.

@@ -327,8 +327,8 @@ def test_ctrl_c_ends_with_one_line_and_the_same_command_goes_on(photos, tmp_path
     finally:
         process.kill()
     assert process.returncode == 130 and "Traceback" not in errors
-    last = r"stopped in epoch \d+, step \d+; started again, it (goes on in epoch \d+.*)"
-    goes_on = re.fullmatch(last, errors.splitlines()[-1])[1].replace("goes", "going")
+    last = r"stopped in epoch \d+, step \d+; started again, it (resumes in epoch \d+.*)"
+    resuming = re.fullmatch(last, errors.splitlines()[-1])[1].replace("resumes", "resuming")
     assert main(command) == 0
-    assert capsys.readouterr().err.splitlines()[0] == goes_on
+    assert capsys.readouterr().err.splitlines()[0] == resuming
     assert len((run / "history.csv").read_text().splitlines()) == 1 + 20

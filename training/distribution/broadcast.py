@@ -15,10 +15,10 @@ ARRAY = "array of this number"  # the key that stands for an array in JSON
 
 
 def from_first(make: Callable[[], T]) -> T:
-    """What `make` gives in process 0, in all processes; each of them calls this, in the same order.
+    """Returns the result of `make` in process 0 to all processes, each of which calls this in the same order.
 
     Args:
-        make: Gives what JSON knows, and NumPy arrays in its places.
+        make: Returns JSON values that may contain NumPy arrays.
     """
     if process_group.share()[1] == 1:
         return make()
@@ -31,13 +31,13 @@ def from_first(make: Callable[[], T]) -> T:
 
 
 def check_same(asked: Mapping[str, Mapping[str, Any]]) -> None:
-    """Refuses a process that was started for another training than process 0; its data may lie elsewhere.
+    """Checks that this process has the settings of process 0; only the path of the data may differ.
 
     Args:
-        asked: What is asked of the training, by parts, such as {"recipe": {"epochs": 3}}.
+        asked: The settings of the training, by part, such as {"recipe": {"epochs": 3}}.
 
     Raises:
-        UserError: It was; the message names the first difference.
+        UserError: They differ; the message names the first difference.
     """
     if process_group.share()[1] == 1:
         return
@@ -52,16 +52,16 @@ def check_same(asked: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _pack(value: Any) -> bytes:
-    """JSON and the arrays beside it, as .npz; no pickle, which runs what it reads."""
+    """JSON and its arrays as .npz; no pickle, which could run code."""
     arrays: list[np.ndarray] = []
 
-    def taken_out(array: Any) -> dict[str, int]:
+    def extract(array: Any) -> dict[str, int]:
         if not isinstance(array, np.ndarray):
             raise TypeError(f"{type(array).__name__} cannot be sent")
         arrays.append(array)
         return {ARRAY: len(arrays) - 1}
 
-    text, content = json.dumps(value, default=taken_out), io.BytesIO()
+    text, content = json.dumps(value, default=extract), io.BytesIO()
     np.savez(content, text, *arrays, allow_pickle=False)
     return content.getvalue()
 
@@ -69,7 +69,7 @@ def _pack(value: Any) -> bytes:
 def _unpack(content: bytes) -> Any:
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
 
-        def put_back(found: dict[str, Any]) -> Any:
+        def insert(found: dict[str, Any]) -> Any:
             return archive[f"arr_{found[ARRAY] + 1}"] if ARRAY in found else found
 
-        return json.loads(str(archive["arr_0"]), object_hook=put_back)
+        return json.loads(str(archive["arr_0"]), object_hook=insert)

@@ -1,7 +1,7 @@
-"""What a model trains on: one device, all devices of this machine, or those of several processes.
+"""Data parallelism over all devices of this machine, or over those of several processes.
 
-On TensorFlow, `tf.distribute.MirroredStrategy`; on JAX, `keras.distribution.DataParallel`. Either wants a model that
-was made for it, so that a copy trains; losses, metrics and BatchNorm statistics are those of the whole batch.
+On TensorFlow, `tf.distribute.MirroredStrategy`; on JAX, `keras.distribution.DataParallel`. Both need a model built in
+their scope, so that a copy trains; loss, metrics and batch normalization statistics are those of the global batch.
 """
 
 import contextlib
@@ -19,14 +19,14 @@ from keras_mobilenets.training.distribution import broadcast, process_group
 
 @contextlib.contextmanager
 def distribute(model: Any, batch_size: int) -> Iterator[Any]:
-    """The model to train inside the block: a copy on all devices where there are several, else the model itself.
+    """Yields the model to train: a copy on all devices where there are several, otherwise the model itself.
 
     Args:
         model: Functional, of Keras 3; one of tf_keras trains on one device.
-        batch_size: Images of a step, over all devices.
+        batch_size: Global batch size.
 
     Raises:
-        UserError: The batch cannot be shared evenly, or several processes are to train a tf_keras model.
+        UserError: The batch size is no multiple of the number of devices, or several processes train a tf_keras model.
     """
     if not isinstance(model, keras.Model):
         process_group.require_single("a tf_keras model")
@@ -48,13 +48,13 @@ def distribute(model: Any, batch_size: int) -> Iterator[Any]:
 
 
 def copy_weights(copy: Any, model: Any) -> None:
-    """Puts what a copy has learned into the model that it was made from."""
+    """Copies the weights of a copy back to the model that it was made from."""
     if copy is not model:
         _assign(model, copy)
 
 
 def broadcast_weights(model: Any) -> None:
-    """Gives a model the weights that it has in process 0, where there are several."""
+    """Gives a model the weights it has in process 0."""
     if process_group.share()[1] > 1:
         values = broadcast.from_first(lambda: [np.array(variable) for variable in model.variables])
         for variable, value in zip(model.variables, values, strict=True):
@@ -62,12 +62,12 @@ def broadcast_weights(model: Any) -> None:
 
 
 def is_data_parallel() -> bool:
-    """Whether batches are arrays over several devices of JAX, as inside `distribute`: all of them must be whole."""
+    """Whether JAX shards batches over several devices, as inside `distribute`: no batch may be partial."""
     return keras.distribution.distribution() is not None
 
 
 def validation(data: Data) -> Any:
-    """The validation split as a model inside `distribute` takes it, or this process's share of it."""
+    """The validation split for a model inside `distribute`, or this process's shard of it."""
     return data.validation_share(*process_group.share()) if is_data_parallel() else data.validation
 
 
@@ -86,14 +86,14 @@ def _scope(names: list[str]) -> contextlib.AbstractContextManager:
 
 
 def _clone(layer: Any) -> Any:
-    """The same layer; BatchNorm's statistics are over all devices, as JAX's are anyway."""
+    """A copy of a layer; batch normalization is synchronized over all devices, as it is on JAX anyway."""
     config = layer.get_config()
     if isinstance(layer, keras.layers.BatchNormalization) and keras.backend.backend() == "tensorflow":
         config["synchronized"] = True
     if hasattr(layer, "seed_generator") and config.get("rate") == 0:
-        config["rate"] = 0.5  # a recipe has taken the rate away; made with 0, a copy would have no random state
+        config["rate"] = 0.5  # a recipe has set the rate to 0, with which a copy would have no random state
     copy = layer.__class__.from_config(config)
-    for name in ("rate", "rate_at_end"):  # the latter is of `progressive`
+    for name in ("rate", "rate_at_end"):
         if hasattr(layer, name):
             setattr(copy, name, getattr(layer, name))
     return copy
@@ -101,4 +101,4 @@ def _clone(layer: Any) -> Any:
 
 def _assign(model: Any, values: Any) -> None:
     for variable, value in zip(model.variables, values.variables, strict=True):
-        variable.assign(np.array(value))  # a copy: on JAX, a step takes the memory of what it changes
+        variable.assign(np.array(value))  # a copy: on JAX, a step donates the buffers of its variables

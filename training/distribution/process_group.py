@@ -1,8 +1,8 @@
-"""Several processes, on one machine or on many, that train one model together on the JAX backend.
+"""Multi-process training of one model on the JAX backend, on one machine or several.
 
-Process 0 takes the roll at the coordinator's address and keeps a line open to every other process. What JAX's own
-coordination service says goes through the same port: the loss of a process shows on the line, while JAX, whose answer
-is an abort with a stack trace, still sees an open connection.
+Process 0 is the coordinator and keeps a TCP connection to every other process. JAX's coordination service is relayed
+through the same port: the loss of a process shows on its connection, while JAX, which would abort with a stack trace,
+still sees an open one.
 """
 
 import atexit
@@ -19,21 +19,21 @@ from typing import NoReturn
 from keras_mobilenets.errors import UserError, first_line
 from keras_mobilenets.training.distribution.rendezvous import accept_processes, free_port, join, read_line, start_relay
 
-TIMEOUT = 300.0  # seconds that processes wait for each other at the start
-NOTICE_SECONDS = 5.0  # seconds in which a line tells why a collective operation has failed
+TIMEOUT = 300.0  # seconds to wait for all processes at the start
+NOTICE_SECONDS = 5.0  # to wait for the reason of a failed collective operation
 
 
 class _Group:
-    """The processes that train together, as one of them sees them; a process alone is number 0 of 1."""
+    """The process group, as seen by one of its processes; a single process is number 0 of 1."""
 
     def __init__(self) -> None:
         self.number, self.count = 0, 1
         self.connections: dict[int, socket.socket] = {}
         self.exit_lock = threading.Lock()
         self.watchers: list[threading.Thread] = []
-        self.in_collective = False  # whether the end of another process is the end of this one, though it ended well
+        self.in_collective = False  # whether this process must end when another one has finished
         self.finished: list[int] = []
-        self.exit_code: int | None = None  # the exit code of a process that stops before the others
+        self.exit_code: int | None = None  # of a process that stops before the others
 
 
 _group = _Group()
@@ -43,22 +43,22 @@ def join_processes(coordinator: str, processes: int, process_id: int, *, timeout
     """Makes this process one of several that train a model together; each then calls `fit` with the same arguments.
 
     Call it before any model is built; KERAS_BACKEND must be jax, or Keras not yet be imported. Every process uses all
-    devices that JAX sees in it. In `fit`, each process decodes and augments its own share of every batch; loss, metrics
-    and BatchNorm statistics are those of the whole batch. Process 0 alone writes the run folder and says what is there
-    to resume from. All weights and the checkpoint come from process 0; data must be there for every process.
+    devices that JAX sees in it. In `fit`, each process decodes and augments its own shard of every batch; loss, metrics
+    and batch normalization statistics are those of the global batch. Process 0 alone reads and writes the run folder; it
+    broadcasts weights and checkpoint. Every process needs access to the data.
 
     When a process stops or is killed, the others print one line and exit with code 2, whatever they are doing. Started
-    again, the training goes on at its last checkpoint.
+    again, the training resumes from its last checkpoint.
 
     Args:
         coordinator: "host:port" of process 0, the same for all: process 0 listens there. JAX opens further
             connections between all processes.
-        processes: How many there are.
-        process_id: Number of this one, 0 to processes − 1.
-        timeout: Seconds to wait for the others.
+        processes: Number of processes.
+        process_id: Index of this process, 0 to processes − 1.
+        timeout: Seconds to wait for the other processes.
 
     Raises:
-        UserError: An argument is wrong, JAX is missing or not Keras's backend, or not all processes come in time.
+        UserError: An argument is wrong, JAX is missing or not Keras's backend, or a process does not connect in time.
     """
     host, port = check(coordinator, processes, process_id)
     if _group.count > 1:
@@ -74,22 +74,22 @@ def join_processes(coordinator: str, processes: int, process_id: int, *, timeout
     deadline = time.monotonic() + timeout
     if process_id == 0:
         service = free_port()
-        lines = accept_processes(host, port, processes, deadline, service)
+        connections = accept_processes(host, port, processes, deadline, service)
     else:
-        lines = {0: join(host, port, processes, process_id, deadline)}
+        connections = {0: join(host, port, processes, process_id, deadline)}
         service = start_relay(host, port)
     _start_jax(service, processes, process_id, deadline)
-    _group.number, _group.count, _group.connections = process_id, processes, lines
-    _group.watchers = [threading.Thread(target=_watch, args=item, daemon=True) for item in lines.items()]
+    _group.number, _group.count, _group.connections = process_id, processes, connections
+    _group.watchers = [threading.Thread(target=_watch, args=item, daemon=True) for item in connections.items()]
     for watch in _group.watchers:
         watch.start()
 
 
 def check(coordinator: str, processes: int, process_id: int) -> tuple[str, int]:
-    """The host and the port of a coordinator's address.
+    """Checks the arguments of `join_processes`; returns the coordinator's host and port.
 
     Raises:
-        UserError: It is none, the number of this process is out of range, or JAX is not installed.
+        UserError: The address or the index of this process is wrong, or JAX is not installed.
     """
     host, colon, port = coordinator.rpartition(":")
     if not (host and colon and port.isdigit() and 0 < int(port) < 65536):
@@ -104,18 +104,18 @@ def check(coordinator: str, processes: int, process_id: int) -> tuple[str, int]:
 
 
 def share() -> tuple[int, int]:
-    """Number of this process, and of all."""
+    """Index of this process, and number of processes."""
     return _group.number, _group.count
 
 
 def is_first() -> bool:
-    """Whether this process keeps the run folder; always, where it trains alone."""
+    """Whether this process writes the run folder: process 0, or a single process."""
     return _group.number == 0
 
 
 @contextlib.contextmanager
 def abort_on_error() -> Iterator[None]:
-    """Lets the other processes end where the block raises here."""
+    """Inside the block, an error makes the other processes exit."""
     try:
         yield
     except BaseException as error:
@@ -125,7 +125,7 @@ def abort_on_error() -> Iterator[None]:
 
 @contextlib.contextmanager
 def collective() -> Iterator[None]:
-    """Inside the block, no process can go on without the others."""
+    """Inside the block, this process exits when another one has finished."""
     _group.in_collective = True
     _check_finished()
     try:
@@ -135,9 +135,9 @@ def collective() -> Iterator[None]:
 
 
 def abort(error: BaseException) -> None:
-    """Tells the others that this process stops before the end, and why.
+    """Tells the other processes that this one stops, and why.
 
-    An error that another process's end has caused does not come back from here: its line ends this process.
+    Where the error was caused by the end of another process, this process exits before the function returns.
     """
     if _group.count == 1 or _group.exit_code is not None:
         return
@@ -148,10 +148,10 @@ def abort(error: BaseException) -> None:
 
 
 def require_single(what: str) -> None:
-    """Refuses what only a process alone can do.
+    """Refuses what works in a single process only.
 
     Raises:
-        UserError: There are several.
+        UserError: There are several processes.
     """
     if _group.count > 1:
         raise UserError(f"{what} is not for several processes: start it in one, without --distributed")
@@ -175,13 +175,13 @@ def _start_jax(service: int, processes: int, process_id: int, deadline: float) -
     from jax.experimental.multihost_utils import sync_global_devices
 
     with _suppressed_stdout():
-        sync_global_devices("keras_mobilenets")  # the first collective operation opens the connections, and says so
-    atexit.register(_shut_down)  # before JAX's own end, which waits for the others
+        sync_global_devices("keras_mobilenets")  # the first collective operation opens the connections, and prints it
+    atexit.register(_shut_down)  # before JAX's own shutdown, which waits for the other processes
 
 
 @contextlib.contextmanager
 def _suppressed_stdout() -> Iterator[None]:
-    """Leaves out what libraries write to standard output beside Python."""
+    """Suppresses what native libraries write to standard output."""
     sys.stdout.flush()
     kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
@@ -193,10 +193,10 @@ def _suppressed_stdout() -> Iterator[None]:
         os.close(nowhere)
 
 
-def _watch(number: int, line: socket.socket) -> None:
-    """Ends this process when another one has ended before the training."""
+def _watch(number: int, connection: socket.socket) -> None:
+    """Exits when another process has ended before the training."""
     try:
-        said = read_line(line)
+        said = read_line(connection)
     except OSError:
         said = ""
     if said == "done":
@@ -219,7 +219,7 @@ def _exit(why: str) -> NoReturn:
         restored = "\n\033[?25h" if sys.stderr.isatty() else ""  # the line of a progress bar, and the cursor it hides
         print(
             f"{restored}keras-mobilenets: stopped, since {why}; start all {_group.count} processes again: "
-            "the training goes on at its last checkpoint",
+            "the training resumes from its last checkpoint",
             file=sys.stderr,
             flush=True,
         )
@@ -227,13 +227,13 @@ def _exit(why: str) -> NoReturn:
 
 
 def _send(what: str) -> None:
-    for line in _group.connections.values():
+    for connection in _group.connections.values():
         with contextlib.suppress(OSError):
-            line.sendall(f"{what}\n".encode())
+            connection.sendall(f"{what}\n".encode())
 
 
 def _shut_down() -> None:
-    """At the interpreter's end. A process that stops early does not wait for the others, as JAX would."""
+    """Runs at exit. A process that stops early does not wait for the others, as JAX would."""
     if (error := getattr(sys, "last_value", None)) is not None:
         abort(error)
     if _group.exit_code is None:

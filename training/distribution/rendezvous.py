@@ -1,7 +1,7 @@
-"""The connections behind `distributed`: who has come, a line to each process, and a way to JAX's service.
+"""Rendezvous of the processes at the coordinator, over TCP, and a relay to JAX's coordination service.
 
-Process 0 listens at the coordinator's address. What comes in says in its first line whether it is a process that joins
-or a connection to JAX's own coordination service, which listens on this machine alone.
+Process 0 listens at the coordinator's address. The first line of a connection tells whether it is a process that joins
+or a connection to JAX's coordination service, which listens on this machine alone.
 """
 
 import contextlib
@@ -12,11 +12,11 @@ import time
 
 from keras_mobilenets.errors import UserError, first_line
 
-PATIENCE = 5.0  # seconds beyond the deadline that a process waits for what process 0 says of the roll
+PATIENCE = 5.0  # seconds after the deadline to wait for the answer of process 0
 
 
 def accept_processes(host: str, port: int, processes: int, deadline: float, service: int) -> dict[int, socket.socket]:
-    """Lets every other process come in; afterwards, the port leads on to JAX's service."""
+    """Accepts all other processes; afterwards, the port relays to JAX's service."""
     try:
         listener = socket.create_server(
             (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2 * processes
@@ -26,63 +26,65 @@ def accept_processes(host: str, port: int, processes: int, deadline: float, serv
             f"process 0 cannot listen at {host}:{port} ({os.strerror(error.errno or 0)}); "
             "give an address of this machine and a free port"
         ) from error
-    lines: dict[int, socket.socket] = {}
+    connections: dict[int, socket.socket] = {}
     changed = threading.Condition()
 
-    def greet(line: socket.socket) -> None:
+    def greet(connection: socket.socket) -> None:
         with contextlib.suppress(OSError, ValueError):
-            word, *numbers = read_line(line).split()
+            word, *numbers = read_line(connection).split()
             if word == "jax":
-                _pump_both(line, _connect("127.0.0.1", service, time.monotonic() + 60))
+                _pump_both(connection, _connect("127.0.0.1", service, time.monotonic() + 60))
             elif word == "join":
                 number, count = map(int, numbers)
                 with changed:
                     if count != processes:
                         why = f"process 0 was started with {processes} processes, this one with {count}"
-                    elif number in lines:
+                    elif number in connections:
                         why = f"there is a process {number} already"
                     else:
-                        lines[number] = _keep_alive(line)
+                        connections[number] = _keep_alive(connection)
                         changed.notify()
                         return
-                line.sendall(f"no {why}\n".encode())
-                line.close()
+                connection.sendall(f"no {why}\n".encode())
+                connection.close()
 
     def accept() -> None:
         while True:
-            line, _ = listener.accept()
-            threading.Thread(target=greet, args=(line,), daemon=True).start()
+            connection, _ = listener.accept()
+            threading.Thread(target=greet, args=(connection,), daemon=True).start()
 
     threading.Thread(target=accept, daemon=True).start()
     with changed:
-        if not changed.wait_for(lambda: len(lines) == processes - 1, deadline - time.monotonic()):
-            missing = ", ".join(str(number) for number in range(1, processes) if number not in lines)
+        if not changed.wait_for(lambda: len(connections) == processes - 1, deadline - time.monotonic()):
+            missing = ", ".join(str(number) for number in range(1, processes) if number not in connections)
             listener.close()
-            raise UserError(f"process {missing} of {processes} did not come to {host}:{port} in time; start them all")
-    for line in lines.values():
-        line.sendall(b"yes\n")
-    return lines
+            raise UserError(
+                f"process {missing} of {processes} did not connect to {host}:{port} in time; start them all"
+            )
+    for connection in connections.values():
+        connection.sendall(b"yes\n")
+    return connections
 
 
 def join(host: str, port: int, processes: int, process_id: int, deadline: float) -> socket.socket:
-    """Comes to process 0 and waits until all have; the line to it."""
-    line = _keep_alive(_connect(host, port, deadline))
+    """Connects to process 0 and waits for the others; returns the connection."""
+    connection = _keep_alive(_connect(host, port, deadline))
     try:
-        line.sendall(f"join {process_id} {processes}\n".encode())
-        line.settimeout(max(0.0, deadline - time.monotonic()) + PATIENCE)
-        word, _, why = read_line(line).partition(" ")
+        connection.sendall(f"join {process_id} {processes}\n".encode())
+        connection.settimeout(max(0.0, deadline - time.monotonic()) + PATIENCE)
+        word, _, why = read_line(connection).partition(" ")
     except OSError as error:
         raise UserError(f"no answer from {host}:{port} ({error}); is it process 0 that runs there?") from error
     if word == "no":
         raise UserError(why)
     if word != "yes":
         raise UserError(f"process 0 at {host}:{port} has stopped while it waited for the others; start them all again")
-    line.settimeout(None)
-    return line
+    connection.settimeout(None)
+    return connection
 
 
 def start_relay(host: str, port: int) -> int:
-    """A local port that leads to JAX's service; a connection that the service's end has lost stays open here."""
+    """Starts a relay to JAX's service and returns its local port; here a connection outlives the service's end."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def lead(near: socket.socket) -> None:
@@ -101,16 +103,16 @@ def start_relay(host: str, port: int) -> int:
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens at."""
+    """An unused port of this machine."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return probe.getsockname()[1]
 
 
-def read_line(line: socket.socket) -> str:
-    """What stands before the next line break; nothing behind it is taken. Empty at the end."""
+def read_line(connection: socket.socket) -> str:
+    """Reads up to the next line break, and not beyond; empty at the end of the connection."""
     said = b""
     while not said.endswith(b"\n"):
-        if not (byte := line.recv(1)):
+        if not (byte := connection.recv(1)):
             return ""
         said += byte
     return said.decode(errors="replace").strip()
@@ -131,25 +133,25 @@ def _pump_both(near: socket.socket, far: socket.socket, hold: bool = False) -> N
 
 
 def _connect(host: str, port: int, deadline: float) -> socket.socket:
-    """Tries until the deadline."""
+    """Connects, with retries until the deadline."""
     while True:
         try:
-            line = socket.create_connection((host, port), max(1.0, deadline - time.monotonic()))
-            line.settimeout(None)
-            return line
+            connection = socket.create_connection((host, port), max(1.0, deadline - time.monotonic()))
+            connection.settimeout(None)
+            return connection
         except OSError as error:
             if time.monotonic() + 0.2 > deadline:
                 raise UserError(
                     f"cannot reach process 0 at {host}:{port} ({first_line(error)}); "
-                    "start it there, or mend the coordinator's address"
+                    "start it there, or correct the coordinator's address"
                 ) from error
         time.sleep(0.2)
 
 
-def _keep_alive(line: socket.socket) -> socket.socket:
-    """A connection whose other end is missed within half a minute when its machine is gone without a word."""
-    line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+def _keep_alive(connection: socket.socket) -> socket.socket:
+    """A connection with keepalive: a machine that disappears is noticed within half a minute."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4)):
         if hasattr(socket, option):
-            line.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
-    return line
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+    return connection

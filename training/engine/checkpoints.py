@@ -1,6 +1,6 @@
-"""Checkpoints: the whole state of a training in files checkpoint-<step>.npz, of which the newest two are kept.
+"""Checkpoints: the complete training state in files checkpoint-<step>.npz, of which the newest two are kept.
 
-An .npz is a ZIP archive, which holds a CRC-32 of every array: a damaged file is found out, and the one before it used.
+An .npz is a ZIP archive with a CRC-32 of every array: a damaged file is detected, and the previous one is used.
 """
 
 import contextlib
@@ -19,20 +19,20 @@ from keras_mobilenets import files
 from keras_mobilenets.errors import UserError, first_line
 
 KEPT = 2
-# What `files.atomic` was writing.
-LEFT_BY_A_KILL = (".checkpoint-*.npz", ".model.*.keras", ".history.*.csv", ".teacher_logits.*.npz")
+# Temporary files of `files.atomic`.
+TEMPORARY_FILES = (".checkpoint-*.npz", ".model.*.keras", ".history.*.csv", ".teacher_logits.*.npz")
 
 
 @dataclass
 class State:
-    """Where a training is.
+    """The state of a training.
 
     Attributes:
-        rows: The whole epochs, as in history.csv.
-        step: Steps done in the epoch after them.
-        seconds: What these steps took.
-        metrics: Sums of loss and accuracy over these steps, as the metrics of Keras hold them.
-        variables: All that a training changes, in the order that the trainer gives them.
+        rows: The completed epochs, as in history.csv.
+        step: Completed steps of the current epoch.
+        seconds: Duration of these steps.
+        metrics: Variables of the Keras metrics, summed over these steps.
+        variables: Weights, moving statistics, random states and optimizer variables, in the recorder's order.
     """
 
     rows: list[dict[str, float]] = field(default_factory=list)
@@ -46,19 +46,19 @@ class Checkpoints:
     """The checkpoints of a run folder, whose lock the caller holds."""
 
     def __init__(self, folder: Path):
-        """Takes the folder, and removes what a killed training was writing there."""
+        """Removes the temporary files that a killed training left in the folder."""
         self.folder = folder
         self.good: list[Path] = []
-        for pattern in LEFT_BY_A_KILL:
+        for pattern in TEMPORARY_FILES:
             for path in folder.glob(pattern):
                 with contextlib.suppress(OSError):
                     path.unlink()
 
     def save(self, step: int, state: State) -> None:
-        """Writes the state after so many steps of the training; afterwards, all but the newest two are removed.
+        """Writes the state after a step of the training, and removes all checkpoints but the newest two.
 
         Raises:
-            UserError: It cannot be written; those that are there stay.
+            UserError: It cannot be written; existing checkpoints stay.
         """
         path = self.folder / f"checkpoint-{step}.npz"
         about = {"rows": state.rows, "step": state.step, "seconds": state.seconds, "metrics": len(state.metrics)}
@@ -67,17 +67,17 @@ class Checkpoints:
         with files.atomic(path) as temporary, open(temporary, "wb") as file:
             np.savez(file, about=np.array(json.dumps(about)), allow_pickle=False, **arrays)
             file.flush()
-            os.fsync(file.fileno())  # a power cut shall not leave two empty files
+            os.fsync(file.fileno())  # so that a power failure does not leave two empty files
         self._is_good(path)
         for old in set(self._paths()) - set(self.good):
             with contextlib.suppress(OSError):
                 old.unlink()
 
     def newest(self, like: Sequence[Any]) -> State | None:
-        """The newest state that can be read; a warning names a damaged file that is passed over.
+        """Reads the newest checkpoint that is not damaged; a warning names those that are.
 
         Args:
-            like: The variables that the state is for.
+            like: The variables to restore.
 
         Returns:
             The state; None when there is no checkpoint.
@@ -95,15 +95,15 @@ class Checkpoints:
                 damaged.append(f"{path} is damaged ({first_line(error)})")
                 continue
             for what in damaged:
-                warnings.warn(f"{what}: going on from the one before it, {path.name}", stacklevel=2)
+                warnings.warn(f"{what}: resuming from the previous checkpoint, {path.name}", stacklevel=2)
             self._is_good(path)
             return state
         if damaged:
-            raise UserError(f"{damaged[0]} and cannot be resumed from; delete {self.folder} to start over")
+            raise UserError(f"{damaged[0]}, so that the training cannot resume; delete {self.folder} to start over")
         return None
 
     def _paths(self) -> list[Path]:
-        """All checkpoints, the newest first; the one of earlier versions of this package counts as the oldest."""
+        """All checkpoints, the newest first; that of earlier versions of this package is the oldest."""
         return sorted(self.folder.glob("checkpoint*.npz"), key=_step, reverse=True)
 
     def _is_good(self, path: Path) -> None:
@@ -125,5 +125,5 @@ def _read(path: Path, like: Sequence[Any]) -> State:
         variables = [archive[f"v{i}"] for i in range(len(like))]
     for value, variable in zip(variables, like, strict=True):
         if value.shape != tuple(variable.shape):
-            raise ValueError(f"it holds an array of shape {value.shape} in the place of {tuple(variable.shape)}")
+            raise ValueError(f"an array has shape {value.shape} instead of {tuple(variable.shape)}")
     return State(**about, metrics=metrics, variables=variables)

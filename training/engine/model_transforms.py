@@ -1,6 +1,6 @@
-"""What a recipe does to a model while it trains: other rates, stochastic depth, lower precision, averaged weights.
+"""Changes to a model while it trains: dropout rates, stochastic depth, mixed precision, exponential moving averages.
 
-All of it lives as long as the training. The model that is kept has the layers it came with, in float32.
+They end with the training. The saved model has its original layers, in float32.
 """
 
 import contextlib
@@ -21,17 +21,17 @@ COMPUTE_CAPABILITY = {"bfloat16": (8, 0), "float16": (7, 0)}  # of NVIDIA's GPUs
 
 
 def apply(model: Any, recipe: Recipe) -> Any:
-    """Gives a model's layers what the recipe says of them.
+    """Applies a recipe's dropout rate, BatchNorm momentum and stochastic depth to a model.
 
     Args:
         model: A Keras 3 or tf_keras model; its dropout rates and BatchNorm momenta are changed.
         recipe: How it will be trained.
 
     Returns:
-        The model to train: the same, or one more around the same layers, with stochastic depth.
+        The model to train: the same, or with stochastic depth another model of the same layers.
 
     Raises:
-        UserError: The recipe asks for what the model or the machine does not have.
+        UserError: The recipe needs a Keras 3 model, and this one is of tf_keras.
     """
     if not isinstance(model, keras.Model) and (recipe.stochastic_depth or recipe.precision != "float32"):
         raise UserError("stochastic_depth and precision are for Keras 3 models; quantization-aware ones are tf_keras")
@@ -45,15 +45,15 @@ def apply(model: Any, recipe: Recipe) -> Any:
 
 
 def with_stochastic_depth(model: Any, rate: float, seed: int = 0) -> Any:
-    """A model around the same layers that leaves out residual branches at random while it trains.
+    """Builds a model of the same layers that drops residual branches at random in training.
 
-    Deep Networks with Stochastic Depth, arXiv:1603.09382, section 3: `rate` for the last branch, in proportion to
-    their place for the others; a whole image at a time, branches that stay scaled up by 1 / (1 − rate).
+    Deep Networks with Stochastic Depth, arXiv:1603.09382, section 3: `rate` is that of the last branch, and those of
+    the others rise linearly to it; a branch is dropped per image, and those that stay are scaled by 1 / (1 − rate).
 
     Args:
         model: A functional Keras 3 model; without residual additions it is returned as it is.
-        rate: 0 to below 1.
-        seed: Of the draws.
+        rate: Drop rate of the last branch, 0 to below 1.
+        seed: Random seed.
     """
     names = [layer.name for layer in model.layers if isinstance(layer, keras.layers.Add)]
     if not rate or not names:
@@ -77,16 +77,16 @@ def with_stochastic_depth(model: Any, rate: float, seed: int = 0) -> Any:
 
 @contextlib.contextmanager
 def precision(model: Any, name: str) -> Iterator[None]:
-    """Lets a model's layers compute in another precision inside the block; weights stay float32.
+    """Mixed precision inside the block: layers compute in another dtype, weights stay float32.
 
-    The mean over the last map and the classifier stay in float32 (arXiv:1710.03740, section 3.3).
+    Global average pooling and the classifier stay in float32 (arXiv:1710.03740, section 3.3).
 
     Args:
         model: A Keras 3 model whose layers are in float32; any model where `name` is "float32".
         name: "float32", "bfloat16" or "float16".
 
     Raises:
-        UserError: float16 without a GPU that has it.
+        UserError: There is no GPU that computes in float16.
     """
     if name == "float32":
         yield
@@ -121,7 +121,7 @@ def _check_hardware(name: str) -> None:
 
 
 def _gpus() -> dict[str, tuple[int, ...]]:
-    """The GPUs that the model's backend sees, with their compute capabilities."""
+    """The GPUs of the model's backend, with their compute capabilities."""
     if keras.backend.backend() == "jax":
         jax = importlib.import_module("jax")
         devices = [device for device in jax.local_devices() if device.platform in ("gpu", "cuda")]
@@ -133,13 +133,13 @@ def _gpus() -> dict[str, tuple[int, ...]]:
 
 @contextlib.contextmanager
 def moving_averages(model: Any) -> Iterator[None]:
-    """The moving averages of the weights take their places inside the block, where the optimizer keeps such."""
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # behind the scaling of the loss
+    """Inside the block, the weights are their exponential moving averages, where the optimizer keeps them."""
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # inside loss scaling
     averages = getattr(optimizer, "_model_variables_moving_average", [])
     weights = model.trainable_variables if averages else []
     own = [np.array(weight) for weight in weights]
     for weight, average in zip(weights, averages, strict=True):
-        weight.assign(np.array(average))  # a copy: on JAX, the next step takes the weight's memory
+        weight.assign(np.array(average))  # a copy: on JAX, the next step donates the weight's buffer
     try:
         yield
     finally:
@@ -148,7 +148,7 @@ def moving_averages(model: Any) -> Iterator[None]:
 
 
 def average_validation(model: Any) -> Any:
-    """A callback that lets the averages be validated, where the optimizer keeps such."""
+    """A callback that validates the moving averages, where the optimizer keeps them."""
     stack = contextlib.ExitStack()
     return library_of(model).callbacks.LambdaCallback(
         on_test_begin=lambda logs=None: stack.enter_context(moving_averages(model)),
@@ -158,7 +158,7 @@ def average_validation(model: Any) -> Any:
 
 @contextlib.contextmanager
 def inference_form(model: Any) -> Iterator[None]:
-    """The model as it shall be saved inside the block: averaged weights where there are such, float32 layers."""
+    """Inside the block, the model is as it is saved: moving averages as weights, layers in float32."""
     policy = model.dtype_policy.name if isinstance(model, keras.Model) else "float32"
     with moving_averages(model):
         if policy != "float32":

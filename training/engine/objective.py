@@ -16,15 +16,15 @@ ALTERNATIVES = ("distillation", "transfer")  # keys of run.json that name an obj
 
 @dataclass(frozen=True)
 class Objective:
-    """What a training brings down, and the targets that takes.
+    """A loss to minimize, the targets it needs, and the metric.
 
     Attributes:
-        loss: From targets and outputs to a loss for each image.
-        accuracy: The metric of that name: "accuracy" itself, or a function of targets and outputs.
-        views: Fixed views that each training image is shown in; 0 for new ones in every epoch.
-        targets: From training batches, as `Data.epochs` gives them, to batches of (images, targets).
-        validation: The same for those of the validation split, as a data set.
-        asked: What run.json says of it.
+        loss: Function of targets and outputs: a loss per image.
+        accuracy: The accuracy metric: "accuracy", or a function of targets and outputs.
+        views: Number of fixed augmented views of each training image; 0 for a new augmentation in every epoch.
+        targets: Maps training batches, as from `Data.epochs`, to batches of (images, targets).
+        validation: The same for batches of the validation split, as a `tf.data.Dataset`.
+        asked: Its settings, for run.json.
     """
 
     loss: Any
@@ -36,7 +36,7 @@ class Objective:
 
 
 def classification(model: Any, recipe: Recipe, classes: int) -> Objective:
-    """The default objective: cross-entropy with the labels, or with shares of classes where the recipe mixes images."""
+    """The default objective: cross-entropy with the labels, or with soft labels where images are mixed."""
     if not mixes(recipe.augmentation):
         return Objective(cross_entropy(model, recipe.label_smoothing, classes))
 
@@ -48,7 +48,7 @@ def classification(model: Any, recipe: Recipe, classes: int) -> Objective:
 
 
 def cross_entropy(model: Any, smoothing: float = 0.0, classes: int = 0) -> Any:
-    """Cross-entropy on integer labels; Keras smooths the labels of one-hot rows only."""
+    """Cross-entropy on integer labels; the label smoothing of Keras is for one-hot labels only."""
     from_logits = gives_logits(model)
     if not smoothing:
         return library_of(model).losses.SparseCategoricalCrossentropy(from_logits=from_logits)

@@ -10,10 +10,10 @@ from keras_mobilenets.training.recipe import Recipe
 
 
 def make_optimizer(recipe: Recipe, model: Any, steps_per_epoch: int) -> Any:
-    """The optimizer of a recipe, with its learning-rate schedule, for the weights of a Keras 3 or tf_keras model.
+    """Builds the optimizer of a recipe, with its learning rate schedule, for a Keras 3 or tf_keras model.
 
     Raises:
-        UserError: The recipe accumulates gradients, which tf_keras does not know.
+        UserError: The recipe accumulates gradients, which tf_keras does not support.
     """
     library = library_of(model)
     total, warmup = recipe.epochs * steps_per_epoch, round(recipe.warmup_epochs * steps_per_epoch)
@@ -39,7 +39,7 @@ def make_optimizer(recipe: Recipe, model: Any, steps_per_epoch: int) -> Any:
     else:
         optimizer = library.optimizers.RMSprop(rate, rho=0.9, momentum=0.9, epsilon=1e-3, weight_decay=decay, **more)
     variables = model.trainable_variables
-    depthwise = {  # (tf_keras says so in the variable's name)
+    depthwise = {  # (in tf_keras, the variable's name tells)
         id(layer.kernel) for layer in model._flatten_layers() if isinstance(layer, keras.layers.DepthwiseConv2D)
     }
     spared = [v for v in variables if len(v.shape) < 2 or id(v) in depthwise or "depthwise_kernel" in v.name]

@@ -1,7 +1,4 @@
-"""What a person sees while a training runs: one live line on a terminal, a line for each epoch elsewhere.
-
-It is written to standard error, as all progress bars are.
-"""
+"""The progress bar of a training on a terminal, and a line for each epoch; both on standard error."""
 
 import math
 import sys
@@ -13,23 +10,23 @@ from typing import Any
 from keras_mobilenets.training.datasets.dataset import Data
 from keras_mobilenets.training.engine.recorder import Recorder
 
-TICK = 0.25  # seconds between two looks at the figures
-HORIZON = 30.0  # seconds that the pace is averaged over
-FORWARD = 1 / 3  # of the time of a training step, that validating a batch takes until it has been measured
+TICK = 0.25  # seconds between two updates of the figures
+HORIZON = 30.0  # seconds over which the speed is averaged
+FORWARD = 1 / 3  # estimated time of a validation batch, as a share of a training step's
 LONGEST_BAR = 40  # columns
 SHORTEST_BAR = 8
 
 
 class Progress:
-    """Shows one training, however often `model.fit` is called in it; a context manager around these calls."""
+    """Shows one training over several calls of `model.fit`; a context manager around them."""
 
     def __init__(self, recorder: Recorder, work: Sequence[float], data: Data, verbose: int | str = "auto"):
-        """Takes up a training where the recorder has it.
+        """Starts where the recorder is.
 
         Args:
-            recorder: Follows the training; its callback is called before that of this one.
-            work: How much a step of each epoch takes, against the others: so many numbers, so many epochs.
-            data: What it trains on.
+            recorder: Records the training; its callback comes before this one's.
+            work: Relative cost of a step, one number for each epoch.
+            data: The training data.
             verbose: As for `fit`.
         """
         self.recorder, self.work, self.data = recorder, work, data
@@ -39,31 +36,31 @@ class Progress:
         self.pace = _Pace()
         self.epoch, self.step = len(recorder.rows), recorder.state.step
         self.figures: dict[str, str] = {}
-        self.mark: tuple[int, float] | None = None  # the step and the time up to which the pace is known
+        self.mark: tuple[int, float] | None = None  # the last measured step and its time
         self.is_first = self.is_validating = False
         self.trained = 0.0
         self.tail = _tail(recorder)
 
     def __enter__(self) -> "Progress":
-        """Says where a training goes on."""
+        """Prints where a training resumes."""
         if self.recorder.is_kept and self.epoch < len(self.work) and (self.epoch or self.step):
-            self.say(f"going on {self._place()}")
+            self.say(f"resuming {self._place()}")
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Leaves the terminal as it was; gives Ctrl-C the words for what comes of it."""
+        """Restores the terminal; adds to Ctrl-C's KeyboardInterrupt where the training will resume."""
         if self.bar:
             self.bar.stop()
         if isinstance(error, KeyboardInterrupt):
             error.args = (f"stopped in epoch {self.epoch + 1}, step {self.step}; {self._way_on()}",)
 
     def say(self, line: str) -> None:
-        """Writes a line; above the live one, where there is one."""
+        """Prints a line; above the progress bar, where there is one."""
         if self.lines:
             print(line, file=sys.stderr, flush=True)
 
     def callback(self) -> Any:
-        """What `model.fit` calls, behind the recorder."""
+        """The callback for `model.fit`, to come after the recorder's."""
         return self.recorder.library.callbacks.LambdaCallback(
             on_train_begin=self._on_train_begin,
             on_epoch_begin=self._on_epoch_begin,
@@ -116,13 +113,13 @@ class Progress:
         self.figures, self.mark = {}, None
 
     def _line(self, logs: dict[str, float]) -> str:
-        """What is said of a whole epoch, as much of it as fits the terminal."""
+        """The line of a completed epoch, as much of it as fits the terminal."""
         speed = [f"{logs['images_per_second']:,.0f} images/s"] if "images_per_second" in logs else []
         if self.epoch + 1 < len(self.work):
             seconds = self._left_behind(self.epoch)
             time_left = [] if seconds is None else [f"{clock(seconds)} left"]
         else:
-            time_left = [f"{clock(sum(row['seconds'] for row in self.recorder.rows))} in all"]
+            time_left = [f"{clock(sum(row['seconds'] for row in self.recorder.rows))} total"]
         pieces = [self._epoch_words(), *_figures(logs).values(), *speed, *time_left]
         while self.console and len(pieces) > 1 and len("  ".join(pieces)) > self.console.width:
             pieces.pop()
@@ -133,7 +130,7 @@ class Progress:
         return f"epoch {self.epoch + 1:{len(total)}}/{total}"
 
     def __rich_console__(self, console: Any, options: Any) -> Iterable[Any]:
-        """The live line: as many of its parts as fit, a bar where there is room for one."""
+        """The progress bar: as many of its parts as fit."""
         from rich.progress_bar import ProgressBar
         from rich.table import Table
 
@@ -150,7 +147,7 @@ class Progress:
         yield line
 
     def _words(self, room: int) -> str:
-        """What stands behind the bar: in full, or closer together with as many of the figures as there is room for."""
+        """The text after the bar: in full, or shortened to the room."""
         where = "validating" if self.is_validating else f"{self.step:,}/{self.recorder.steps_per_epoch:,}"
         step, left = self.pace.seconds_for(self.work[self.epoch]), self._left()
         speed = "starting" if step is None else f"{self.recorder.batch_size / step:,.0f} images/s"
@@ -166,7 +163,7 @@ class Progress:
         return next((words for words in closer if len(words) + 2 <= room), where)
 
     def _left(self) -> tuple[float, float] | None:
-        """Seconds that the epoch and the whole training will still take; None before the first steps are timed."""
+        """Remaining seconds of the epoch and of the training; None before the first steps are timed."""
         step, behind = self.pace.seconds_for(self.work[self.epoch]), self._left_behind(self.epoch)
         if step is None or behind is None:
             return None
@@ -180,37 +177,37 @@ class Progress:
         return max(0.0, epoch), max(0.0, epoch) + behind
 
     def _left_behind(self, epoch: int) -> float | None:
-        """Seconds of all epochs behind one."""
+        """Seconds of all epochs after one."""
         later = self.work[epoch + 1 :]
         steps = self.pace.seconds_for(self.recorder.steps_per_epoch * sum(later))
         return None if steps is None else steps + len(later) * self._tail_seconds()
 
     def _tail_seconds(self) -> float:
-        """What an epoch takes behind its last step: validation, checkpoint, model."""
+        """Seconds of an epoch after its last step: validation, checkpoint, model."""
         if self.tail is not None:
             return self.tail
         steps = math.ceil(self.data.count("validation") / self.data.batch_size)
         return FORWARD * (self.pace.seconds_for(self.work[-1]) or 0.0) * steps
 
     def _way_on(self) -> str:
-        """What becomes of a training that was stopped."""
+        """Where a stopped training will resume."""
         if not self.recorder.is_kept:
             return "nothing is kept without a run folder"
         if not self.recorder.checkpoints.good:
-            return "there is no checkpoint yet: started again, it begins anew"
-        return f"started again, it goes on {self._place()}"
+            return "there is no checkpoint yet: started again, it starts over"
+        return f"started again, it resumes {self._place()}"
 
     def _place(self) -> str:
-        """Where the newest checkpoint is, by its name: Ctrl-C may fall between the end of an epoch and that."""
+        """Where the newest checkpoint is, by its name: Ctrl-C may come between an epoch and its checkpoint."""
         named, steps = self.recorder.checkpoints.good[-1].stem.partition("-")[2], self.recorder.steps_per_epoch
         epoch, step = divmod(int(named) if named else len(self.recorder.rows) * steps, steps)
         if epoch == len(self.work):
-            return "behind its last epoch"
-        return f"in epoch {epoch + 1}" + (f", behind step {step}" if step else "")
+            return "after its last epoch"
+        return f"in epoch {epoch + 1}" + (f", after step {step}" if step else "")
 
 
 class _Pace:
-    """Work per second; what is long ago counts less and less."""
+    """Work per second, exponentially averaged."""
 
     def __init__(self) -> None:
         self.work = self.seconds = 0.0
@@ -238,7 +235,7 @@ def _figures(logs: dict[str, float]) -> dict[str, str]:
 
 
 def _tail(recorder: Recorder) -> float | None:
-    """What the last whole epoch of an earlier start took behind its last step."""
+    """Seconds after the last step of the last completed epoch of an earlier start."""
     if not recorder.rows:
         return None
     row = recorder.rows[-1]
@@ -247,7 +244,7 @@ def _tail(recorder: Recorder) -> float | None:
 
 
 def _terminal() -> Any:
-    """The terminal that standard error is; None where it is none, or cannot move its cursor."""
+    """The terminal on standard error; None where there is none, or it cannot move its cursor."""
     from rich.console import Console
 
     console = Console(stderr=True)
@@ -255,7 +252,7 @@ def _terminal() -> Any:
 
 
 def _bar(line: Any, console: Any) -> Any:
-    """The place of the live line, not yet drawn."""
+    """The live display, not yet started."""
     from rich.live import Live
 
     # What is printed meanwhile appears above the line; standard output stays what it is when it goes to a file.

@@ -1,4 +1,4 @@
-"""Progressive learning: a training begins with small images and little regularization, and both grow in stages.
+"""Progressive learning: training starts with small images and weak regularization, and both grow in stages.
 
 EfficientNetV2, arXiv:2104.00298, section 4, algorithm 1.
 """
@@ -17,7 +17,7 @@ GROWING = ("randaugment", *MIXING)  # parts of an augmentation whose strength gr
 
 
 class Stage(NamedTuple):
-    """Epochs that train alike.
+    """Epochs with the same image size and regularization.
 
     Attributes:
         first: The first epoch, from 0.
@@ -35,10 +35,10 @@ class Stage(NamedTuple):
 
 
 def stages(recipe: Recipe, image_size: int) -> list[Stage]:
-    """The stages of a training, equally long (the last ones by an epoch longer where that does not come out even).
+    """The stages of a training, equally long; the last ones have an epoch more where the epochs do not divide evenly.
 
     Args:
-        recipe: How it trains.
+        recipe: The training's recipe.
         image_size: Height and width of the last stage's images, in pixels.
     """
     count, found = recipe.stages, []
@@ -59,7 +59,7 @@ def stage_of(epoch: int, recipe: Recipe, image_size: int) -> Stage:
 
 
 def multi_size_model(model: Any, recipe: Recipe, image_size: int) -> Any:
-    """A model around the same layers that takes the images of every stage, with `GrowingDropout` for Dropout.
+    """Builds a model of the same layers for the image sizes of all stages, with `GrowingDropout` for Dropout.
 
     Args:
         model: A Keras 3 model for images of one size; with a single stage it is returned as it is.
@@ -67,7 +67,7 @@ def multi_size_model(model: Any, recipe: Recipe, image_size: int) -> Any:
         image_size: Height and width of the last stage's images, in pixels.
 
     Raises:
-        UserError: The model has layers for one size of images only, or is of tf_keras.
+        UserError: The model has layers for one image size only, or is of tf_keras.
     """
     if recipe.stages == 1:
         return model
@@ -76,7 +76,7 @@ def multi_size_model(model: Any, recipe: Recipe, image_size: int) -> Any:
     places = {layer.name: place for place, layer in enumerate(model.layers)}
 
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(layer, keras.layers.Dropout):  # the kept model's must not be saved with the rate of a stage
+        if isinstance(layer, keras.layers.Dropout):  # the saved model must not have the rate of a stage
             seed = recipe.seed + places[layer.name] if layer.seed is None else layer.seed
             layer = GrowingDropout(layer.rate, layer.noise_shape, seed, name=layer.name)
         return layer(*args, **kwargs)
@@ -90,7 +90,7 @@ def multi_size_model(model: Any, recipe: Recipe, image_size: int) -> Any:
     if smallest == image_size:
         return around(image_size)
     try:
-        around(smallest)  # some layers fit one size only, but cannot tell as long as the size is open
+        around(smallest)  # some layers fit one size only, but do not fail while the size is unknown
         return around(None)
     except ValueError as error:
         raise UserError(
@@ -100,34 +100,32 @@ def multi_size_model(model: Any, recipe: Recipe, image_size: int) -> Any:
 
 
 def start_stage(model: Any, stage: Stage) -> None:
-    """Gives a model of `multi_size_model` the rates of a stage."""
+    """Sets the dropout rates of a stage in a model from `multi_size_model`."""
     for layer in model.layers:
         if isinstance(layer, GrowingDropout):
             layer.share.assign(stage.regularization)
 
 
 def relax_image_size(batches: tf.data.Dataset) -> tf.data.Dataset:
-    """The same batches, their images' size left open: a step is traced once for all stages, which takes many steps'
-    time, and is none the slower.
-    """
+    """The same batches with unknown image size, so that the training step is traced once for all stages."""
     return batches.map(
         lambda images, *labels: (tf.compat.v1.placeholder_with_default(images, (None, None, None, 3)), *labels)
     )
 
 
 class GrowingDropout(keras.layers.Dropout):
-    """Dropout at a share of its rate that can be set between steps.
+    """Dropout whose rate can be changed between steps.
 
     Attributes:
-        share: The variable, 0 to 1.
+        share: Variable, 0 to 1: the factor on the rate.
     """
 
     def build(self, input_shape: Any) -> None:
-        """Makes the variable; the full rate at first."""
+        """Creates the variable; the full rate at first."""
         self.share = self.add_weight(name="share", shape=(), initializer="ones", trainable=False)
 
     def call(self, inputs: Any, training: Any = False) -> Any:
-        """Leaves out values while it trains, and scales the others up; Keras has this for constant rates only."""
+        """Inverted dropout; the Keras layer has it for constant rates only."""
         if not training or not self.rate:
             return inputs
         lengths, rate = ops.shape(inputs), self.rate * self.share
@@ -138,7 +136,7 @@ class GrowingDropout(keras.layers.Dropout):
 
 
 def _scale_strengths(augmentation: str, share: float) -> str:
-    """An augmentation with this share of the strengths that grow; what has none left is left out."""
+    """An augmentation with its growing strengths scaled; parts of strength 0 are left out."""
     parts = augmentation_parts(augmentation)
     strengths = {name: share * (strength or 0) if name in GROWING else strength for name, strength in parts.items()}
     kept = [name if s is None else f"{name}:{s:g}" for name, s in strengths.items() if s != 0]

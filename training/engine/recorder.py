@@ -1,7 +1,4 @@
-"""What happens around the steps of `model.fit`: checkpoints, history.csv, the best model, the end at a NaN.
-
-All files of a run folder but run.json and the logs are written here.
-"""
+"""Callbacks of `model.fit` that write the run folder: checkpoints, history.csv, the best model; they stop at a NaN."""
 
 import contextlib
 import csv
@@ -22,11 +19,11 @@ from keras_mobilenets.training.engine.model_transforms import inference_form
 
 
 class Recorder:
-    """Follows a training into its folder, and takes it up again from there.
+    """Records a training in its run folder, and resumes it from there.
 
     Attributes:
-        state: Where the training is, as the newest checkpoint has it (without its arrays).
-        stopped: Whether a callback of the caller has ended it.
+        state: That of the newest checkpoint, without its arrays.
+        stopped: Whether a callback of the caller has stopped the training.
     """
 
     def __init__(
@@ -46,32 +43,32 @@ class Recorder:
         """Takes a compiled model.
 
         Args:
-            model: It is followed.
-            kept: The model that is saved where it is best: the same, or what it was made of.
-            copy_weights: Puts the weights of `model` into `kept`, where they do not share them.
-            library: The Keras they belong to.
-            run_dir: The folder, which is locked.
-            steps_per_epoch: Steps of a whole epoch.
-            batch_size: Images of a step.
-            best_from: The first epoch, from 1, that may be the best.
-            checkpoint_seconds: A checkpoint is written after the first step that ends so long after the last one.
-            is_kept: Whether the folder outlives the training; else no checkpoint is written.
+            model: The model that trains.
+            kept: The model to save: the same, or the one that `model` was made from.
+            copy_weights: Copies the weights of `model` to `kept`, where they do not share them.
+            library: keras or tf_keras.
+            run_dir: The run folder, which the caller has locked.
+            steps_per_epoch: Steps of an epoch.
+            batch_size: Images per step.
+            best_from: As in `fit`.
+            checkpoint_seconds: As in `fit`.
+            is_kept: Whether the folder is permanent; otherwise no checkpoint is written.
         """
         self.model, self.copy_weights, self.library, self.run_dir = model, copy_weights, library, run_dir
         self.steps_per_epoch, self.batch_size, self.best_from = steps_per_epoch, batch_size, best_from
         self.checkpoint_seconds, self.is_kept = checkpoint_seconds, is_kept
         self.checkpoints = Checkpoints(run_dir)
         self.state, self.stopped, self.saved_at = State(), False, 0.0
-        # The same layers without optimizer and loss: a third of the size, and nothing in it that is ours alone.
+        # The same layers without optimizer and loss: a third of the size, and no custom objects.
         self.bare = library.Model(kept.inputs, kept.outputs, name=kept.name)
 
     @property
     def rows(self) -> list[dict[str, float]]:
-        """The whole epochs."""
+        """The completed epochs."""
         return self.state.rows
 
     def resume(self) -> None:
-        """Takes up the state of the newest checkpoint, if there is one.
+        """Restores the newest checkpoint, if there is one.
 
         Raises:
             UserError: There are checkpoints, but none can be read.
@@ -89,7 +86,7 @@ class Recorder:
         self.saved_at = time.monotonic()
 
     def callback(self) -> Any:
-        """What `model.fit` calls, after the callbacks of the caller."""
+        """The callback for `model.fit`, to come after those of the caller."""
         return self.library.callbacks.LambdaCallback(
             on_epoch_begin=self._on_epoch_begin,
             on_epoch_end=self._on_epoch_end,
@@ -98,14 +95,14 @@ class Recorder:
         )
 
     def _on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        self.begun = self.state.step  # above 0 in an epoch that is taken up in its middle
+        self.begun = self.state.step  # above 0 in an epoch that is resumed
         self.started = self.trained = time.perf_counter() - self.state.seconds
 
     def _on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         step, loss = self.begun + batch + 1, (logs or {}).get("loss", 0.0)
         if not math.isfinite(loss):
             raise self._not_finite(f"loss is {'NaN' if math.isnan(loss) else loss}", step)
-        if batch == 0 and self.begun:  # Keras has begun the sums anew; this is the same addition as without a break
+        if batch == 0 and self.begun:  # Keras has reset the metrics; this is the same sum as without a break
             self._sync_variables()
             for variable, before in zip(self._metrics(), self.state.metrics, strict=True):
                 variable.assign(np.asarray(variable) + before)
@@ -137,16 +134,16 @@ class Recorder:
             self.rows.append(row)
             self._save(0, values)
         self.stopped = self.model.stop_training
-        if self.begun:  # Keras would make all epochs as short as this one: `model.fit` is called again
+        if self.begun:  # Keras would make all epochs as short as this one: the trainer calls `model.fit` again
             self.model.stop_training = True
 
     def _sync_variables(self) -> None:
-        """Puts the state into the variables; within an epoch, Keras keeps it beside them on JAX."""
+        """Updates the variables; on JAX, Keras keeps their values elsewhere within an epoch."""
         if hasattr(self.model, "jax_state_sync"):
             self.model.jax_state_sync()
 
     def _variables(self) -> list:
-        """All that a training changes: weights, BatchNorm statistics, dropout's random state, optimizer."""
+        """All that a training changes: weights, moving statistics, random states of dropout, optimizer variables."""
         optimizer = self.model.optimizer
         if not getattr(optimizer, "built", True):
             optimizer.build(self.model.trainable_variables)
@@ -203,7 +200,7 @@ class Recorder:
 
     @contextlib.contextmanager
     def _disk_full_message(self, step: int) -> Iterator[None]:
-        """Says what is there when a file cannot be written; checkpoints and model are whole, or the ones before."""
+        """Adds to the error of a file that cannot be written which checkpoint is kept."""
         epoch = len(self.rows) + 1
         try:
             yield
@@ -212,11 +209,11 @@ class Recorder:
                 raise
             raise UserError(
                 f"{str(error).split(';')[0]}; stopped in epoch {epoch}, step {step}; {self._kept()}; "
-                "free some space and start again: it goes on from there"
+                "free some space and start again: the training resumes from there"
             ) from error
 
     def restore_best(self) -> None:
-        """Puts the best weights into the model.
+        """Restores the weights of the best epoch.
 
         Raises:
             UserError: model.keras cannot be read.
@@ -228,7 +225,7 @@ class Recorder:
             raise UserError(f"{path} cannot be read; delete {self.run_dir} to start over") from error
 
     def history(self) -> Any:
-        """All rows as Keras gives them; what depends on the machine's speed is in history.csv only."""
+        """All epochs as a Keras History; the times are in history.csv only."""
         history = self.library.callbacks.History()
         history.set_model(self.model)
         history.epoch = list(range(len(self.rows)))

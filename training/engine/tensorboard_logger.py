@@ -1,7 +1,7 @@
-"""What TensorBoard shows of a training, in RUN/logs: curves, the images as the model sees them, the confusion matrix.
+"""TensorBoard logs of a training, in RUN/logs: scalars, augmented training images, the confusion matrix.
 
-A step is an epoch, counted from 1 as in history.csv. What is written is on the disk at the end of each epoch, so that a
-kill loses nothing and a training that is resumed goes on where its curves end.
+A step is an epoch, counted from 1 as in history.csv. The writers are flushed at the end of each epoch, so that a kill
+loses nothing and a resumed training continues its curves.
 """
 
 import contextlib
@@ -24,13 +24,13 @@ NUMBERED = 30  # classes, up to which each cell of a confusion matrix has its nu
 
 
 class Summaries:
-    """Writes the event files of one training; a context manager around it. No file is made before it is needed.
+    """Writes the event files of one training; a context manager around it.
 
-    Nothing is written of a training whose folder is not kept.
+    Nothing is written where the run folder is temporary.
     """
 
     def __init__(self, recorder: Recorder):
-        """Takes what follows the training; the files go into `logs/train` and `logs/validation`."""
+        """Takes the recorder of the training; the files go into `logs/train` and `logs/validation`."""
         self.recorder = recorder
         self.writers: dict[str, Any] = {}
 
@@ -39,11 +39,11 @@ class Summaries:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for writer in self.writers.values():
-            with contextlib.suppress(tf.errors.OpError):  # a full disk has been told of when this was flushed
+            with contextlib.suppress(tf.errors.OpError):  # a full disk was reported by the flush
                 writer.close()
 
     def callback(self) -> Any:
-        """What `model.fit` calls, behind the recorder."""
+        """The callback for `model.fit`, to come after the recorder's."""
         return self.recorder.library.callbacks.LambdaCallback(on_epoch_end=self._on_epoch_end)
 
     def _on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
@@ -58,10 +58,10 @@ class Summaries:
         self._flush()
 
     def write_images(self, batches: tf.data.Dataset, class_names: list[str]) -> None:
-        """Shows the first images of the training, or of what is left of it, with the names of their classes.
+        """Writes the first batch of images with the names of their classes.
 
         Args:
-            batches: Of (float32 images in [−1, 1], integer labels or rows with the share of each class).
+            batches: (float32 images in [−1, 1], integer or soft labels).
             class_names: The classes.
         """
         if not self.recorder.is_kept:
@@ -74,7 +74,7 @@ class Summaries:
         self._flush()
 
     def write_confusion_matrix(self, examination: Any) -> None:
-        """Shows the confusion matrix of the validation images, unless the training was at its end before."""
+        """Writes the confusion matrix of the validation images, unless the training had ended before."""
         if not self.writers:
             return
         picture = confusion_matrix_image(examination.confusion, examination.class_names)
@@ -119,7 +119,7 @@ def image_grid(images: np.ndarray, names: list[str]) -> np.ndarray:
 
 
 def confusion_matrix_image(confusion: np.ndarray, class_names: tuple[str, ...]) -> np.ndarray:
-    """Draws a confusion matrix: true classes downwards, answers to the right, colour by the share of the true class.
+    """Draws a confusion matrix: a row for each true class, a column for each predicted one, colour by share of the row.
 
     Args:
         confusion: Counts, C×C.
@@ -138,7 +138,7 @@ def confusion_matrix_image(confusion: np.ndarray, class_names: tuple[str, ...]) 
     side = max(4.0, 2.2 + 0.42 * classes) if is_small else 9.0
     figure = Figure(figsize=(side, side), dpi=100, layout="constrained")
     canvas, axes = FigureCanvasAgg(figure), figure.subplots()
-    axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0, 1), interpolation="nearest")  # few mistakes are seen, too
+    axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0, 1), interpolation="nearest")  # few mistakes show
     if is_small:
         names = [name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in class_names]
         axes.set_xticks(range(classes), names, rotation=90, parse_math=False)  # a name may hold dollars
@@ -147,7 +147,7 @@ def confusion_matrix_image(confusion: np.ndarray, class_names: tuple[str, ...]) 
             colour = "white" if shares[true, said] > 0.4 else "black"
             text = f"{confusion[true, said]:,}"
             axes.text(said, true, text, ha="center", va="center", color=colour, fontsize=8 if len(text) < 5 else 6)
-    axes.set(xlabel="what the model says", ylabel="what it is", title=_title(confusion))
+    axes.set(xlabel="predicted class", ylabel="true class", title=_title(confusion))
     with warnings.catch_warnings():  # a name in a script that Matplotlib's font lacks
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         canvas.draw()
@@ -156,11 +156,11 @@ def confusion_matrix_image(confusion: np.ndarray, class_names: tuple[str, ...]) 
 
 def _title(confusion: np.ndarray) -> str:
     right, count = int(confusion.trace()), int(confusion.sum())
-    return f"{right:,} of {count:,} right ({right / max(1, count):.1%})"
+    return f"{right:,} of {count:,} correct ({right / max(1, count):.1%})"
 
 
 def _label_text(label: np.ndarray, class_names: list[str]) -> str:
-    """The class of a label; of mixed images, the two largest shares."""
+    """The class name of a label; the two largest classes of a soft label."""
     if label.ndim == 0:
         return class_names[int(label)]
     first = [int(place) for place in np.argsort(-label, kind="stable")[:2] if label[place] >= 0.005]
@@ -170,7 +170,7 @@ def _label_text(label: np.ndarray, class_names: list[str]) -> str:
 
 
 def _truncated(name: str, font: Any, width: int) -> str:
-    """A name that is no wider than its image."""
+    """A name cut to the width of its image."""
     if font.getlength(name) <= width:
         return name
     while name and font.getlength(f"{name}…") > width:

@@ -1,8 +1,8 @@
-"""`model.fit` with what a training needs around it: checkpoints, resume after a kill, logs, the best model at the end.
+"""`model.fit` with checkpoints, resumption after a kill, logs, and the best model at the end.
 
-A run folder holds run.json (what was asked), model.keras (the best model so far, by validation accuracy), the newest
-two checkpoint-<step>.npz (the whole state after a step), history.csv, logs/ (TensorBoard) and, at the end,
-examination.npz (what the model gets wrong).
+A run folder holds run.json (the settings), model.keras (the best model so far, by validation accuracy), the newest two
+checkpoint-<step>.npz (the complete training state after a step), history.csv, logs/ (TensorBoard) and, at the end,
+examination.npz (confusion matrix and mistakes).
 """
 
 import contextlib
@@ -47,10 +47,10 @@ def fit(
 ) -> Any:
     """Trains a classifier; afterwards the model holds the weights of its best epoch, ready to use.
 
-    Called again with the same arguments after a kill, it goes on at the last checkpoint and ends as an undisturbed
-    training would have, bit for bit where the device computes so; after the end, it returns what is there at once. A
-    checkpoint that is damaged gives a warning, and the one before it is used. Two trainings at a time in one folder
-    are refused (not on Windows).
+    Called again with the same arguments after a kill, it resumes from the last checkpoint and ends as an uninterrupted
+    training would have, bit for bit where the device is deterministic; after the end, it returns the result at once. A
+    damaged checkpoint gives a warning, and the previous one is used. Two trainings at a time in one folder are refused
+    (not on Windows).
 
     The model is compiled here (an earlier `compile` is overridden) and left compiled for `evaluate` and `predict`.
     XLA is never used on a CPU, where it makes depthwise convolutions about ten times slower.
@@ -62,13 +62,13 @@ def fit(
         recipe: How to train. Default: `Recipe()`.
         run_dir: Folder for checkpoints and logs. Default: none is kept.
         objective: Loss, targets and metric. Default: cross-entropy with the labels.
-        callbacks: Further callbacks, of the model's Keras. What they hold is in no checkpoint: after a kill, they begin
-            as new ones, in the epoch that goes on.
-        best_from: The first epoch, counted from 1, that may be the best; a pruning gives the one that ends sparse.
-        checkpoint_seconds: A checkpoint is written after every epoch, and after the first step that ends so many
-            seconds after the last one; `math.inf` for epochs only.
-        verbose: 0 silent; 1 a line for each whole epoch and, on a terminal, a live one for the epoch that runs, with
-            images per second and remaining time; 2 the lines only. "auto" is 1.
+        callbacks: Further callbacks, of the model's Keras. Checkpoints do not hold their state: after a kill, they
+            start anew in the epoch that is resumed.
+        best_from: The first epoch, counted from 1, that may be the best; pruning gives the one that ends sparse.
+        checkpoint_seconds: Seconds between checkpoints within an epoch, 0 or more; `math.inf` for none. There is a
+            checkpoint after every epoch in any case.
+        verbose: 0 silent; 1 a line for each epoch and, on a terminal, a progress bar with images per second and
+            remaining time; 2 the lines only. "auto" is 1.
 
     Returns:
         The History of all epochs: `.history` has loss, accuracy, val_loss, val_accuracy and learning_rate.
@@ -133,7 +133,7 @@ def _fit(
     progress: progress_bar.Progress,
     logs: tensorboard_logger.Summaries,
 ) -> None:
-    """Calls `model.fit` once: for the rest of an epoch that was begun, or for all whole epochs left of the stage."""
+    """Calls `model.fit` once: for the rest of an interrupted epoch, or for the remaining epochs of the stage."""
     epoch, step = len(recorder.rows), recorder.state.step
     stage = progressive_learning.stage_of(epoch, recipe, data.image_size)
     if recipe.stages > 1:
@@ -176,7 +176,7 @@ def _fit(
 
 
 def _build_metrics(model: Any, targets: Any) -> None:
-    """Metrics get their variables now; in a first step that makes variables, TensorFlow traces the model twice."""
+    """Builds the metrics' variables; a first step that creates variables is traced twice by TensorFlow."""
     if keras.backend.backend() != "tensorflow" or not isinstance(model, keras.Model):
         return
     if model.distribute_strategy.num_replicas_in_sync == 1 and isinstance(targets, tf.data.Dataset):
@@ -187,7 +187,7 @@ def _build_metrics(model: Any, targets: Any) -> None:
 
 @contextlib.contextmanager
 def _logging_to(logs: Path) -> Iterator[None]:
-    """Words what TensorBoard's writer raises where it cannot write."""
+    """Turns the errors of TensorBoard's writer into one line."""
     try:
         yield
     except tf.errors.OpError as error:
@@ -213,7 +213,7 @@ def _check_shapes(model: Any, data: Data) -> None:
 
 
 def _claim(run_dir: Path, model: Any, data: Data, more: dict[str, Any]) -> None:
-    """Writes run.json, or checks that the one there asks for the same training."""
+    """Writes run.json, or checks that the existing one is of the same training."""
     asked: dict[str, Any] = {
         "model": {
             "name": model.name,
@@ -232,7 +232,7 @@ def _claim(run_dir: Path, model: Any, data: Data, more: dict[str, Any]) -> None:
     broadcast.check_same(asked)
     before = files.read_record(run_dir)
     if "recipe" in before:
-        before["recipe"] = dataclasses.asdict(Recipe()) | before["recipe"]  # an earlier version knew less
+        before["recipe"] = dataclasses.asdict(Recipe()) | before["recipe"]  # an earlier version had fewer settings
         for part in ALTERNATIVES:
             if (part in before) != (part in asked):
                 word = "with" if part in before else "without"
@@ -267,6 +267,6 @@ def _jit_compile(library: Any) -> bool | str | None:
 
 
 def _work(recipe: Recipe, data: Data) -> list[int]:
-    """What a step of each epoch takes against the others: the pixels of an image."""
+    """The relative cost of a step in each epoch: the pixels of an image."""
     stages = progressive_learning.stages(recipe, data.image_size)
     return [stage.image_size**2 for stage in stages for _ in range(stage.first, stage.last)]

@@ -1,4 +1,4 @@
-"""Knowledge distillation: a small network learns what a large one says of each image, beside the labels.
+"""Knowledge distillation: a student learns from a teacher's softened logits beside the labels.
 
 Hinton et al. 2015, arXiv:1503.02531, section 2.
 """
@@ -35,33 +35,34 @@ def distill(
     cache_file: str | Path | None = None,
     **options: Any,
 ) -> Any:
-    """Trains a student on what a teacher says; else as `fit`.
+    """Trains a student with a teacher's logits as soft targets; otherwise as `fit`.
 
     The loss is α · T² · KL(teacher ‖ student), both softened by the temperature T, plus (1 − α) · cross-entropy with
-    the labels. The labels are not smoothed, whatever the recipe says: a teacher says more, and a smoothed label less.
+    the labels. There is no label smoothing, whatever the recipe has: the teacher's logits carry more.
 
     Args:
         student: The model to train, as for `fit`; a quantization-aware one, too.
         teacher: Trained Keras 3 or tf_keras model for the same images and classes, or the path of a `.keras` file or of
-            a run folder. A model that is quantized takes the float model it was made from. One that was trained
-            without label smoothing says more (arXiv:1906.02629).
+            a run folder. For a quantization-aware student, take the float model. A teacher that was trained without
+            label smoothing distils better (arXiv:1906.02629).
         data: What `load_data` returns.
         recipe: As in `fit`.
         run_dir: As in `fit`.
-        temperature: T, above 0. The higher, the more the student hears about the classes that are not the label.
-        alpha: α, 0 to 1: the teacher's share in the loss.
-        cached_views: Above 0, each training image has so many fixed augmented views, one in each epoch and then anew
-            from the first, and the teacher is asked once about each, before the first epoch; what it said takes
-            4 · views · images · classes bytes of memory. 0: every epoch is augmented anew and the teacher looks at it.
-        cache_file: Where cached logits are kept, for all students of the teacher (.npz). Default: teacher_logits.npz
-            in the run folder.
+        temperature: T, above 0. The higher, the more weight on the classes other than the label.
+        alpha: α, 0 to 1: the weight of the teacher in the loss.
+        cached_views: Number of fixed augmented views of each training image, which take turns from epoch to epoch. The
+            teacher logits of all of them are computed before the first epoch, and take 4 · views · images · classes
+            bytes of memory. 0: every epoch is augmented anew, and the teacher runs on every batch.
+        cache_file: File of the cached teacher logits (.npz), which several students can share. Default:
+            teacher_logits.npz in the run folder.
         **options: `callbacks`, `best_from`, `checkpoint_seconds` and `verbose`, as in `fit`.
 
     Returns:
         The History, as from `fit`.
 
     Raises:
-        UserError: Student, teacher and data do not fit together, cached logits are of something else, or as `fit`.
+        UserError: Student, teacher and data do not fit together, the cached logits are of another training, or as in
+            `fit`.
     """
     recipe, teacher = recipe or Recipe(), _load_teacher(teacher)
     _check(recipe, temperature, alpha, cached_views, cache_file)
@@ -79,42 +80,42 @@ def _check(recipe: Recipe, temperature: float, alpha: float, cached_views: int, 
     if not temperature > 0:
         raise UserError(f"temperature={temperature}: give a number above 0, such as 4")
     if not 0 <= alpha <= 1:
-        raise UserError(f"alpha={alpha}: give the teacher's share in the loss, 0 to 1")
+        raise UserError(f"alpha={alpha}: give the weight of the teacher in the loss, 0 to 1")
     if cached_views < 0 or cached_views != int(cached_views):
         raise UserError(f"cached_views={cached_views}: give a whole number, 0 or more")
     if cache_file is not None and not cached_views:
         raise UserError("cache_file goes with cached_views: give the number of views of each image, such as 8")
     if recipe.stages > 1 and (cached_views or recipe.initial_size < 1):
-        raise UserError("the teacher knows images of one size: distil with stages=1 or initial_size=1, no cached_views")
+        raise UserError("the teacher takes images of one size: distil with stages=1 or initial_size=1, no cached_views")
     if cached_views:
-        augmentation.fixed_views(recipe.augmentation)  # refuses one that mixes images
+        augmentation.fixed_views(recipe.augmentation)  # refuses mixup and cutmix
 
 
 def _load_teacher(teacher: Any) -> Any:
-    """A model, from wherever it lies."""
+    """The teacher, loaded where it is a path."""
     if not isinstance(teacher, str | Path):
         return teacher
     path = Path(os.path.expanduser(teacher))
     if path.is_dir():
         path /= "model.keras"
     if path.suffix == ".tflite":
-        raise UserError(f"{path} is a converted model, which cannot teach; give the .keras file it was made from")
+        raise UserError(f"{path} is converted and cannot be a teacher; give the .keras file it was made from")
     if str(teacher) in km.list_models() and not path.exists():
-        raise UserError(f"{teacher} names a builder; a teacher is trained on this data already: give a run or a file")
+        raise UserError(f"{teacher} is a builder; a teacher is a trained model: give a run folder or a .keras file")
     from keras_mobilenets.training.compression.model_loader import load_model
 
     return load_model(path)
 
 
 def _objective(student: Any, targets: TeacherTargets, classes: int, temperature: float, alpha: float) -> Objective:
-    """Towards the rows of `TeacherTargets`."""
+    """The objective for the targets of `TeacherTargets`."""
     from_logits = gives_logits(student)
 
     def loss(rows: Any, outputs: Any) -> Any:
         logits = outputs if from_logits else ops.log(ops.maximum(outputs, keras.config.epsilon()))
-        shares, said = rows[:, :classes], rows[:, classes:] / temperature
-        divergence = ops.softmax(said) * (ops.log_softmax(said) - ops.log_softmax(logits / temperature))
-        hard = -shares * ops.log_softmax(logits)
+        labels, soft = rows[:, :classes], rows[:, classes:] / temperature
+        divergence = ops.softmax(soft) * (ops.log_softmax(soft) - ops.log_softmax(logits / temperature))
+        hard = -labels * ops.log_softmax(logits)
         return ops.sum(alpha * temperature**2 * divergence + (1 - alpha) * hard, axis=1)
 
     def accuracy(rows: Any, outputs: Any) -> Any:

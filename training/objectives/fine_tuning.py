@@ -1,6 +1,6 @@
-"""Transfer learning: a network that has learned one thing learns another, its new head first, then its last blocks.
+"""Transfer learning: pretrained weights and a new head, which trains first; then fine-tuning of the last blocks.
 
-Yosinski et al. 2014, arXiv:1411.1792: the first layers serve any images, the last ones are of the task.
+Yosinski et al. 2014, arXiv:1411.1792: features of the first layers are general, those of the last are specific.
 """
 
 import contextlib
@@ -23,15 +23,15 @@ FINE_TUNING_RATE = 0.1  # the learning rate of the second phase, as a factor on 
 
 
 def pretrained(builder: str, weights: str | Path, classes: int, input_shape: Any = None, **arguments: Any) -> Any:
-    """A model with trained weights up to its last feature map, and a new head for other classes.
+    """Builds a model with pretrained weights up to its last feature map, and a new head for other classes.
 
     Args:
         builder: A name of `list_models()`.
-        weights: "imagenet", or what the builder takes for its `weights` without a top, or a `.keras` file of the same
+        weights: "imagenet", any `weights` of the builder with `include_top=False`, or a `.keras` file of the same
             builder, trained on any classes at any size.
-        classes: Of the new head.
+        classes: Number of classes of the new head.
         input_shape: Height, width and 3.
-        **arguments: Further ones of the builder.
+        **arguments: Further arguments of the builder.
 
     Raises:
         UserError: The weights are missing, or of another architecture.
@@ -59,25 +59,25 @@ def fine_tune(
     head_epochs: int = 3,
     **options: Any,
 ) -> Any:
-    """Trains the head of a pretrained model alone, then all but the first blocks with it, at a tenth of the rate.
+    """Trains the head of a pretrained model, then fine-tunes all but the first blocks at a tenth of the learning rate.
 
-    BatchNorm layers stay as they are throughout: statistics of a small new data set are worse than those of ImageNet.
-    As for `fit`, the same call goes on after a kill. RUN/head holds the first phase, RUN the second.
+    BatchNormalization layers stay frozen, in inference mode: moving statistics of a small new data set are worse than
+    those of ImageNet. As for `fit`, the same call resumes after a kill. RUN/head holds the first phase, RUN the second.
 
     Args:
         model: What `pretrained` returns, or any functional Keras 3 model of this package.
         data: What `load_data` returns.
         recipe: How to train; its epochs are those of the second phase. Default: `Recipe()`.
         run_dir: As for `fit`.
-        freeze: The stem and so many blocks keep their weights; 0 trains everything.
-        head_epochs: Epochs of the first phase; 0 leaves it out.
+        freeze: Number of blocks that stay frozen, with the stem; 0 trains everything.
+        head_epochs: Epochs of the first phase; 0 skips it.
         **options: `callbacks`, `best_from`, `checkpoint_seconds` and `verbose`, as for `fit`, in both phases.
 
     Returns:
         The History of the second phase.
 
     Raises:
-        UserError: There are fewer blocks, or as for `fit`.
+        UserError: The model has fewer blocks, or as for `fit`.
     """
     recipe = recipe or Recipe()
     if head_epochs < 0:
@@ -105,7 +105,7 @@ def fine_tune(
 
 @contextlib.contextmanager
 def _freeze(layers: Sequence[Any]) -> Iterator[None]:
-    """Layers that do not train inside the block; BatchNorm layers use what they have learned, not the batch."""
+    """Inside the block, the layers are not trainable; BatchNormalization layers use their moving statistics."""
     before = [layer.trainable for layer in layers]
     for layer in layers:
         layer.trainable = False
@@ -118,7 +118,7 @@ def _freeze(layers: Sequence[Any]) -> Iterator[None]:
 
 def _stem_and_blocks(body: Sequence[Any], count: int) -> list[Any]:
     """The layers of the stem and of the first `count` blocks."""
-    blocks: dict[str, int] = {}  # the block's name to the place behind its last layer
+    blocks: dict[str, int] = {}  # the block's name: the index after its last layer
     for place, layer in enumerate(body):
         if found := re.match(r"(block_\d+|stage_\d+_block_\d+)_", layer.name):
             blocks[found[1]] = place + 1
@@ -128,7 +128,7 @@ def _stem_and_blocks(body: Sequence[Any], count: int) -> list[Any]:
 
 
 def _head_index(model: Any) -> int:
-    """The place of the first layer behind the last feature map."""
+    """The index of the first layer after the last feature map."""
     for place, layer in enumerate(model.layers):
         if isinstance(layer, keras.layers.GlobalAveragePooling2D | keras.layers.Flatten) and layer.name in (
             "pool",

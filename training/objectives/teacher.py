@@ -1,7 +1,7 @@
-"""A teacher's logits beside the labels: of each batch as it comes, or computed once and looked up.
+"""Teacher logits beside the labels: computed for each batch, or computed once and cached.
 
-What is looked up is of fixed augmented views, since the teacher must have seen the very image that the student sees
-(arXiv:2106.05237, section 3.1); TinyViT stores logits in the same way (arXiv:2207.10666, section 3.2).
+Cached logits are of fixed augmented views, since teacher and student must see the same image (arXiv:2106.05237, section
+3.1); TinyViT stores logits in the same way (arXiv:2207.10666, section 3.2).
 """
 
 import hashlib
@@ -25,22 +25,22 @@ FILE = "teacher_logits.npz"
 
 
 class TeacherTargets:
-    """Targets that are rows: the share of each class that the label gives, then the teacher's logits.
+    """Targets N×2C: the one-hot or soft label, then the teacher logits.
 
     Attributes:
-        teacher_record: Its name and the SHA-256 of its weights.
-        views: Fixed views of each training image; 0 where each batch is augmented anew.
+        teacher_record: The teacher's name and the SHA-256 of its weights.
+        views: Fixed augmented views of each training image; 0 where each batch is augmented anew.
     """
 
     def __init__(self, data: Data, teacher: Any, augmentation: str, views: int = 0, file: Path | None = None):
-        """Takes data and teacher, which is not asked before the first batch is.
+        """Takes data and teacher; no logits are computed before the first batch is.
 
         Args:
             data: Images and labels.
             teacher: A Keras 3 or tf_keras model for them.
             augmentation: As in `Recipe`.
-            views: As the attribute; one is enough where nothing is augmented.
-            file: Where the logits of fixed views are kept; None to keep them in memory only.
+            views: As the attribute; reduced to one where nothing is augmented.
+            file: File of the cached logits; None to keep them in memory only.
 
         Raises:
             UserError: Teacher and data do not fit together.
@@ -52,10 +52,10 @@ class TeacherTargets:
         self._cached: tf.Tensor | None = None
 
     def targets(self, batches: tf.data.Dataset) -> Any:
-        """From batches of `Data.epochs` to batches of (images, rows).
+        """Maps batches of `Data.epochs` to batches of (images, targets).
 
         Returns:
-            A data set; an iterator where the teacher looks at each batch.
+            A `tf.data.Dataset`; an iterator where the teacher runs on each batch.
         """
         if not self.views:
             return self._streamed(batches)
@@ -63,14 +63,14 @@ class TeacherTargets:
         return batches.map(lambda images, labels, places: (images, self._rows(labels, tf.gather(logits, places))))
 
     def validation(self, batches: tf.data.Dataset) -> tf.data.Dataset:
-        """From batches that are always the same to the same with rows for labels; the teacher is asked once."""
-        said = tf.concat([self._logits_of(images) for images, *_ in batches], axis=0)
+        """The same for validation batches, which do not change: the teacher logits are computed once."""
+        outputs = tf.concat([self._logits_of(images) for images, *_ in batches], axis=0)
         sizes = [len(labels) for _, labels, *_ in batches]
-        pairs = tf.data.Dataset.zip(batches, tf.data.Dataset.from_tensor_slices(said).batch(max(sizes)))
+        pairs = tf.data.Dataset.zip(batches, tf.data.Dataset.from_tensor_slices(outputs).batch(max(sizes)))
         return pairs.map(lambda batch, logits: (batch[0], self._rows(batch[1], logits), *batch[2:]))
 
     def _streamed(self, batches: tf.data.Dataset) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
-        """The teacher runs where the student does, outside of tf.data, which knows the CPU only."""
+        """The teacher runs on the student's device, outside of tf.data, which uses the CPU only."""
         while True:  # with several devices, Keras reads ahead of the last step
             for images, labels in batches:
                 yield images, self._rows(labels, self._logits_of(images))
@@ -80,7 +80,7 @@ class TeacherTargets:
         return tf.concat([shares, logits], axis=1)
 
     def _all_logits(self) -> tf.Tensor:
-        """What the teacher says of all views of all training images."""
+        """The teacher logits of all views of all training images, cached."""
         if self._cached is None:
             logits = self._from_file(self._file) if self._file else self._compute()
             with tf.device("CPU"):
@@ -88,7 +88,7 @@ class TeacherTargets:
         return self._cached
 
     def _from_file(self, file: Path) -> np.ndarray:
-        """The logits of the file, which is written where it is missing."""
+        """The logits of the cache file, which is written where it is missing."""
         about = self._about()
         logits = _read(file, about)
         if logits is None:
@@ -97,16 +97,16 @@ class TeacherTargets:
         return logits
 
     def _compute(self) -> np.ndarray:
-        """Logits, views × images × classes."""
+        """Computes the logits, views × images × classes."""
         count, steps = self._data.count("train"), -(-self._data.count("train") // self._data.batch_size)
         logits = np.zeros((self.views, count, len(self._data.class_names)), np.float32)
         batches = ((view, batch) for view in range(self.views) for batch in self._data.view(view, self._augmentation))
-        for view, (images, places) in track(batches, "asking the teacher", self.views * steps):
+        for view, (images, places) in track(batches, "computing teacher logits", self.views * steps):
             logits[view, places] = self._logits_of(images)
         return logits
 
     def _about(self) -> dict[str, Any]:
-        """What the logits are of."""
+        """What the cached logits belong to."""
         return {
             "teacher_sha256": self.teacher_record["teacher_sha256"],
             "data": self._data.name,
@@ -119,30 +119,31 @@ class TeacherTargets:
 
 
 def logits_function(teacher: Any, data: Data) -> Callable[[tf.Tensor], tf.Tensor]:
-    """A function of float32 images N×H×W×3 to the teacher's float32 logits N×classes.
+    """A function from float32 images N×H×W×3 to the teacher's float32 logits N×C.
 
-    Of probabilities it gives the logarithms, which are logits up to a constant that a softmax does not see.
+    Where the teacher outputs probabilities, it gives their logarithms: logits up to a constant, which softmax cancels.
 
     Raises:
-        UserError: The teacher is no model, or not one for such images and classes.
+        UserError: The teacher is no model, or not for such images and classes.
     """
     runs_in_tensorflow = library_of(teacher) is not keras or keras.backend.backend() == "tensorflow"
 
-    def say(images: tf.Tensor) -> tf.Tensor:
-        said = teacher(images, training=False) if runs_in_tensorflow else teacher.predict_on_batch(np.asarray(images))
-        return tf.cast(said, tf.float32)
+    def predict(images: tf.Tensor) -> tf.Tensor:
+        if runs_in_tensorflow:
+            return tf.cast(teacher(images, training=False), tf.float32)
+        return tf.cast(teacher.predict_on_batch(np.asarray(images)), tf.float32)
 
-    def say_of_probabilities(images: tf.Tensor) -> tf.Tensor:
-        return tf.math.log(tf.maximum(say(images), keras.config.epsilon()))
+    def log_probabilities(images: tf.Tensor) -> tf.Tensor:
+        return tf.math.log(tf.maximum(predict(images), keras.config.epsilon()))
 
-    said = _probe(teacher, data, say)
-    are_probabilities = (said >= 0).all() and np.allclose(said.sum(axis=1), 1, atol=1e-3)
-    function = say_of_probabilities if are_probabilities else say
+    outputs = _probe(teacher, data, predict)
+    are_probabilities = (outputs >= 0).all() and np.allclose(outputs.sum(axis=1), 1, atol=1e-3)
+    function = log_probabilities if are_probabilities else predict
     return tf.function(function, reduce_retracing=True) if runs_in_tensorflow else function
 
 
-def _probe(teacher: Any, data: Data, say: Callable[[tf.Tensor], tf.Tensor]) -> np.ndarray:
-    """What the teacher says of two images; this finds out whether it can say anything of the data's."""
+def _probe(teacher: Any, data: Data, predict: Callable[[tf.Tensor], tf.Tensor]) -> np.ndarray:
+    """The teacher's outputs on two images of noise, which shows whether it fits the data."""
     classes, wanted = len(data.class_names), (data.image_size, data.image_size, 3)
     given = getattr(teacher, "input_shape", None)  # a model that is a class of its own may have none
     if isinstance(given, tuple) and (
@@ -152,12 +153,14 @@ def _probe(teacher: Any, data: Data, say: Callable[[tf.Tensor], tf.Tensor]) -> n
             f"the teacher takes images of {shape_text(given[1:])}, but {data.name} was loaded as {shape_text(wanted)}"
         )
     try:
-        said = say(tf.constant(np.random.default_rng(0).uniform(-1, 1, (2, *wanted)), tf.float32)).numpy()
+        outputs = predict(tf.constant(np.random.default_rng(0).uniform(-1, 1, (2, *wanted)), tf.float32)).numpy()
     except Exception as error:  # whatever a model may be made of
         raise UserError(f"the teacher cannot take images of {shape_text(wanted)}: {first_line(error)}") from error
-    if said.shape != (2, classes):
-        raise UserError(f"the teacher has output {shape_text(said.shape[1:])}, but {data.name} has {classes} classes")
-    return said
+    if outputs.shape != (2, classes):
+        raise UserError(
+            f"the teacher has output {shape_text(outputs.shape[1:])}, but {data.name} has {classes} classes"
+        )
+    return outputs
 
 
 def fingerprint(teacher: Any) -> str:
@@ -170,10 +173,10 @@ def fingerprint(teacher: Any) -> str:
 
 
 def _read(path: Path, about: dict[str, Any]) -> np.ndarray | None:
-    """The logits of a file; None where there is no file, or a damaged one.
+    """The logits of a cache file; None where it is missing or damaged.
 
     Raises:
-        UserError: They are of something else.
+        UserError: They are of another teacher or data set.
     """
     if not path.exists():
         return None
@@ -183,12 +186,12 @@ def _read(path: Path, about: dict[str, Any]) -> np.ndarray | None:
     except MemoryError:
         raise
     except Exception as error:  # damage shows itself in many ways, in ZIP, NumPy and JSON
-        warnings.warn(f"{path} is damaged ({first_line(error)}): asking the teacher anew", stacklevel=2)
+        warnings.warn(f"{path} is damaged ({first_line(error)}): computing the teacher logits again", stacklevel=2)
         return None
     for key, value in about.items():
         if there.get(key) != value:
             raise UserError(
-                f"{path} holds logits of another training: {key} {there.get(key)}, not {value}; "
+                f"{path} holds teacher logits of another training: {key} {there.get(key)}, not {value}; "
                 "delete it, or give another cache_file"
             )
     return logits

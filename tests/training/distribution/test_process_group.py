@@ -184,7 +184,7 @@ def test_a_killed_process_ends_the_other_and_a_restart_goes_on(victim, restarted
     assert time.monotonic() - killed < 10
     assert last_line(error) == (
         f"keras-mobilenets: stopped, since process {victim} has ended or cannot be reached; "
-        "start all 2 processes again: the training goes on at its last checkpoint"
+        "start all 2 processes again: the training resumes from its last checkpoint"
     )
     assert "Check failure stack trace" not in error and "Traceback" not in error
     finish(processes[victim], code=-signal.SIGKILL)
@@ -331,7 +331,7 @@ def answer(port, number, processes=3, seconds=5.0):
 def test_processes_that_do_not_come_are_named():
     thread, outcome = call_roll(free_port(), seconds=0.2)
     thread.join()
-    assert "process 1, 2 of 3 did not come to 127.0.0.1:" in str(outcome[0])
+    assert "process 1, 2 of 3 did not connect to 127.0.0.1:" in str(outcome[0])
 
 
 def test_roll_refuses_another_number_of_processes_and_a_second_one_of_a_number():

@@ -282,7 +282,8 @@ def test_damaged_checkpoint_gives_way_to_the_one_before_it(whole, data, tmp_path
     content = bytearray(newest.read_bytes())
     content[len(content) // 2] ^= 1
     newest.write_bytes(content)
-    with pytest.warns(UserWarning, match=rf"{newest.name} is damaged .*going on from the one before it, {before.name}"):
+    message = rf"{newest.name} is damaged .*resuming from the previous checkpoint, {before.name}"
+    with pytest.warns(UserWarning, match=message):
         training.fit(network(), data, RECIPE, tmp_path, **EVERY_STEP)
     assert_same_end(tmp_path, whole[1])
 

@@ -131,7 +131,7 @@ def test_log_has_a_line_for_each_epoch_with_the_figures_of_the_history(data, tmp
         assert all(f"  {figure}  " in line for figure in figures)
         assert f"  {float(row['images_per_second']):,.0f} images/s  " in line
     assert lines[0].startswith("epoch 1/2  loss ") and re.search(r"  \d+:\d\d left$", lines[0])
-    assert lines[1].startswith("epoch 2/2  loss ") and re.search(r"  \d+:\d\d in all$", lines[1])
+    assert lines[1].startswith("epoch 2/2  loss ") and re.search(r"  \d+:\d\d total$", lines[1])
 
 
 def test_live_line_has_figures_and_remaining_time_and_fits_the_terminal(stopped):
@@ -146,14 +146,14 @@ def test_live_line_has_figures_and_remaining_time_and_fits_the_terminal(stopped)
 def test_terminal_is_left_with_the_whole_epochs_and_its_cursor(stopped):
     first, _, second = stopped
     assert [line[:16] for line in screen(first)] == ["epoch 1/2  loss "]
-    assert screen(second)[:2] == ["going on in epoch 2, behind step 3", "mind the gap"]
+    assert screen(second)[:2] == ["resuming in epoch 2, after step 3", "mind the gap"]
     assert screen(second)[-1].startswith("epoch 2/2  loss ")
     assert all(written.rindex(CURSOR_IS_BACK) > written.rindex("left") for written in (first, second))
 
 
 def test_ctrl_c_says_where_the_training_goes_on_and_it_does(stopped):
     _, says, second = stopped
-    assert says == "stopped in epoch 2, step 3; started again, it goes on in epoch 2, behind step 3"
+    assert says == "stopped in epoch 2, step 3; started again, it resumes in epoch 2, after step 3"
     assert not any(re.search(r" [012]/8 ", line) for line in lines_of(second))
 
 
@@ -261,10 +261,10 @@ def test_pace_on_small_images_foretells_that_on_large_ones(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("checkpoint-160.npz", "goes on in epoch 2, behind step 60"),
-        ("checkpoint-200.npz", "goes on in epoch 3"),
-        ("checkpoint-300.npz", "goes on behind its last epoch"),
-        ("checkpoint.npz", "goes on in epoch 3"),  # of an earlier version
+        ("checkpoint-160.npz", "resumes in epoch 2, after step 60"),
+        ("checkpoint-200.npz", "resumes in epoch 3"),
+        ("checkpoint-300.npz", "resumes after its last epoch"),
+        ("checkpoint.npz", "resumes in epoch 3"),  # of an earlier version
     ],
 )
 def test_ctrl_c_speaks_of_the_checkpoint_that_was_written_last(monkeypatch, name, says):

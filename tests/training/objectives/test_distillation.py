@@ -181,7 +181,7 @@ def test_teacher_is_asked_once_for_all_students(data, tmp_path, monkeypatch):
     assert len(asked) == 1
     np.testing.assert_array_equal(first, second)
     file.write_bytes(file.read_bytes()[:-100])
-    with pytest.warns(UserWarning, match=r"said.npz is damaged .*asking the teacher anew"):
+    with pytest.warns(UserWarning, match=r"said.npz is damaged .*computing the teacher logits again"):
         np.testing.assert_array_equal(looked_up(data, file), first)
     looked_up(data, file)
     assert len(asked) == 2
@@ -229,7 +229,7 @@ def test_streamed_images_have_their_logits_too(folder, monkeypatch):
         ({"teacher": keras.Sequential([layers.Dense(3), layers.Reshape((5,))])}, "the teacher cannot take images"),
         ({"teacher": 3}, "a Keras model is needed"),
         ({"teacher": "none.keras"}, "none.keras does not exist"),
-        ({"teacher": "ResNet50"}, "ResNet50 names a builder"),
+        ({"teacher": "ResNet50"}, "ResNet50 is a builder"),
         ({"teacher": "runs/x_int8.tflite"}, "is a converted model"),
         ({"teacher": __file__}, "is not a .keras file"),
         ({"teacher": "."}, "model.keras does not exist"),
