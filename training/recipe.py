@@ -99,8 +99,8 @@ class Recipe:
         accumulate: Gradient accumulation steps: batches per weight update, for small memory.
         stages: Progressive learning (arXiv:2104.00298, section 4): image size, dropout, stochastic depth and the
             strengths of randaugment, mixup and cutmix grow in this number of equally long stages; 1 for none.
-        initial_size: Image size of the first stage as a share of the data's, above 0 to 1. Sizes between are multiples of
-            8 pixels; the last stage has the size of the data, at which every epoch is validated.
+        initial_size: Image size of the first stage as a share of the data's, above 0 to 1. Sizes between are
+            multiples of 8 pixels; the last stage has the size of the data, at which every epoch is validated.
         initial_regularization: Share of dropout, stochastic depth and strengths in the first stage, 0 to 1.
         seed: Random seed of shuffling and augmentation. (Initial weights are the caller's: call
             `keras.utils.set_random_seed` before building the model.)

@@ -1,6 +1,6 @@
-"""Augmentation of batches of uint8 images by the preprocessing layers of Keras, cheap enough to hide behind training.
+"""Augmentation of batches of uint8 images by the preprocessing layers of Keras.
 
-The layers keep random states of their own; here they draw from stateless numbers instead, so that the images of a step
+The layers have random states of their own; here they use stateless random numbers instead, so that the images of a step
 depend on (seed, step) alone and a training can resume anywhere.
 """
 
@@ -15,36 +15,36 @@ from keras_mobilenets.errors import UserError
 from keras_mobilenets.training.recipe import MIXING, augmentation_parts, mixes
 
 VIEWS = 2**62  # seeds of fixed views, far from those of trainings
-PART = 2**16  # what is drawn for parts of a batch, beside what is drawn for the whole
-GROUP = 8  # images that RandAugment gives the same two operations
+SHARD = 2**16  # seeds of the shards of a batch, beside those of the whole batch
+GROUP = 8  # images to which RandAugment applies the same two operations
 FLOAT: dict[str, Any] = {"dtype": "float32"}  # whatever the global policy is
 GREY = FLOAT | {"fill_mode": "constant", "fill_value": 127.5}
 PIXELS = FLOAT | {"value_range": (0, 255)}
 
 
 def make(
-    augmentation: str, classes: int, share: tuple[int, int] = (0, 1)
+    augmentation: str, classes: int, shard: tuple[int, int] = (0, 1)
 ) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-    """An augmentation by its name.
+    """Builds an augmentation from its name.
 
     Args:
         augmentation: As in `Recipe`.
-        classes: How many there are.
-        share: Which of how many equal parts of a batch the images are. "light" does to them what it does to them in
-            the whole batch; the other augmentations draw anew for each part, and mix images of the same part.
+        classes: Number of classes.
+        shard: Index and number of shards of a batch, of which the images are one. "light" gives them the same as in
+            the whole batch; the other augmentations draw per shard, and mix images of the same shard.
 
     Returns:
         A function of uint8 images N×H×W×3, integer labels and a seed (two integers) to float32 images in [−1, 1] and
-        labels; these are float32 rows N×classes, shares of each class, where the augmentation mixes images.
+        labels; with mixup or cutmix, these are soft labels, float32 N×classes.
     """
     parts = augmentation_parts(augmentation)
     mixing = [_mixing(name, strength) for name, strength in parts.items() if name in MIXING]
     pixels = [partial(PARTS[name], strength) for name, strength in parts.items() if name in PARTS]
 
     def augmented(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        own = seed if share[1] == 1 else _fold(seed, PART + share[0])
+        own = seed if shard[1] == 1 else _fold(seed, SHARD + shard[0])
         if "light" in parts:
-            images = light(images, seed, share)
+            images = light(images, seed, shard)
         else:
             shape = images.shape
             for number, part in enumerate(pixels):
@@ -60,17 +60,17 @@ def make(
 
 
 def fixed_views(augmentation: str) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]:
-    """An augmentation that does the same to an image in every epoch, whichever images are beside it.
+    """Builds fixed views: an augmentation that is the same for an image in every epoch and in every batch.
 
     Args:
-        augmentation: As in `Recipe`, without parts that mix images.
+        augmentation: As in `Recipe`, without mixup and cutmix.
 
     Returns:
-        A function of uint8 images N×H×W×3, their places in the split and the number of a view (all int64) to float32
+        A function of uint8 images N×H×W×3, their index in the split and the number of the view (both int64) to float32
         images in [−1, 1].
 
     Raises:
-        UserError: The augmentation mixes images.
+        UserError: The augmentation has mixup or cutmix.
     """
     if mixes(augmentation):
         raise UserError(f"augmentation {augmentation!r}: mixed images have no fixed views; leave mixup and cutmix out")
@@ -89,25 +89,25 @@ def fixed_views(augmentation: str) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor]
 
 
 def scale(images: tf.Tensor) -> tf.Tensor:
-    """uint8 pixels to what the models take; `keras_mobilenets.preprocess_input` inside a tf.data pipeline."""
+    """Scales uint8 pixels to [−1, 1]; `keras_mobilenets.preprocess_input` inside a tf.data pipeline."""
     return tf.cast(images, tf.float32) / 127.5 - 1.0
 
 
-def light(images: tf.Tensor, seed: tf.Tensor, share: tuple[int, int] = (0, 1)) -> tf.Tensor:
+def light(images: tf.Tensor, seed: tf.Tensor, shard: tuple[int, int] = (0, 1)) -> tf.Tensor:
     """Flips, shifts, and changes contrast and brightness of each image of a batch, and scales to [−1, 1].
 
-    Written as two gathers and one multiply-add for the whole batch: it costs about as much as `scale`.
+    Two gathers and one multiply-add for the whole batch: it costs about as much as `scale`.
 
     Args:
         images: uint8, N×H×W×3.
         seed: Two integers; the same seed gives the same result.
-        share: Which of how many equal parts of a batch they are.
+        shard: Index and number of shards of a batch, of which the images are one.
     """
     count, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
-    draws = tf.random.stateless_uniform([5, count * share[1], 1], seed)[:, share[0] * count : (share[0] + 1) * count]
+    draws = tf.random.stateless_uniform([5, count * shard[1], 1], seed)[:, shard[0] * count : (shard[0] + 1) * count]
 
     def source(draw: tf.Tensor, length: int) -> tf.Tensor:
-        """For each image, the rows (or columns) to read: shifted, and mirrored beyond the edge."""
+        """The rows (or columns) of each image to read: shifted, with reflection padding."""
         reach = length // 8
         index = tf.range(length) + tf.cast(tf.floor(draw * (2 * reach + 1)), tf.int32) - reach
         index = tf.abs(index)
@@ -122,9 +122,9 @@ def light(images: tf.Tensor, seed: tf.Tensor, share: tuple[int, int] = (0, 1)) -
 
 
 def resized_crop(least: float | None, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """A rectangle of `least` to all of the area, aspect ratio 3/4 to 4/3, resized to the image's size (Inception).
+    """A crop of `least` to all of the area, aspect ratio 3/4 to 4/3, resized to the image's size (Inception).
 
-    Keras has no layer for it; the box of each image goes into one operator of TensorFlow for the whole batch.
+    Keras has no layer for it; one TensorFlow operator crops and resizes the whole batch.
     """
     count, size = tf.shape(images)[0], images.shape[1:3]
     draws = tf.random.stateless_uniform([4, count], seed)
@@ -138,17 +138,17 @@ def resized_crop(least: float | None, images: tf.Tensor, seed: tf.Tensor) -> tf.
 
 
 def flip(_: float | None, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Mirrors half of the images."""
+    """Flips half of the images horizontally."""
     return _apply(_layers(0.0)["flip"], images, seed)
 
 
 def crop(_: float | None, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Shifts each image by whole pixels, up to an eighth of the side; black comes in at the border."""
+    """Shifts each image by whole pixels, up to an eighth of the side; the border is black."""
     return _apply(_layers(0.0)["crop"], images, seed)
 
 
 def rand_augment(magnitude: float | None, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Two operations of twelve, drawn anew for every few images; how far each goes is drawn for every image.
+    """Two of twelve operations, drawn for every few images; their magnitudes are drawn for every image.
 
     keras.layers.RandAugment draws two for the whole batch and computes all of them to select from: 15 times the work.
     """
@@ -181,7 +181,7 @@ PARTS: dict[str, Callable[[float | None, tf.Tensor, tf.Tensor], tf.Tensor]] = {
 
 @cache
 def _layers(magnitude: float) -> dict[str, Any]:
-    """The layers of Keras; those of RandAugment reach as far as its magnitude of 10 says, as in arXiv:1805.09501."""
+    """The Keras layers; the ranges of those of RandAugment follow its magnitude (of 10), as in arXiv:1805.09501."""
     reach, layers = magnitude / 10, keras.layers
     made = {
         "flip": layers.RandomFlip("horizontal", **FLOAT),
@@ -214,14 +214,14 @@ def _mixing(name: str, strength: float | None) -> Callable[..., tuple[tf.Tensor,
 
 
 def _apply(layer: Any, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    layer.backend.set_backend("tensorflow")  # whatever the model runs on: this is tf.data
+    layer.backend.set_backend("tensorflow")  # whatever the backend of the model: this runs in tf.data
     drawn = layer.get_random_transformation(images, training=True, seed=_SeedStream(seed))
     changed = layer.transform_images(images, drawn, training=True)
     return tf.clip_by_value(tf.ensure_shape(tf.cast(changed, tf.float32), images.shape), 0.0, 255.0)
 
 
 class _SeedStream(keras.random.SeedGenerator):
-    """Seeds for the layers of Keras, one after the other, from one stateless seed; it holds no variable."""
+    """A seed generator for Keras layers that derives its seeds from a stateless one, without a variable."""
 
     def __init__(self, seed: tf.Tensor) -> None:
         self._from, self._number = seed, 0

@@ -1,6 +1,6 @@
-"""What is known of data sets by their TFDS names: the usual side of their images, files that only a person can get."""
+"""TFDS data sets: their default image sizes, and files that must be downloaded by hand."""
 
-DEFAULT_SIZE = 64  # of what is not listed
+DEFAULT_SIZE = 64  # of data sets that are not listed
 
 SIZES = {
     "shapes": 64,
@@ -21,12 +21,12 @@ SIZES = {
     "imagenet2012": 224,
 }
 
-# File names below the data folder's downloads/manual, and where a person gets them.
+# File names below the data folder's downloads/manual, and their source.
 MANUAL_DOWNLOADS = {
     "imagenet2012": (("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"), "https://image-net.org/download-images"),
 }
 
 
 def default_size(name: str) -> int:
-    """The usual height and width of a data set's images, in pixels: 32 for "cifar10", 224 for "stanford_dogs"."""
+    """The default height and width of a data set's images, in pixels: 32 for "cifar10", 224 for "stanford_dogs"."""
     return SIZES.get(str(name).split("/")[0].split(":")[0], DEFAULT_SIZE)

@@ -1,4 +1,4 @@
-"""A data set as a training needs it: `tf.data` pipelines of batches, in an order that is the same after a resume.
+"""A data set for training: `tf.data` pipelines of batches, reproducible after a resume.
 
 Images are decoded once and held in memory as uint8 where they fit, else streamed. The order of an epoch is a function
 of (seed, epoch) alone and the randomness of a batch of (seed, step) alone, so that a training can resume anywhere.
@@ -22,14 +22,14 @@ class Data:
     """A data set with three splits: "train", "validation" and "test".
 
     Attributes:
-        name: What it was loaded by.
+        name: The name it was loaded by.
         class_names: The classes; a label is an index into this list.
         image_size: Height and width of every image, in pixels.
         batch_size: Images per batch.
     """
 
     def __init__(self, name: str, class_names: list[str], splits: dict[str, Split], image_size: int, batch_size: int):
-        """Takes the splits as they lie on disk; `load_data` is the usual way to make one."""
+        """Takes the splits; use `load_data` to make one."""
         self.name = name
         self.class_names = class_names
         self.image_size = image_size
@@ -61,12 +61,12 @@ class Data:
         return len(self._load(split)[1]) if self._in_memory else self._splits[split].count
 
     def images(self, split: str = "train", count: int | None = None, seed: int | None = None) -> tuple:
-        """Raw pixels, for calibration and for looking at.
+        """Raw pixels, for calibration and display.
 
         Args:
             split: "train", "validation" or "test".
-            count: How many images; None for all. Fewer when the split is smaller.
-            seed: Draws the images at random, the same ones for the same seed; None takes the first ones.
+            count: Number of images; None for all. Fewer when the split is smaller.
+            seed: Random seed of the sample; None takes the first images.
 
         Returns:
             (uint8 images count×H×W×3, int64 labels): NumPy arrays.
@@ -77,7 +77,7 @@ class Data:
         return np.stack(images), np.array(labels, np.int64)
 
     def steps_per_epoch(self) -> int:
-        """Batches in one epoch of `epochs`."""
+        """Number of batches in one epoch of `epochs`."""
         return max(1, self.count("train") // self.batch_size)
 
     def epochs(
@@ -90,43 +90,43 @@ class Data:
         first_step: int = 0,
         image_size: int | None = None,
         views: int = 0,
-        share: tuple[int, int] = (0, 1),
+        shard: tuple[int, int] = (0, 1),
     ) -> tf.data.Dataset:
         """Training batches of the epochs first..last−1, one after the other, `steps_per_epoch()` each.
 
-        The same arguments give the same images, whatever was read before. Images that do not fill an epoch's last
-        batch are left out of that epoch (a different draw each time).
+        The same arguments give the same batches, whatever was read before. The remainder of an epoch, less than a
+        batch, is dropped (other images in each epoch).
 
         Args:
             first: Number of the first epoch, from 0.
-            last: Number of the epoch to stop before.
-            seed: Of the order and of the augmentation.
-            augmentation: As in `Recipe`. One that mixes images gives labels as rows: the share of each class.
-            first_step: Where to begin in the first epoch: so many of its batches are left out. They are not decoded.
-            image_size: Height and width to resize to (by area means), before the augmentation. Default: the data's own.
-            views: Above 0, every image has so many fixed augmented views, whatever the seed, which take turns from
-                epoch to epoch, and batches are (images, labels, places): view · images of the split + place in it.
-            share: Which of how many equal parts of every batch; no other image is decoded. With "none" and "light",
-                the parts together are the batch; other augmentations draw anew for each.
+            last: Number of the epoch to stop before (exclusive).
+            seed: Random seed of shuffling and augmentation.
+            augmentation: As in `Recipe`. mixup and cutmix give soft labels, float32 N×C.
+            first_step: Batches of the first epoch to skip; they are not decoded.
+            image_size: Height and width to resize to (area interpolation), before the augmentation. Default: as the data.
+            views: Above 0, the number of fixed augmented views of each image, independent of the seed, which take turns
+                from epoch to epoch; batches are (images, labels, index): view · images of the split + image.
+            shard: Index and number of shards of every batch; only the images of the shard are decoded. With "none" and
+                "light", the shards together equal the batch; other augmentations draw per shard.
 
         Raises:
-            UserError: The batches are to be shared, but there is no whole one.
+            UserError: The batches are to be sharded, but there are fewer training images than a batch.
         """
         steps = self.steps_per_epoch()
-        if share[1] > 1 and self.count("train") < self.batch_size:
+        if shard[1] > 1 and self.count("train") < self.batch_size:
             raise UserError(f"{self.name} has less than a batch of {self.batch_size} training images; lower batch_size")
-        augmented = augment.make(augmentation, len(self.class_names), share)
+        augmented = augment.make(augmentation, len(self.class_names), shard)
         seen = augment.fixed_views(augmentation) if views else None
 
         def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
             skipped = tf.where(epoch == first, tf.constant(first_step, tf.int64), tf.constant(0, tf.int64))
             order = tf.stack([tf.constant(seed, tf.int64), epoch])
-            return self._batches("train", order, skipped, share).take(steps - skipped)
+            return self._batches("train", order, skipped, shard).take(steps - skipped)
 
         def prepare(step: tf.Tensor, batch: tuple) -> tuple:
             images, labels, places = batch
             if image_size not in (None, self.image_size):
-                images = tf.image.resize(images, (image_size, image_size), "area")  # half the cost of antialias
+                images = tf.image.resize(images, (image_size, image_size), "area")  # half the cost of antialiasing
                 images = tf.cast(tf.round(images), tf.uint8)
             if seen is not None:
                 view = step // steps % views
@@ -137,7 +137,7 @@ class Data:
         return batches.map(prepare, tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
 
     def view(self, number: int, augmentation: str) -> tf.data.Dataset:
-        """One of the fixed views of `epochs`: batches of (images, places) of all training images, in their places."""
+        """One of the fixed views of `epochs`: batches of (images, index) of all training images, in order."""
         seen = augment.fixed_views(augmentation)
 
         def prepare(images: tf.Tensor, labels: tf.Tensor, places: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -147,19 +147,19 @@ class Data:
         return batches.prefetch(tf.data.AUTOTUNE)
 
     def fingerprint(self) -> str:
-        """SHA-256 of the training images and labels; of the first batches only, where they are not held in memory."""
+        """SHA-256 of the training images and labels; of the first 8 batches only, where they are streamed."""
         digest = hashlib.sha256()
         batches = self._batches("train")
         for images, labels, _ in batches if self._in_memory else batches.take(8):
             digest.update(images.numpy().tobytes() + labels.numpy().tobytes())
         return digest.hexdigest()
 
-    def validation_share(self, number: int, count: int) -> tf.data.Dataset:
-        """One of so many equal parts of each batch of `validation`, the last of which is filled up.
+    def validation_shard(self, number: int, count: int) -> tf.data.Dataset:
+        """One shard of each batch of `validation`; the last batch is padded.
 
         Returns:
-            Batches of (images, labels, weights). What fills up has weight 0, and the mean of all weights is 1: means
-            over all parts of all batches are those over the images.
+            Batches of (images, labels, weights). Padding has weight 0, and the mean of all weights is 1, so that means
+            over all shards of all batches are those over the images.
         """
         size, steps = self.batch_size // count, -(-self.count("validation") // self.batch_size)
         select = self._shard_selection((number, count))
@@ -181,50 +181,50 @@ class Data:
         batches = filled.batch(size, drop_remainder=True).take(steps)
         return batches.map(prepare, tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
 
-    def _shard_selection(self, share: tuple[int, int]) -> Selection:
-        """What leaves one part of every batch of a stream of single images."""
-        size = self.batch_size // share[1]
+    def _shard_selection(self, shard: tuple[int, int]) -> Selection:
+        """Selects one shard of every batch from a stream of single images."""
+        size = self.batch_size // shard[1]
 
         def select(stream: tf.data.Dataset) -> tf.data.Dataset:
-            numbered = stream.enumerate().filter(lambda place, _: place % self.batch_size // size == share[0])
+            numbered = stream.enumerate().filter(lambda place, _: place % self.batch_size // size == shard[0])
             return numbered.map(lambda _, image: image)
 
-        return select if share[1] > 1 else select_all
+        return select if shard[1] > 1 else select_all
 
     def _batches(
         self,
         split: str,
         seed: tf.Tensor | None = None,
         first: tf.Tensor | int = 0,
-        share: tuple[int, int] = (0, 1),
+        shard: tuple[int, int] = (0, 1),
     ) -> tf.data.Dataset:
-        """Batches of (uint8 images, labels, places in the split) in the order that the seed (two integers) gives.
+        """Batches of (uint8 images, labels, index in the split), shuffled by the seed (two integers).
 
         Args:
-            split: Its name.
-            seed: Of the order; None leaves the images in their places.
-            first: Number of the batch to begin with. It is the same batch wherever one begins.
-            share: Which of how many equal parts of each batch. (One without a readable image is an error, where the
-                images are not in memory.)
+            split: Name of the split.
+            seed: Seed of the shuffle; None for the original order.
+            first: Number of batches to skip.
+            shard: Index and number of shards of each batch. (A shard without a readable image is an error, where the
+                images are streamed.)
         """
-        size = self.batch_size // share[1]
+        size = self.batch_size // shard[1]
         if not self._in_memory:
-            stream = self._splits[split].images(seed, first * self.batch_size, self._shard_selection(share))
+            stream = self._splits[split].images(seed, first * self.batch_size, self._shard_selection(shard))
             shape = (self.image_size,) * 2 + (3,)
             stream = stream.map(lambda image, *more: (tf.ensure_shape(image, shape), *more))
             if seed is None:
                 return stream.filter(lambda _, label, place: label != UNREADABLE).batch(self.batch_size)
-            # Unreadable images must neither shorten an epoch nor move the batches behind them.
+            # Unreadable images must neither shorten an epoch nor shift the batches after them.
             batches = stream.batch(size)
-            if share[1] == 1:
+            if shard[1] == 1:
                 batches = batches.filter(lambda _, labels, places: tf.reduce_any(labels != UNREADABLE))
             batches = batches.map(_readable, tf.data.AUTOTUNE, deterministic=True).repeat()
             return batches.take(-(-self.count(split) // self.batch_size))
         images, labels = self._load(split)
         order = tf.range(len(labels)) if seed is None else permutation(len(labels), seed)
         batches = tf.data.Dataset.from_tensor_slices(order[first * self.batch_size :]).batch(self.batch_size)
-        if share[1] > 1:
-            batches = batches.map(lambda index: index[share[0] * size : (share[0] + 1) * size])
+        if shard[1] > 1:
+            batches = batches.map(lambda index: index[shard[0] * size : (shard[0] + 1) * size])
         return batches.map(lambda index: (tf.gather(images, index), tf.gather(labels, index), tf.cast(index, tf.int64)))
 
     def _scaled(self, batches: tf.data.Dataset) -> tf.data.Dataset:
@@ -233,7 +233,7 @@ class Data:
         ).prefetch(tf.data.AUTOTUNE)
 
     def _load(self, split: str) -> tuple[tf.Tensor, tf.Tensor]:
-        """Decodes a split once; images that cannot be read are left out."""
+        """Decodes a split once, without the images that cannot be read."""
         if split not in self._arrays:
             count = self._splits[split].count
             images = np.empty((count, self.image_size, self.image_size, 3), np.uint8)
@@ -260,7 +260,7 @@ class Data:
 
 
 def _readable(images: tf.Tensor, labels: tf.Tensor, places: tf.Tensor) -> tuple[tf.Tensor, ...]:
-    """The batch with others of its images in the places of the unreadable ones."""
+    """The batch, its unreadable images replaced by others of it."""
     good = tf.where(labels != UNREADABLE)[:, 0]
     index = tf.gather(good, tf.range(tf.size(labels)) % tf.size(good))
     return tf.gather(images, index), tf.gather(labels, index), tf.gather(places, index)

@@ -1,4 +1,4 @@
-"""Images as people expect them: any format Pillow reads → uint8 RGB squares, upright, undistorted, antialiased."""
+"""Image decoding: any format of Pillow to uint8 RGB squares, upright, resized with antialiasing, centre-cropped."""
 
 from pathlib import Path
 
@@ -7,8 +7,7 @@ from PIL import ExifTags, Image, ImageChops, ImageOps, UnidentifiedImageError
 
 from keras_mobilenets.errors import first_line
 
-# What shows an image upright, by its EXIF orientation. (ImageOps.exif_transpose writes the other tags anew, too, and
-# fails where one of them is odd.)
+# Transposition by EXIF orientation. (ImageOps.exif_transpose also rewrites other tags, and fails on malformed ones.)
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -21,27 +20,27 @@ _TURNS = {
 
 
 def read_image(file: str | Path, size: int) -> np.ndarray:
-    """Reads one image file as uint8 size×size×3: turned as its EXIF tag says, CMYK and grey converted to RGB.
+    """Reads one image file as uint8 size×size×3: with its EXIF orientation, CMYK and greyscale converted to RGB.
 
     Raises:
         Exception: It is damaged or no image; Pillow raises OSError, SyntaxError, ValueError and others.
     """
     with Image.open(file) as image:
-        image.draft(None, (2 * size, 2 * size))  # large JPEGs decode faster when they are reduced on the way
+        image.draft(None, (2 * size, 2 * size))  # large JPEGs decode faster at reduced size
         image.load()
         upright = _upright(image)
         if image.mode == "CMYK" and image.format in ("JPEG", "MPO") and "adobe" not in image.info:
-            # Adobe stores inverted CMYK and marks the file; Pillow takes every file for one of Adobe's.
+            # Adobe stores inverted CMYK and marks the file; Pillow inverts every CMYK file.
             upright = ImageChops.invert(upright)
-    return square(upright, size)
+    return center_crop(upright, size)
 
 
 def why_unreadable(error: Exception) -> str:
-    """What to say of an error of `read_image`."""
+    """The message for an error of `read_image`."""
     return "it is damaged or no image" if isinstance(error, UnidentifiedImageError) else first_line(error)
 
 
-def square(image: Image.Image | np.ndarray, size: int) -> np.ndarray:
+def center_crop(image: Image.Image | np.ndarray, size: int) -> np.ndarray:
     """Resizes the shorter side to `size` (antialiased, bilinear), crops the centre, rounds to uint8 RGB."""
     if isinstance(image, np.ndarray):
         image = Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image)

@@ -1,4 +1,4 @@
-"""A folder of class folders as a data set: classes are folder names, splits a fixed hash of each file's name.
+"""A folder of class folders as a data set: classes are folder names, splits are chosen by a hash of each file's name.
 
 `train/`, `val/` or `validation/`, and `test/` folders are used as they are where they exist.
 """
@@ -19,7 +19,7 @@ from keras_mobilenets.training.datasets.image_decoder import read_image, why_unr
 from keras_mobilenets.training.datasets.split import UNREADABLE, Selection, Split, permutation, select_all
 
 SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"}
-NOT_MEANT = {"__macosx", "@eadir", "thumbs.db", "desktop.ini"}  # what systems leave, beside hidden files
+SYSTEM_FILES = {"__macosx", "@eadir", "thumbs.db", "desktop.ini"}  # besides hidden files
 SPLIT_FOLDERS = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
 
 
@@ -29,7 +29,7 @@ def open_folder(folder: Path, size: int, limits: Mapping[str, int] | None = None
     Args:
         folder: Holds one folder of images for each class, or `train`, `val` and `test` folders of such folders.
         size: Height and width, in pixels, that images are resized to.
-        limits: At most so many images of the splits it names, the same ones every time.
+        limits: Maximum number of images, by split; the same images every time.
 
     Returns:
         The class names, sorted, and the splits "train", "validation" and "test".
@@ -69,7 +69,7 @@ def open_folder(folder: Path, size: int, limits: Mapping[str, int] | None = None
 
 def _images_by_class(folder: Path) -> dict[str, list[Path]]:
     found = {
-        path.name: list(_files(path)) for path in sorted(folder.iterdir()) if _is_meant(path.name) and path.is_dir()
+        path.name: list(_files(path)) for path in sorted(folder.iterdir()) if _is_user_file(path.name) and path.is_dir()
     }
     for name in found:
         if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
@@ -84,14 +84,14 @@ def _images_by_class(folder: Path) -> dict[str, list[Path]]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """The files below a folder but those that a system has put there; linked files are, linked folders are not."""
+    """The files below a folder without system files; symbolic links to files are followed, those to folders are not."""
     for where, folders, names in os.walk(folder):
-        folders[:] = filter(_is_meant, folders)
-        yield from (Path(where, name) for name in filter(_is_meant, names))
+        folders[:] = filter(_is_user_file, folders)
+        yield from (Path(where, name) for name in filter(_is_user_file, names))
 
 
-def _is_meant(name: str) -> bool:
-    return not name.startswith(".") and name.lower() not in NOT_MEANT
+def _is_user_file(name: str) -> bool:
+    return not name.startswith(".") and name.lower() not in SYSTEM_FILES
 
 
 def _is_image(file: Path) -> bool:
@@ -100,7 +100,7 @@ def _is_image(file: Path) -> bool:
 
 def _share(name: Path) -> float:
     """A number in [0, 1) that depends on the file's name alone, so that adding files moves none between splits."""
-    text = unicodedata.normalize("NFC", name.as_posix())  # macOS hands out decomposed names
+    text = unicodedata.normalize("NFC", name.as_posix())  # macOS gives decomposed names
     return int.from_bytes(hashlib.sha256(text.encode(errors="surrogateescape")).digest()[:8], "big") / 2**64
 
 
@@ -113,7 +113,7 @@ def _split_of(part: str, share: float, parts: dict[str, Path]) -> str:
 
 
 def _split(members: list[tuple[str, int]], size: int, limit: int | None, folder: Path) -> Split:
-    # In the order of their hashes, so that the first `limit` are a fair draw from all classes.
+    # In the order of their hashes, so that the first `limit` are a random sample of all classes.
     members = sorted(members, key=lambda member: _share(Path(member[0]).relative_to(folder)))[:limit]
     files = [file for file, _ in members]
     labels = np.array([label for _, label in members], np.int64)

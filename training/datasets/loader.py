@@ -31,16 +31,16 @@ def load_data(
         name: "shapes" (embedded, generated on first use); a folder with one folder of images per class (split 80/10/10
             by a hash of the file names) or with `train`, `val`, `test` folders of such folders; or a TFDS name, such as
             "cifar10" or "tf_flowers" (a missing validation split is cut from train).
-        image_size: Height and width in pixels. Default: the usual one of the data set, such as 32 of cifar10 and 224 of
-            stanford_dogs; 64 for a folder and for what `catalog` does not list.
+        image_size: Height and width in pixels. Default: that of the data set in `catalog`, such as 32 for cifar10 and
+            224 for stanford_dogs; otherwise 64.
         batch_size: Images per batch.
         data_dir: Where TFDS data sets and `shapes` are kept. Default: the environment variable KERAS_MOBILENETS_DATA,
             else the user's cache folder for `shapes` and TFDS's own folder for the others.
-        limit: At most so many images of each split, for quick trials; or of the splits it names, such as
-            {"train": 800} to train on few labels.
+        limit: Maximum number of images of each split, for quick trials; or of named splits, such as {"train": 800} to
+            train on few labels.
 
     Returns:
-        The data; nothing is decoded before it is used.
+        The data; images are decoded on first use.
 
     Raises:
         UserError: No such data set, or one that cannot be trained on; the message says why.
@@ -52,16 +52,16 @@ def load_data(
     for value, what in ((image_size, "image_size"), (batch_size, "batch_size"), *counts):
         if value is not None and value < 1:
             raise UserError(f"{what} must be at least 1, not {value}")
-    if not str(name):  # as a path, it would be the folder that one happens to be in
+    if not str(name):  # as a path, it would be the working directory
         raise UserError(
             "the data set has no name; give shapes, a TFDS name or a folder of images, such as . for this one"
         )
-    folder = Path(os.path.expanduser(name))  # where ~ names nobody, it stays
+    folder = Path(os.path.expanduser(name))  # where ~ is no user, it stays
     image_size = image_size or (DEFAULT_SIZE if folder.is_dir() else default_size(str(name)))
     data_dir = data_dir or os.environ.get("KERAS_MOBILENETS_DATA") or None
     if keras.backend.backend() != "tensorflow":
-        with contextlib.suppress(RuntimeError):  # TensorFlow has begun already
-            tf.config.set_visible_devices([], "GPU")  # it decodes only; the memory of GPUs is for the model
+        with contextlib.suppress(RuntimeError):  # TensorFlow is initialized already
+            tf.config.set_visible_devices([], "GPU")  # it only decodes images; GPU memory is for the model
     if name == "shapes" or not folder.is_dir():
         if folder.is_absolute() or str(name).startswith((".", "~")):
             raise UserError(f"{name} is not a folder; give a folder that holds one folder of images per class")

@@ -1,6 +1,6 @@
 """The embedded data set `shapes` as a TensorFlow Datasets builder: ten outlines to tell apart on 96-pixel images.
 
-It is drawn on this machine (render.py) in half a minute, so the demo and the tests need no download.
+It is drawn on this machine (shapes_renderer.py) in half a minute, so the demo and the tests need no download.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""A split as it lies on disk: a stream of single images in an order that the seed decides."""
+"""A split of a data set on disk: a stream of single images in an order that depends on a seed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,20 +11,19 @@ Selection = Callable[[tf.data.Dataset], tf.data.Dataset]  # keeps some of the im
 
 
 def select_all(stream: tf.data.Dataset) -> tf.data.Dataset:
-    """Leaves nothing out."""
+    """Selects every image."""
     return stream
 
 
 @dataclass(frozen=True)
 class Split:
-    """Images that lie on disk.
+    """The images of a split, on disk.
 
     Attributes:
-        count: How many there are.
-        images: Given a seed (two integers, or None for the order on disk) and a number, a data set of single
-            (uint8 image, label, place on disk) in an order that depends on the seed alone. So many of the first are
-            left out, and not decoded. The label is UNREADABLE where decoding failed. A third argument, from data sets
-            to data sets, says which of the rest are decoded.
+        count: Number of images.
+        images: Function of a seed (two integers, or None for the order on disk), the number of images to skip, and a
+            `Selection` of the rest, to a data set of single (uint8 image, label, index on disk). The order depends on
+            the seed alone. Skipped images are not decoded. The label is UNREADABLE where decoding failed.
     """
 
     count: int

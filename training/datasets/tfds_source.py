@@ -16,7 +16,7 @@ from tensorflow_datasets.core.download import resource
 
 from keras_mobilenets.errors import UserError, first_line
 from keras_mobilenets.training.datasets.catalog import MANUAL_DOWNLOADS
-from keras_mobilenets.training.datasets.image_decoder import square
+from keras_mobilenets.training.datasets.image_decoder import center_crop
 from keras_mobilenets.training.datasets.split import Selection, Split, select_all
 
 SHUFFLE_BUFFER = 4096  # encoded images; TFDS has shuffled the whole set when it wrote the records
@@ -33,7 +33,7 @@ def open_records(
     Args:
         builder: A `tfds.core.DatasetBuilder` that is prepared.
         size: Height and width, in pixels, that images are resized to.
-        limits: At most so many images of the splits it names.
+        limits: Maximum number of images, by split.
 
     Returns:
         The class names and the splits "train", "validation" and "test".
@@ -122,14 +122,14 @@ def prepare(builder: Any) -> Any:
 
 
 def _find_hosts(builder: Any) -> None:
-    """Fails at once where something must be fetched and there is no network; TFDS would try again for many minutes."""
+    """Fails at once where a download is needed and there is no network; TFDS would retry for many minutes."""
     downloads = epath.Path(builder._data_dir_root) / "downloads"
     hosts = {
         urllib.parse.urlsplit(url).hostname
         for url, info in (builder.url_infos or {}).items()
         if not resource.is_locally_cached(downloads / resource.get_dl_fname(url, info.checksum))
     }
-    if not urllib.request.getproxies():  # a proxy looks names up by itself
+    if not urllib.request.getproxies():  # a proxy resolves names itself
         for host in hosts - {None}:
             socket.getaddrinfo(host, None)
 
@@ -138,7 +138,7 @@ def _split(builder: Any, split: str, count: int, image_key: str, label_key: str,
     decode = builder.info.features[image_key].decode_example
 
     def to_square(image: tf.Tensor) -> tf.Tensor:
-        return tf.numpy_function(lambda pixels: square(pixels, size), [decode(image)], tf.uint8)
+        return tf.numpy_function(lambda pixels: center_crop(pixels, size), [decode(image)], tf.uint8)
 
     def stream(seed: tf.Tensor | None, first: tf.Tensor | int, select: Selection) -> tf.data.Dataset:
         encoded = builder.as_dataset(

@@ -20,7 +20,7 @@ def from_first(make: Callable[[], T]) -> T:
     Args:
         make: Returns JSON values that may contain NumPy arrays.
     """
-    if process_group.share()[1] == 1:
+    if process_group.shard()[1] == 1:
         return make()
     from jax.experimental.multihost_utils import broadcast_one_to_all
 
@@ -39,14 +39,14 @@ def check_same(asked: Mapping[str, Mapping[str, Any]]) -> None:
     Raises:
         UserError: They differ; the message names the first difference.
     """
-    if process_group.share()[1] == 1:
+    if process_group.shard()[1] == 1:
         return
     for part, values in from_first(lambda: asked).items():
         for key, value in values.items():
             own = asked.get(part, {}).get(key)
             if own != value and (part, key) != ("data", "name"):
                 raise UserError(
-                    f"process {process_group.share()[0]} has {part} {key} {own} where process 0 has {value}; "
+                    f"process {process_group.shard()[0]} has {part} {key} {own} where process 0 has {value}; "
                     "start all processes with the same arguments and the same data"
                 )
 

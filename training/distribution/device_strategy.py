@@ -33,8 +33,8 @@ def distribute(model: Any, batch_size: int) -> Iterator[Any]:
         yield model
         return
     names = _devices()
-    if len(names) % process_group.share()[1]:
-        raise UserError(f"{len(names)} devices for {process_group.share()[1]} processes; give each the same number")
+    if len(names) % process_group.shard()[1]:
+        raise UserError(f"{len(names)} devices for {process_group.shard()[1]} processes; give each the same number")
     if len(names) == 1:
         yield model
         return
@@ -55,7 +55,7 @@ def copy_weights(copy: Any, model: Any) -> None:
 
 def broadcast_weights(model: Any) -> None:
     """Gives a model the weights it has in process 0."""
-    if process_group.share()[1] > 1:
+    if process_group.shard()[1] > 1:
         values = broadcast.from_first(lambda: [np.array(variable) for variable in model.variables])
         for variable, value in zip(model.variables, values, strict=True):
             variable.assign(value)
@@ -68,7 +68,7 @@ def is_data_parallel() -> bool:
 
 def validation(data: Data) -> Any:
     """The validation split for a model inside `distribute`, or this process's shard of it."""
-    return data.validation_share(*process_group.share()) if is_data_parallel() else data.validation
+    return data.validation_shard(*process_group.shard()) if is_data_parallel() else data.validation
 
 
 def _devices() -> list[str]:

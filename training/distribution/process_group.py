@@ -44,8 +44,8 @@ def join_processes(coordinator: str, processes: int, process_id: int, *, timeout
 
     Call it before any model is built; KERAS_BACKEND must be jax, or Keras not yet be imported. Every process uses all
     devices that JAX sees in it. In `fit`, each process decodes and augments its own shard of every batch; loss, metrics
-    and batch normalization statistics are those of the global batch. Process 0 alone reads and writes the run folder; it
-    broadcasts weights and checkpoint. Every process needs access to the data.
+    and batch normalization statistics are those of the global batch. Process 0 alone reads and writes the run folder;
+    it broadcasts weights and checkpoint. Every process needs access to the data.
 
     When a process stops or is killed, the others print one line and exit with code 2, whatever they are doing. Started
     again, the training resumes from its last checkpoint.
@@ -103,7 +103,7 @@ def check(coordinator: str, processes: int, process_id: int) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def share() -> tuple[int, int]:
+def shard() -> tuple[int, int]:
     """Index of this process, and number of processes."""
     return _group.number, _group.count
 

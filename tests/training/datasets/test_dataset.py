@@ -150,7 +150,7 @@ def test_odd_formats_are_read_as_a_viewer_shows_them(tmp_path):
 def test_wide_images_are_cropped_not_squeezed():
     wide = np.zeros((32, 96, 3), np.uint8)
     wide[:, 32:64] = 255  # the centre square
-    assert image_decoder.square(wide, 32).min() == 255
+    assert image_decoder.center_crop(wide, 32).min() == 255
 
 
 def test_epochs_depend_on_seed_and_epoch_alone(folder):

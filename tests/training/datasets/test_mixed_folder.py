@@ -19,7 +19,7 @@ from PIL import Image, ImageChops
 from keras_mobilenets import UserError, preprocess_input, training
 from keras_mobilenets.cli import main
 from keras_mobilenets.training.datasets import dataset as loading
-from keras_mobilenets.training.datasets.image_decoder import read_image, square
+from keras_mobilenets.training.datasets.image_decoder import center_crop, read_image
 
 COLOURS = {"blå": (30, 40, 210), "grau": (128, 128, 128), "grün": (30, 180, 40), "red 🍎": (210, 30, 40)}
 SIZE = 32
@@ -201,14 +201,14 @@ def test_each_format_shows_what_was_drawn_and_what_another_reader_sees(name, wri
     path = tmp_path / name.replace("/", "_")
     path.write_bytes(write(shown))
     found = read_image(path, 24).astype(int)
-    assert np.abs(found - square(shown, 24)).mean() < 3
+    assert np.abs(found - center_crop(shown, 24)).mean() < 3
     theirs = independent(path.read_bytes())
     orientation = int(name[7]) if name.startswith("turned") else 6 if name.startswith("odd") else 1
     back = {6: 8, 8: 6}.get(orientation, orientation)  # what turns it back
     if theirs is None:
         assert path.suffix in (".tif", ".tiff")
     else:
-        assert np.abs(found - square(np.ascontiguousarray(as_stored(theirs, back)), 24)).mean() < 2
+        assert np.abs(found - center_crop(np.ascontiguousarray(as_stored(theirs, back)), 24)).mean() < 2
 
 
 def test_one_bit_images_and_large_photos_that_are_reduced_while_they_are_read(tmp_path):
@@ -216,7 +216,7 @@ def test_one_bit_images_and_large_photos_that_are_reduced_while_they_are_read(tm
     assert set(np.unique(read_image(tmp_path / "bits.png", 48))) == {0, 255}
     shown = picture(COLOURS["grün"], 1280, 960)
     (tmp_path / "large.jpg").write_bytes(rotated(shown, 6))
-    assert np.abs(read_image(tmp_path / "large.jpg", 24).astype(int) - square(shown, 24)).mean() < 3
+    assert np.abs(read_image(tmp_path / "large.jpg", 24).astype(int) - center_crop(shown, 24)).mean() < 3
 
 
 @pytest.fixture(scope="module")
