@@ -103,7 +103,7 @@ class Data:
             seed: Random seed of shuffling and augmentation.
             augmentation: As in `Recipe`. mixup and cutmix give soft labels, float32 N×C.
             first_step: Batches of the first epoch to skip; they are not decoded.
-            image_size: Height and width to resize to (area interpolation), before the augmentation. Default: as the data.
+            image_size: Height and width to resize to (area interpolation), before augmentation. Default: as the data.
             views: Above 0, the number of fixed augmented views of each image, independent of the seed, which take turns
                 from epoch to epoch; batches are (images, labels, index): view · images of the split + image.
             shard: Index and number of shards of every batch; only the images of the shard are decoded. With "none" and
