@@ -1,1 +1,1 @@
-"""Channel pruning: whole channels removed along the graph's groups."""
+"""Channel pruning: channels are removed with all that depends on them."""

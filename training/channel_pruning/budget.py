@@ -1,4 +1,4 @@
-"""How many channels each group keeps, for a budget of multiply-adds."""
+"""Allocation of channels to groups, for a budget of multiply-adds."""
 
 import itertools
 
@@ -9,13 +9,13 @@ from keras import layers
 from keras_mobilenets.costs.model_cost import cost
 from keras_mobilenets.training.channel_pruning.groups import Channels, Group
 
-NEAR = 0.01  # of the budget: near enough to stop
+NEAR = 0.01  # tolerance of the budget
 
 
 class Budget:
     """The multiply-adds of a model as a function of how many channels each group keeps.
 
-    A layer's are its factor, times the channels it reads, times those it writes; both are linear in the groups' counts.
+    Those of a layer are a factor times its input channels times its output channels, which are linear in the counts.
     """
 
     def __init__(self, model: keras.Model, channels: Channels, groups: list[Group], widest: int = 1):
@@ -23,19 +23,19 @@ class Budget:
 
         Args:
             model: The model whose channels these are.
-            channels: What was found in it.
-            groups: Those of its groups that are pruned.
-            widest: Groups are pruned by up to so many channels at a time, if that is a quarter of them at most.
+            channels: Its channels.
+            groups: Its groups that are pruned.
+            widest: Maximum number of channels removed at a time, unless that is more than a quarter of the group.
         """
         self.sizes = sizes = np.array([len(group.channels) for group in groups])
         units = np.array([group.unit for group in groups])
         self.units = units * 2 ** np.floor(np.log2(np.maximum(np.minimum(widest, sizes / 4) / units, 1))).astype(int)
-        group_of = np.full(channels.count, len(groups))  # that of the channels that stay whole
+        group_of = np.full(channels.count, len(groups))  # that of the channels that are never pruned
         for index, group in enumerate(groups):
             group_of[group.channels] = index
 
         def linear(numbers: np.ndarray) -> np.ndarray:
-            """How many of a layer's channels there are for each channel of each group, and how many are constant."""
+            """The number of a layer's channels for each channel of each group, and those that are constant."""
             times = np.bincount(group_of[numbers.ravel()], minlength=len(groups) + 1).astype(float)
             return times / np.append(sizes, 1)
 
@@ -52,29 +52,29 @@ class Budget:
         self.factors = np.array([x.macs for x in known]) / (self.reads @ everything) / (self.writes @ everything)
 
     def macs(self, counts: np.ndarray) -> float:
-        """The multiply-adds when the groups keep so many channels."""
+        """The multiply-adds with these channel counts of the groups."""
         kept = np.append(counts, 1)
         return self.fixed + self.factors @ ((self.reads @ kept) * (self.writes @ kept))
 
     def saved(self, counts: np.ndarray, fewer: np.ndarray) -> np.ndarray:
-        """What each group alone saves by so many channels fewer than `counts`."""
+        """The multiply-adds that each group alone saves by `fewer` channels than `counts`."""
         kept, reads, writes = np.append(counts, 1), self.reads[:, :-1], self.writes[:, :-1]
         linear = (self.factors * (self.reads @ kept)) @ writes + (self.factors * (self.writes @ kept)) @ reads
         return fewer * linear - fewer**2 * (self.factors @ (reads * writes))
 
     def allot(self, scores: list[np.ndarray], target: float) -> np.ndarray:
-        """Takes unit by unit where the least is lost for what is saved, until the budget is met as nearly as can be.
+        """Greedy allocation: removes unit by unit where the least importance is lost per multiply-add saved.
 
-        A group loses its removed channels' share of the scores it has left, weighed by its multiply-adds in the whole
-        network; it saves multiply-adds. With equal scores this prunes every group alike, and the last channels of a
-        group are dear, so that none collapses.
+        The loss of a group is the share of the removed channels in its remaining scores, weighted by the multiply-adds
+        of the whole group. With equal scores, every group is pruned by the same share, and the last channels of a
+        group are expensive, so that none collapses.
 
         Args:
-            scores: Of each group, its channels' scores in descending order.
-            target: Multiply-adds.
+            scores: For each group, its channels' scores in descending order.
+            target: Budget of multiply-adds.
 
         Returns:
-            How many channels each group keeps.
+            The number of channels each group keeps.
         """
         sums = [np.concatenate([[0.0], np.cumsum(score + 1e-12)]) for score in scores]
         counts = self.sizes.copy()
@@ -87,18 +87,18 @@ class Budget:
                 break
             left, after = ([s[n] for s, n in zip(sums, numbers, strict=True)] for numbers in (counts, counts - fewer))
             price = (1 - np.divide(after, left)) * at_stake / np.maximum(saved, 1e-12)
-            odd = fewer < self.units  # these go first, so that the rest is a multiple
+            odd = fewer < self.units  # these are removed first, so that the rest is a multiple
             best = np.argmin(np.where(possible, np.where(odd, 0, price), np.inf))
             counts[best] -= fewer[best]
         return self._nearer(counts, target)
 
     def _fewer(self, counts: np.ndarray) -> np.ndarray:
-        """What each group loses next: a unit, or what makes it a multiple of its unit."""
+        """The channels to remove next from each group: a unit, or the remainder to a multiple of it."""
         odd = counts % self.units
         return np.where(odd, odd, self.units)
 
     def _nearer(self, counts: np.ndarray, target: float) -> np.ndarray:
-        """Changes two groups by a unit, more or less, as long as that leads nearer; small networks need it."""
+        """Changes two groups by a unit, up or down, while that leads nearer to the budget; small networks need it."""
         while abs(self.macs(counts) - target) > target * NEAR:
             more = np.diag(np.where(counts + self.units <= self.sizes, self.units, 0))
             fewer = np.diag(np.where(counts > self.units, self._fewer(counts), 0))

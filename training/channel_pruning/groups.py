@@ -1,8 +1,8 @@
-"""Which channels of a network can only be removed together, found by following every channel through the graph.
+"""Dependency groups: channels of a network that can only be removed together.
 
 Each tensor has an array of channel numbers that covers its last axes: a concatenation joins the arrays, a slice cuts
-them, a shuffle permutes them, and whatever works channel by channel hands them on. Numbers that meet, as in a residual
-addition, become one (union-find). Channels that reach what is not known here become number 0, which stays whole.
+them, a shuffle permutes them, and elementwise layers pass them on. Numbers that meet, as in a residual addition, are
+merged (union-find). Channels that reach an unsupported layer become number 0, which is never pruned.
 Dependency groups: Fang et al. 2023, "DepGraph", arXiv:2301.12900, section 3.
 """
 
@@ -23,11 +23,11 @@ WHOLE = 0  # the number of the channels that are never removed
 
 @dataclass(frozen=True)
 class Group:
-    """Channels that are chosen among, so many at a time that every layer's count stays a multiple of the divisor.
+    """Channels that are pruned in units, so that every layer's count stays a multiple of the divisor.
 
     Attributes:
         channels: Their numbers.
-        unit: How many of them are removed at a time, and are kept at least.
+        unit: Number of channels removed at a time, and the minimum to keep.
     """
 
     channels: np.ndarray
@@ -39,16 +39,16 @@ class Channels:
 
     Attributes:
         reads: By a layer's name, the numbers of its (first) input's channels: an array that covers the last axes.
-            Layers that are not known here are missing.
+            Unsupported layers are missing.
         writes: The same of its output.
         count: Numbers run from 0 to below it.
     """
 
     def __init__(self, model: keras.Model):
-        """Follows the channels of a functional model, which is left as it is."""
+        """Traces the channels of a functional model, which is left as it is."""
         self.reads: dict[str, np.ndarray] = {}
         self.writes: dict[str, np.ndarray] = {}
-        self.aligned: list[np.ndarray] = []  # outputs that must keep a multiple of the divisor
+        self.aligned: list[np.ndarray] = []  # outputs whose counts must stay multiples of the divisor
         self._parent = [WHOLE]
         self._called: set[str] = set()
         self._numbers: dict[int, np.ndarray] = {}  # by the id of a tensor
@@ -80,7 +80,7 @@ class Channels:
         return found
 
     def make(self, layer: Any, count: int) -> np.ndarray:
-        """Numbers for channels that a layer makes; behind a softmax all of them depend on each other."""
+        """New numbers for the output channels of a layer; those of a softmax all depend on each other."""
         numbers = np.arange(len(self._parent), len(self._parent) + count)
         self._parent += numbers.tolist()
         self.aligned.append(numbers)
@@ -104,18 +104,18 @@ class Channels:
         return np.array([self._root(number) for number in numbers.ravel().tolist()], int).reshape(numbers.shape)
 
     def _of(self, tensor: Any) -> np.ndarray:
-        """A tensor's numbers; where they come from nothing known, such as the model's input, they are 0."""
+        """A tensor's numbers; 0 for the model's input and the outputs of unsupported layers."""
         return self._numbers.get(id(tensor), np.full([n or 1 for n in tensor.shape[1:][-1:]], WHOLE))
 
     def _call(self, layer: Any, *args: Any, **kwargs: Any) -> Any:
-        """Calls a layer while the model is traced, and hands the numbers of its inputs on."""
+        """Calls a layer while the model is traced, and propagates the numbers of its inputs."""
         outputs = layer(*args, **kwargs)
         tensors = [x for x in keras.tree.flatten((args, kwargs)) if keras.backend.is_keras_tensor(x)]
         inputs = [self._of(tensor) for tensor in tensors]
         output, *others = keras.tree.flatten(outputs)
         again = layer.name in self._called
-        known = type(layer) in follow.registry and not (again or others)  # a subclass may do anything
-        numbers = follow(layer, self, inputs, tuple(output.shape[1:])) if known else None
+        known = type(layer) in propagate.registry and not (again or others)  # a subclass may compute anything
+        numbers = propagate(layer, self, inputs, tuple(output.shape[1:])) if known else None
         if numbers is None:
             for array in [
                 *inputs,
@@ -138,66 +138,66 @@ class Channels:
         return [numbers for numbers in distinct.values() if WHOLE not in numbers]
 
 
-# What a layer does with the numbers of its inputs; None for a layer, or a use of it, that is not known.
-# The shape is its output's, without the batch.
+# Propagates the numbers of a layer's inputs to its output; None for an unsupported layer or use of it.
+# The shape is the output's, without the batch axis.
 
 
 @singledispatch
-def follow(layer: Any, channels: Channels, inputs: list[np.ndarray], shape: tuple) -> np.ndarray | None:
+def propagate(layer: Any, channels: Channels, inputs: list[np.ndarray], shape: tuple) -> np.ndarray | None:
     """The numbers of a layer's output."""
     return None
 
 
-@follow.register(layers.BatchNormalization)
-@follow.register(layers.Rescaling)
-@follow.register(layers.Dropout)
-@follow.register(layers.SpatialDropout2D)
-@follow.register(layers.ReLU)
-@follow.register(layers.LeakyReLU)
-@follow.register(layers.ZeroPadding2D)
-@follow.register(layers.MaxPooling2D)
-@follow.register(layers.AveragePooling2D)
-@follow.register(layers.GlobalMaxPooling2D)
-@follow.register(layers.GlobalAveragePooling2D)
+@propagate.register(layers.BatchNormalization)
+@propagate.register(layers.Rescaling)
+@propagate.register(layers.Dropout)
+@propagate.register(layers.SpatialDropout2D)
+@propagate.register(layers.ReLU)
+@propagate.register(layers.LeakyReLU)
+@propagate.register(layers.ZeroPadding2D)
+@propagate.register(layers.MaxPooling2D)
+@propagate.register(layers.AveragePooling2D)
+@propagate.register(layers.GlobalMaxPooling2D)
+@propagate.register(layers.GlobalAveragePooling2D)
 def _(layer: Any, channels: Channels, inputs: list[np.ndarray], shape: tuple) -> np.ndarray | None:
     axis = getattr(layer, "axis", -1)  # of BatchNormalization; Rescaling may have a factor for each channel
     same = np.ndim(getattr(layer, "scale", 0)) == 0 and np.ndim(getattr(layer, "offset", 0)) == 0
     return inputs[0] if _last(layer, inputs[0]) and axis in (-1, len(shape)) and same else None
 
 
-@follow.register
+@propagate.register
 def _(layer: layers.Activation, channels: Channels, inputs: list[np.ndarray], shape: tuple) -> np.ndarray | None:
     return inputs[0] if _elementwise(layer) else None
 
 
-@follow.register
+@propagate.register
 def _(layer: layers.Conv2D, channels: Channels, inputs: list[np.ndarray], shape: tuple) -> np.ndarray | None:
     if not _last(layer, inputs[0]):
         return None
     made = channels.make(layer, layer.filters)
-    for numbers in (inputs[0], made):  # the same places of every group, which stay of equal size
+    for numbers in (inputs[0], made):  # the same channels of every group, so that groups stay of equal size
         rows = numbers.reshape(layer.groups, -1)
         channels.tie(rows, rows[:1])
     return made
 
 
-@follow.register
+@propagate.register
 def _(layer: layers.DepthwiseConv2D, channels: Channels, inputs: list[np.ndarray], shape: tuple) -> np.ndarray | None:
     known = _last(layer, inputs[0]) and _elementwise(layer)
     return np.repeat(inputs[0], layer.depth_multiplier) if known else None
 
 
-@follow.register
+@propagate.register
 def _(layer: layers.Dense, channels: Channels, inputs: list[np.ndarray], shape: tuple) -> np.ndarray | None:
     return channels.make(layer, layer.units) if _last(layer, inputs[0]) else None
 
 
-@follow.register(layers.Add)
-@follow.register(layers.Subtract)
-@follow.register(layers.Multiply)
-@follow.register(layers.Average)
-@follow.register(layers.Maximum)
-@follow.register(layers.Minimum)
+@propagate.register(layers.Add)
+@propagate.register(layers.Subtract)
+@propagate.register(layers.Multiply)
+@propagate.register(layers.Average)
+@propagate.register(layers.Maximum)
+@propagate.register(layers.Minimum)
 def _(layer: Any, channels: Channels, inputs: list[np.ndarray], shape: tuple) -> np.ndarray | None:
     if len({numbers.shape for numbers in inputs}) > 1:
         return None
@@ -206,13 +206,13 @@ def _(layer: Any, channels: Channels, inputs: list[np.ndarray], shape: tuple) ->
     return inputs[0]
 
 
-@follow.register
+@propagate.register
 def _(layer: layers.Concatenate, channels: Channels, inputs: list[np.ndarray], shape: tuple) -> np.ndarray | None:
     known = layer.axis in (-1, len(shape)) and all(_last(layer, numbers) for numbers in inputs)
     return np.concatenate(inputs) if known else None
 
 
-@follow.register
+@propagate.register
 def _(layer: ChannelSlice, channels: Channels, inputs: list[np.ndarray], shape: tuple) -> np.ndarray | None:
     if not _last(layer, inputs[0]):
         return None
@@ -220,8 +220,8 @@ def _(layer: ChannelSlice, channels: Channels, inputs: list[np.ndarray], shape: 
     return channels.aligned[-1]
 
 
-@follow.register(layers.Flatten)
-@follow.register(layers.Reshape)
+@propagate.register(layers.Flatten)
+@propagate.register(layers.Reshape)
 def _(layer: Any, channels: Channels, inputs: list[np.ndarray], shape: tuple) -> np.ndarray | None:
     """Merges positions into channels, or splits channels in two axes as a shuffle does."""
     (numbers,) = inputs
@@ -236,7 +236,7 @@ def _(layer: Any, channels: Channels, inputs: list[np.ndarray], shape: tuple) ->
     return None
 
 
-@follow.register
+@propagate.register
 def _(layer: layers.Permute, channels: Channels, inputs: list[np.ndarray], shape: tuple) -> np.ndarray | None:
     """Permutes the axes that the numbers cover, and no others."""
     first = len(shape) - inputs[0].ndim
@@ -245,7 +245,7 @@ def _(layer: layers.Permute, channels: Channels, inputs: list[np.ndarray], shape
 
 
 def _last(layer: Any, numbers: np.ndarray) -> bool:
-    """Whether the channels are the last axis alone."""
+    """Whether the channels are the last axis."""
     return numbers.ndim == 1 and getattr(layer, "data_format", "channels_last") == "channels_last"
 
 
@@ -256,5 +256,5 @@ ELEMENTWISE = (
 
 
 def _elementwise(layer: Any) -> bool:
-    """Whether the layer's activation works channel by channel, which a softmax does not."""
+    """Whether the layer's activation is elementwise, which a softmax is not."""
     return getattr(layer.activation, "__name__", "") in ELEMENTWISE

@@ -1,4 +1,4 @@
-"""How much each channel of a network matters, by three criteria of the literature.
+"""Channel importance, by three criteria of the literature.
 
 bn_scale: |γ| of the batch normalization, Liu et al. 2017, "Network Slimming", arXiv:1708.06519, section 3.
 l1: sum of the filter's absolute weights, Li et al. 2016, "Pruning Filters for Efficient ConvNets", arXiv:1608.08710.
@@ -16,20 +16,20 @@ from keras_mobilenets.training.datasets.dataset import Data
 from keras_mobilenets.training.introspection import gives_logits
 
 IMPORTANCES = ("bn_scale", "l1", "taylor")
-BATCHES = 16  # that "taylor" looks at
+BATCHES = 16  # of training images for "taylor"
 _FILTERS = layers.Conv2D | layers.DepthwiseConv2D | layers.Dense
 
 
 def scores(model: keras.Model, channels: Channels, importance: str, data: Data | None = None) -> np.ndarray:
-    """The score of each channel number, 0 or more; its members in several layers are averaged.
+    """The score of each channel number, 0 or more; averaged over the layers that write the channel.
 
-    Where "bn_scale" and "taylor" find no batch normalization behind a channel, its filters decide.
+    Where a channel has no batch normalization, "bn_scale" and "taylor" use its filters.
 
     Args:
         model: The model whose channels these are.
-        channels: What was found in it.
+        channels: Its channels.
         importance: One of `IMPORTANCES`.
-        data: For "taylor", which looks at its first training batches.
+        data: For "taylor", which uses its first training batches.
     """
     known = [layer for layer in model.layers if layer.name in channels.reads]
     norms = {x.name: [x.gamma, x.beta] for x in known if isinstance(x, layers.BatchNormalization) and x.scale}
@@ -82,7 +82,7 @@ def _taylor(model: keras.Model, members: dict[str, list[Any]], data: Data, chann
 
 
 def _mean_scores(channels: Channels, measured: dict[str, np.ndarray]) -> np.ndarray:
-    """The mean of each channel number's members; NaN where it has none."""
+    """The mean score of each channel number; NaN where it has none."""
     total, count = np.zeros(channels.count), np.zeros(channels.count)
     for name, values in measured.items():
         np.add.at(total, channels.writes[name].ravel(), values)

@@ -1,7 +1,7 @@
 """Channel pruning: `prune_channels` removes whole channels, so that the network is smaller on any runtime.
 
-What can be removed is found by `channel_groups`, what matters by `channel_scores`; here it is decided how many channels
-each group loses.
+`groups` finds which channels depend on each other, `importance` scores them, `budget` decides how many each group
+keeps, and `surgery` removes the others.
 """
 
 from dataclasses import asdict, dataclass
@@ -22,7 +22,7 @@ from keras_mobilenets.training.datasets.dataset import Data
 from keras_mobilenets.training.recipe import Recipe
 from keras_mobilenets.weights.saved_model import load_model
 
-TOLERANCE = 0.03  # of the multiply-adds that were asked for
+TOLERANCE = 0.03  # of the requested multiply-adds
 # Wide groups are pruned by many channels at a time, since kernels work on tiles of 16, 32 or 64: on an x86 CPU, half of
 # the multiply-adds take 0.76 of MobileNetV1's int8 time at 64 pixels in multiples of 8 and 0.62 so, and 0.68 and 0.57
 # of MobileNetV2's. Narrower where that does not meet the budget.
@@ -40,34 +40,33 @@ def prune_channels(
     run_dir: str | Path | None = None,
     divisor: int = 8,
 ) -> keras.Model:
-    """Removes the channels that matter least, until the network has so many multiply-adds.
+    """Removes the least important channels until the network has the requested multiply-adds.
 
-    Channels go together with all that depends on them: batch normalization, depthwise convolution, squeeze-and-excite,
-    the other members of a residual addition, and the weights that read them. The model's input and its outputs stay.
-    So does whatever reaches a layer that channel pruning does not know: one of another class than the families' own
-    plain layers, one that is used twice, a model inside the model.
+    Channels are removed with all that depends on them: batch normalization, depthwise convolution, squeeze-and-excite,
+    the other inputs of a residual addition, and the weights that read them. The model's input and outputs keep their
+    channels. So does every tensor that reaches an unsupported layer: one of another class than the families' plain
+    layers, one that is called twice, a nested model.
 
     Args:
         model: Functional or sequential Keras 3 model of a fixed input size; it is left as it is.
-        macs: Multiply-adds of the result as a fraction of the model's, above 0 and below 1; met within 3% of itself.
-        importance: What a channel is judged by: "bn_scale", |γ| of its batch normalization (Network Slimming,
+        macs: Multiply-adds of the result as a fraction of the model's, above 0 and below 1; reached within 3%.
+        importance: Importance criterion: "bn_scale", |γ| of its batch normalization (Network Slimming,
             arXiv:1708.06519); "l1", its filter (arXiv:1608.08710); "taylor", the change of the loss to first order on
             16 training batches (arXiv:1906.10771), which needs `data`.
         data: What `load_data` returns.
-        steps: In so many steps, each pruned by the same factor and fine-tuned before the next is judged; more than 1
-            need `recipe`.
-        recipe: Fine-tunes after every step, also the last one. Without it the caller trains the result.
-        run_dir: Folder of the fine-tuning, one folder `step_1`, `step_2`, ... a step, and `model.keras`, the result.
-            Called again after a kill, with the same arguments, it goes on where it was.
-        divisor: What the channel counts of the result are a multiple of, and at least. Counts that are less or no
-            multiple before stay so where nothing can be taken from them, or nothing needs to be.
+        steps: Number of pruning steps, each by the same factor and followed by fine-tuning; more than 1 need `recipe`.
+        recipe: Recipe of the fine-tuning after every step, also the last one. Without it, the caller trains the result.
+        run_dir: Folder of the fine-tuning: `step_1`, `step_2`, ..., and the result, `model.keras`. Called again after a
+            kill, with the same arguments, it resumes.
+        divisor: Channel counts of the result are a multiple of it. Counts that are no multiple before stay so where
+            nothing can or need be removed.
 
     Returns:
-        An ordinary functional model with the layer names of `model` and the weights of what remains. It does not
-        remember the builder's variant, whose published weights no longer fit it.
+        An ordinary functional model with the layer names of `model` and the remaining weights. It is no longer the
+        builder's variant, whose published weights do not fit it.
 
     Raises:
-        UserError: An argument is out of its range, nothing can be pruned, or so few multiply-adds cannot be reached.
+        UserError: An argument is out of range, nothing can be pruned, or so few multiply-adds cannot be reached.
     """
     model = _functional(model)
     _check(macs, importance, data, steps, recipe, divisor)
@@ -89,7 +88,7 @@ def prune_channels(
 
 @dataclass(frozen=True)
 class _Plan:
-    """What was asked, of which model: its name and its multiply-adds."""
+    """The settings, and the model's name and multiply-adds."""
 
     model: str
     multiply_adds: int
@@ -123,7 +122,7 @@ def _check(macs: Any, importance: Any, data: Any, steps: Any, recipe: Any, divis
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise UserError(f"{name}={value!r}: give a whole number, 1 or more")
     if importance == "taylor" and data is None:
-        raise UserError('importance="taylor" looks at training images: give data=, such as load_data("shapes")')
+        raise UserError('importance="taylor" needs training images: give data=, such as load_data("shapes")')
     if recipe is not None and data is None:
         raise UserError('fine-tuning by a recipe needs images: give data=, such as load_data("shapes")')
     if steps > 1 and recipe is None:
@@ -131,7 +130,7 @@ def _check(macs: Any, importance: Any, data: Any, steps: Any, recipe: Any, divis
 
 
 def _claim(run_dir: Path, plan: _Plan) -> None:
-    """Writes prune.json, or checks that the one there asks for the same."""
+    """Writes prune.json, or checks that the existing one has the same settings."""
     path, asked = run_dir / "prune.json", asdict(plan)
     before = files.read_json(path) if path.exists() else asked
     files.refuse_other(run_dir, "pruning with", before, asked)
@@ -144,7 +143,7 @@ def _save(model: keras.Model, path: Path) -> None:
 
 
 def _pruning_step(model: keras.Model, plan: _Plan, step: int, data: Data | None, step_dir: Path | None) -> keras.Model:
-    """The model after a step's pruning; from its folder, when a run that was killed has come so far."""
+    """The model after a pruning step; loaded where a killed run has written it."""
     if step_dir is None:
         return _prune(model, plan, step, data)
     path = step_dir / "pruned.keras"
@@ -157,7 +156,7 @@ def _prune(model: keras.Model, plan: _Plan, step: int, data: Data | None) -> ker
     channels = Channels(model)
     groups = channels.groups(plan.divisor)
     if not groups:
-        raise UserError(f"{model.name} has no channels to prune: each is bound to an output or to an unknown layer")
+        raise UserError(f"{model.name} has no channels to prune: each is tied to an output or to an unsupported layer")
     finest = Budget(model, channels, groups)
     _check_reached(finest.macs(finest.units), plan, "the fewest", above=True)
     score = scores(model, channels, plan.importance, data)
@@ -176,7 +175,7 @@ def _prune(model: keras.Model, plan: _Plan, step: int, data: Data | None) -> ker
 
 
 def _check_reached(multiply_adds: float, plan: _Plan, what: str, above: bool = False) -> None:
-    """Whether so many multiply-adds are those asked for; or `above`, whether they are not too many."""
+    """Checks that the multiply-adds are those requested; with `above`, that they are not more."""
     excess = multiply_adds / plan.multiply_adds - plan.macs
     if (excess if above else abs(excess)) > TOLERANCE * plan.macs:
         raise UserError(

@@ -1,4 +1,4 @@
-"""A functional model without some of its channels: the same layers and names, with fewer filters and sliced weights."""
+"""Removal of channels from a functional model: the same layers and names, fewer filters, sliced weights."""
 
 from functools import singledispatch
 from typing import Any
@@ -12,12 +12,12 @@ from keras_mobilenets.training.channel_pruning.groups import Channels
 
 
 def remove_channels(model: keras.Model, channels: Channels, keep: np.ndarray) -> keras.Model:
-    """Rebuilds a model with the channels that are kept.
+    """Rebuilds a model with the channels to keep.
 
     Args:
         model: The functional model whose channels these are; it is left as it is.
-        channels: What was found in it.
-        keep: Whether each channel number stays, bool.
+        channels: Its channels.
+        keep: Whether each channel number is kept, bool.
     """
 
     def clone(layer: Any) -> Any:
@@ -36,12 +36,12 @@ def remove_channels(model: keras.Model, channels: Channels, keep: np.ndarray) ->
     return smaller
 
 
-# What there is to change in a layer, given which channels of its input and of its output stay.
+# Per layer class, given which channels of its input and of its output are kept.
 
 
 @singledispatch
 def config_changes(layer: Any, read: np.ndarray, written: np.ndarray) -> dict[str, Any]:
-    """The changes of the layer's configuration."""
+    """The changes to the layer's config."""
     return {}
 
 
@@ -71,14 +71,14 @@ def _(layer: layers.Reshape, read: np.ndarray, written: np.ndarray) -> dict[str,
 
 @singledispatch
 def slice_weights(layer: Any, weights: list[np.ndarray], read: np.ndarray, written: np.ndarray) -> list[np.ndarray]:
-    """The layer's weights without those of the channels that go."""
+    """The layer's weights without those of the removed channels."""
     return weights
 
 
 @slice_weights.register
 def _(layer: layers.Conv2D, weights: list, read: np.ndarray, written: np.ndarray) -> list[np.ndarray]:
     kernel, *bias = weights
-    group = read[: kernel.shape[2]]  # all groups keep the same places
+    group = read[: kernel.shape[2]]  # all groups keep the same channels
     return [kernel[:, :, group][..., written], *(b[written] for b in bias)]
 
 

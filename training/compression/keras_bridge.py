@@ -1,7 +1,7 @@
-"""Keras 3 functional models rebuilt in tf_keras, layer by layer with their weights, and back.
+"""Conversion of functional models between Keras 3 and tf_keras, layer by layer with their weights.
 
-TensorFlow Model Optimization knows tf_keras (Keras 2) models only; the builders are Keras 3. A layer keeps its name.
-Initializers, regularizers and constraints stay behind: the weights are copied.
+TensorFlow Model Optimization supports tf_keras (Keras 2) models only; the builders are Keras 3. Layer names stay.
+Initializers, regularizers and constraints are dropped, since the weights are copied.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from keras_mobilenets import blocks
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.training.compression import tf_keras_layers
 
-# The arguments that make a layer what it is; they are called alike in Keras 3 and in tf_keras.
+# Constructor arguments of each layer, which have the same names in Keras 3 and in tf_keras.
 _ARGUMENTS = {
     "Activation": "activation",
     "Add": "",
@@ -49,7 +49,7 @@ _ARGUMENTS = {
     "ChannelSlice": "start stop",
     "RowsToMap": "",
 }
-# tf_keras_layers.py has those that tf_keras lacks or computes otherwise.
+# tf_keras_layers.py has those that tf_keras lacks or computes differently.
 _ACTIVATIONS = (
     "elu",
     "gelu",
@@ -71,13 +71,13 @@ def to_tf_keras(model: keras.Model) -> tf_keras.Model:
     """Rebuilds a functional Keras 3 model in tf_keras.
 
     Args:
-        model: Functional or Sequential model whose layers are each used once; models inside it are taken apart.
+        model: Functional or Sequential model whose layers are each used once; nested models are flattened.
 
     Returns:
         The tf_keras model: the same layer names, weights and outputs, with no optimizer.
 
     Raises:
-        UserError: The model is not functional, or has a layer that tf_keras has no counterpart of; the layer is named.
+        UserError: The model is not functional, or has a layer without a counterpart in tf_keras; the layer is named.
     """
     if not isinstance(model, keras.Model):
         raise UserError(f"to_tf_keras takes a Keras 3 model, not {type(model).__module__}.{type(model).__name__}")
@@ -115,12 +115,12 @@ def _check_functional(model: Any) -> None:
 
 
 def rebuild(model: Any, inputs: Sequence[Any], make: Callable[[Any], Callable[[Any], Any]]) -> list[Any]:
-    """Calls a layer of another kind in the place of each layer of a functional model.
+    """Rebuilds a functional model with another layer in place of each of its layers.
 
     Args:
-        model: Functional or Sequential model, Keras 3 or tf_keras; models inside it are taken apart.
-        inputs: What to build on, one tensor for each input of the model.
-        make: From a layer to what is called in its place, with one tensor or a list of tensors.
+        model: Functional or Sequential model, Keras 3 or tf_keras; nested models are flattened.
+        inputs: One tensor for each input of the model.
+        make: Function of a layer to the callable in its place, which takes one tensor or a list of tensors.
 
     Returns:
         The outputs.
@@ -139,7 +139,7 @@ def rebuild(model: Any, inputs: Sequence[Any], make: Callable[[Any], Callable[[A
             inputs = place(layer, inputs)
         return list(inputs)
     tensors = {id(old): new for old, new in zip(model.inputs, inputs, strict=True)}
-    # In the order of the graph; Keras 3 has operators there, too, that are no layers.
+    # In topological order; in Keras 3, these may be operations that are no layers.
     for layer in model.operations if isinstance(model, keras.Model) else model.layers:
         if type(layer).__name__ == "InputLayer":
             continue
@@ -150,11 +150,11 @@ def rebuild(model: Any, inputs: Sequence[Any], make: Callable[[Any], Callable[[A
 
 
 def _only_call(model: Any, layer: Any) -> tuple[list[Any], list[Any]]:
-    """The inputs and outputs of a layer's only place in a model."""
+    """The inputs and outputs of a layer's only call in a model."""
     nodes = {id(node) for level in model._nodes_by_depth.values() for node in level}
     calls = [node for node in layer._inbound_nodes if id(node) in nodes]
     if len(calls) != 1:
-        raise UserError(f"layer {layer.name} is used more than once; give each place a layer of its own")
+        raise UserError(f"layer {layer.name} is called more than once; use a separate layer for each call")
     (call,) = calls
     if isinstance(layer, tf_keras.layers.Layer):
         return call.keras_inputs, keras.tree.flatten(call.outputs)
@@ -162,7 +162,7 @@ def _only_call(model: Any, layer: Any) -> tuple[list[Any], list[Any]]:
 
 
 def tf_keras_layer(layer: Any) -> Any:
-    """The tf_keras layer for a Keras 3 layer, still without weights.
+    """The tf_keras layer for a Keras 3 layer, without weights.
 
     Raises:
         UserError: There is none.
@@ -175,14 +175,14 @@ def tf_keras_layer(layer: Any) -> Any:
             name = settings["activation"]
             settings["activation"] = getattr(tf_keras_layers, name, None) or getattr(tf_keras.activations, name)
         if kind in ("Dropout", "SpatialDropout2D"):
-            settings["rng_type"] = "stateful"  # with a variable, by which a training can go on after a kill
+            settings["rng_type"] = "stateful"  # with a variable, so that a training can resume
         made = (getattr(tf_keras_layers, kind, None) or getattr(tf_keras.layers, kind))(**settings, name=layer.name)
     made.trainable = layer.trainable
     return made
 
 
 def call_with_weights(made: Any, layer: Any) -> Callable[[Any], Any]:
-    """Calls the layer `made`, then gives it the weights of `layer`."""
+    """Returns a function that calls the layer `made` and then gives it the weights of `layer`."""
 
     def call(*x: Any) -> Any:
         y = made(*x)
@@ -225,7 +225,7 @@ def _settings(layer: Any, library: Any) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Lists and tuples that a library has wrapped."""
+    """Plain lists and numbers for those that a library has wrapped."""
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [_plain(item) for item in value]
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value

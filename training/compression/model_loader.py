@@ -1,4 +1,4 @@
-"""Models from `.keras` files, whether Keras 3 or tf_keras (quantization-aware, pruned) has written them."""
+"""Loading of `.keras` files of Keras 3 and of tf_keras (quantization-aware, pruned)."""
 
 import json
 import zipfile
@@ -10,7 +10,7 @@ from keras_mobilenets.weights import saved_model
 
 
 def load_model(path: str | Path) -> Any:
-    """Loads a model from a `.keras` file, in safe mode: the file cannot run code of its own.
+    """Loads a model from a `.keras` file, in safe mode: the file cannot run code.
 
     Args:
         path: The file.
@@ -23,7 +23,7 @@ def load_model(path: str | Path) -> Any:
     """
     if not _is_of_tf_keras(path):
         model = saved_model.load_model(path)
-        for layer in model._flatten_layers():  # whatever was frozen when it was saved, as in a transfer
+        for layer in model._flatten_layers():  # also those that were frozen when it was saved, as in fine-tuning
             layer.trainable = True
         return model
     import tensorflow_model_optimization as tfmot
@@ -43,4 +43,4 @@ def _is_of_tf_keras(path: str | Path) -> bool:
         with zipfile.ZipFile(path) as archive:
             return json.loads(archive.read("metadata.json"))["keras_version"].startswith("2.")
     except (OSError, KeyError, ValueError, zipfile.BadZipFile):
-        return False  # Keras 3's loader says what is wrong
+        return False  # the loader of Keras 3 has the message

@@ -1,4 +1,4 @@
-"""Quantization-aware training of mobile models by tfmot: build, warm start from calibration images, account of layers.
+"""Quantization-aware training of mobile models by tfmot: build, calibration of the ranges, list of quantized layers.
 
 Jacob et al. 2018, arXiv:1712.05877, section 3; Krishnamoorthi 2018, arXiv:1806.08342, section 3.2.
 """
@@ -31,27 +31,27 @@ def quantize_aware(
     per_channel_dense: bool = False,
     range_decay: float = 0.99,
 ) -> tf_keras.Model:
-    """Rebuilds a trained model so that it computes as int8 will, ready to be trained on with `fit`.
+    """Rebuilds a trained model with fake quantization to int8, for quantization-aware training with `fit`.
 
     Args:
         model: Functional Keras 3 model (or tf_keras model of the same layers) with one image input.
-        calibration: Images like those the model will see, as `tflite.convert` takes them: uint8 N×H×W×C (scaled as
-            `preprocess_input` does) or floats already scaled; an array, or a tf.data pipeline. The ranges of the
-            activations start from theirs, so that the model is as good as post-training quantization before the first
-            step. None: the first training batch sets the ranges.
-        calibration_images: At most this many are used, the first ones.
-        left_in_float: Names of layers that int8 shall not touch; "first" and "last" stand for the first and the last
-            layer with a kernel. What the converter computes together with them stays in float, too.
-        freeze_batch_norm_after: Training steps after which BatchNorm uses its running statistics and leaves them as
-            they are (Krishnamoorthi 2018, section 3.2.2); None for never.
-        preserve: "sparsity" keeps a pruned model's zeros, "clusters" keeps a clustered model's shared weights.
-        per_channel_dense: Dense layers with one scale for each output, as `convert(target="xnnpack")` writes them;
+        calibration: Representative images, as `tflite.convert` takes them: uint8 N×H×W×C (scaled as `preprocess_input`
+            does) or floats already scaled; an array, or a tf.data pipeline. They set the initial ranges of the
+            activations, so that the model starts as accurate as post-training quantization. None: the first training
+            batch sets the ranges.
+        calibration_images: Maximum number of images for calibration; the first ones are used.
+        left_in_float: Names of layers that are not quantized; "first" and "last" stand for the first and the last
+            layer with a kernel. Layers that the converter fuses with them stay in float, too.
+        freeze_batch_norm_after: Training steps after which batch normalization uses its moving statistics and no longer
+            updates them (Krishnamoorthi 2018, section 3.2.2); None for never.
+        preserve: "sparsity" preserves a pruned model's zeros (PQAT), "clusters" a clustered model's clusters (CQAT).
+        per_channel_dense: Quantizes dense kernels per channel, as `convert(target="xnnpack")` writes them;
             NNAPI refuses them.
-        range_decay: How much of an activation's range remains after a step, 0 to below 1.
+        range_decay: Momentum of the moving average of the activation ranges, 0 to below 1.
 
     Returns:
         A tf_keras model, its layers wrapped by tfmot as `quant_{name}`; `quantized_layers` lists them. Train it with
-        `fit`, then `tflite.convert` it: it needs no calibration there.
+        `fit`, then convert it with `tflite.convert`, without calibration.
 
     Raises:
         UserError: A layer has no counterpart in tf_keras, a name or an option is unknown, or the calibration images do
@@ -78,18 +78,18 @@ def quantize_aware(
     return quantized
 
 
-_plainly = tf.autograph.experimental.do_not_convert  # building is faster without what is for control flow
+_plainly = tf.autograph.experimental.do_not_convert  # without AutoGraph, building is faster
 
 
 @dataclass(frozen=True)
 class QuantizedLayer:
-    """What quantization-aware training does with a layer.
+    """How quantization-aware training treats a layer.
 
     Attributes:
         name: The layer's own name, without tfmot's prefix.
-        kind: Its class.
-        treatment: In words, such as "int8 weights per channel, rounded with stem_relu6".
-        in_float: Why it is left in float; empty when it is not.
+        kind: Class of the layer.
+        treatment: As text, such as "int8 weights per channel, output quantized after stem_relu6".
+        in_float: Why it is left in float; empty when it is quantized.
     """
 
     name: str
@@ -99,7 +99,7 @@ class QuantizedLayer:
 
 
 def quantized_layers(model: tf_keras.Model) -> list[QuantizedLayer]:
-    """Says of every layer of a quantization-aware model how it is quantized, or why it is left in float."""
+    """Lists every layer of a quantization-aware model with how it is quantized, or why it is left in float."""
     found = []
     for wrapper in _wrappers(model):
         config, layer = wrapper.quantize_config, wrapper.layer
@@ -107,11 +107,11 @@ def quantized_layers(model: tf_keras.Model) -> list[QuantizedLayer]:
         if config.kernel:
             parts.append(f"int8 weights {'per channel' if config.channel_axes else 'per tensor'}")
         if config.output:
-            parts.append("output rounded")
+            parts.append("output quantized")
         elif config.rounded_with:
-            parts.append(f"rounded with {config.rounded_with}")
+            parts.append(f"output quantized after {config.rounded_with}")
         else:
-            parts.append("scale of its input" if not config.kernel else "output not rounded")
+            parts.append("same scale as its input" if not config.kernel else "output not quantized")
         treatment = f"float: {config.in_float}" if config.in_float else ", ".join(parts)
         found.append(QuantizedLayer(layer.name, type(layer).__name__, treatment, config.in_float))
     return found
@@ -134,11 +134,11 @@ def _reasons(model: keras.Model, names: Collection[str]) -> dict[str, str]:
     for name in names:
         if name not in known and name not in stand_for:
             raise unknown("layer", name, known, "keras-mobilenets summary")
-    return {stand_for.get(name, name): "left in float as asked" for name in names}
+    return {stand_for.get(name, name): "left in float as requested" for name in names}
 
 
 def _annotated(model: keras.Model, freeze_after: int | None) -> tf_keras.Model:
-    """The model in tf_keras, behind a layer that rounds the image, every layer annotated for tfmot."""
+    """The model in tf_keras after a layer that quantizes the image, every layer annotated for tfmot."""
     (source,) = model.inputs
     image = tf_keras.Input(source.shape[1:], name=source.name)
     pixels = qat.quantize_annotate_layer(
@@ -165,7 +165,7 @@ def _annotated(model: keras.Model, freeze_after: int | None) -> tf_keras.Model:
 
 
 def _initialize(model: tf_keras.Model) -> None:
-    """The pixels' range, and what the weights are to preserve."""
+    """Sets the range of the pixels, and the zeros or clusters to preserve."""
     for wrapper in _wrappers(model):
         for weights, quantizer, variables in wrapper._weight_vars:
             quantizer.remember(weights, variables)
@@ -177,7 +177,7 @@ def _initialize(model: tf_keras.Model) -> None:
 
 
 def _take_ranges(model: tf_keras.Model, images: Any, limit: int) -> None:
-    """Sets every range to what the activations of the float model span on these images."""
+    """Calibration: sets every range to the minimum and maximum of the float activations on these images."""
     points: list[Point] = []
 
     @tf.function(autograph=False)
@@ -194,7 +194,7 @@ def _take_ranges(model: tf_keras.Model, images: Any, limit: int) -> None:
     high = np.max([greatest for _, greatest in found], axis=0)
     if not np.isfinite([low, high]).all():
         raise UserError("an activation is NaN or infinite on the calibration images: check the model's weights")
-    low[0], high[0] = min(low[0], -1.0), max(high[0], 1.0)  # all of the pixels' range
+    low[0], high[0] = min(low[0], -1.0), max(high[0], 1.0)  # the full range of the pixels
     for point, least, greatest in zip(points, low, high, strict=True):
         point.low.assign(min(least, 0.0))
         point.high.assign(max(greatest, 0.0))

@@ -1,7 +1,8 @@
-"""The quantize scheme for mobile models: which values of a tf_keras graph int8 rounds, as tfmot's extension points.
+"""The quantize scheme for mobile models: which tensors are fake-quantized, through tfmot's extension points.
 
-Every value that TensorFlow Lite stores as int8 is rounded, and no other: the output of a convolution with the BatchNorm
-and ReLU that the converter folds into it, not what lies between them (Jacob et al. 2018, arXiv:1712.05877, section 3).
+Every tensor that TensorFlow Lite stores as int8 is quantized, and no other: the output of a convolution with the
+BatchNorm and ReLU that the converter fuses into it, not the tensors between them (Jacob et al. 2018,
+arXiv:1712.05877, section 3).
 """
 
 import functools
@@ -22,14 +23,14 @@ from keras_mobilenets.training.compression.quantizers import (
 
 qat: Any = tfmot.quantization.keras
 
-# The kernel of each layer that has one, and how many of its last axes count the output channels.
+# The kernel of each layer that has one, and the number of its last axes that are output channels.
 KERNELS = {"Conv2D": ("kernel", 1), "DepthwiseConv2D": ("depthwise_kernel", 2), "Dense": ("kernel", 0)}
-# TensorFlow Lite computes these with one scale for input and output: the rounding of their input is theirs.
+# In TensorFlow Lite, input and output of these have the same scale: only their input is quantized.
 _SAME_SCALE = {
     "AveragePooling2D", "ChannelSlice", "Cropping2D", "Dropout", "Flatten", "GlobalMaxPooling2D", "Identity",
     "MaxPooling2D", "Permute", "Reshape", "RowsToMap", "SpatialDropout2D", "UpSampling2D", "ZeroPadding2D",
 }  # fmt: skip
-# These have a range of their own.
+# The outputs of these have their own range.
 _OWN_SCALE = {
     "Activation", "Add", "Average", "Concatenate", "Dot", "GlobalAveragePooling2D", "HardSigmoid", "Maximum", "Minimum",
     "Multiply", "ReLU", "Rescaling", "Softmax", "Subtract",
@@ -52,20 +53,20 @@ _FUSED_ACTIVATIONS = ("linear", "relu", "relu6")
 
 @tf_keras.saving.register_keras_serializable("keras_mobilenets")
 class LayerQuantization(qat.QuantizeConfig):
-    """How one layer is rounded.
+    """How one layer is quantized.
 
     Attributes:
-        kernel: Attribute that holds its weights; None when it has none, or when they stay in float.
+        kernel: Attribute of its kernel; None when it has none, or when it stays in float.
         channel_axes: As in `WeightQuantizer`.
         preserve: As in `WeightQuantizer`.
-        inner: Attribute whose result is a value inside the layer that is rounded; None for no such value.
-        inner_range: The value's range where it is fixed.
-        output: Whether the output is rounded here.
+        inner: Attribute whose result is an activation inside the layer that is quantized; None for none.
+        inner_range: The range of that activation where it is fixed.
+        output: Whether the output is quantized here.
         pixels: Whether the output is the image.
         output_range: The output's range where it is fixed.
         decay: As in `ActivationQuantizer`.
-        rounded_with: The layer that rounds this one's output, when that is another.
-        in_float: Why it is left in float; empty when it is not.
+        rounded_with: The fused layer after which this one's output is quantized; empty when it has none.
+        in_float: Why it is left in float; empty when it is quantized.
     """
 
     def __init__(
@@ -88,20 +89,20 @@ class LayerQuantization(qat.QuantizeConfig):
         self.rounded_with, self.in_float = rounded_with, in_float
 
     def get_weights_and_quantizers(self, layer: Any) -> list[tuple[Any, Any]]:
-        """The kernel; biases are int32, which rounds next to nothing."""
+        """The kernel; biases are int32, whose error is negligible."""
         return [(getattr(layer, self.kernel), WeightQuantizer(self.channel_axes, self.preserve))] if self.kernel else []
 
     def set_quantize_weights(self, layer: Any, quantize_weights: list[Any]) -> None:
-        """Lets the layer compute with the rounded kernel."""
+        """Replaces the kernel by the quantized one."""
         for weights in quantize_weights:
             setattr(layer, str(self.kernel), weights)
 
     def get_activations_and_quantizers(self, layer: Any) -> list[tuple[Any, Any]]:
-        """The value inside."""
+        """The activation inside the layer."""
         return [(getattr(layer, self.inner), self._quantizer(self.inner_range))] if self.inner else []
 
     def set_quantize_activations(self, layer: Any, quantize_activations: list[Any]) -> None:
-        """Lets the layer round the value inside."""
+        """Replaces the activation inside the layer by the quantized one."""
         for activation in quantize_activations:
             setattr(layer, str(self.inner), activation)
 
@@ -121,11 +122,11 @@ class LayerQuantization(qat.QuantizeConfig):
 
 
 class MobileScheme(qat.QuantizeScheme):
-    """tfmot's quantize scheme: the layout decides on every layer, since it sees the whole graph.
+    """tfmot's quantize scheme; the layout transformer decides on every layer, since it has the whole graph.
 
     Args:
         left_in_float: Names of layers, with the reason.
-        settings: Of every `LayerQuantization`.
+        settings: Arguments of every `LayerQuantization`.
         dense_axes: `channel_axes` of dense layers.
     """
 
@@ -133,11 +134,11 @@ class MobileScheme(qat.QuantizeScheme):
         self._decide = functools.partial(plan, left_in_float=left_in_float, settings=settings, dense_axes=dense_axes)
 
     def get_layout_transformer(self) -> Any:
-        """What writes down how each layer is quantized."""
+        """The transformer that assigns each layer its quantization."""
         return _Layout(self._decide)
 
     def get_quantize_registry(self) -> Any:
-        """What knows layers that the layout has not decided on: there are none."""
+        """An empty registry: the layout transformer has decided on every layer."""
         return _Registry()
 
 
@@ -171,7 +172,7 @@ def plan(
         before = graph.fused_before(layer)
         in_float = left_in_float.get(layer.name) or _no_int8(layer, before)
         if before is not None and decided[before.name].in_float:
-            in_float = f"computed together with {before.name}"
+            in_float = f"fused with {before.name}"
         decided[layer.name] = _decide(layer, graph, in_float, settings, dense_axes)
     return decided
 
@@ -186,28 +187,28 @@ def _decide(layer: Any, graph: "_Graph", in_float: str, settings: dict[str, Any]
     if hasattr(layer, "inner"):
         config.inner, config.inner_range = "inner", (0.0, 6.0) if kind == "HardSigmoid" else None
     elif kind in KERNELS and activation not in _FUSED_ACTIVATIONS and not in_float:
-        config.inner = "activation"  # what it is applied to is rounded
+        config.inner = "activation"  # its input is quantized
     after = graph.fused_after(layer)
     if after is not None:
         config.rounded_with = after.name
     elif kind not in _SAME_SCALE and activation != "softmax" and not (kind == "Activation" and activation == "linear"):
-        # (Rounding a softmax would cut the gradient of its smallest probabilities.)
+        # (Quantizing a softmax would cut the gradient of its smallest probabilities.)
         config.output = True
         config.output_range = (0.0, 1.0) if kind == "HardSigmoid" else _ACTIVATIONS.get(activation)
     return config
 
 
 def _no_int8(layer: Any, before: Any) -> str:
-    """Why TensorFlow Lite cannot run a layer in int8, or why this scheme does not know how; empty when it can."""
+    """Why TensorFlow Lite or this scheme does not support a layer in int8; empty when it is supported."""
     kind, activation = _kind(layer), activation_name(layer)
     if kind == "BatchNormalization":
-        return "" if before is not None else "it follows no convolution or dense layer that could take it in"
+        return "" if before is not None else "it follows no convolution or dense layer to fold it into"
     if kind not in {*KERNELS, *_SAME_SCALE, *_OWN_SCALE}:
         return f"this scheme has no rule for {kind}"
     if activation not in _ACTIVATIONS:
         return f"TensorFlow Lite has no int8 {activation}"
     if kind in KERNELS and activation not in (*_FUSED_ACTIVATIONS, "sigmoid", "softmax", "tanh"):
-        return f"{activation} is its own activation; make it a layer of its own"
+        return f"{activation} is fused into the layer; make it a separate layer"
     return ""
 
 
@@ -225,7 +226,7 @@ def activation_name(layer: Any) -> str:
 
 
 class _Graph:
-    """Which layers of a model the converter computes as one operator."""
+    """Which layers of a model the converter fuses into one operator."""
 
     def __init__(self, model: tf_keras.Model):
         self._makers: dict[int, Any] = {}
@@ -238,7 +239,7 @@ class _Graph:
         self._outputs = {id(tensor) for tensor in model.outputs}
 
     def fused_after(self, layer: Any) -> Any:
-        """The layer that is computed together with this one, behind it; None when there is none."""
+        """The layer after this one that is fused with it; None when there is none."""
         kind, tensor = _kind(layer), id(layer.output)
         readers = self._readers.get(tensor, [])
         if len(readers) != 1 or tensor in self._outputs or activation_name(layer) != "linear":
@@ -248,12 +249,12 @@ class _Graph:
             return reader if kind in KERNELS else None
         if kind == "BatchNormalization" and self.fused_before(layer) is None:
             return None
-        if isinstance(reader, tf_keras_layers.HardSigmoid):  # its + 3 goes into the bias, its ReLU6 is fused
+        if isinstance(reader, tf_keras_layers.HardSigmoid):  # its + 3 is folded into the bias, its ReLU6 is fused
             return reader if kind in (*KERNELS, "BatchNormalization") else None
         return reader if kind in _FUSES_RELU and _is_fusable_relu(reader) else None
 
     def fused_before(self, layer: Any) -> Any:
-        """The layer that is computed together with this one, in front of it; None when there is none."""
+        """The layer before this one that is fused with it; None when there is none."""
         if isinstance(layer.input, list):
             return None
         maker = self._makers[id(layer.input)]

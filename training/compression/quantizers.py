@@ -1,8 +1,8 @@
-"""What quantization-aware training rounds, and how: tfmot quantizers that match TensorFlow Lite's int8 specification.
+"""Fake quantization for quantization-aware training: tfmot quantizers to TensorFlow Lite's int8 specification.
 
-Weights: symmetric, −127 to 127, one scale for each output channel, of depthwise convolutions too (tfmot has one scale
-for a whole depthwise kernel). Activations: asymmetric, one scale for a tensor. A BatchNorm that follows scales whole
-channels, so that folding it into the weights, as the converter does, moves no weight to another int8 value.
+Weights: symmetric, −127 to 127, per channel, in depthwise convolutions too (tfmot quantizes depthwise kernels per
+tensor). Activations: asymmetric, per tensor. A batch normalization that follows scales whole channels, so that folding
+it into the weights, as the converter does, moves no weight to another int8 value.
 Jacob et al. 2018, arXiv:1712.05877, sections 2 and 3; Krishnamoorthi 2018, arXiv:1806.08342, sections 2.2 and 3.2.
 """
 
@@ -20,13 +20,13 @@ PRESERVED = ("sparsity", "clusters")
 
 @dataclass(frozen=True)
 class Point:
-    """A value that int8 rounds.
+    """An activation that is quantized to int8.
 
     Attributes:
         values: The tensor, in float.
-        low: Where its range begins: a variable, or a number when it is fixed.
-        high: Where its range ends.
-        is_float: Whether the layer that makes it is left in float.
+        low: Minimum of its range: a variable, or a number when it is fixed.
+        high: Maximum of its range.
+        is_float: Whether the layer that computes it is left in float.
     """
 
     values: tf.Tensor
@@ -40,7 +40,7 @@ _points: list[Point] | None = None
 
 @contextlib.contextmanager
 def unquantized() -> Iterator[list[Point]]:
-    """Inside the block a model computes in float; the list gets all the values that it would have rounded."""
+    """Inside the block, a model computes in float; the list gets the activations that it would have quantized."""
     global _points
     before, _points = _points, []
     try:
@@ -50,13 +50,13 @@ def unquantized() -> Iterator[list[Point]]:
 
 
 class WeightQuantizer(tfmot.quantization.keras.quantizers.Quantizer):
-    """Rounds weights to int8, by their own range at every step.
+    """Fake-quantizes weights to int8, by their range at every step.
 
     Args:
-        channel_axes: How many of the last axes count the channels: 1 (convolution), 2 (depthwise convolution: input
-            channels and multiplier), or 0 for one scale for all.
-        preserve: "sparsity" keeps zeros at zero while training; "clusters" keeps weights that are equal in a layer
-            equal; None lets them go.
+        channel_axes: Number of the last axes that are output channels: 1 (convolution), 2 (depthwise convolution: input
+            channels and multiplier), or 0 for quantization per tensor.
+        preserve: "sparsity" keeps zeros at zero in training; "clusters" keeps equal weights of a layer equal; None
+            preserves nothing.
     """
 
     def __init__(self, channel_axes: int, preserve: str | None = None):
@@ -64,14 +64,14 @@ class WeightQuantizer(tfmot.quantization.keras.quantizers.Quantizer):
         self.preserve = preserve
 
     def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
-        """Makes the variable that says what is to be preserved; `remember` fills it."""
+        """Creates the variable of zeros or clusters; `remember` fills it."""
         if self.preserve is None:
             return {}
         kept = layer.add_weight(f"{name}_{self.preserve}", shape=tensor_shape, dtype=tf.int32, trainable=False)
         return {"kept": kept}
 
     def remember(self, weights: Any, variables: dict[str, Any]) -> None:
-        """Takes the zeros or the clusters of trained weights as those to preserve."""
+        """Stores the zeros or the clusters of trained weights."""
         if self.preserve == "sparsity":
             variables["kept"].assign(tf.cast(weights != 0, tf.int32))
         elif self.preserve == "clusters":
@@ -79,7 +79,7 @@ class WeightQuantizer(tfmot.quantization.keras.quantizers.Quantizer):
             variables["kept"].assign(tf.reshape(cluster, weights.shape))
 
     def __call__(self, inputs: Any, training: bool, weights: dict[str, Any], **kwargs: Any) -> Any:
-        """The weights as int8 has them, in float; the gradient passes as if they were not rounded."""
+        """The fake-quantized weights, with a straight-through gradient."""
         x = self._preserved(inputs, weights)
         if _points is not None:
             return tf.identity(x)  # the variable itself would become the wrapped layer's own again
@@ -94,7 +94,7 @@ class WeightQuantizer(tfmot.quantization.keras.quantizers.Quantizer):
         if self.preserve == "sparsity":
             return x * tf.cast(variables["kept"], x.dtype)
         if self.preserve == "clusters":
-            # The mean of a cluster: its members get the same gradient and move together.
+            # The mean of a cluster: its weights get the same gradient and stay equal.
             cluster = variables["kept"]
             means = tf.math.unsorted_segment_mean(x, cluster, tf.reduce_max(cluster) + 1)
             return tf.gather(means, cluster)
@@ -106,13 +106,13 @@ class WeightQuantizer(tfmot.quantization.keras.quantizers.Quantizer):
 
 
 class ActivationQuantizer(tfmot.quantization.keras.quantizers.Quantizer):
-    """Rounds activations to int8 within a range that follows, slowly, the extremes of the training's batches.
+    """Fake-quantizes activations to int8, within a moving average of the minima and maxima of the batches.
 
-    The first batch sets the range where nothing has set it before.
+    The first batch sets the range where calibration has not.
 
     Args:
-        decay: How much of the range remains after a step.
-        is_float: Whether the value belongs to a layer that is left in float; the range is then for what follows it.
+        decay: Momentum of the moving average.
+        is_float: Whether the layer is left in float; the range is then for the layers after it.
     """
 
     def __init__(self, decay: float = 0.99, is_float: bool = False):
@@ -120,14 +120,14 @@ class ActivationQuantizer(tfmot.quantization.keras.quantizers.Quantizer):
         self.is_float = is_float
 
     def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
-        """Makes the range; it is empty (0 to 0) as long as it is unknown."""
+        """Creates the range; 0 to 0 as long as it is unknown."""
         return {
             end: layer.add_weight(f"{name}_{end}", shape=(), initializer="zeros", trainable=False)
             for end in ("low", "high")
         }
 
     def __call__(self, inputs: Any, training: bool, weights: dict[str, Any], **kwargs: Any) -> Any:
-        """The activations as int8 has them, in float; outside of the range there is no gradient."""
+        """The fake-quantized activations; the gradient is 0 outside of the range."""
         low, high = weights["low"], weights["high"]
         if _points is not None:
             _points.append(Point(inputs, low, high, self.is_float))
@@ -137,7 +137,7 @@ class ActivationQuantizer(tfmot.quantization.keras.quantizers.Quantizer):
             for end, extreme in ((low, tf.reduce_min(inputs)), (high, tf.reduce_max(inputs))):
                 towards = tf.where(unknown, 1.0, 1 - self.decay)
                 end.assign_add(towards * (tf.stop_gradient(extreme) - end))
-            low.assign(tf.minimum(low, 0.0))  # int8 must have a zero
+            low.assign(tf.minimum(low, 0.0))  # zero must be representable
             high.assign(tf.maximum(high, 0.0))
         return tf.quantization.fake_quant_with_min_max_vars(inputs, low, high)
 
@@ -147,7 +147,7 @@ class ActivationQuantizer(tfmot.quantization.keras.quantizers.Quantizer):
 
 
 class PixelQuantizer(ActivationQuantizer):
-    """Rounds the image: with a range of −1 to 1 to what `convert` makes of pixels, otherwise as any activation.
+    """Fake-quantizes the image: with a range of −1 to 1 as `convert` quantizes pixels, otherwise as any activation.
 
     The int8 input is the pixel minus 128, and the converter's zero point −1, since 127.5 lies between two integers.
     """
@@ -156,7 +156,7 @@ class PixelQuantizer(ActivationQuantizer):
         super().__init__(decay=1.0)
 
     def __call__(self, inputs: Any, training: bool, weights: dict[str, Any], **kwargs: Any) -> Any:
-        """The image as int8 has it, in float; no gradient passes."""
+        """The fake-quantized image, without a gradient."""
         rounded = super().__call__(inputs, training, weights)
         if _points is not None:
             return rounded
@@ -170,7 +170,7 @@ class PixelQuantizer(ActivationQuantizer):
 
 
 class FixedQuantizer(tfmot.quantization.keras.quantizers.Quantizer):
-    """Rounds activations to int8 within a range that is known beforehand."""
+    """Fake-quantizes activations to int8 within a fixed range."""
 
     def __init__(self, low: float, high: float, is_float: bool = False):
         self.low, self.high = low, high
@@ -181,7 +181,7 @@ class FixedQuantizer(tfmot.quantization.keras.quantizers.Quantizer):
         return {}
 
     def __call__(self, inputs: Any, training: bool, weights: dict[str, Any], **kwargs: Any) -> Any:
-        """The activations as int8 has them, in float."""
+        """The fake-quantized activations."""
         if _points is not None:
             _points.append(Point(inputs, self.low, self.high, self.is_float))
             return inputs

@@ -1,7 +1,7 @@
-"""tf_keras layers and activations for what Keras 3 has and tf_keras has not, or computes otherwise.
+"""tf_keras layers and activations of Keras 3 that tf_keras lacks or computes differently.
 
-A layer whose inside TensorFlow Lite computes in two int8 steps names the value between them `inner`, an activation that
-changes nothing: there quantization-aware training puts a quantizer.
+Where TensorFlow Lite computes a layer in two int8 operators, the tensor between them passes through the linear
+activation `inner`, where quantization-aware training puts a quantizer.
 """
 
 from collections.abc import Sequence
@@ -22,13 +22,13 @@ def hard_sigmoid(x: Any) -> Any:
 
 @_registered
 def hard_silu(x: Any) -> Any:
-    """x · ReLU6(x + 3) / 6, also called h-swish, in the form that TensorFlow Lite takes as one operator."""
+    """x · ReLU6(x + 3) / 6, also called h-swish, in the form that the converter writes as one operator."""
     return x * tf.nn.relu6(x + 3.0) * (1 / 6)
 
 
 @_registered
 def relu6(x: Any) -> Any:
-    """The values cut off below 0 and above 6."""
+    """The values clipped to 0 and 6."""
     return tf.nn.relu6(x)
 
 
@@ -47,7 +47,7 @@ class HardSigmoid(tf_keras.layers.Layer):
         self.inner = tf_keras.activations.linear
 
     def call(self, x: Any) -> Any:
-        """Of a tensor of any shape."""
+        """Takes a tensor of any shape."""
         return self.inner(tf.nn.relu6(x + 3.0)) * (1 / 6)
 
     def compute_output_shape(self, shape: Any) -> Any:
@@ -65,7 +65,7 @@ class Rescaling(tf_keras.layers.Layer):
         self.inner = tf_keras.activations.linear
 
     def call(self, x: Any) -> Any:
-        """Of a tensor (batch, ..., channels)."""
+        """Takes a tensor (batch, ..., channels)."""
         y = self.inner(x * tf.constant(self.scale, x.dtype))
         return y + tf.constant(self.offset, x.dtype) if np.any(self.offset) else y
 
@@ -74,7 +74,7 @@ class Rescaling(tf_keras.layers.Layer):
         return shape
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make this layer again."""
+        """The arguments of the layer."""
         return super().get_config() | {"scale": self.scale, "offset": self.offset}
 
 
@@ -95,7 +95,7 @@ class ChannelSlice(tf_keras.layers.Layer):
         return tf.TensorShape([*shape[:-1], self.stop - self.start])
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make this layer again."""
+        """The arguments of the layer."""
         return super().get_config() | {"start": self.start, "stop": self.stop}
 
 
@@ -115,19 +115,19 @@ class RowsToMap(tf_keras.layers.Layer):
 
 @_registered
 class FreezingBatchNormalization(tf_keras.layers.BatchNormalization):
-    """Batch normalization that trains on its running statistics, and leaves them, after so many steps."""
+    """Batch normalization that uses its moving statistics, without updating them, after a number of steps."""
 
     def __init__(self, freeze_after: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.freeze_after = freeze_after
 
     def build(self, shape: Any) -> None:
-        """Adds the count of steps behind the layer's own weights."""
+        """Adds the step counter after the layer's own weights."""
         super().build(shape)
         self.steps = self.add_weight("steps", shape=(), dtype=tf.int32, initializer="zeros", trainable=False)
 
     def call(self, x: Any, training: Any = None) -> Any:
-        """Counts training steps only."""
+        """Counts the training steps."""
         if not training:
             return super().call(x, training=False)
         moving = self.steps < self.freeze_after
@@ -136,5 +136,5 @@ class FreezingBatchNormalization(tf_keras.layers.BatchNormalization):
         return tf.cond(moving, lambda: normal(x, training=True), lambda: normal(x, training=False))
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make this layer again."""
+        """The arguments of the layer."""
         return super().get_config() | {"freeze_after": self.freeze_after}

@@ -1,7 +1,7 @@
-"""Weight clustering: every pointwise and dense kernel is left with a few distinct values, so that it compresses well.
+"""Weight clustering: the weights of a kernel share a few distinct values, so that the model compresses well.
 
 Shared weights as in "Deep compression" (arXiv:1510.00149, section 3) by tensorflow-model-optimization: centroids from
-k-means++, which are trained on.
+k-means++, which are fine-tuned.
 """
 
 from collections.abc import Collection
@@ -32,15 +32,15 @@ def cluster(
     layers: Collection[str] | None = None,
     verbose: int | str = "auto",
 ) -> keras.Model:
-    """Trains on with no more than so many distinct weights in each kernel.
+    """Clusters the weights of each kernel and fine-tunes the centroids.
 
     Args:
         model: Trained functional Keras 3 classifier; it is left as it is.
         data: What `load_data` returns.
-        clusters: Distinct values in a kernel, 2 or more.
+        clusters: Number of clusters per kernel, 2 or more.
         recipe: How to train. Default: 2 epochs without augmentation at a tenth of the learning rate of a training from
             scratch.
-        run_dir: Folder of the training; called again after a kill, it goes on there. Default: none is kept.
+        run_dir: Folder of the training; called again after a kill, it resumes there. Default: none is kept.
         layers: Names of the layers to cluster. Default: all convolutions but the first and the depthwise ones, and all
             dense layers.
         verbose: As in `fit`.

@@ -1,7 +1,7 @@
-"""Weight pruning: the smallest weights of pointwise and dense layers become zeros while the network trains on.
+"""Weight pruning: the smallest weights of pointwise and dense layers become zeros during fine-tuning.
 
-Magnitude pruning with a growing share of zeros ("To prune, or not to prune", arXiv:1710.01878) by
-tensorflow-model-optimization. Depthwise kernels and the first convolution hold so few weights that zeros save nothing.
+Magnitude pruning with increasing sparsity ("To prune, or not to prune", arXiv:1710.01878) by
+tensorflow-model-optimization. Depthwise kernels and the first convolution have so few weights that zeros save nothing.
 """
 
 import math
@@ -26,10 +26,10 @@ from keras_mobilenets.training.datasets.dataset import Data
 from keras_mobilenets.training.recipe import Recipe
 
 SCHEDULES = ("polynomial", "constant")
-PATTERNS = {"2:4": (2, 4)}  # so many zeros among so many neighbours
+PATTERNS = {"2:4": (2, 4)}  # zeros, weights of a group
 RECIPE = Recipe(epochs=4, learning_rate=1.5e-3, warmup_epochs=0.0, augmentation="none")
-CHOICES = 50  # of the weights to prune, between begin and end
-LEVELS = (0.5, 0.75, 0.9)  # of sparsity, that a scan tries
+UPDATES = 50  # of the pruning masks, between begin and end
+LEVELS = (0.5, 0.75, 0.9)  # of sparsity, for `sensitivity`
 
 
 def prune(
@@ -47,25 +47,25 @@ def prune(
     layers: Collection[str] | None = None,
     verbose: int | str = "auto",
 ) -> keras.Model:
-    """Trains on while more and more of the smallest weights are held at zero.
+    """Prunes weights by magnitude while the model is fine-tuned.
 
-    The layers stay as they are, so the .tflite is no smaller and no faster; but after gzip it is half the size.
+    The layers keep their shapes, so the .tflite is no smaller and no faster; but after gzip it is half the size.
 
     Args:
         model: Trained functional Keras 3 classifier; it is left as it is.
         data: What `load_data` returns.
-        sparsity: Share of zeros in each pruned kernel, from 0 to below 1; or such a share for each layer by its name,
-            as `sensitivity(...).sparsities(...)` gives them.
+        sparsity: Share of zeros in each pruned kernel, from 0 to below 1; or the sparsity of each layer by name, as
+            `sensitivity(...).sparsities(...)` gives them.
         recipe: How to train. Default: 4 epochs without augmentation at half the learning rate of a training from
             scratch.
-        run_dir: Folder of the training; called again after a kill, it goes on there. Default: none is kept.
-        schedule: "polynomial", from none to `sparsity`, fast at first and slowly at last (section 3), or "constant",
-            `sparsity` at once.
+        run_dir: Folder of the training; called again after a kill, it resumes there. Default: none is kept.
+        schedule: Pruning schedule: "polynomial", from 0 to `sparsity`, fast at first and slowly at last (section 3), or
+            "constant", `sparsity` at once.
         begin: When pruning starts, as a share 0..1 of the training.
-        end: When `sparsity` is reached and the choice of weights is final; afterwards the others recover.
-        frequency: Training steps between two choices. Default: a fiftieth of the time from begin to end.
-        pattern: "2:4" for two zeros in every four neighbouring input channels, whatever `sparsity` says. Layers whose
-            input channels are no multiple of 4 stay dense; a warning names them.
+        end: When `sparsity` is reached and the pruning masks are final; afterwards the other weights recover.
+        frequency: Training steps between updates of the masks. Default: a fiftieth of the steps from begin to end.
+        pattern: "2:4" for structured sparsity: two zeros in every four adjacent input channels, whatever `sparsity` is.
+            Layers whose input channels are no multiple of 4 stay dense; a warning names them.
         layers: Names of the layers to prune. Default: all convolutions but the first and the depthwise ones, and all
             dense layers.
         verbose: As in `fit`.
@@ -99,7 +99,7 @@ def prune(
         return tools.prune_low_magnitude(layer, pruning_schedule=timed, **patterned)
 
     pruned = wrap_layers(to_tf_keras(model), shares, prunable)
-    final = math.ceil(plan["end_step"] / data.steps_per_epoch())  # no epoch before has all the zeros
+    final = math.ceil(plan["end_step"] / data.steps_per_epoch())  # earlier epochs are not at the final sparsity
     callbacks = (tools.UpdatePruningStep(),)
     fit(pruned, data, recipe or RECIPE, run_dir, callbacks=callbacks, best_from=final, verbose=verbose)
     return to_keras(tools.strip_pruning(pruned))
@@ -133,17 +133,17 @@ def _shares(
 
 
 def check_sparsity(share: float, where: str = "") -> None:
-    """Refuses what is no share of zeros.
+    """Checks a sparsity.
 
     Raises:
-        UserError: It is below 0, or 1 and more.
+        UserError: It is below 0, or not below 1.
     """
     if not 0 <= share < 1:
         raise UserError(f"sparsity {share}{where} must be from 0 to below 1, such as 0.75: that share becomes zeros")
 
 
 def _plan(schedule: str, begin: float, end: float, frequency: int | None, total: int) -> dict[str, int]:
-    """First and last step of pruning and the steps between two choices, as tfmot's schedules call them."""
+    """First and last step of pruning and the steps between mask updates, as arguments of tfmot's schedules."""
     if schedule not in SCHEDULES:
         raise UserError(f"schedule must be {' or '.join(map(repr, SCHEDULES))}, not {schedule!r}")
     if not 0 <= begin < end <= 1:
@@ -151,21 +151,22 @@ def _plan(schedule: str, begin: float, end: float, frequency: int | None, total:
     if frequency is not None and frequency < 1:
         raise UserError(f"frequency must be a number of steps, 1 or more, not {frequency}")
     first, last = round(begin * total), max(1, round(end * total))
-    period = frequency or max(1, (last - first) // CHOICES)
+    period = frequency or max(1, (last - first) // UPDATES)
     if last - first < period:
         raise UserError(
-            f"pruning lasts {last - first} of {total} steps, fewer than one; train longer or choose more often"
+            f"pruning lasts {last - first} of {total} steps, fewer than the {period} between mask updates; "
+            "train longer or lower frequency"
         )
-    # tfmot chooses at multiples of the frequency only: the last choice is to fall on the last step.
+    # tfmot updates masks at multiples of the frequency only: the last update must be at the last step.
     return {"begin_step": first, "end_step": last - (last - first) % period, "frequency": period}
 
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """How much accuracy each layer costs when it alone is pruned, without training; `str()` of it is a table.
+    """The accuracy lost when each layer alone is pruned, without fine-tuning; `str()` of it is a table.
 
     Attributes:
-        accuracy: Of the dense model, 0..1.
+        accuracy: Top-1 accuracy of the dense model, 0..1.
         weights: Number of weights, by layer.
         drops: Accuracy lost (0..1; below 0 for gained), by layer and sparsity.
     """
@@ -175,7 +176,7 @@ class Sensitivity:
     drops: dict[str, dict[float, float]]
 
     def sparsities(self, average: float = 0.75) -> dict[str, float]:
-        """Chooses a sparsity for each layer so that all are expected to lose the same accuracy.
+        """Chooses a sparsity for each layer so that all lose the same accuracy alone.
 
         Args:
             average: Share of zeros among the weights of all scanned layers together.
@@ -192,7 +193,7 @@ class Sensitivity:
             raise UserError(f"average {average} is above the highest scanned sparsity, {most}; scan with higher levels")
         total = sum(self.weights.values())
         low, high = 0.0, 1.0 + _SLOPE
-        for _ in range(40):  # bisection: the more may be lost, the sparser
+        for _ in range(40):  # bisection on the accuracy that each layer may lose
             middle = (low + high) / 2
             found = {name: _sparsity_at(drops, middle) for name, drops in self.drops.items()}
             if sum(self.weights[name] * share for name, share in found.items()) < average * total:
@@ -211,12 +212,12 @@ class Sensitivity:
         return "\n".join([*lines, f"points of top-1, of {self.accuracy:.1%}, when the layer alone is pruned so far"])
 
 
-_NOISE = 5e-3  # half a point up or down is chance
+_NOISE = 5e-3  # half a point up or down is noise
 _SLOPE = 1e-3  # a tenth of a point at full sparsity, so that the same drop is never two sparsities
 
 
 def _sparsity_at(drops: Mapping[float, float], drop: float) -> float:
-    """The sparsity at which a layer loses so much, between the levels that were tried."""
+    """The sparsity at which a layer loses this much accuracy, interpolated between the levels."""
     levels = sorted(drops)
     lost = np.maximum.accumulate([0.0, *(max(0.0, drops[level] - _NOISE) for level in levels)])
     places = np.array([0.0, *levels])
@@ -231,14 +232,14 @@ def sensitivity(
     layers: Collection[str] | None = None,
     images: int = 500,
 ) -> Sensitivity:
-    """Prunes one layer at a time, without training, and looks what that costs on the validation split.
+    """Sensitivity analysis: prunes one layer at a time, without fine-tuning, and measures the validation accuracy.
 
     Args:
         model: Trained Keras 3 classifier; it is left as it is.
         data: What `load_data` returns.
-        levels: The sparsities to try.
+        levels: The sparsities to test.
         layers: Names of the layers to scan. Default: those that `prune` prunes.
-        images: At most so many validation images, the first ones.
+        images: Maximum number of validation images; the first ones are used.
 
     Returns:
         The table, from which `.sparsities(0.75)` chooses a sparsity for each layer.

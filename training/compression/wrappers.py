@@ -1,4 +1,4 @@
-"""What weight pruning and clustering share: which layers they work on, and tfmot's wrappers around them."""
+"""What weight pruning and weight clustering share: the layers to compress, and tfmot's wrappers around them."""
 
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -12,15 +12,15 @@ from keras_mobilenets.training.datasets.dataset import Data
 
 
 def compressible_layers(model: keras.Model, names: Collection[str] | None, verb: str) -> list[Any]:
-    """Layers whose weights are worth working on: convolutions but the first and the depthwise ones, and dense layers.
+    """The layers to compress: dense layers, and convolutions but the first and the depthwise ones.
 
     Args:
         model: Functional Keras 3 model.
-        names: Only these, whatever kernel they have; None for all.
-        verb: For the message, such as "prune".
+        names: Only these layers, with any kernel; None for all.
+        verb: For the error message, such as "prune".
 
     Raises:
-        UserError: There is none, or a name is no layer with a kernel.
+        UserError: There is none, or a name is not of a layer with a kernel.
     """
     layers = [layer for layer in model._flatten_layers() if isinstance(getattr(layer, "kernel", None), keras.Variable)]
     kernels = {layer.name: layer for layer in layers}
@@ -36,15 +36,15 @@ def compressible_layers(model: keras.Model, names: Collection[str] | None, verb:
         dense = {id(layer) for layer in kernels.values() if type(layer) is keras.layers.Dense}
         chosen = [layer for layer in kernels.values() if id(layer) in pointwise | dense]
     if not chosen:
-        raise UserError(f"{model.name} has no layer to {verb}: no dense layer and no convolution behind the first")
+        raise UserError(f"{model.name} has no layer to {verb}: no dense layer and no convolution after the first")
     return chosen
 
 
 def check_arguments(model: Any, data: Any, verb: str) -> None:
-    """Refuses what is no Keras 3 model or no data set.
+    """Checks the model and the data.
 
     Raises:
-        UserError: Says what to give.
+        UserError: It is no Keras 3 model, or no data set.
     """
     if not isinstance(model, keras.Model):
         raise UserError(f"{verb} takes a Keras 3 model, not {type(model).__module__}.{type(model).__name__}")
@@ -53,7 +53,7 @@ def check_arguments(model: Any, data: Any, verb: str) -> None:
 
 
 def wrap_layers(model: Any, names: Collection[str], wrap: Callable[[Any], Any]) -> Any:
-    """The same tf_keras model with `wrap(layer)` in the place of the named layers; it shares their weights."""
+    """The same tf_keras model with `wrap(layer)` for the named layers; it shares their weights."""
     import tf_keras
 
     return tf_keras.models.clone_model(
@@ -62,7 +62,7 @@ def wrap_layers(model: Any, names: Collection[str], wrap: Callable[[Any], Any]) 
 
 
 def record_request(run_dir: str | Path | None, key: str, values: dict[str, Any]) -> None:
-    """Notes in run.json what was asked, or checks that a training there was asked for the same.
+    """Writes the settings to run.json, or checks that a training there has the same.
 
     Raises:
         UserError: The folder holds another training.

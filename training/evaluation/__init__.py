@@ -1,1 +1,1 @@
-"""What a trained model gets right and wrong, and why: examination, Grad-CAM."""
+"""Evaluation of a trained classifier: confusion matrix, mistakes, Grad-CAM."""

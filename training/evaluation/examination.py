@@ -1,6 +1,6 @@
-"""examination.npz: what a classifier gets wrong on a split, class by class, and its most confident mistakes.
+"""examination.npz: a classifier's confusion matrix on a split and its most confident mistakes.
 
-It is read without TensorFlow and nothing in it is ever unpickled.
+It is read without TensorFlow and without pickle.
 """
 
 import contextlib
@@ -27,18 +27,18 @@ MISTAKES = 24
 
 @dataclass(frozen=True)
 class Examination:
-    """What a classifier said of a split.
+    """A classifier's predictions on a split.
 
     Attributes:
         class_names: The C classes.
         split: "train", "validation" or "test".
-        confusion: int64 C×C: how many images of the row's class were taken for the column's.
-        images: uint8 M×S×S×3: the mistakes that the model was most confident of, the most confident first.
+        confusion: int64 C×C: number of images of the row's class that were predicted as the column's.
+        images: uint8 M×S×S×3: the misclassified images, in order of decreasing confidence.
         labels: int64 M, their true classes.
-        predicted: int64 M, what the model said.
-        confidence: float32 M, the probability it gave that answer, 0..1.
-        heat: uint8 M×S×S, 0..255: what drew it to that answer, by Grad-CAM; None where that is not known.
-        model_sha256: Of the model's file, in hexadecimal; empty where there is none.
+        predicted: int64 M, the predicted classes.
+        confidence: float32 M, the probabilities of the predicted classes, 0..1.
+        heat: uint8 M×S×S, 0..255: Grad-CAM heatmaps of the predicted classes; None where there are none.
+        model_sha256: SHA-256 of the model's file, in hexadecimal; empty where there is none.
     """
 
     class_names: tuple[str, ...]
@@ -53,38 +53,42 @@ class Examination:
 
     @property
     def count(self) -> int:
-        """Images of the split."""
+        """Number of images of the split."""
         return int(self.confusion.sum())
 
     @property
     def mistakes(self) -> int:
-        """How many of them the model got wrong."""
+        """Number of misclassified images."""
         return self.count - int(self.confusion.trace())
 
     @property
     def top1(self) -> float:
-        """The share it got right, 0..1."""
+        """Top-1 accuracy, 0..1."""
         return float(self.confusion.trace() / max(1, self.count))
 
     @property
     def recall(self) -> np.ndarray:
-        """Of each class, the share of its images that were found: float64 C, NaN where there is none."""
+        """Recall of each class: float64 C, NaN where it has no images."""
         return _shares(self.confusion.diagonal(), self.confusion.sum(axis=1))
 
     @property
     def precision(self) -> np.ndarray:
-        """Of each class, the share of images taken for it that are of it: float64 C, NaN where there is none."""
+        """Precision of each class: float64 C, NaN where it was never predicted."""
         return _shares(self.confusion.diagonal(), self.confusion.sum(axis=0))
 
     def most_confused(self, count: int) -> list[tuple[int, int, int]]:
-        """The pairs of classes that are confused most: (true class, taken for, images), the most first."""
+        """The most confused pairs of classes: (true class, predicted class, images), the most frequent first."""
         wrong = self.confusion - np.diag(self.confusion.diagonal())
         order = np.argsort(-wrong, axis=None, kind="stable")[:count]
         pairs = zip(*np.unravel_index(order, wrong.shape), strict=True)
-        return [(int(true), int(said), int(wrong[true, said])) for true, said in pairs if wrong[true, said]]
+        return [
+            (int(true), int(predicted), int(wrong[true, predicted]))
+            for true, predicted in pairs
+            if wrong[true, predicted]
+        ]
 
     def save(self, path: str | Path) -> Path:
-        """Writes the file, whole or not at all.
+        """Writes the file atomically.
 
         Raises:
             UserError: It cannot be written.
@@ -100,18 +104,18 @@ _ARRAYS = ("confusion", "images", "labels", "predicted", "confidence", "heat")
 
 
 def examine(model: Any, data: Any, split: str = "validation", mistakes: int = MISTAKES) -> Examination:
-    """Shows a classifier a split and keeps what it says: all of it as counts, the worst of it as pictures.
+    """Evaluates a classifier on a split: confusion matrix, and the most confident mistakes as images with heatmaps.
 
-    Batches pass through one at a time, so that a split of any size can be examined.
+    Batches are evaluated one at a time, so that the split may have any size.
 
     Args:
         model: A Keras 3 or tf_keras model: images in [−1, 1] to one probability or logit for each class.
         data: What `load_data` returns.
         split: "train", "validation" or "test".
-        mistakes: At most so many pictures of mistakes.
+        mistakes: Maximum number of misclassified images to keep.
 
     Returns:
-        The examination; with heat, unless the model has no feature map.
+        The examination; with heatmaps, unless the model has no feature map.
 
     Raises:
         UserError: There is no such split, or the model's output does not fit the classes.
@@ -126,14 +130,14 @@ def examine(model: Any, data: Any, split: str = "validation", mistakes: int = MI
     confusion = np.zeros((classes, classes), np.int64)
     worst = _WorstMistakes(mistakes, size)
     total = -(-data.count(split) // data.batch_size)
-    for images, labels in track(getattr(data, split), f"examining the {split} images", total):
+    for images, labels in track(getattr(data, split), f"evaluating {split} images", total):
         images, labels = np.asarray(images), np.asarray(labels, np.int64)
-        shares = probabilities(model, images)
-        said = shares.argmax(axis=1)
-        np.add.at(confusion, (labels, said), 1)
-        worst.take(images, labels, said, shares.max(axis=1))
-    pictures, labels, said, confidence = worst.arrays
-    found = Examination(tuple(data.class_names), split, confusion, pictures, labels, said, confidence)
+        scores = probabilities(model, images)
+        predicted = scores.argmax(axis=1)
+        np.add.at(confusion, (labels, predicted), 1)
+        worst.take(images, labels, predicted, scores.max(axis=1))
+    pictures, labels, predicted, confidence = worst.arrays
+    found = Examination(tuple(data.class_names), split, confusion, pictures, labels, predicted, confidence)
     with contextlib.suppress(UserError):  # a model without a feature map
         heat = grad_cam(model, found.images, found.predicted)
         found = dataclasses.replace(found, heat=np.rint(255 * heat).astype(np.uint8))
@@ -141,7 +145,7 @@ def examine(model: Any, data: Any, split: str = "validation", mistakes: int = MI
 
 
 def probabilities(model: Any, images: np.ndarray) -> np.ndarray:
-    """What a classifier says of a batch, whether it ends in a softmax or in logits.
+    """The class probabilities of a batch, whether the model outputs probabilities or logits.
 
     Args:
         model: As for `examine`.
@@ -156,20 +160,20 @@ def probabilities(model: Any, images: np.ndarray) -> np.ndarray:
 
 
 def examine_into(run_dir: str | Path, model: Any, data: Any, again: bool = False) -> Examination:
-    """Keeps the examination of a run's model on its validation images, unless it is there and up to date.
+    """Writes the examination of a run's model on its validation images, unless it is up to date.
 
     Args:
         run_dir: The folder, with model.keras; examination.npz is written into it.
-        model: What model.keras holds.
-        data: What it was trained on.
-        again: Whether to examine even what is up to date.
+        model: The model of model.keras.
+        data: The training data.
+        again: Whether to evaluate again even where it is up to date.
 
     Returns:
         The examination.
     """
     path, digest = Path(run_dir) / FILE, sha256(Path(run_dir) / "model.keras")
     if not again and path.exists():
-        with contextlib.suppress(UserError):  # a damaged one is made anew
+        with contextlib.suppress(UserError):  # a damaged one is replaced
             found = read_examination(path)
             if found.model_sha256 == digest:
                 return found
@@ -182,7 +186,7 @@ def read_examination(path: str | Path) -> Examination:
     """Reads an examination.npz.
 
     Raises:
-        UserError: It is missing or damaged, or its parts do not go together.
+        UserError: It is missing, damaged or inconsistent.
     """
     arrays = _read(Path(path))
     try:
@@ -202,20 +206,20 @@ def read_examination(path: str | Path) -> Examination:
 
 
 class _WorstMistakes:
-    """The most confident mistakes so far."""
+    """Collects the most confident mistakes."""
 
     def __init__(self, count: int, size: int):
         self.count = count
         none = np.empty(0, np.int64)
         self.arrays: list[np.ndarray] = [np.empty((0, size, size, 3), np.uint8), none, none, np.empty(0, np.float32)]
 
-    def take(self, images: np.ndarray, labels: np.ndarray, said: np.ndarray, confidence: np.ndarray) -> None:
-        wrong = np.flatnonzero(labels != said)
+    def take(self, images: np.ndarray, labels: np.ndarray, predicted: np.ndarray, confidence: np.ndarray) -> None:
+        wrong = np.flatnonzero(labels != predicted)
         wrong = wrong[np.argsort(-confidence[wrong], kind="stable")[: self.count]]
         pixels = to_pixels(images[wrong])
         both = [
             np.concatenate(pair)
-            for pair in zip(self.arrays, [pixels, labels[wrong], said[wrong], confidence[wrong]], strict=True)
+            for pair in zip(self.arrays, [pixels, labels[wrong], predicted[wrong], confidence[wrong]], strict=True)
         ]
         order = np.argsort(-both[3], kind="stable")[: self.count]
         self.arrays = [array[order] for array in both]
@@ -236,7 +240,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
 
 
 def _inconsistency(found: Examination) -> str:
-    """Why its parts do not go together; empty when they do."""
+    """Why the arrays are inconsistent; empty when they are not."""
     classes, count = len(found.class_names), len(found.images)
     if (
         found.confusion.shape != (classes, classes)

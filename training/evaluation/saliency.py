@@ -1,4 +1,4 @@
-"""Grad-CAM: which parts of an image speak for a class (Selvaraju et al. 2017, arXiv:1610.02391, section 3)."""
+"""Grad-CAM: heatmaps of the regions that support a class (Selvaraju et al. 2017, arXiv:1610.02391, section 3)."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -11,30 +11,30 @@ from keras_mobilenets.pixels.batches import check_images, to_input
 from keras_mobilenets.training.introspection import gives_logits, library_of
 
 BATCH = 32
-STRONGEST = 0.7  # share of colour where the heat is 1
-# A side of a map that says where. On `shapes` at 64 px (MobileNetV2-0.5, 60 images), heat goes with what covering a
-# patch costs (correlation over 8×8 patches) by 0.23 with the last 4×4 map and by −0.01 with the last one, of 2×2.
+STRONGEST = 0.7  # opacity of the heatmap where it is 1
+# Smallest side of a useful feature map. On `shapes` at 64 px (MobileNetV2-0.5, 60 images), the correlation of
+# heat and occlusion sensitivity (8×8 patches) is 0.23 with the last 4×4 map and −0.01 with the last one, of 2×2.
 SMALLEST_MAP = 4
 
 
 def grad_cam(
     model: Any, images: Any, classes: int | Sequence[int] | np.ndarray | None = None, layer: str | None = None
 ) -> np.ndarray:
-    """Shows where in each image a classifier sees what speaks for a class.
+    """Computes Grad-CAM heatmaps: where each image supports a class.
 
-    The channels of a feature map are added up, each weighted by the mean gradient of the class's score, the logit,
-    over the map (equation 1); what remains above zero (equation 2) is scaled up to the size of the image.
+    The channels of a feature map are summed, weighted by the mean gradient of the class's logit over the map (equation
+    1); the ReLU of the sum (equation 2) is resized to the image.
 
     Args:
         model: A Keras 3 model (on TensorFlow or JAX) or a tf_keras model that gives one probability or logit for each
             class.
         images: N×H×W×C: uint8 pixels, or floats scaled to [−1, 1].
-        classes: A class number for all images, or one for each. Default: the one that the model predicts.
-        layer: Name of the layer that gives the feature map. Default: the last one whose map is 4×4 or larger, or else
-            larger than 1×1. No shortcut may lead around it; the ends of blocks are such layers.
+        classes: A class index for all images, or one for each. Default: the predicted class.
+        layer: Name of the layer that gives the feature map. Default: the last one of 4×4 or larger, or else larger than
+            1×1. No skip connection may bypass it; the last layers of blocks are suitable.
 
     Returns:
-        float32 N×H×W in [0, 1]: 1 where an image speaks for the class most, 0 throughout where nothing does.
+        float32 N×H×W in [0, 1]: 1 where an image supports the class most; all 0 where nothing does.
 
     Raises:
         UserError: The images do not fit the model, there is no such class or layer, or no feature map.
@@ -63,14 +63,14 @@ def grad_cam(
 
 
 def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """Paints heat over an image.
+    """Overlays a heatmap on an image.
 
     Args:
         image: uint8 H×W×3.
         heat: H×W, uint8 or floats in [0, 1].
 
     Returns:
-        uint8 H×W×3: the image where there is no heat; from violet to yellow where there is.
+        uint8 H×W×3: the image, with the colour map "plasma" where the heatmap is above 0.
     """
     from matplotlib import colormaps
 
@@ -123,12 +123,12 @@ def _float32(tensor: Any, in_tensorflow: bool) -> Any:
 
 
 def _before_softmax(model: Any) -> tuple[Any, Any, Any]:
-    """The tensor that logits are made from, and kernel and bias that make them; None and None where they are there."""
+    """The input of the last Dense layer, its kernel and bias; the logits, None and None where there is no softmax."""
     last = model.layers[-1]
     if gives_logits(model):
         return model.outputs[0], None, None
     weights = {weight.name.split("/")[-1].split(":")[0]: np.asarray(weight, np.float32) for weight in last.weights}
-    if not weights:  # a Softmax or Activation of its own
+    if not weights:  # a separate Softmax or Activation
         return last.input, None, None
     kernel = weights.get("kernel", np.empty(0))
     if kernel.ndim != 2:
@@ -137,7 +137,7 @@ def _before_softmax(model: Any) -> tuple[Any, Any, Any]:
 
 
 def _cut(model: Any, library: Any, end: Any, name: str | None) -> tuple[Any, Any]:
-    """The feature map to look at, and the model from there to `end`."""
+    """The feature map, and the model from there to `end`."""
     sides = {layer.name: _sides(layer) for layer in model.layers if type(layer).__name__ != "InputLayer"}
     maps = [name for name, found in sides.items() if found]
     large = [name for name in maps if min(sides[name]) >= SMALLEST_MAP]
@@ -150,22 +150,22 @@ def _cut(model: Any, library: Any, end: Any, name: str | None) -> tuple[Any, Any
         tensor = model.get_layer(candidate).output
         try:
             return tensor, library.Model(tensor, end)
-        except ValueError:  # a shortcut leads around it
+        except ValueError:  # a skip connection bypasses it
             continue
     if name:
-        raise UserError(f"a shortcut leads around layer {name!r}; choose the end of a block")
+        raise UserError(f"a skip connection bypasses layer {name!r}; choose the last layer of a block")
     raise UserError(f"{model.name} has no feature map larger than 1×1 in front of its classifier: nothing to show")
 
 
 def _sides(layer: Any) -> list[float]:
-    """Height and width of a layer's feature map, infinite where they are not known; empty where it is none."""
-    shape = getattr(getattr(layer, "output", None), "shape", ())  # no single tensor: no map
+    """Height and width of a layer's feature map, infinite where unknown; empty where it has none."""
+    shape = getattr(getattr(layer, "output", None), "shape", ())  # several outputs: no map
     sides = [math.inf if side is None else side for side in shape[1:3]] if len(shape) == 4 else []
     return sides if min(sides, default=0) > 1 else []
 
 
 def _upsample(evidence: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """What is above zero, scaled bilinearly to height and width, and to 1 where it is most."""
+    """The ReLU of a map, resized bilinearly to height and width, with maximum 1."""
     from PIL import Image
 
     positive = Image.fromarray(np.maximum(evidence, 0))

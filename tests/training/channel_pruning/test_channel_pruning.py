@@ -327,7 +327,7 @@ def test_gradual_pruning_resumes_where_it_was_killed(data, tmp_path, monkeypatch
         ({"macs": math.nan}, "macs=nan:"),
         ({"macs": "half"}, "macs='half':"),
         ({"importance": "bnscale"}, "unknown importance 'bnscale': did you mean bn_scale"),
-        ({"importance": "taylor"}, "looks at training images: give data="),
+        ({"importance": "taylor"}, "needs training images: give data="),
         ({"recipe": QUICK}, "needs images: give data="),
         ({"steps": 3}, "steps=3 fine-tunes between the steps: give recipe= and data="),
         ({"steps": 0}, "steps=0: give a whole number"),

@@ -131,7 +131,7 @@ def _twice():
         (lambda: _layer(layers.GroupNormalization(3, name="norm")), "layer norm"),
         (lambda: _layer(layers.Activation("mish", name="odd")), "layer odd .*mish"),
         (lambda: _layer(layers.Conv2D(3, 1, data_format="channels_first", name="first")), "layer first"),
-        (_twice, "shared is used more than once"),
+        (_twice, "shared is called more than once"),
         (Subclassed, "no functional model"),
         (lambda: training.to_tf_keras(_layer(layers.ReLU())), "takes a Keras 3 model"),
     ],

@@ -170,12 +170,12 @@ def test_named_layers_stay_in_float(tmp_path):
     quantized = training.quantize_aware(model, PIXELS, left_in_float=["first", "block_1_expand", "last"])
     reasons = {layer.name: layer.in_float for layer in training.quantized_layers(quantized) if layer.in_float}
     assert reasons == {
-        "stem": "left in float as asked",
-        "stem_bn": "computed together with stem",
-        "block_1_expand": "left in float as asked",
-        "block_1_expand_bn": "computed together with block_1_expand",
-        "block_1_expand_relu6": "computed together with block_1_expand_bn",
-        "predictions": "left in float as asked",
+        "stem": "left in float as requested",
+        "stem_bn": "fused with stem",
+        "block_1_expand": "left in float as requested",
+        "block_1_expand_bn": "fused with block_1_expand",
+        "block_1_expand_relu6": "fused with block_1_expand_bn",
+        "predictions": "left in float as requested",
     }
     found = tflite.inspect(tflite.convert(quantized, tmp_path / "m.tflite"))
     floats = [op.name for op in found.operators if op.is_float and op.name not in ("DEQUANTIZE", "QUANTIZE")]
@@ -190,7 +190,7 @@ def test_a_layer_that_int8_lacks_is_listed_with_the_reason():
     reasons = {layer.name: layer.in_float for layer in training.quantized_layers(quantized) if layer.in_float}
     assert reasons == {
         "odd": "TensorFlow Lite has no int8 softplus",
-        "alone": "it follows no convolution or dense layer that could take it in",
+        "alone": "it follows no convolution or dense layer to fold it into",
     }
 
 

@@ -157,7 +157,7 @@ def test_a_pruning_that_was_stopped_goes_on_as_if_it_had_not_been(model, data, t
         ("by 2:4", {"pattern": "2:4", "layers": ["project"]}),
         ("begin 0.5 and end 0.5", {"begin": 0.5, "end": 0.5}),
         ("frequency must be", {"frequency": 0}),
-        ("fewer than one", {"frequency": 1000}),
+        ("fewer than the 1000 between mask updates", {"frequency": 1000}),
         ("has no layer to prune", {"layers": []}),
         ("leave layers out", {"sparsity": {"expand": 0.5}, "layers": ["expand"]}),
     ],

@@ -94,7 +94,7 @@ def test_any_layer_that_no_shortcut_leads_around_can_be_chosen():
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
     assert training.grad_cam(model, images, layer="block_2_add").shape == (2, 32, 32)
     for layer, says in {
-        "block_2_expand": "a shortcut leads around layer 'block_2_expand'; choose the end of a block",
+        "block_2_expand": "a skip connection bypasses layer 'block_2_expand'; choose the last layer of a block",
         "block_2_ad": "unknown layer 'block_2_ad': did you mean block_2_add",
         "predictions": "layer 'predictions' gives no feature map larger than 1×1",
     }.items():
