@@ -73,7 +73,7 @@ def prune_channels(
     plan = _Plan(model.name, cost(model).macs, macs, importance, steps, divisor)
     run_dir = None if run_dir is None or recipe is None else Path(run_dir)
     if run_dir is not None:
-        _claim(run_dir, plan)
+        _record_settings(run_dir, plan)
     for step in range(1, steps + 1):
         step_dir = run_dir and run_dir / f"step_{step}"
         model = _pruning_step(model, plan, step, data, step_dir)
@@ -129,12 +129,12 @@ def _check(macs: Any, importance: Any, data: Any, steps: Any, recipe: Any, divis
         raise UserError(f"steps={steps} fine-tunes between the steps: give recipe= and data=, or steps=1")
 
 
-def _claim(run_dir: Path, plan: _Plan) -> None:
+def _record_settings(run_dir: Path, plan: _Plan) -> None:
     """Writes prune.json, or checks that the existing one has the same settings."""
-    path, asked = run_dir / "prune.json", asdict(plan)
-    before = files.read_json(path) if path.exists() else asked
-    files.refuse_other(run_dir, "pruning with", before, asked)
-    files.write_json(path, asked)
+    path, settings = run_dir / "prune.json", asdict(plan)
+    before = files.read_json(path) if path.exists() else settings
+    files.refuse_other(run_dir, "pruning with", before, settings)
+    files.write_json(path, settings)
 
 
 def _save(model: keras.Model, path: Path) -> None:

@@ -13,7 +13,7 @@ from keras_mobilenets.errors import UserError
 from keras_mobilenets.training.compression.wrappers import (
     check_arguments,
     compressible_layers,
-    record_request,
+    record_settings,
     wrap_layers,
 )
 from keras_mobilenets.training.datasets.dataset import Data
@@ -55,7 +55,7 @@ def cluster(
     if clusters < 2:
         raise UserError(f"clusters must be 2 or more, such as 16, not {clusters}")
     names = [layer.name for layer in compressible_layers(model, layers, "cluster")]
-    record_request(run_dir, "clustering", {"clusters": clusters, "layers": names})
+    record_settings(run_dir, "clustering", {"clusters": clusters, "layers": names})
 
     import tensorflow_model_optimization as tfmot
 

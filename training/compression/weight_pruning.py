@@ -19,7 +19,7 @@ from keras_mobilenets.progress import track
 from keras_mobilenets.training.compression.wrappers import (
     check_arguments,
     compressible_layers,
-    record_request,
+    record_settings,
     wrap_layers,
 )
 from keras_mobilenets.training.datasets.dataset import Data
@@ -79,7 +79,7 @@ def prune(
     check_arguments(model, data, "prune")
     shares = _shares(model, sparsity, layers, pattern)
     plan = _plan(schedule, begin, end, frequency, (recipe or RECIPE).epochs * data.steps_per_epoch())
-    record_request(run_dir, "pruning", {"sparsity": shares, "pattern": pattern, "schedule": schedule, **plan})
+    record_settings(run_dir, "pruning", {"sparsity": shares, "pattern": pattern, "schedule": schedule, **plan})
 
     import tensorflow_model_optimization as tfmot
 

@@ -61,7 +61,7 @@ def wrap_layers(model: Any, names: Collection[str], wrap: Callable[[Any], Any]) 
     )
 
 
-def record_request(run_dir: str | Path | None, key: str, values: dict[str, Any]) -> None:
+def record_settings(run_dir: str | Path | None, key: str, values: dict[str, Any]) -> None:
     """Writes the settings to run.json, or checks that a training there has the same.
 
     Raises:

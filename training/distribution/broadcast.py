@@ -30,20 +30,20 @@ def from_first(make: Callable[[], T]) -> T:
     return _unpack(np.asarray(broadcast_one_to_all(buffer)).tobytes())
 
 
-def check_same(asked: Mapping[str, Mapping[str, Any]]) -> None:
+def check_same(settings: Mapping[str, Mapping[str, Any]]) -> None:
     """Checks that this process has the settings of process 0; only the path of the data may differ.
 
     Args:
-        asked: The settings of the training, by part, such as {"recipe": {"epochs": 3}}.
+        settings: The settings of the training, by part, such as {"recipe": {"epochs": 3}}.
 
     Raises:
         UserError: They differ; the message names the first difference.
     """
     if process_group.shard()[1] == 1:
         return
-    for part, values in from_first(lambda: asked).items():
+    for part, values in from_first(lambda: settings).items():
         for key, value in values.items():
-            own = asked.get(part, {}).get(key)
+            own = settings.get(part, {}).get(key)
             if own != value and (part, key) != ("data", "name"):
                 raise UserError(
                     f"process {process_group.shard()[0]} has {part} {key} {own} where process 0 has {value}; "

@@ -196,14 +196,14 @@ def _suppressed_stdout() -> Iterator[None]:
 def _watch(number: int, connection: socket.socket) -> None:
     """Exits when another process has ended before the training."""
     try:
-        said = read_line(connection)
+        message = read_line(connection)
     except OSError:
-        said = ""
-    if said == "done":
+        message = ""
+    if message == "done":
         _group.finished.append(number)
         _check_finished()
     elif _group.exit_code is None:
-        _exit(said or f"process {number} has ended or cannot be reached")
+        _exit(message or f"process {number} has ended or cannot be reached")
 
 
 def _check_finished() -> None:

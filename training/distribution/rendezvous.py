@@ -110,12 +110,12 @@ def free_port() -> int:
 
 def read_line(connection: socket.socket) -> str:
     """Reads up to the next line break, and not beyond; empty at the end of the connection."""
-    said = b""
-    while not said.endswith(b"\n"):
+    received = b""
+    while not received.endswith(b"\n"):
         if not (byte := connection.recv(1)):
             return ""
-        said += byte
-    return said.decode(errors="replace").strip()
+        received += byte
+    return received.decode(errors="replace").strip()
 
 
 def _pump_both(near: socket.socket, far: socket.socket, hold: bool = False) -> None:

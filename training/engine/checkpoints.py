@@ -99,7 +99,7 @@ class Checkpoints:
             self._is_good(path)
             return state
         if damaged:
-            raise UserError(f"{damaged[0]}, so that the training cannot resume; delete {self.folder} to start over")
+            raise UserError(f"{damaged[0]} and cannot be resumed from; delete {self.folder} to start over")
         return None
 
     def _paths(self) -> list[Path]:

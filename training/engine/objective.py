@@ -24,7 +24,7 @@ class Objective:
         views: Number of fixed augmented views of each training image; 0 for a new augmentation in every epoch.
         targets: Maps training batches, as from `Data.epochs`, to batches of (images, targets).
         validation: The same for batches of the validation split, as a `tf.data.Dataset`.
-        asked: Its settings, for run.json.
+        settings: Its settings, for run.json.
     """
 
     loss: Any
@@ -32,7 +32,7 @@ class Objective:
     views: int = 0
     targets: Callable[[tf.data.Dataset], Any] = lambda batches: batches
     validation: Callable[[tf.data.Dataset], tf.data.Dataset] = lambda batches: batches
-    asked: dict[str, Any] = dataclasses.field(default_factory=dict)
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def classification(model: Any, recipe: Recipe, classes: int) -> Objective:

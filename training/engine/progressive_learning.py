@@ -21,7 +21,7 @@ class Stage(NamedTuple):
 
     Attributes:
         first: The first epoch, from 0.
-        last: The epoch behind the last one.
+        last: The epoch after the last one.
         image_size: Height and width of the images, in pixels.
         regularization: The share of the recipe's dropout and stochastic depth, 0 to 1.
         augmentation: As in `Recipe`: its parts at the stage's strengths.

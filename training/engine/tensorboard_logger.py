@@ -143,10 +143,10 @@ def confusion_matrix_image(confusion: np.ndarray, class_names: tuple[str, ...]) 
         names = [name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in class_names]
         axes.set_xticks(range(classes), names, rotation=90, parse_math=False)  # a name may hold dollars
         axes.set_yticks(range(classes), names, parse_math=False)
-        for true, said in np.argwhere(confusion):
-            colour = "white" if shares[true, said] > 0.4 else "black"
-            text = f"{confusion[true, said]:,}"
-            axes.text(said, true, text, ha="center", va="center", color=colour, fontsize=8 if len(text) < 5 else 6)
+        for true, predicted in np.argwhere(confusion):
+            colour = "white" if shares[true, predicted] > 0.4 else "black"
+            text = f"{confusion[true, predicted]:,}"
+            axes.text(predicted, true, text, ha="center", va="center", color=colour, fontsize=8 if len(text) < 5 else 6)
     axes.set(xlabel="predicted class", ylabel="true class", title=_title(confusion))
     with warnings.catch_warnings():  # a name in a script that Matplotlib's font lacks
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")

@@ -89,7 +89,7 @@ def fit(
         _check_shapes(model, data)
         folder = Path(run_dir or stack.enter_context(tempfile.TemporaryDirectory()))
         stack.enter_context(locked(folder))
-        _claim(folder, model, data, {"recipe": dataclasses.asdict(recipe)} | objective.asked)
+        _record_settings(folder, model, data, {"recipe": dataclasses.asdict(recipe)} | objective.settings)
         whole = progressive_learning.multi_size_model(model_transforms.apply(model, recipe), recipe, data.image_size)
         with device_strategy.distribute(whole, data.batch_size) as trained:
             with model_transforms.precision(trained, recipe.precision):
@@ -212,9 +212,9 @@ def _check_shapes(model: Any, data: Data) -> None:
         )
 
 
-def _claim(run_dir: Path, model: Any, data: Data, more: dict[str, Any]) -> None:
+def _record_settings(run_dir: Path, model: Any, data: Data, more: dict[str, Any]) -> None:
     """Writes run.json, or checks that the existing one is of the same training."""
-    asked: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "model": {
             "name": model.name,
             "input_shape": list(model.input_shape[1:]),
@@ -229,20 +229,20 @@ def _claim(run_dir: Path, model: Any, data: Data, more: dict[str, Any]) -> None:
             "train_images": data.count("train"),
         },
     } | more
-    broadcast.check_same(asked)
+    broadcast.check_same(settings)
     before = files.read_record(run_dir)
     if "recipe" in before:
         before["recipe"] = dataclasses.asdict(Recipe()) | before["recipe"]  # an earlier version had fewer settings
         for part in ALTERNATIVES:
-            if (part in before) != (part in asked):
+            if (part in before) != (part in settings):
                 word = "with" if part in before else "without"
                 raise UserError(f"{run_dir} holds a training {word} {part}; give another run folder or delete this one")
-    for part, values in asked.items():
+    for part, values in settings.items():
         files.refuse_other(run_dir, f"training with {part}", values | before.get(part, {}), values)
     packages = ("keras_mobilenets", "keras", "tensorflow", "numpy")
     versions = {"backend": keras.backend.backend()} | {package: metadata.version(package) for package in packages}
-    if not asked.items() <= before.items():
-        files.write_json(run_dir / "run.json", before | asked | {"versions": versions})
+    if not settings.items() <= before.items():
+        files.write_json(run_dir / "run.json", before | settings | {"versions": versions})
 
 
 def _compile(model: Any, data: Data, recipe: Recipe, objective: Objective) -> None:

@@ -122,5 +122,5 @@ def _objective(student: Any, targets: TeacherTargets, classes: int, temperature:
         right = ops.equal(ops.argmax(rows[:, :classes], axis=1), ops.argmax(outputs, axis=1))
         return ops.cast(right, "float32")
 
-    asked = targets.teacher_record | {"temperature": temperature, "alpha": alpha, "cached_views": targets.views}
-    return Objective(loss, accuracy, targets.views, targets.targets, targets.validation, {"distillation": asked})
+    settings = targets.teacher_record | {"temperature": temperature, "alpha": alpha, "cached_views": targets.views}
+    return Objective(loss, accuracy, targets.views, targets.targets, targets.validation, {"distillation": settings})

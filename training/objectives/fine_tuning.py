@@ -98,7 +98,7 @@ def fine_tune(
             fit(model, data, head, run_dir and Path(run_dir) / "head", **options)
     fine = dataclasses.replace(recipe, learning_rate=FINE_TUNING_RATE * recipe.learning_rate)
     objective = classification(model, fine, len(data.class_names))
-    objective = dataclasses.replace(objective, asked={"transfer": {"freeze": freeze, "head_epochs": head_epochs}})
+    objective = dataclasses.replace(objective, settings={"transfer": {"freeze": freeze, "head_epochs": head_epochs}})
     with _freeze([*frozen, *norms]):
         return fit(model, data, fine, run_dir, objective=objective, **options)
 
