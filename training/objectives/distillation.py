@@ -99,7 +99,7 @@ def _load_teacher(teacher: Any) -> Any:
     if path.is_dir():
         path /= "model.keras"
     if path.suffix == ".tflite":
-        raise UserError(f"{path} is converted and cannot be a teacher; give the .keras file it was made from")
+        raise UserError(f"{path} is a converted model, which cannot be a teacher; give its .keras file")
     if str(teacher) in km.list_models() and not path.exists():
         raise UserError(f"{teacher} is a builder; a teacher is a trained model: give a run folder or a .keras file")
     from keras_mobilenets.training.compression.model_loader import load_model

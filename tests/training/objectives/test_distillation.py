@@ -194,7 +194,7 @@ def test_logits_of_something_else_are_refused(data, tmp_path):
         ({"views": 2}, "views 1, not 2"),
         ({"augmentation": "flip"}, "augmentation light, not flip"),
     ):
-        with pytest.raises(UserError, match=f"said.npz holds logits of another training: {says}"):
+        with pytest.raises(UserError, match=f"said.npz holds teacher logits of another training: {says}"):
             looked_up(data, tmp_path / "said.npz", **other)
 
 
