@@ -26,7 +26,7 @@ apk: setup
 	$(BIN)/keras-mobilenets android build --bundle runs/demo_bundle
 
 test: setup
-	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
+	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist worksteal
 
 test-all: setup
 	$(BIN)/python -m pytest

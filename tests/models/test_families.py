@@ -2,6 +2,7 @@
 keras.applications, and what every builder has in common.
 """
 
+import functools
 import importlib.util
 import json
 import os
@@ -30,6 +31,13 @@ ONE_OF_EACH = {
     "StandardConvNet": {"alpha": 0.25},
     "VGG16": {"alpha": 0.125},
 }
+QUICK = ("MobileNetV3Small", "MobileNetV4HybridMedium")  # squeeze-and-excite; attention
+
+
+@functools.cache
+def _network(name):
+    """One of each family, built once for the tests that only look at it."""
+    return km.create_model(name, input_shape=(64, 48, 3), classes=5, **ONE_OF_EACH[name])
 
 
 def _images(size, seed=0):
@@ -59,12 +67,12 @@ def test_parameters_and_multiply_adds_are_the_published_ones(row):
         pytest.param("MobileNetV4HybridLarge", {}, 37.76, marks=pytest.mark.slow),
         ("MobileNetV4ConvSmall", {"alpha": 0.5}, 2.24),
         ("EfficientNetLite0", {}, 4.65),
-        ("EfficientNetLite1", {}, 5.42),
-        ("EfficientNetLite2", {}, 6.09),
-        ("EfficientNetLite3", {}, 8.20),
+        pytest.param("EfficientNetLite1", {}, 5.42, marks=pytest.mark.slow),
+        pytest.param("EfficientNetLite2", {}, 6.09, marks=pytest.mark.slow),
+        pytest.param("EfficientNetLite3", {}, 8.20, marks=pytest.mark.slow),
         ("EfficientNetLite4", {}, 13.01),
         ("StandardConvNet", {}, 29.3),
-        ("VGG16", {}, 138.36),
+        pytest.param("VGG16", {}, 138.36, marks=pytest.mark.slow),
     ],
 )
 def test_parameters_agree_with_the_published_millions(name, arguments, millions):
@@ -82,12 +90,12 @@ def test_mobilenet_v1_with_standard_convolutions_costs_what_its_paper_says():
     ("name", "arguments", "size"),
     [
         ("MobileNetV3Large", {}, 96),
-        ("MobileNetV3Large", {"alpha": 0.75}, 97),
-        ("MobileNetV3Large", {"alpha": 1.25}, 64),
+        pytest.param("MobileNetV3Large", {"alpha": 0.75}, 97, marks=pytest.mark.slow),
+        pytest.param("MobileNetV3Large", {"alpha": 1.25}, 64, marks=pytest.mark.slow),
         ("MobileNetV3Large", {"minimalistic": True}, 65),
-        ("MobileNetV3Small", {}, 97),
-        ("MobileNetV3Small", {"alpha": 0.75}, 224),
-        ("MobileNetV3Small", {"minimalistic": True}, 96),
+        pytest.param("MobileNetV3Small", {}, 97, marks=pytest.mark.slow),
+        ("MobileNetV3Small", {"alpha": 0.75}, 97),
+        pytest.param("MobileNetV3Small", {"minimalistic": True}, 96, marks=pytest.mark.slow),
         ("EfficientNetB0", {}, 97),
         pytest.param("EfficientNetB2", {}, 64, marks=pytest.mark.slow),
         ("EfficientNetV2B0", {}, 96),
@@ -124,10 +132,9 @@ def test_odd_sizes_give_feature_maps_of_stride_32(name, arguments):
     assert model.output_shape == (None, features[-1])
 
 
-@pytest.mark.parametrize(("name", "arguments"), ONE_OF_EACH.items())
-def test_saved_and_loaded_without_custom_objects_is_the_same(name, arguments, tmp_path):
-    model = km.create_model(name, input_shape=(64, 48, 3), classes=5, **arguments)
-    randomize(model)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in ONE_OF_EACH])
+def test_saved_and_loaded_without_custom_objects_is_the_same(name, tmp_path):
+    model = randomize(_network(name))
     model.save(tmp_path / "m.keras")
     images = _images((64, 48))
     loaded = keras.models.load_model(tmp_path / "m.keras")(images)
@@ -136,8 +143,7 @@ def test_saved_and_loaded_without_custom_objects_is_the_same(name, arguments, tm
 
 @pytest.mark.parametrize("name", ONE_OF_EACH)
 def test_networks_are_of_plain_layers_that_exporters_know(name):
-    model = km.create_model(name, input_shape=(64, 64, 3), **ONE_OF_EACH[name])
-    for layer in model.layers:
+    for layer in _network(name).layers:
         assert getattr(keras.layers, type(layer).__name__) is type(layer), layer.name
         assert not isinstance(layer, keras.layers.Lambda)
 
@@ -155,7 +161,7 @@ def test_networks_are_of_plain_layers_that_exporters_know(name):
     ],
 )
 def test_layer_names_are_stable(name, layers):
-    names = {layer.name for layer in km.create_model(name, input_shape=(64, 64, 3), **ONE_OF_EACH[name]).layers}
+    names = {layer.name for layer in _network(name).layers}
     assert set(layers.split()) <= names
 
 

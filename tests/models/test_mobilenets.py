@@ -6,15 +6,14 @@ import sys
 import keras
 import numpy as np
 import pytest
+from networks import answers
 
 import keras_mobilenets as km
 from keras_mobilenets.costs.published import table
 
 QUICK = [
     ("MobileNetV1", 0.25, 96),
-    ("MobileNetV1", 0.5, 160),
     ("MobileNetV1", 0.75, 97),
-    ("MobileNetV1", 1.0, 224),
     ("MobileNetV2", 0.35, 96),
     ("MobileNetV2", 0.5, 97),
 ]
@@ -36,8 +35,8 @@ def _assert_equal_to_keras_applications(name, alpha, size):
     for mine, other in zip(ours.weights, theirs.weights, strict=True):
         mine.assign(np.reshape(other.numpy(), mine.shape))  # their classifier may be a 1×1 convolution
     images = rng.uniform(-1, 1, (2, size, size, 3)).astype(np.float32)
-    expected = theirs.predict(images, verbose=0)
-    np.testing.assert_allclose(ours.predict(images, verbose=0), expected, atol=1e-5)
+    expected = answers(theirs, images)
+    np.testing.assert_allclose(answers(ours, images), expected, atol=1e-5)
     assert expected.std() > 0
 
 

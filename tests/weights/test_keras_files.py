@@ -21,7 +21,7 @@ SAME = [
     ("EfficientNetB0", {}, "EfficientNetB0", True),
     ("EfficientNetV2B0", {}, "EfficientNetV2B0", True),
     pytest.param("EfficientNetV2S", {}, "EfficientNetV2S", True, marks=pytest.mark.slow),
-    ("ResNet50", {}, "ResNet50", False),
+    pytest.param("ResNet50", {}, "ResNet50", False, marks=pytest.mark.slow),  # quick: without its top, see caffe
 ]
 SIZE = 64
 

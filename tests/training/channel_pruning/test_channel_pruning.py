@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from networks import randomize
+from networks import answers, randomize
 
 import keras_mobilenets as km
 from keras_mobilenets import UserError, blocks, tflite, training
@@ -111,8 +111,8 @@ def _silenced(model, pruned):
 
 
 def _assert_equal_without_the_removed(model, pruned, images):
-    outputs, expected = pruned.predict(images, verbose=0), _silenced(model, pruned).predict(images, verbose=0)
-    assert np.abs(expected - model.predict(images, verbose=0)).max() > 1e-3, "what was removed mattered"
+    outputs, expected = answers(pruned, images), answers(_silenced(model, pruned), images)
+    assert np.abs(expected - answers(model, images)).max() > 1e-3, "what was removed mattered"
     np.testing.assert_allclose(outputs, expected, atol=1e-5)
 
 
@@ -126,7 +126,7 @@ def _slow_but(quick, every):
     return [pytest.param(one, marks=() if one in quick else pytest.mark.slow) for one in every]
 
 
-@pytest.mark.parametrize("seed", _slow_but(range(9), range(20)))
+@pytest.mark.parametrize("seed", _slow_but(range(6), range(20)))
 def test_pruned_random_network_equals_the_original_with_the_removed_channels_at_zero(seed):
     model, divisor = _random_network(seed), (2, 4, 8)[seed % 3]
     pruned = training.prune_channels(model, 0.6, ("bn_scale", "l1")[seed % 2], divisor=divisor)
@@ -162,7 +162,7 @@ def test_every_family_shrinks_trains_and_saves(name, tmp_path):
 
     pruned.save(tmp_path / "pruned.keras")
     again = keras.models.load_model(tmp_path / "pruned.keras", safe_mode=True)
-    np.testing.assert_allclose(again.predict(_images(), verbose=0), pruned.predict(_images(), verbose=0), atol=1e-6)
+    np.testing.assert_allclose(answers(again, _images()), answers(pruned, _images()), atol=1e-6)
     before = [weight.numpy() for weight in pruned.trainable_weights]
     assert len(before) == len(model.trainable_weights)
     pruned.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=True, jit_compile=False)

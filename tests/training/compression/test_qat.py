@@ -11,7 +11,7 @@ import tensorflow_model_optimization as tfmot
 import tf_keras
 from ai_edge_litert.interpreter import Interpreter
 from keras import layers
-from networks import randomize
+from networks import answers, one_step, randomize
 
 import keras_mobilenets as km
 from keras_mobilenets import UserError, blocks, tflite, training
@@ -66,8 +66,7 @@ def trained(request, tmp_path_factory):
     """(float model, quantization-aware model after a step of training, its .tflite)."""
     model = build(request.param, **NETWORKS[request.param])
     quantized = training.quantize_aware(model, PIXELS)
-    quantized.compile(tf_keras.optimizers.SGD(1e-3), "sparse_categorical_crossentropy")
-    quantized.fit(SCALED[:16], LABELS[:16], batch_size=16, verbose=0)
+    one_step(quantized, tf_keras.optimizers.SGD(1e-3), SCALED[:16], LABELS[:16])
     return model, quantized, tflite.convert(quantized, tmp_path_factory.mktemp(request.param) / "qat.tflite")
 
 
@@ -78,7 +77,7 @@ def test_conversion_gives_int8_operators_only_and_the_answers_of_the_trained_mod
     assert set(found.dtypes) == {"int8", "int32"}
     assert {"QUANTIZE", "DEQUANTIZE"}.isdisjoint(found.operator_counts)
     result = tflite.evaluate(path, PIXELS)
-    expected = quantized.predict(SCALED, verbose=0)
+    expected = answers(quantized, SCALED)
     assert np.abs(result.predictions - expected).max() < 0.05
     assert agreement(result, expected) >= 0.95  # 64 images of noise; the benchmark program asks 99% of real ones
 
@@ -128,7 +127,7 @@ def test_a_depthwise_kernel_is_rounded_channel_by_channel_where_tfmot_has_one_sc
     kernel = np.random.default_rng(0).uniform(-1, 1, (3, 3, 4, 1)) * np.array([1, 0.1, 0.01, 0.001])[:, None]
     model.set_weights([kernel.astype(np.float32)])
     x = np.random.default_rng(1).uniform(-1, 1, (4, 8, 8, 4)).astype(np.float32)
-    exact = model.predict(x, verbose=0)
+    exact = answers(model, x)
 
     def rounding(quantized):
         wrapper = quantized.get_layer("quant_depthwise")
@@ -160,7 +159,7 @@ def test_patterns_beside_the_families_become_int8(tmp_path):
     assert not any(layer.in_float for layer in training.quantized_layers(quantized))
     path = tflite.convert(quantized, tmp_path / "m.tflite")
     assert set(tflite.inspect(path).dtypes) == {"int8", "int32"}
-    expected = quantized.predict(SCALED[:, ::2, ::2], verbose=0)
+    expected = answers(quantized, SCALED[:, ::2, ::2])
     result = tflite.evaluate(path, PIXELS[:, ::2, ::2]).predictions
     assert np.abs(result - expected).max() < 0.05 * np.abs(expected).max()
 
@@ -196,7 +195,7 @@ def test_a_layer_that_int8_lacks_is_listed_with_the_reason():
 
 def test_ranges_start_at_the_extremes_of_the_calibration_images():
     model, names = small(), ["stem_bn", "stem_hard_silu", "block_0_add", "block_1_expand_relu6", "pool"]
-    outputs = keras.Model(model.input, [model.get_layer(name).output for name in names]).predict(SCALED, verbose=0)
+    outputs = map(np.asarray, keras.Model(model.input, [model.get_layer(name).output for name in names])(SCALED))
     quantized = training.quantize_aware(model, PIXELS)
     for name, values in zip(names, outputs, strict=True):
         found = {
@@ -211,8 +210,7 @@ def test_without_calibration_the_first_batch_sets_the_ranges(tmp_path):
     quantized = training.quantize_aware(small())
     with pytest.raises(UserError, match="no ranges yet"):
         tflite.convert(quantized, tmp_path / "m.tflite")
-    quantized.compile("sgd", "sparse_categorical_crossentropy")
-    quantized.fit(SCALED[:8], LABELS[:8], verbose=0)
+    one_step(quantized, "sgd", SCALED[:8], LABELS[:8])
     tflite.convert(quantized, tmp_path / "m.tflite")
 
 
@@ -259,12 +257,11 @@ def test_zeros_and_clusters_survive_training_and_conversion(preserve, tmp_path):
 
 def test_it_is_saved_and_loaded_and_trained_on(tmp_path):
     quantized = training.quantize_aware(small(), PIXELS)
-    quantized.compile("sgd", "sparse_categorical_crossentropy")
-    quantized.fit(SCALED[:8], LABELS[:8], verbose=0)
+    one_step(quantized, "sgd", SCALED[:8], LABELS[:8])
     one = tflite.convert(quantized, tmp_path / "one.tflite").read_bytes()  # leaves the model as it was
     quantized.save(tmp_path / "q.keras")
     loaded = training.load_model(tmp_path / "q.keras")
-    np.testing.assert_array_equal(loaded.predict(SCALED, verbose=0), quantized.predict(SCALED, verbose=0))
+    np.testing.assert_array_equal(answers(loaded, SCALED), answers(quantized, SCALED))
     assert training.quantized_layers(loaded) == training.quantized_layers(quantized)
     assert tflite.convert(tmp_path / "q.keras", tmp_path / "two.tflite").read_bytes() == one
 
