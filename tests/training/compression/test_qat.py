@@ -240,7 +240,7 @@ def test_zeros_and_clusters_survive_training_and_conversion(preserve, tmp_path):
         kernel = np.quantile(kernel, (0.1, 0.4, 0.6, 0.9)).astype(np.float32)[RNG.integers(0, 4, kernel.shape)]
     conv.set_weights([kernel])
     quantized = training.quantize_aware(model, PIXELS, preserve=preserve)
-    quantized.compile(tf_keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+    quantized.compile(tf_keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", run_eagerly=True)
     quantized.fit(SCALED, LABELS, batch_size=16, verbose=0)
     path = tflite.convert(quantized, tmp_path / "m.tflite")
     interpreter = Interpreter(str(path))
