@@ -45,10 +45,10 @@ def _images(size, seed=0):
 
 
 def _published():
-    """The figures of these families; building the largest networks takes long."""
+    """The figures of these families; building the larger networks takes long."""
     for row in table():
         if row.builder in NAMES:
-            large = [pytest.mark.slow] if row.parameters > 15e6 else []
+            large = [pytest.mark.slow] if row.parameters > 7.5e6 else []
             yield pytest.param(row, id=row.label, marks=large)
 
 
