@@ -38,7 +38,7 @@ def make_run(folder):
 
 
 def examination(class_names, wrong=7):
-    """Of 20 images of each class, the second is taken for the first so many times, the others are right."""
+    """Of 20 images of each class, the second is predicted as the first so many times, the others are right."""
     confusion = 20 * np.eye(len(class_names), dtype=np.int64)
     confusion[1, :2] = wrong, 20 - wrong
     images = np.random.default_rng(1).integers(0, 256, (wrong, 16, 16, 3), dtype=np.uint8)

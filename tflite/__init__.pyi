@@ -23,4 +23,4 @@ from .targets.gpu import check_gpu as check_gpu
 from .targets.inspection import inspect as inspect
 from .targets.nnapi import NnapiCheck as NnapiCheck
 from .targets.nnapi import check_nnapi as check_nnapi
-from .targets.whole_model_warning import TargetWarning as TargetWarning
+from .targets.target_warning import TargetWarning as TargetWarning

@@ -48,10 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _import_tensorflow_quietly() -> None:
     """TensorFlow greets at import, before any of its own switches is heard."""
-    from keras_mobilenets.tflite.runtime.native_output import quiet
+    from keras_mobilenets.tflite.runtime.native_output import suppress_native_output
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with quiet():
+    with suppress_native_output():
         import tensorflow  # noqa: F401
 
 

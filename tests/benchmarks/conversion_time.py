@@ -14,7 +14,7 @@ import tensorflow as tf
 
 import keras_mobilenets as km
 from keras_mobilenets import tflite
-from keras_mobilenets.tflite.runtime.native_output import quiet
+from keras_mobilenets.tflite.runtime.native_output import suppress_native_output
 
 
 def stock(model, images):
@@ -24,7 +24,7 @@ def stock(model, images):
     converter.representative_dataset = lambda: ([image[None]] for image in images)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.int8
-    with quiet():
+    with suppress_native_output():
         return converter.convert()
 
 

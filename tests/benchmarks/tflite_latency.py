@@ -40,7 +40,7 @@ def pairs(name, options, images, folder):
 
 
 def main():
-    """Prints the medians, and the median of the rounds' ratios, for each model and number type."""
+    """Prints the medians, and the median of the rounds' ratios, for each model and dtype."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
     parser.add_argument("--against", default="peers", choices=("peers", "float"))
@@ -54,7 +54,7 @@ def main():
     images = noise((options.size, options.size, 3))
     bad = {"SHAPE", "STRIDED_SLICE", "PACK"}
     other = "stock ms" if options.against == "peers" else "float ms"
-    print(f"{'model':17} {'type':8} {'ours ms':>8} {other:>9} {'ratio':>6}  XNNPACK's pieces")
+    print(f"{'model':17} {'type':8} {'ours ms':>8} {other:>9} {'ratio':>6}  XNNPACK's partitions")
     for name in options.models:
         with tempfile.TemporaryDirectory() as folder:
             for kind, mine, theirs in pairs(name, options, images, Path(folder)):
@@ -68,8 +68,8 @@ def main():
                     rounds.append([row.median_ms for row in rows][::turn])
                 a, b = np.median(rounds, axis=0)
                 ratio = np.median([x / y for x, y in rounds])
-                pieces = f"{found.partitions} and {tflite.inspect(theirs).partitions}"
-                print(f"{name:17} {kind:8} {a:8.2f} {b:9.2f} {ratio:6.3f}  {pieces}", flush=True)
+                partitions = f"{found.partitions} and {tflite.inspect(theirs).partitions}"
+                print(f"{name:17} {kind:8} {a:8.2f} {b:9.2f} {ratio:6.3f}  {partitions}", flush=True)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     python answer.py FOLDER
 
 FOLDER holds NAME.tflite and NAME.npy, its inputs. Writes answers.npz: for "NAME reference" and "NAME xnnpack" the raw
-outputs, and for "NAME delegates" how many pieces the delegate took.
+outputs, and for "NAME delegates" how many partitions are delegated.
 """
 
 import sys

@@ -15,9 +15,9 @@ from keras_mobilenets.tflite.conversion.calibration import METHODS, calibrate
 from keras_mobilenets.tflite.conversion.float_graph import FloatGraph, float_graph, opened
 from keras_mobilenets.tflite.conversion.quantizer import quantized
 from keras_mobilenets.tflite.graph import layer_names
-from keras_mobilenets.tflite.runtime.sandbox import trust
+from keras_mobilenets.tflite.runtime.sandbox import mark_valid
 from keras_mobilenets.tflite.targets.operator_forms import FORMS, Forms
-from keras_mobilenets.tflite.targets.whole_model_warning import warn_of_leftovers
+from keras_mobilenets.tflite.targets.target_warning import warn_if_not_delegated
 
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
 
@@ -52,22 +52,22 @@ def convert(
         calibration_method: How the range of an activation follows from its values: "minmax", all of them;
             "percentile", 99.99% of them; "mse", those with the least mean squared error of clipping and rounding.
         leave_in_float: Names of Keras layers that an int8 model computes in float; or how many: those are chosen that
-            `sensitivity` finds to harm the output most, which takes a conversion for each layer. A value is spared
-            int8 only where all layers that make or read it are in float, so that few layers gain little: of a
+            `sensitivity` finds to harm the output most, which takes a conversion for each layer. An activation is in
+            float only where all layers that write or read it are, so that few layers gain little: of a
             MobileNetV3-Small (SQNR of its logits 9.3 dB) 2 layers 9.3, 5 layers 10.4, 10 layers 18.8 dB.
         equalize: Cross-layer equalization before an "int8" that is calibrated (`equalization.equalize`). Weights have a
             scale per channel anyway: it moved the outputs' SQNR by −0.7 to +0.3 dB for four trained networks.
         bias_correction: Corrects, after quantization, the mean error that rounded weights make. It gave −0.2 to +2.4 dB
             and no gain in top-1 beyond the noise.
         target: What is to run the model, "nnapi", "xnnpack" (a CPU) or "gpu". It decides on the operators of an int8
-            model (the table is `forms.FORMS`): NNAPI and the GPU delegate get HARD_SWISH and dense layers of one scale,
-            XNNPACK what it takes in one piece. Float models are the same for all.
+            model (the table is `operator_forms.FORMS`): NNAPI and the GPU delegate get HARD_SWISH and dense layers of
+            one scale, XNNPACK operators that are all delegated in one partition. Float models are the same for all.
         sparse: A float32 model stores the zeros of a pruned one as sparse tensors, which XNNPACK's sparse kernels skip
             on Arm. They ask for two thirds of zeros or more in the 1×1 convolutions, a 3×3 stem at stride 2, and
             strides with as much padding before the image as after it ("same" at odd sizes, or a symmetric padding).
 
     Returns:
-        The path. A `TargetWarning` says when the target takes the model not whole: which operators it refuses, and why.
+        The path. A `TargetWarning` says when the model is not fully delegated on its target: which operators, and why.
 
     Raises:
         UserError: An argument is unknown, the graph does not qualify for `sparse` (the message says why), calibration
@@ -97,8 +97,8 @@ def convert(
         content = _int8(graph, images, how, FORMS[target])
     with files.atomic(path) as temporary:
         temporary.write_bytes(content)
-    trust(path)
-    warn_of_leftovers(path, target)
+    mark_valid(path)
+    warn_if_not_delegated(path, target)
     return Path(path)
 
 
@@ -146,8 +146,8 @@ def _int8(graph: FloatGraph, images: Any, how: Int8, forms: Forms) -> bytes:
     layers = how.leave_in_float
     if isinstance(layers, int):
         layers = _worst(content, images, layers) if layers else ()
-    left = [*graph.left_in_float, *layer_names.tensors_of(content, layers)]
-    result = quantized(content, left, per_channel_dense=forms.per_channel_dense)
+    in_float = [*graph.left_in_float, *layer_names.tensors_of(content, layers)]
+    result = quantized(content, in_float, per_channel_dense=forms.per_channel_dense)
     if how.bias_correction:
         from keras_mobilenets.tflite.conversion.bias_correction import correct_biases
 

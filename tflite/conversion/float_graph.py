@@ -6,7 +6,7 @@ from typing import Any
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.tflite.graph import flatbuffer, layer_names
-from keras_mobilenets.tflite.runtime.native_output import quiet
+from keras_mobilenets.tflite.runtime.native_output import suppress_native_output
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ def float_graph(model: Any, weights: str = "none") -> FloatGraph:
     model, is_trained = opened(model)
     shape = _input_shape(model)
     if is_trained:
-        content, left = _trained_model(model)
-        return FloatGraph(model.name, content, shape, True, tuple(left))
+        content, in_float = _trained_model(model)
+        return FloatGraph(model.name, content, shape, True, tuple(in_float))
     return FloatGraph(model.name, _float_model(model, weights), shape, False)
 
 
@@ -106,7 +106,7 @@ def _trained_model(model: Any) -> tuple[bytes, list[str]]:
         recorded[:] = found
         return [tf.identity(output), *(tf.identity(p.values, name=f"{p.values.op.name}/range") for p in found[1:])]
 
-    with quiet():
+    with suppress_native_output():
         frozen = convert_variables_to_constants_v2(run.get_concrete_function(tf.TensorSpec(_input_shape(model))))
     converted = flatbuffer.read(_convert(model.name, frozen.graph, frozen.inputs, frozen.outputs, "none"))
     graph = converted.subgraphs[0]
@@ -121,8 +121,8 @@ def _trained_model(model: Any) -> tuple[bytes, list[str]]:
     graph.outputs = graph.outputs[:1]
     graph.tensors[graph.outputs[0]].name = b"output"
     layer_names.name_by_layers(converted, model)
-    left = [graph.tensors[tensor].name.decode() for tensor, point in tensors.items() if point.is_float]
-    return flatbuffer.write(converted), left
+    in_float = [graph.tensors[tensor].name.decode() for tensor, point in tensors.items() if point.is_float]
+    return flatbuffer.write(converted), in_float
 
 
 def _convert(name: str, graph: Any, inputs: list[Any], outputs: list[Any], quantize: str) -> bytes:
@@ -138,7 +138,7 @@ def _convert(name: str, graph: Any, inputs: list[Any], outputs: list[Any], quant
         converter.target_spec.supported_types = [tf.float16]
     if quantize == "sparse":
         converter.optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY]
-    with quiet() as last_line:
+    with suppress_native_output() as last_line:
         try:
             return converter.convert()
         except Exception as error:

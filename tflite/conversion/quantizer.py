@@ -1,7 +1,7 @@
 """TensorFlow's own quantizer of float .tflite files with ranges in them; no other module knows which one it is.
 
 Its rival is LiteRT's ai-edge-quantizer (0.10 compared, V1, V2 and V3-Small of 64 pixels trained on `shapes`). Given the
-same ranges, that gives the same operators, pieces of XNNPACK and quality (SQNR of the outputs 31.1, 31.9 and 24.6 dB
+same ranges, that gives the same operators, XNNPACK partitions and quality (SQNR of the outputs 31.1, 31.9 and 24.6 dB
 with both), in 0.03 to 0.11 s against about 0.3 s, by a public interface, and takes ranges by tensor name, as models
 trained with quantization need. Its own calibration, moving averages of the extremes, is much worse (19.4, 19.8 and
 13.6 dB). It calls itself alpha, pins one exact version of the runtime, and brings a builder of language models along.
@@ -15,7 +15,7 @@ HARD_SWISH, and neither XNNPACK nor NNAPI takes int16 convolutions.
 from collections.abc import Sequence
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.tflite.runtime.native_output import quiet
+from keras_mobilenets.tflite.runtime.native_output import suppress_native_output
 
 
 def quantized(
@@ -35,7 +35,7 @@ def quantized(
     import tensorflow as tf
     from tensorflow.lite.python.convert import mlir_quantize
 
-    with quiet() as last_line:
+    with suppress_native_output() as last_line:
         try:
             return mlir_quantize(
                 calibrated,

@@ -1,4 +1,4 @@
-"""Whether the tables of a .tflite fit together: what the format's schema says in words, and the runtime takes on trust.
+"""Whether the tables of a .tflite fit together: what the format's schema asks for and the runtime does not check.
 
 An operator that reads what none before it writes, or a constant of another size than its shape, gives an answer all
 the same, but not the model's.
@@ -15,7 +15,7 @@ from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.graph.flatbuffer import schema
 
 
-class UnsoundError(ValueError):
+class InvalidModelError(ValueError):
     """What does not fit, in a few words."""
 
 
@@ -26,7 +26,7 @@ def check(model: Any) -> None:
         model: A .tflite as `flatbuffer.read` gives it.
 
     Raises:
-        UnsoundError: Something does not fit.
+        InvalidModelError: Something does not fit.
     """
     _need(len(model.buffers or ()) > 0, "it has no buffers")
     first = model.subgraphs[0]
@@ -41,7 +41,7 @@ def check(model: Any) -> None:
 
 def _need(holds: bool, otherwise: str) -> None:
     if not holds:
-        raise UnsoundError(otherwise)
+        raise InvalidModelError(otherwise)
 
 
 def _present(items: Any, what: str) -> list[Any]:
@@ -54,7 +54,7 @@ def _check_tensor(model: Any, tensor: Any) -> None:
     name = _text(tensor.name)
     shape = _numbers(tensor.shape)
     _need(0 <= tensor.buffer < len(model.buffers), f"the values of tensor {name} are not there")
-    _need(tensor.type in _TYPES, f"tensor {name} has a number type that does not exist")
+    _need(tensor.type in _TYPES, f"tensor {name} has a data type that does not exist")
     _need(all(size >= 0 for size in shape), f"tensor {name} has a negative size")
     _need(math.prod(shape) < 1 << 40, f"tensor {name} is larger than any memory")
     signature = _numbers(tensor.shapeSignature)
@@ -71,8 +71,8 @@ def _sparse_values(sparsity: Any, shape: tuple[int, ...], name: str) -> int:
     """How many values a sparse tensor stores: levels of dense or compressed (CSR) dimensions, blocks last."""
     order, blocks = _numbers(sparsity.traversalOrder), _numbers(sparsity.blockMap)
     levels = _present(sparsity.dimMetadata, "dimension")
-    whole = len(shape) + len(blocks) == len(order) == len(levels) and sorted(order) == list(range(len(order)))
-    _need(whole and all(0 <= axis < len(shape) for axis in blocks), f"sparse tensor {name} lacks a dimension")
+    is_complete = len(shape) + len(blocks) == len(order) == len(levels) and sorted(order) == list(range(len(order)))
+    _need(is_complete and all(0 <= axis < len(shape) for axis in blocks), f"sparse tensor {name} lacks a dimension")
     extents = [*shape, *(0 for _ in blocks)]
     for dimension, level in zip(order, levels, strict=True):
         if dimension >= len(shape):
@@ -111,7 +111,7 @@ def _text(name: bytes | None) -> str:
     try:
         return repr((name or b"").decode())
     except UnicodeDecodeError:
-        raise UnsoundError("the name of a tensor is no text") from None
+        raise InvalidModelError("the name of a tensor is no text") from None
 
 
 def _check_quantization(tensor: Any, shape: tuple[int, ...], name: str) -> None:

@@ -48,8 +48,8 @@ def benchmark(
         min_runs: Timed runs of each model; more until it has been timed for `min_seconds`.
         min_seconds: See `min_runs`.
         max_seconds: A model that has been timed this long gets no further turn, whatever `min_runs` says.
-        limit: Whether to time this machine's best convolution among the models too (a few seconds), which gives rows
-            their `limit_share`.
+        limit: Whether to time the roofline, this machine's best convolution, among the models too (a few seconds),
+            which gives rows their `limit_share`.
 
     Returns:
         A row for each path and number of threads: all paths in order with the first number, then with the next. Its
@@ -72,16 +72,16 @@ def benchmark(
     macs = {file: file_macs(file) for file in files}
     runners = [_Runner(open_model(*case)) for case in cases]
     with contextlib.ExitStack() as stack:
-        limits = _limits(runners, stack) if limit else {}
-        everyone = [*runners, *limits.values()]
+        rooflines = _rooflines(runners, stack) if limit else {}
+        everyone = [*runners, *rooflines.values()]
         for runner in track(everyone, "Warming up"):
             runner.warm_up(warmup_runs, warmup_seconds)
         _take_turns(everyone, min_runs, min_seconds, max_seconds)
-        best = {kind: _rate(file_macs(runner.model.path), runner) for kind, runner in limits.items()}
+        best = {kind: _rate(file_macs(runner.model.path), runner) for kind, runner in rooflines.items()}
     rows = []
     for runner, start in zip(runners, starts, strict=True):
         row, count = _row(runner), macs[runner.model.path]
-        limit_rate = best.get((dtype_of(row.quantization), row.threads or 1))
+        roofline = best.get((dtype_of(row.quantization), row.threads or 1))
         rate = _rate(count, runner)
         rows.append(
             row.with_(
@@ -90,7 +90,7 @@ def benchmark(
                 first_inference_ms=round(start.first_inference_ms, 4),
                 peak_mem_mb=start.peak_mem_mb,
                 gmacs_per_s=round(rate, 4),
-                limit_share=round(rate / limit_rate, 4) if limit_rate else None,
+                limit_share=round(rate / roofline, 4) if roofline else None,
             )
         )
     return rows
@@ -200,8 +200,8 @@ def _rounds(runners: list[_Runner], runs: int, seconds: float, most_seconds: flo
         yield
 
 
-def _limits(runners: list[_Runner], stack: contextlib.ExitStack) -> dict[tuple[str, int], _Runner]:
-    """The best convolutions that these models are held against, by number type and threads, ready to take turns."""
+def _rooflines(runners: list[_Runner], stack: contextlib.ExitStack) -> dict[tuple[str, int], _Runner]:
+    """The best convolutions, the roofline of these models, by dtype and threads, ready to take turns."""
     kinds = dict.fromkeys((dtype_of(runner.model.quantization()), runner.model.threads) for runner in runners)
     return {
         kind: _Runner(load(stack.enter_context(best_convolution(*kind)), kind[1]))

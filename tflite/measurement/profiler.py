@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_mobilenets.errors import UserError, first_line
+from keras_mobilenets.plurals import count
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.graph.macs import COUNTED, operator_macs
 from keras_mobilenets.tflite.runtime.interpreter import open_model
@@ -120,9 +121,9 @@ class Profile:
     def summary(self) -> str:
         """The sum against the whole, in one line."""
         return (
-            f"{self.path.name}, {self.threads} thread(s), {self.runs} runs: operators {self.operators_ms:.3f} "
-            f"of {self.whole_ms:.3f} ms profiled, {self.plain_ms:.3f} ms without the profiler "
-            "(the runtime counts whole microseconds, so that short operators read low)"
+            f"{self.path.name}, {count(self.threads, 'thread')}, {count(self.runs, 'run')}: "
+            f"operators {self.operators_ms:.3f} of {self.whole_ms:.3f} ms profiled, "
+            f"{self.plain_ms:.3f} ms without the profiler (the runtime counts whole microseconds, so that short operators read low)"
         )
 
     def __str__(self) -> str:

@@ -1,9 +1,10 @@
-"""Latency against an earlier results.json, for continuous integration: which rows have become slower."""
+"""Latency against a baseline run, an earlier results.json, for continuous integration: which rows are slower."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from keras_mobilenets.plurals import count
 from keras_mobilenets.tflite.measurement.roofline import dtype_of
 from keras_mobilenets.tflite.results import tables
 from keras_mobilenets.tflite.results.results import Results, Row
@@ -68,7 +69,7 @@ def compare(before: Results, now: Results, fail_over: float = 0.05) -> Compariso
     """Compares medians, as they were measured.
 
     Args:
-        before: The baseline.
+        before: The baseline run.
         now: The new measurement.
         fail_over: How much slower a row may be, 0.05 for 5 %.
     """
@@ -94,7 +95,7 @@ def _key(row: Row) -> Key:
 
 def _words(key: Key) -> str:
     model, _, backend, threads = key
-    return f"{model} on {backend or 'an unknown backend'} with {threads or 'unknown'} thread(s)"
+    return f"{model} on {backend or 'an unknown backend'} with {count(threads, 'thread')}"
 
 
 def _differences(before: dict[str, Any], now: dict[str, Any], pairs: Sequence[tuple[Row, Row]]) -> list[str]:
@@ -123,8 +124,8 @@ def _machine(pairs: Sequence[tuple[Row, Row]]) -> list[str]:
         if then and today:
             rates[dtype_of(now.quantization), now.threads] = today / then
     return [
-        f"the machine's best {dtype} convolution with {threads} thread(s) runs at {change:.2f} times the rate of then; "
-        "ratios are not corrected for it"
+        f"the machine's best {dtype} convolution with {count(threads, 'thread')} runs at {change:.2f} times the rate "
+        "of then; ratios are not corrected for it"
         for (dtype, threads), change in rates.items()
         if abs(change - 1) > MACHINE_CHANGED
     ]

@@ -1,4 +1,4 @@
-"""The best rate of multiply-adds this machine reaches in one convolution: the limit that models are held against.
+"""The best rate of multiply-adds this machine reaches in one convolution: the roofline of a model.
 
 The convolutions are 1×1 with plenty of channels, the kind that mobile networks spend most of their multiply-adds in
 (arXiv:1704.04861, table 2) and that every runtime computes best.

@@ -14,7 +14,7 @@ from keras_mobilenets.errors import UserError
 from keras_mobilenets.files import atomic, read_json, write_json
 from keras_mobilenets.progress import track
 from keras_mobilenets.tflite.results.results import Row
-from keras_mobilenets.tflite.runtime.native_output import quiet
+from keras_mobilenets.tflite.runtime.native_output import suppress_native_output
 
 _RENAMED = {"MobileNetV1": "MobileNet"}
 _WITHOUT_RESCALING = ("MobileNetV3", "EfficientNetV2")  # the others have none, or do not let it be left out
@@ -73,7 +73,7 @@ def stock(model: Any, path: Path, quantize: str = "none", images: np.ndarray | N
         converter.representative_dataset = lambda: ([image[None]] for image in images)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8
-    with atomic(path) as temporary, quiet():
+    with atomic(path) as temporary, suppress_native_output():
         temporary.write_bytes(converter.convert())
     return Path(path)
 

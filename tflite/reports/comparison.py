@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from keras_mobilenets.plurals import count
 from keras_mobilenets.tflite.reports.sources import Source
 from keras_mobilenets.tflite.results import tables
 from keras_mobilenets.tflite.results.results import Row
@@ -41,13 +42,13 @@ class Measurement:
     def place(self) -> str:
         """Backend and threads in words."""
         backend, threads = self.backend, self.row.threads
-        return backend if self.row.is_accelerated or not threads else f"{backend}, {tables.count(threads, 'thread')}"
+        return backend if self.row.is_accelerated or not threads else f"{backend}, {count(threads, 'thread')}"
 
     @property
     def fell_back(self) -> bool:
         """Whether the CPU ran what was meant for an accelerator."""
         row = self.row
-        return row.took_nothing or (row.status == "ok" and self.backend != (row.backend or "unknown backend"))
+        return row.is_undelegated or (row.status == "ok" and self.backend != (row.backend or "unknown backend"))
 
     @property
     def counts(self) -> bool:
@@ -55,13 +56,13 @@ class Measurement:
         return self.row.median_ms is not None and not self.fell_back
 
     @property
-    def left_to_cpu(self) -> str:
-        """How many operators an accelerator left to the CPU, in words; empty when it took them all or none."""
+    def on_cpu(self) -> str:
+        """How many operators ran on the CPU beside an accelerator, in words; empty when all or none are delegated."""
         row = self.row
         if self.fell_back or not row.is_accelerated or row.nodes_delegated is None or row.nodes_total is None:
             return ""
-        left = row.nodes_total - row.nodes_delegated
-        return f"{left} of {tables.count(row.nodes_total, 'operator')} on the CPU" if left > 0 else ""
+        number = row.nodes_total - row.nodes_delegated
+        return f"{number} of {count(row.nodes_total, 'operator')} on the CPU" if number > 0 else ""
 
     @property
     def notes(self) -> list[str]:
@@ -80,12 +81,12 @@ class Measurement:
     def _delegation(self) -> str:
         row = self.row
         if self.fell_back:
-            return f"fell back to the CPU: {row.error or f'{row.backend} took no operator'}"
-        if self.left_to_cpu:
-            pieces = f", the others in {tables.count(row.partitions, 'piece')}" if row.partitions is not None else ""
-            return f"{self.left_to_cpu}{pieces}"
+            return f"fell back to the CPU: {row.error or f'no operator delegated to {row.backend}'}"
+        if self.on_cpu:
+            partitions = f", the others in {count(row.partitions, 'partition')}" if row.partitions is not None else ""
+            return f"{self.on_cpu}{partitions}"
         unknown = row.nodes_delegated is None and row.is_accelerated
-        return f"not recorded how much of it {row.backend} took" if unknown else ""
+        return f"not recorded how many operators are delegated to {row.backend}" if unknown else ""
 
 
 @dataclass(frozen=True)
@@ -309,6 +310,4 @@ def _went_wrong(measured: Sequence[Measurement]) -> list[str]:
         "fell back to the CPU": sum(each.fell_back for each in measured),
     }
     parts = [f"{times} {what}" for what, times in said.items() if times]
-    return (
-        [f"Of {tables.count(len(measured), 'measurement')} {' and '.join(parts)}; the table says why."] if parts else []
-    )
+    return [f"Of {count(len(measured), 'measurement')} {' and '.join(parts)}; the table says why."] if parts else []

@@ -41,7 +41,7 @@ def _classes(found: Examination) -> list[dict[str, Any]]:
             "images": int(images[number]),
             "recall": recall[number],
             "precision": precision[number],
-            "taken_for": found.class_names[wrong[number].argmax()] if wrong[number].any() else None,
+            "predicted_as": found.class_names[wrong[number].argmax()] if wrong[number].any() else None,
             "times": int(wrong[number].max()),
         }
         for number, name in enumerate(found.class_names)

@@ -10,6 +10,7 @@ from typing import Any
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.files import atomic
+from keras_mobilenets.plurals import count
 from keras_mobilenets.tflite.reports import comparison, error_analysis, image_grid
 from keras_mobilenets.tflite.reports.comparison import Measurement
 from keras_mobilenets.tflite.reports.sources import API_LEVEL, GraphFile, Source, flatten, read_source
@@ -72,7 +73,7 @@ def _render(content: dict[str, Any]) -> str:
         "percent": tables.percent,
         "number": tables.number,
         "family": tables.family_name,
-        "count": tables.count,
+        "count": count,
         "drawn": lambda svg: Markup(plots.in_page(svg, next(numbers))),
     }
     style, script = (Path(__file__).with_name(name).read_text(encoding="utf-8") for name in _PARTS)

@@ -21,9 +21,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
+from keras_mobilenets.plurals import count
 from keras_mobilenets.tflite.results.layer_errors import LayerError
 from keras_mobilenets.tflite.results.results import Row
-from keras_mobilenets.tflite.results.tables import are_compressed, count, family_name, milliseconds, variant_name
+from keras_mobilenets.tflite.results.tables import are_compressed, family_name, milliseconds, variant_name
 
 INK = "#0a0b0c"  # stands for the page's text colour until the SVG is written
 STYLES = {  # colour with 3:1 or more against white and against near-black, marker
@@ -250,7 +251,7 @@ def learning_rate(epochs: Sequence[float], rates: Sequence[float]) -> str:
 
 
 def confusion(counts: np.ndarray, class_names: Sequence[str]) -> str:
-    """A confusion matrix: a row for each true class, a column for what it was taken for.
+    """A confusion matrix: a row for each true class, a column for the predicted one.
 
     The right answers are blue, as deep as their share of the row; the wrong ones red, of which few are seen already.
 

@@ -149,14 +149,10 @@ def _look_into(path: Path) -> GraphFile:
         found, checked = inspect(path), check_nnapi(path, api_level=API_LEVEL)
     except UserError as error:
         return GraphFile(path.name, refused=str(error))
-    taken = "the runtime does not tell"
-    if found.nodes is not None:
-        pieces = f" in {tables.count(found.partitions, 'piece')}" if found.partitions else ""
-        taken = f"{found.nodes_delegated} of {found.nodes} operators{pieces}"
     return GraphFile(
         path.name,
         operators=dict(found.operator_counts.most_common()),
         dtypes=", ".join(f"{name} ×{count}" for name, count in found.dtypes.most_common()),
-        xnnpack=taken,
+        xnnpack=found.delegation,
         nnapi=checked.summary,
     )

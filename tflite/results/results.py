@@ -70,8 +70,8 @@ class Row:
         return not (self.backend or "cpu").lower().startswith(("cpu", "xnnpack"))
 
     @property
-    def took_nothing(self) -> bool:
-        """Whether the accelerator that was asked for left every operator to the CPU."""
+    def is_undelegated(self) -> bool:
+        """Whether no operator was delegated to the accelerator that was asked for."""
         return self.status == "ok" and self.is_accelerated and 0 in (self.nodes_delegated, self.partitions)
 
     def with_(self, **values: Any) -> "Row":

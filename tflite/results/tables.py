@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from keras_mobilenets.plurals import count
 from keras_mobilenets.tflite.results.results import Row
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 def notes(rows: Sequence[Row]) -> list[str]:
-    """What the table does not explain itself, a line each: what the limit is, which rows had not settled."""
+    """What the table does not explain itself, a line each: what the roofline is, which rows had not settled."""
     from keras_mobilenets.tflite.measurement.roofline import dtype_of
 
     best = {
@@ -60,10 +61,7 @@ def notes(rows: Sequence[Row]) -> list[str]:
         for row in rows
         if row.gmacs_per_s and row.limit_share
     }
-    rates = [
-        f"{rate:,.0f} ({dtype}, {threads} thread{'s' if threads != 1 else ''})"
-        for (dtype, threads), rate in best.items()
-    ]
+    rates = [f"{rate:,.0f} ({dtype}, {count(threads, 'thread')})" for (dtype, threads), rate in best.items()]
     said = []
     if rates:
         said.append(f"GMAC/s: 10⁹ multiply-adds per second; this machine's best convolution does {', '.join(rates)}")
@@ -132,11 +130,6 @@ def percent(value: float | None, decimals: int = 1) -> str:
     return UNKNOWN if value is None else f"{100 * value:.{decimals}f}%"
 
 
-def count(number: int, thing: str) -> str:
-    """ "1 thread", "2 threads"."""
-    return f"{number} {thing}{'s' * (number != 1)}"
-
-
 def number(value: int | None) -> str:
     """A count with thousands separated, or – when unknown."""
     return UNKNOWN if value is None else f"{value:,}"
@@ -170,8 +163,12 @@ def _cells(row: Row, columns: Sequence[Column]) -> list[str]:
     return texts
 
 
+def _backend(row: Row) -> str:
+    return f"CPU (nothing delegated to {row.backend})" if row.is_undelegated else row.backend or UNKNOWN
+
+
 _SIZE = Column("size MB", lambda row: megabytes(row.model_size_mb), True)
-_SMALL = (  # left out where no row has them
+_SMALL = (  # only where a row has them
     Column("gzip MB", lambda row: megabytes(row.gzip_size_mb), True),
     Column("zeros", lambda row: percent(row.sparsity, 0), True),
 )
@@ -186,6 +183,6 @@ _RATES = (  # likewise
     Column("vs stock", lambda row: UNKNOWN if row.peer_ratio is None else f"{row.peer_ratio:.2f}", True),
 )
 _WHERE = (
-    Column("backend", lambda row: f"CPU ({row.backend} took nothing)" if row.took_nothing else row.backend or UNKNOWN),
+    Column("backend", _backend),
     Column("threads", lambda row: number(row.threads), True),
 )

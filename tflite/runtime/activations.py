@@ -8,7 +8,7 @@ from keras_mobilenets.pixels.batches import to_input
 from keras_mobilenets.progress import track
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.runtime.interpreter import dequantized, usable_threads
-from keras_mobilenets.tflite.runtime.native_output import quiet
+from keras_mobilenets.tflite.runtime.native_output import suppress_native_output
 
 
 class Activations:
@@ -56,7 +56,7 @@ class _Runner:
     def __init__(self, content: bytes) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
-        with quiet():
+        with suppress_native_output():
             self.interpreter = Interpreter(model_content=content, num_threads=min(4, usable_threads()))
             self.interpreter.allocate_tensors()
         self._input = self.interpreter.get_input_details()[0]

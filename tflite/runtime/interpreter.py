@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.tflite.runtime.native_output import quiet
-from keras_mobilenets.tflite.runtime.sandbox import vet
+from keras_mobilenets.tflite.runtime.native_output import suppress_native_output
+from keras_mobilenets.tflite.runtime.sandbox import validate
 
 
 def open_model(path: str | Path, threads: int = 1) -> "Model":
@@ -36,16 +36,16 @@ def open_model(path: str | Path, threads: int = 1) -> "Model":
     check_file(path)
     if threads < 1:
         raise UserError(f"threads is {threads}; give 1 or more")
-    vet(path)
+    validate(path)
     return load(path, threads)
 
 
 def load(path: str | Path, threads: int = 1) -> "Model":
-    """As `open_model`, of a file that is known to be sound: damage may take this process down."""
+    """As `open_model`, of a file known to be valid: a damaged one may crash this process."""
     from ai_edge_litert.interpreter import Interpreter
 
     try:
-        with quiet():  # the runtime announces each delegate on standard error
+        with suppress_native_output():  # the runtime announces each delegate on standard error
             interpreter = Interpreter(model_path=str(path), num_threads=threads)
             interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
@@ -127,37 +127,37 @@ class Model:
         return "float16" if np.dtype(np.float16) in dtypes else "none"
 
     def delegation(self) -> tuple[int, int, int] | tuple[None, None, None]:
-        """Counts the operators, those the delegate took, and the pieces it took them in.
+        """Counts the operators, those that are delegated, and the partitions.
 
-        The interpreter keeps the original operators and appends one DELEGATE per piece. It does not say which operators
-        a piece holds, so they are found by walking from the outputs of the piece back to its inputs.
+        The interpreter keeps the original operators and appends one DELEGATE per partition. It does not say which
+        operators a partition holds, so they are found by walking from its outputs back to its inputs.
         """
-        pieces, plain, taken = self._delegated()
-        return (len(plain), len(taken), len(pieces)) if plain else (None, None, None)
+        partitions, operators, delegated = self._partitions()
+        return (len(operators), len(delegated), len(partitions)) if operators else (None, None, None)
 
-    def left(self) -> list[str]:
-        """The names of the operators that the delegate left, in their order; none where the runtime does not tell."""
-        _, plain, taken = self._delegated()
-        return [operator["op_name"] for i, operator in enumerate(plain) if i not in taken]
+    def cpu_operators(self) -> list[str]:
+        """The names of the operators that are not delegated, in their order; none where the runtime does not tell."""
+        _, operators, delegated = self._partitions()
+        return [operator["op_name"] for i, operator in enumerate(operators) if i not in delegated]
 
-    def _delegated(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]], set[int]]:
-        """The delegate's pieces, the operators, and which of these the pieces hold."""
-        operators = self._operators()
-        pieces = [op for op in operators if op["op_name"] == "DELEGATE"]
-        plain = [op for op in operators if op["op_name"] != "DELEGATE"]
-        maker = {int(tensor): i for i, op in enumerate(plain) for tensor in op["outputs"]}
-        taken: set[int] = set()
-        for piece in pieces:
-            stop = {int(tensor) for tensor in piece["inputs"]}
-            todo = [int(tensor) for tensor in piece["outputs"]]
+    def _partitions(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]], set[int]]:
+        """The delegate's partitions, the operators, and which of these the partitions hold."""
+        plan = self._operators()
+        partitions = [op for op in plan if op["op_name"] == "DELEGATE"]
+        operators = [op for op in plan if op["op_name"] != "DELEGATE"]
+        producer = {int(tensor): i for i, op in enumerate(operators) for tensor in op["outputs"]}
+        delegated: set[int] = set()
+        for partition in partitions:
+            stop = {int(tensor) for tensor in partition["inputs"]}
+            todo = [int(tensor) for tensor in partition["outputs"]]
             while todo:
                 tensor = todo.pop()
-                node = maker.get(tensor)
-                if tensor in stop or node is None or node in taken:
+                node = producer.get(tensor)
+                if tensor in stop or node is None or node in delegated:
                     continue
-                taken.add(node)
-                todo += [int(source) for source in plain[node]["inputs"]]
-        return pieces, plain, taken
+                delegated.add(node)
+                todo += [int(source) for source in operators[node]["inputs"]]
+        return partitions, operators, delegated
 
     def _operators(self) -> list[dict[str, Any]]:
         # The only view of the operators that the runtime has; not public, so its absence is no failure.
@@ -208,7 +208,7 @@ def cold_start(path: str | Path, threads: int = 1) -> ColdStart:
         UserError: The file is refused, or crashes the runtime.
     """
     check_file(path)
-    vet(path)
+    validate(path)
     command = [sys.executable, "-m", "keras_mobilenets.tflite.runtime.interpreter", str(path), str(threads)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode < 0:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[Callable[[], str]]:
+def suppress_native_output() -> Iterator[Callable[[], str]]:
     """Keeps what is written to file descriptors 1 and 2, by native code too, away from the terminal.
 
     Yields:

@@ -22,7 +22,7 @@ MEMORY = 4 << 30  # bytes of address space for that; no model for a phone comes 
 _Key = tuple[str, int, int, int]
 
 
-def vet(path: str | Path, *, run: bool = True) -> None:
+def validate(path: str | Path, *, run: bool = True) -> None:
     """Refuses a .tflite that must not be opened here. A file is tried once, until it changes.
 
     Args:
@@ -43,8 +43,8 @@ def vet(path: str | Path, *, run: bool = True) -> None:
     _tried[run].add(key)
 
 
-def trust(path: str | Path) -> None:
-    """Spares a file that this process has just written itself the trial."""
+def mark_valid(path: str | Path) -> None:
+    """Marks a file that this process has just written itself as valid: it is not tried."""
     _tried[True].add(_key(path))
 
 
@@ -68,7 +68,7 @@ def _ask(question: dict[str, Any]) -> str:
     try:
         print(json.dumps(question), file=_helper.stdin, flush=True)
         return str(json.loads(_helper.stdout.readline()))
-    except BaseException as error:  # also an interrupt: its answer must not be taken for that to the next question
+    except BaseException as error:  # also an interrupt: the next question must not get its answer
         _helper.kill()
         _helper = None
         if isinstance(error, OSError | json.JSONDecodeError):
@@ -136,7 +136,7 @@ def _try(path: str, run: bool) -> str:
             load(path).run_blank()
     except UserError as refusal:
         return str(refusal).removeprefix(path).strip()
-    except verifier.UnsoundError as reason:
+    except verifier.InvalidModelError as reason:
         return f"is damaged: {reason}; convert it again"
     except MemoryError:
         return f"is damaged: it asks for more than {MEMORY >> 30} GiB of memory; convert it again"

@@ -14,7 +14,9 @@ from typing import ClassVar
 
 from ai_edge_litert import schema_py_generated as schema
 
-from keras_mobilenets.tflite.targets.compatibility import Check, Graph, Node, Reason, check_file_for, judge
+from keras_mobilenets.tflite.targets.compatibility import Check, check_file_for
+from keras_mobilenets.tflite.targets.delegate_graph import Graph, Node
+from keras_mobilenets.tflite.targets.partitions import Reason, judge
 
 _BUILDER, _COMPATIBILITY = "model_builder.cc", "gpu_compatibility.cc"
 
@@ -44,7 +46,7 @@ def check_gpu(path: str | Path) -> GpuCheck:
         path: The .tflite file.
 
     Returns:
-        A verdict on every operator, the number of partitions and the share of multiply-adds taken.
+        A verdict on every operator, the number of partitions and the share of multiply-adds delegated.
 
     Raises:
         UserError: The file is missing, is no .tflite, or is damaged.
@@ -57,7 +59,7 @@ def _check(path: Path, graph: Graph) -> GpuCheck:
 
 
 def _refusal(node: Node) -> Reason:
-    """Why the delegate leaves an operator to the CPU (empty if it takes it), and where it says so."""
+    """Why the delegate refuses an operator (empty if it takes it), and where it says so."""
     if node.name not in _VERSIONS:
         return "the delegate does not know this operator, or no rule here judges it", f"{_BUILDER}:3075"
     highest = _VERSIONS[node.name]

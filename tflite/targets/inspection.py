@@ -1,4 +1,4 @@
-"""What is in a .tflite: operators, number types, float islands, delegation to XNNPACK, sizes, zeros, oldest runtime."""
+"""What is in a .tflite: operators, dtypes, float islands, delegation to XNNPACK, sizes, zeros, oldest runtime."""
 
 import gzip
 import itertools
@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from keras_mobilenets.plurals import count
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.graph.sparsity import Zeros, zeros
 from keras_mobilenets.tflite.runtime.interpreter import check_file, open_model
-from keras_mobilenets.tflite.runtime.sandbox import vet
+from keras_mobilenets.tflite.runtime.sandbox import validate
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,8 @@ class Inspection:
         sparsity: Share 0..1 of zeros among the weights of convolutions, depthwise and dense layers; None without any.
         minimum_runtime: The oldest TensorFlow Lite that runs every operator ("2.3.0"); empty when not recorded.
         nodes: Operators the runtime plans; None when it does not tell.
-        nodes_delegated: How many of them XNNPACK takes.
-        partitions: Into how many pieces XNNPACK's share falls (1 is best).
+        nodes_delegated: How many of them are delegated to XNNPACK.
+        partitions: How many partitions they form (1 is best).
     """
 
     path: Path
@@ -109,9 +110,17 @@ class Inspection:
 
     @property
     def dtypes(self) -> Counter[str]:
-        """How many tensors have each number type; bias vectors of int8 layers are int32."""
+        """How many tensors have each dtype; bias vectors of int8 layers are int32."""
         tensors = {t for operator in self.operators for t in (*operator.inputs, *operator.outputs)}
         return Counter(tensor.dtype for tensor in tensors)
+
+    @property
+    def delegation(self) -> str:
+        """How much of the model is delegated to XNNPACK, in words."""
+        if self.nodes is None:
+            return "the runtime does not tell"
+        partitions = f" in {count(self.partitions, 'partition')}" if self.partitions else ""
+        return f"{self.nodes_delegated} of {self.nodes} operators delegated{partitions}"
 
     @property
     def float_islands(self) -> tuple[tuple[Operator, ...], ...]:
@@ -128,11 +137,6 @@ class Inspection:
             f"{run[0].index}–{run[-1].index} ({', '.join(sorted({op.name for op in run}))})"
             for run in self.float_islands
         )
-        taken = (
-            f"{self.nodes_delegated} of {self.nodes} operators in {self.partitions} piece(s)"
-            if self.nodes is not None
-            else "the runtime does not tell"
-        )
         rows = {
             "file": f"{self.path}, {self.size_bytes / 1e6:.2f} MB, {self.gzip_bytes / 1e6:.2f} MB after gzip",
             "input": "; ".join(map(_describe, self.inputs)),
@@ -141,7 +145,7 @@ class Inspection:
             "operators": f"{len(self.operators)}: {operators}",
             "tensors": dtypes,
             "float islands": islands or "none",
-            "XNNPACK takes": taken,
+            "XNNPACK": self.delegation,
             "minimum runtime": f"TensorFlow Lite {self.minimum_runtime or 'not recorded'}",
         }
         return "\n".join(f"{name:16} {value}" for name, value in rows.items())
@@ -159,7 +163,7 @@ class Inspection:
 
 
 def inspect(path: str | Path) -> Inspection:
-    """Reads a .tflite and asks the runtime which of its operators XNNPACK takes.
+    """Reads a .tflite and asks the runtime which of its operators are delegated to XNNPACK.
 
     Args:
         path: The .tflite file.
@@ -209,7 +213,7 @@ def sizes(path: str | Path) -> Sizes:
         UserError: The file is missing, is no .tflite, or is damaged.
     """
     check_file(path)
-    vet(path, run=False)
+    validate(path, run=False)
     content = Path(path).read_bytes()
     return Sizes(len(content), _gzip_bytes(content), _share(zeros(flatbuffer.read(content, path))))
 

@@ -1,6 +1,6 @@
-"""Which operators of a .tflite the phone's NNAPI delegate takes, in how many pieces, and why it refuses the others.
+"""Which operators of a .tflite the phone's NNAPI delegate takes, in how many partitions, and why it refuses the others.
 
-The rules of each operator stand in nnapi_rules.py, what all delegates have in common in delegation.py. How this one
+The rules of each operator stand in nnapi_rules/, what all delegates have in common in partitions.py. How this one
 puts together what the rules allow follows, with the line numbers of TensorFlow 2.14.0 (see there): nnapi_delegate.cc,
 `StatefulNnApiDelegate::DoPrepare` (6762). The delegate's options are its defaults: three partitions at most, and from
 API level 29 on an accelerator, not the CPU of NNAPI. What a driver then refuses no file can tell.
@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import ClassVar
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.tflite.targets.compatibility import Check, Graph, Node, check_file_for, judge
+from keras_mobilenets.tflite.targets.compatibility import Check, check_file_for
+from keras_mobilenets.tflite.targets.delegate_graph import Graph, Node
 from keras_mobilenets.tflite.targets.nnapi_rules import BUILDABLE, RULES, UNJUDGED, UNKNOWN_LINE
+from keras_mobilenets.tflite.targets.partitions import judge
 
 API_LEVELS = range(27, 36)
 LIMIT = 3  # partitions that the delegate takes, unless the app asks for another number (nnapi_delegate.h)
@@ -54,7 +56,7 @@ def check_nnapi(path: str | Path, api_level: int = 31) -> NnapiCheck:
         api_level: The phone's Android API level, 27 (Android 8.1, NNAPI 1.0) to 35 (Android 15).
 
     Returns:
-        A verdict on every operator, the number of partitions and the share of multiply-adds taken.
+        A verdict on every operator, the number of partitions and the share of multiply-adds delegated.
 
     Raises:
         UserError: The file is missing, is no .tflite, or is damaged; or NNAPI does not exist at that API level.
@@ -76,7 +78,7 @@ def _check(path: Path, graph: Graph, api_level: int) -> NnapiCheck:
 
 
 def _refusal(node: Node, level: int) -> tuple[str, str]:
-    """Why the delegate leaves an operator to the CPU (empty if it takes it), and where it says so."""
+    """Why the delegate refuses an operator (empty if it takes it), and where it says so."""
     if node.name in UNJUDGED:
         return "no rule here judges this operator", _FILE
     if node.name not in RULES:

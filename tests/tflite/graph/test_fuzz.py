@@ -162,14 +162,14 @@ class TestTheProcessThatTries:
         for name in ("first", "second"):
             path = tmp_path / f"{name}.tflite"
             path.write_bytes(tflite_files["int8"].read_bytes())
-            sandbox.vet(path)
+            sandbox.validate(path)
             sandbox._helper.kill()
             sandbox._helper.wait()
 
     def test_ends_with_the_process_that_asked(self, tflite_files):
         code = (
             "from keras_mobilenets.tflite.runtime import sandbox;"
-            f"sandbox.vet({str(tflite_files['int8'])!r}); print(sandbox._helper.pid)"
+            f"sandbox.validate({str(tflite_files['int8'])!r}); print(sandbox._helper.pid)"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert done.stderr == ""

@@ -49,7 +49,7 @@ def test_each_model_gets_a_row_in_order_with_ordered_figures(rows, tflite_files)
         assert row.model_size_mb == pytest.approx(tflite_files[row.model].stat().st_size / 1e6)
 
 
-def test_operators_taken_by_xnnpack_are_counted(rows):
+def test_operators_delegated_to_xnnpack_are_counted(rows):
     # Two convolutions, a depthwise one, the mean, the dense layer and the softmax; XNNPACK has no int8 softmax.
     assert [(row.nodes_total, row.nodes_delegated, row.partitions) for row in rows[:2]] == [(6, 6, 1), (6, 5, 1)]
     assert {row.backend for row in rows} == {"xnnpack"}

@@ -29,7 +29,7 @@ def test_it_is_the_convolution_of_numpy(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_the_best_convolution_is_taken_whole_by_xnnpack_and_removed_afterwards(dtype):
+def test_the_best_convolution_is_fully_delegated_to_xnnpack_and_removed_afterwards(dtype):
     with best_convolution(dtype) as path:
         assert file_macs(path) in {side * side * channels * channels for side, channels in SHAPES}
         assert open_model(path).delegation() == (1, 1, 1)

@@ -136,11 +136,11 @@ def test_a_run_that_was_only_trained_is_reported_with_what_it_gets_wrong(tmp_pat
     page = tflite.report(run).read_text()
     text = " ".join(Outline(page).text.split())
     assert "Of 60 validation images, the trained model gets 88.3% right and 7 wrong." in text
-    assert "square 65.0% 100.0% 20 circle ×7" in text  # recall 13 of 20; nothing else is taken for a square
+    assert "square 65.0% 100.0% 20 circle ×7" in text  # recall 13 of 20; nothing else is predicted as a square
     assert "circle 100.0% 74.1% 20 –" in text  # precision 20 of 27
     assert text.index("square 65.0%") < text.index("circle 100.0%")  # the worst first
     assert [card for card in page.split('<li class="card')[1:] if "<b>circle</b>" not in card] == []
-    assert page.count('alt="Validation image of square, taken for circle"') == 7
+    assert page.count('alt="Validation image of square, predicted as circle"') == 7
     assert page.count("with what speaks for circle in colour") == 7
     assert "label square" in text and "circle 99.0%" in text
 
@@ -291,7 +291,7 @@ def test_what_went_wrong_on_the_phone_is_said_in_words(both):
     fallen = next(row for row in rows if "✗ fell back" in row)
     assert "cpu 1 thread ✗ fell back from nnapi" in fallen
     assert "fell back to the CPU: asked for nnapi, which took no operator" in fallen
-    assert any("5 of 65 operators on the CPU, the others in 3 pieces" in row for row in rows)
+    assert any("5 of 65 operators on the CPU, the others in 3 partitions" in row for row in rows)
     assert any("thermal status none → light" in row for row in rows)
 
 
@@ -310,7 +310,7 @@ def test_a_model_that_fell_back_is_on_no_plot_of_the_accelerator(both):
     assert descriptions[1][1] == "Medians: float32, cpu, 4 threads 1.00 ms; int8, nnapi:google-edgetpu 0.441 ms."
 
 
-def test_an_accelerator_that_took_no_operator_is_not_credited_with_the_latency(tmp_path):
+def test_an_accelerator_without_a_delegated_operator_is_not_credited_with_the_latency(tmp_path):
     rows = [
         Row("m", "int8", "gpu", 1, median_ms=2.0, top1=0.9, nodes_total=9, nodes_delegated=0, partitions=0),
         Row("m", "int8", "cpu", 1, median_ms=3.0, top1=0.9),
@@ -318,7 +318,7 @@ def test_an_accelerator_that_took_no_operator_is_not_credited_with_the_latency(t
     tflite.write_results(tmp_path / "results.json", rows, environment())
     page = tflite.report(tmp_path).read_text(encoding="utf-8")
     assert rows_of(page, '<h2 id="latency"') == ["m int8 ✗ fell back CPU: 2.00 3.00"]
-    assert "cpu 1 thread ✗ fell back from gpu" in words(page) and "gpu took no operator" in words(page)
+    assert "cpu 1 thread ✗ fell back from gpu" in words(page) and "no operator delegated to gpu" in words(page)
 
 
 def test_a_phone_alone_is_reported_beside_its_file(tmp_path):

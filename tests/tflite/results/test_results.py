@@ -149,9 +149,9 @@ def test_not_json_and_missing_files_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("backend", "taken", "shown"),
-    [("nnapi", 0, "CPU (nnapi took nothing)"), ("nnapi", 3, "nnapi"), ("xnnpack", 0, "xnnpack")],
+    ("backend", "delegated", "shown"),
+    [("nnapi", 0, "CPU (nothing delegated to nnapi)"), ("nnapi", 3, "nnapi"), ("xnnpack", 0, "xnnpack")],
 )
-def test_a_row_that_fell_back_to_the_cpu_is_not_shown_as_the_accelerator_s(backend, taken, shown):
-    row = Row("m", backend=backend, threads=1, median_ms=1.0, nodes_total=5, nodes_delegated=taken)
+def test_a_row_that_fell_back_to_the_cpu_is_not_shown_as_the_accelerator_s(backend, delegated, shown):
+    row = Row("m", backend=backend, threads=1, median_ms=1.0, nodes_total=5, nodes_delegated=delegated)
     assert f"| {shown} " in markdown([row])

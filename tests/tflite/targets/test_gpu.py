@@ -12,7 +12,7 @@ from keras_mobilenets import cli, tflite, training
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.targets import gpu
-from keras_mobilenets.tflite.targets.compatibility import Node, Operand, graph_of
+from keras_mobilenets.tflite.targets.delegate_graph import Node, Operand, graph_of
 from keras_mobilenets.tflite.targets.operator_forms import FORMS, Forms
 
 IMAGE = Operand("float32", (1, 8, 8, 4), constant=False, scales=(), zero_point=0)
@@ -68,7 +68,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("node", TAKEN, ids=lambda node: node.name)
-def test_taken(node):
+def test_supported(node):
     assert gpu._refusal(node)[0] == ""
 
 
@@ -89,17 +89,17 @@ def images():
 
 
 @pytest.mark.parametrize("quantize", ["none", "float16", "int8"])
-def test_whole_models_are_taken_in_one_piece_without_a_warning(model, images, quantize, tmp_path):
+def test_models_are_fully_delegated_without_a_warning(model, images, quantize, tmp_path):
     calibration = images if quantize == "int8" else None
     with warnings.catch_warnings():
         warnings.simplefilter("error", tflite.TargetWarning)
         path = tflite.convert(model, tmp_path / "m.tflite", quantize=quantize, calibration=calibration, target="gpu")
     check = tflite.check_gpu(path)
     assert check.ok and (check.partitions, check.macs_share) == (1, 1.0)
-    assert check.summary.endswith("operators taken in 1 partition by the GPU delegate")
+    assert check.summary.endswith("operators delegated in 1 partition by the GPU delegate")
 
 
-def test_only_the_largest_piece_is_taken(model, images, tmp_path):
+def test_only_the_largest_partition_is_delegated(model, images, tmp_path):
     path = tflite.convert(model, tmp_path / "m.tflite", quantize="int8", calibration=images, target="gpu")
     changed = flatbuffer.read(path.read_bytes())
     graph = flatbuffer.Graph(changed)
@@ -109,7 +109,7 @@ def test_only_the_largest_piece_is_taken(model, images, tmp_path):
     assert not check.ok and check.partitions == 2
     refused = {operator.index for operator in check.refused}
     assert places[3] in refused and (min(refused) == 0 or max(refused) == len(graph.operators) - 1)
-    assert "in small pieces" in check.summary and "tensor of int16" in check.summary
+    assert "in small partitions" in check.summary and "tensor of int16" in check.summary
 
 
 def test_what_is_no_model_is_one_line(tmp_path):
@@ -122,7 +122,7 @@ def test_what_is_no_model_is_one_line(tmp_path):
 
 
 def test_convert_says_what_nnapi_leaves(model, tmp_path):
-    with pytest.warns(tflite.TargetWarning, match=r"^m.tflite is not taken whole: NNAPI, \d+ of \d+ .*") as said:
+    with pytest.warns(tflite.TargetWarning, match=r"^m.tflite is not fully delegated: NNAPI, \d+ of \d+ .*") as said:
         tflite.convert(model, tmp_path / "m.tflite", quantize="dynamic")
     (warning,) = (found for found in said if found.category is tflite.TargetWarning)
     assert "\n" not in str(warning.message)
@@ -131,7 +131,9 @@ def test_convert_says_what_nnapi_leaves(model, tmp_path):
 
 def test_convert_says_what_xnnpack_leaves(model, images, monkeypatch, tmp_path):
     monkeypatch.setitem(FORMS, "xnnpack", Forms(per_channel_dense=True))
-    with pytest.warns(tflite.TargetWarning, match=r"XNNPACK, \d+ of \d+ operators taken in \d+ pieces: HARD_SWISH ×19"):
+    with pytest.warns(
+        tflite.TargetWarning, match=r"XNNPACK, \d+ of \d+ operators delegated in \d+ partitions: HARD_SWISH ×19"
+    ):
         tflite.convert(model, tmp_path / "m.tflite", quantize="int8", calibration=images, target="xnnpack")
 
 
@@ -151,7 +153,7 @@ def test_convert_says_what_stays_in_float_of_a_quantization_aware_model(images, 
 
 def test_the_command_line_says_both_in_plain_lines(model, tmp_path, capsys):
     model.save(tmp_path / "m.keras")
-    with pytest.warns(tflite.TargetWarning, match="m_dynamic.tflite is not taken whole: NNAPI"):
+    with pytest.warns(tflite.TargetWarning, match="m_dynamic.tflite is not fully delegated: NNAPI"):
         assert cli.main(["convert", str(tmp_path / "m.keras"), "--quantize", "dynamic", "--out", str(tmp_path)]) == 0
     with cli.plain_warnings():
         line = warnings.formatwarning(tflite.TargetWarning("one\n two"), tflite.TargetWarning, "file.py", 7)

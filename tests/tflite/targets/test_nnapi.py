@@ -1,4 +1,4 @@
-"""What the NNAPI delegate takes: whole models, single rules, the cut into pieces, and files that are none."""
+"""What the NNAPI delegate takes: whole models, single rules, the partitions, and files that are none."""
 
 from types import SimpleNamespace
 
@@ -11,8 +11,9 @@ from keras_mobilenets import tflite
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.runtime.interpreter import open_model
-from keras_mobilenets.tflite.targets.compatibility import Node, Operand, graph_of, partitions
+from keras_mobilenets.tflite.targets.delegate_graph import Node, Operand, graph_of
 from keras_mobilenets.tflite.targets.nnapi_rules import RULES
+from keras_mobilenets.tflite.targets.partitions import partitions
 
 FAMILIES = ("MobileNetV1", "MobileNetV2", "MobileNetV3Small")
 
@@ -59,35 +60,37 @@ def first(model, graph, name):
 class TestWholeModels:
     @pytest.mark.parametrize("name", FAMILIES)
     @pytest.mark.parametrize("level", [29, 30, 31, 35])
-    def test_int8_for_nnapi_is_taken_whole(self, nnapi_files, name, level):
+    def test_int8_for_nnapi_is_fully_delegated(self, nnapi_files, name, level):
         check = tflite.check_nnapi(nnapi_files[name], level)
         assert check.ok, check
-        assert (check.taken, check.partitions, check.macs_share) == (check.total, 1, 1.0)
-        assert check.summary == f"{check.total} of {check.total} operators taken in 1 partition at API level {level}"
+        assert (check.delegated, check.partitions, check.macs_share) == (check.total, 1, 1.0)
+        assert (
+            check.summary == f"{check.total} of {check.total} operators delegated in 1 partition at API level {level}"
+        )
 
     @pytest.mark.parametrize("level", [27, 28])
-    def test_before_level_29_no_int8_convolution_is_taken(self, nnapi_files, level):
+    def test_before_level_29_no_int8_convolution_is_delegated(self, nnapi_files, level):
         check = tflite.check_nnapi(nnapi_files["MobileNetV2"], level)
         assert not check.ok
         assert check.macs_share == 0
         assert {op.name for op in check.refused} >= {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}
         convolution = check.operators[0]
-        assert convolution.reason.startswith("the input is int8; taken are float32, uint8")
+        assert convolution.reason.startswith("the input is int8; allowed are float32, uint8")
         assert convolution.source == "nnapi_delegate.cc:2448, 2454"
 
-    def test_hard_swish_is_taken_at_every_level(self, nnapi_files):
-        # Below level 30 the delegate builds it from ADD, MUL and RELU1; only small pieces are left aside then.
+    def test_hard_swish_is_delegated_at_every_level(self, nnapi_files):
+        # Below level 30 the delegate builds it from ADD, MUL and RELU1; only small partitions are left aside then.
         for level in (27, 28, 29, 30):
             check = tflite.check_nnapi(nnapi_files["MobileNetV3Small"], level)
             reasons = {op.reason.split(";")[0] for op in check.refused if op.name == "HARD_SWISH"}
-            assert reasons <= {"a small piece"}
+            assert reasons <= {"a small partition"}
 
     def test_dense_per_channel_blocks_the_whole_delegate(self, models, pixels, tmp_path):
         # The rules let its version 4 pass, but NNAPI has no such FULLY_CONNECTED and fails to build the model.
         model = models["MobileNetV1"]
         path = tflite.convert(model, tmp_path / "x.tflite", quantize="int8", calibration=pixels, target="xnnpack")
         check = tflite.check_nnapi(path, 31)
-        assert (check.taken, check.partitions, check.macs_share, check.ok) == (0, 0, 0, False)
+        assert (check.delegated, check.partitions, check.macs_share, check.ok) == (0, 0, 0, False)
         assert "weights of one scale per channel" in check.summary
         assert check.summary.endswith('convert with target="nnapi"')
         assert str(check).count("weights of one scale per channel") == 1
@@ -104,16 +107,16 @@ class TestWholeModels:
         assert check.macs_share == pytest.approx(1 - dense / km.cost(model).macs, abs=1e-9)
         assert check.partitions == 2  # the softmax behind it is the second
 
-    @pytest.mark.parametrize(("quantize", "level", "taken_whole"), [("float16", 29, True), ("float16", 27, False)])
-    def test_float16_weights_are_read_directly_in_a_model_taken_whole(
-        self, models, tmp_path, quantize, level, taken_whole
+    @pytest.mark.parametrize(("quantize", "level", "fully_delegated"), [("float16", 29, True), ("float16", 27, False)])
+    def test_float16_weights_are_read_directly_in_a_model_fully_delegated(
+        self, models, tmp_path, quantize, level, fully_delegated
     ):
         path = tflite.convert(models["MobileNetV2"], tmp_path / "h.tflite", quantize=quantize)
         check = tflite.check_nnapi(path, level)
-        assert check.ok is taken_whole
+        assert check.ok is fully_delegated
         dequantized = [op for op in check.operators if op.name == "DEQUANTIZE"]
-        assert dequantized and all(op.taken is taken_whole for op in dequantized)
-        if not taken_whole:  # the mean needs level 28, and it cuts the model in two
+        assert dequantized and all(op.delegated is fully_delegated for op in dequantized)
+        if not fully_delegated:  # the mean needs level 28, and it cuts the model in two
             assert check.partitions == 2
             assert {op.name for op in check.refused} == {"DEQUANTIZE", "MEAN"}
 
@@ -133,7 +136,7 @@ class TestWholeModels:
         path = tmp_path / "free.tflite"
         path.write_bytes(converter.convert())
         check = tflite.check_nnapi(path, 31)
-        assert check.taken == 0 and check.partitions == 0
+        assert check.delegated == 0 and check.partitions == 0
         assert "convert with batch size 1" in check.blocked
         assert "no fixed size" in check.summary
         reasons = {op.name: op.reason for op in check.operators}
@@ -205,7 +208,7 @@ class TestEditedModels:
                 graph.tensors[tensor].type = schema.TensorType.INT16
 
         check = tflite.check_nnapi(edited(tflite_files["float32"], change), 31)
-        assert check.taken == 0
+        assert check.delegated == 0
         assert check.blocked == "CONV_2D 0 has a tensor of int16, with which NNAPI builds no model"
 
     def test_a_model_without_multiply_adds_has_no_share(self, tflite_files, edited):
@@ -223,37 +226,37 @@ class TestPartitions:
         # XNNPACK leaves other operators aside, but the same code of the runtime cuts what it takes.
         opened = open_model(nnapi_files[name])
         operators = [op for op in opened._operators() if op["op_name"] != "DELEGATE"]
-        taken = runtime_taken(opened)
+        delegated = runtime_delegated(opened)
         graph = graph_of(flatbuffer.read(nnapi_files[name].read_bytes()))
         assert len(operators) == len(graph.nodes)
-        pieces = partitions(graph, taken)
-        assert (len(operators), sum(map(len, pieces)), len(pieces)) == opened.delegation()
-        assert set().union(*pieces) == taken
+        found = partitions(graph, delegated)
+        assert (len(operators), sum(map(len, found)), len(found)) == opened.delegation()
+        assert set().union(*found) == delegated
 
-    def test_only_the_three_largest_pieces_are_taken(self, nnapi_files, edited):
+    def test_only_the_three_largest_partitions_are_delegated(self, nnapi_files, edited):
         def change(model, graph):  # every depthwise convolution of a version that does not exist yet
             first(model, graph, "DEPTHWISE_CONV_2D")[1].version = 9
 
         check = tflite.check_nnapi(edited(nnapi_files["MobileNetV1"], change), 31)
         assert check.partitions == 14
-        assert sum("small piece" in op.reason for op in check.refused) == 11
+        assert sum("small partition" in op.reason for op in check.refused) == 11
         assert "in the 3 largest of 14 partitions" in check.summary
 
 
-def runtime_taken(opened):
-    """The operators that XNNPACK runs, found from the runtime's list of its pieces."""
+def runtime_delegated(opened):
+    """The operators that XNNPACK runs, found from the runtime's list of its partitions."""
     operators = opened._operators()
     plain = [op for op in operators if op["op_name"] != "DELEGATE"]
     maker = {int(t): i for i, op in enumerate(plain) for t in op["outputs"]}
-    taken = set()
-    for piece in (op for op in operators if op["op_name"] == "DELEGATE"):
-        stop, todo = {int(t) for t in piece["inputs"]}, [int(t) for t in piece["outputs"]]
+    delegated = set()
+    for partition in (op for op in operators if op["op_name"] == "DELEGATE"):
+        stop, todo = {int(t) for t in partition["inputs"]}, [int(t) for t in partition["outputs"]]
         while todo:
             tensor = todo.pop()
-            if tensor not in stop and tensor in maker and maker[tensor] not in taken:
-                taken.add(maker[tensor])
+            if tensor not in stop and tensor in maker and maker[tensor] not in delegated:
+                delegated.add(maker[tensor])
                 todo += [int(t) for t in plain[maker[tensor]]["inputs"]]
-    return taken
+    return delegated
 
 
 def operand(dtype="float32", shape=(1, 8, 8, 4), *, constant=False, scales=(), zero_point=0, data=None):
@@ -284,10 +287,10 @@ PER_CHANNEL = operand("int8", (4, 1, 1, 4), scales=(0.1, 0.2, 0.1, 0.2))
 
 
 LETTERS = {"f": "float32", "h": "float16", "u": "uint8", "i": "int8", "3": "int32", "s": "int16", "b": "bool"}
-ALL = "fhui3sb"  # the rules do not look at the number type
+ALL = "fhui3sb"  # the rules do not look at the dtype
 
 # Once more from nnapi_delegate.cc, by hand and apart from the rules: the highest version (0: none is asked for), the
-# first API level, and the number types of the first input from a level on.
+# first API level, and the dtypes of the first input from a level on.
 DOUBLE_ENTRY = {
     "ADD": (2, 27, {27: "fui", 30: "fui3"}),
     "SUB": (3, 28, {28: "f", 29: "fui", 30: "fui3"}),
@@ -363,7 +366,7 @@ class TestRules:
     """Each rule on both sides of its border: (operator, level that refuses, word of the reason, level that takes)."""
 
     @pytest.mark.parametrize(
-        ("operator", "refused_at", "word", "taken_at"),
+        ("operator", "refused_at", "word", "delegated_at"),
         [
             (node("ADD", INT32, INT32), 29, "int32", 30),
             (node("ADD", INT32, INT32, fusedActivationFunction=1), 30, "activation", None),
@@ -539,12 +542,12 @@ class TestRules:
         ],
         ids=lambda value: value.name if isinstance(value, Node) else None,
     )
-    def test_border(self, operator, refused_at, word, taken_at):
+    def test_border(self, operator, refused_at, word, delegated_at):
         if refused_at is not None:
             assert word in refusal(operator, refused_at)
             assert refusal(operator, refused_at)
-        if taken_at is not None:
-            assert refusal(operator, taken_at) == ""
+        if delegated_at is not None:
+            assert refusal(operator, delegated_at) == ""
 
     @pytest.mark.parametrize("name", sorted(DOUBLE_ENTRY))
     def test_version_level_and_number_types(self, name):

@@ -15,7 +15,7 @@ from keras_mobilenets.tflite.conversion import hard_swish
 from keras_mobilenets.tflite.conversion.target_rewriter import rewrite
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.runtime.interpreter import Model
-from keras_mobilenets.tflite.runtime.native_output import quiet
+from keras_mobilenets.tflite.runtime.native_output import suppress_native_output
 from keras_mobilenets.tflite.targets.operator_forms import FORMS
 from keras_mobilenets.training.engine.batch_normalization import estimate_statistics
 
@@ -55,7 +55,7 @@ def converted(model, images, tmp_path_factory):
     }
 
 
-def test_xnnpack_takes_all_but_the_softmax_in_one_piece(converted):
+def test_all_but_the_softmax_is_delegated_to_xnnpack_in_one_partition(converted):
     found = tflite.inspect(converted["xnnpack"])
     assert "HARD_SWISH" not in found.operator_counts
     assert found.partitions == 1
@@ -94,17 +94,19 @@ QUICK = ("MobileNetV1", "MobileNetV3Large")
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in WHOLE])
 def test_each_target_takes_a_small_network_whole(name, images, tmp_path):
     width = {"alpha": 0.35} if name.startswith("Mobile") else {}
-    _assert_taken_whole(km.create_model(name, input_shape=(SIZE, SIZE, 3), classes=10, **width), images[:4], tmp_path)
+    _assert_fully_delegated(
+        km.create_model(name, input_shape=(SIZE, SIZE, 3), classes=10, **width), images[:4], tmp_path
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*WHOLE, "EfficientNetB0"])
 def test_each_target_takes_a_network_of_224_pixels_whole(name, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (4, 224, 224, 3)).astype(np.uint8)
-    _assert_taken_whole(km.create_model(name, input_shape=(224, 224, 3)), pixels, tmp_path)
+    _assert_fully_delegated(km.create_model(name, input_shape=(224, 224, 3)), pixels, tmp_path)
 
 
-def _assert_taken_whole(model, pixels, folder):
+def _assert_fully_delegated(model, pixels, folder):
     with warnings.catch_warnings():
         warnings.simplefilter("error", tflite.TargetWarning)
         paths = {
@@ -115,7 +117,7 @@ def _assert_taken_whole(model, pixels, folder):
         }
     for level in (30, 31, 35):
         check = tflite.check_nnapi(paths["nnapi"], level)
-        assert (check.taken, check.partitions, check.macs_share) == (check.total, 1, 1.0)
+        assert (check.delegated, check.partitions, check.macs_share) == (check.total, 1, 1.0)
     assert tflite.check_gpu(paths["gpu"]).ok
     found = tflite.inspect(paths["xnnpack"])
     assert found.partitions == 1
@@ -406,7 +408,7 @@ def _affine(low, high):
 
 def _interpreter(graph, reference=False):
     resolver = OpResolverType.BUILTIN_REF if reference else OpResolverType.AUTO
-    with quiet():
+    with suppress_native_output():
         interpreter = Interpreter(model_content=graph, experimental_op_resolver_type=resolver, num_threads=1)
         interpreter.allocate_tensors()
     return interpreter
@@ -430,8 +432,8 @@ def _scale(graph):
 
 
 def _refused(graph):
-    """The operators that XNNPACK leaves, where it takes the others in one piece."""
+    """The operators that XNNPACK refuses, where the others are delegated in one partition."""
     model = Model("", _interpreter(graph), 1)
-    _, _, pieces = model.delegation()
-    assert pieces <= 1
-    return model.left()
+    _, _, partitions = model.delegation()
+    assert partitions <= 1
+    return model.cpu_operators()
