@@ -123,7 +123,8 @@ class Profile:
         return (
             f"{self.path.name}, {count(self.threads, 'thread')}, {count(self.runs, 'run')}: "
             f"operators {self.operators_ms:.3f} of {self.whole_ms:.3f} ms profiled, "
-            f"{self.plain_ms:.3f} ms without the profiler (the runtime counts whole microseconds, so that short operators read low)"
+            f"{self.plain_ms:.3f} ms without the profiler "
+            "(the runtime counts whole microseconds, so that short operators read low)"
         )
 
     def __str__(self) -> str:
