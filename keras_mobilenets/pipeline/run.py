@@ -305,25 +305,25 @@ class Run:
         Args:
             threads: Numbers of CPU threads; each gives rows of its own.
             again: Whether to measure what was measured before.
-            peers: Whether keras.applications' model through the stock converter takes turns too; its files and rows
-                go into the folder `peers`.
+            peers: Whether the stock models (keras.applications' through the stock converter) take turns too; their
+                files and rows go into the folder `peers`.
 
         Returns:
-            The rows of results.json, then those of the peers.
+            The rows of results.json, then those of the stock models.
         """
         from keras_mobilenets import tflite
         from keras_mobilenets.tflite.measurement.latency import with_macs
-        from keras_mobilenets.tflite.measurement.stock_models import with_peer_ratios
+        from keras_mobilenets.tflite.measurement.stock_models import with_stock_ratios
         from keras_mobilenets.tflite.results.results import environment, write_results
 
         rows, stock_results = self.rows(), self.folder / "peers" / "results.json"
         todo = [count for count in threads if again or not self._is_timed(rows, count, peers)]
         if todo:
-            files, stock = self.tflite_files(), self.convert_peers() if peers else []
+            files, stock = self.tflite_files(), self.convert_stock_models() if peers else []
             timed = tflite.benchmark([*files, *stock], threads=todo, limit=True)
             mine = [row for row in timed if row.model in {path.stem for path in files}]
             others = [row for row in timed if row not in mine]
-            for row in with_peer_ratios(mine, others):
+            for row in with_stock_ratios(mine, others):
                 same = next(known for known in rows if known.model == row.model)
                 known = {key: value for key in KNOWN_BEFORE if (value := getattr(same, key)) is not None}
                 rows = [r for r in rows if r.model != row.model or r.threads not in (None, row.threads)]
@@ -334,27 +334,27 @@ class Run:
         return self._ordered(rows) + (tflite.read_results(stock_results).rows if peers else [])
 
     def _is_timed(self, rows: Sequence[Any], threads: int, peers: bool) -> bool:
-        """Whether every file was measured with so many threads, beside its peer where asked."""
+        """Whether every file was measured with so many threads, beside its stock model where asked."""
         timed = [row for row in rows if row.threads == threads and row.median_ms is not None]
         compared = all(row.peer_ratio for row in timed) if peers else True
         return compared and {row.model for row in timed} >= {path.stem for path in self.tflite_files()}
 
-    def convert_peers(self) -> list[Path]:
+    def convert_stock_models(self) -> list[Path]:
         """Converts keras.applications' counterpart of the run's model, as its .tflite files are quantized.
 
         Raises:
             UserError: The run does not say what its model is, or there is no counterpart.
         """
-        from keras_mobilenets.tflite.measurement.stock_models import convert_peers
+        from keras_mobilenets.tflite.measurement.stock_models import convert_stock_models
         from keras_mobilenets.tflite.runtime.interpreter import open_model
 
         asked = self.asked.get("train")
         if asked is None:
-            raise UserError(f"{self.folder} has no run.json that names its model: peers need the folder of a run")
+            raise UserError(f"{self.folder} has no run.json that names its model: --peers needs the folder of a run")
         opened = [open_model(path) for path in self.tflite_files()]
         size, classes = int(opened[0].input["shape"][1]), int(opened[0].output["shape"][-1])
         kinds = [model.quantization() for model in opened]
-        return convert_peers(self.folder / "peers", asked["builder"], asked["arguments"], size, classes, kinds)
+        return convert_stock_models(self.folder / "peers", asked["builder"], asked["arguments"], size, classes, kinds)
 
     def _stem(self) -> str:
         """What the .tflite files are called before their quantization: the model's name."""

@@ -3,32 +3,26 @@
 import contextlib
 import hashlib
 import os
-import re
 import shutil
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from keras_mobilenets.errors import UserError, first_line
-from keras_mobilenets.files import read_json, sha256
+from keras_mobilenets.files import read_json
 from keras_mobilenets.pixels.batches import to_input
 from keras_mobilenets.tflite.bundles import manifest
+from keras_mobilenets.tflite.bundles.candidates import NOT_A_NAME, Candidate, candidates, compression_of, names
 from keras_mobilenets.tflite.bundles.manifest import Bundle, BundledModel, ImageSet, Probes, TensorSpec
 from keras_mobilenets.tflite.measurement.accuracy import evaluate
-from keras_mobilenets.tflite.results.results import Row, read_results
-from keras_mobilenets.tflite.results.tables import COMPRESSIONS
 from keras_mobilenets.tflite.runtime.interpreter import Model, open_model
 from keras_mobilenets.tflite.targets.inspection import inspect
 from keras_mobilenets.tflite.targets.nnapi import check_nnapi
 
 _SEED = 0  # of the draw of labelled images
 _LEVELS = range(27, 32)  # Android API levels at which NNAPI's delegate learned operators
-_QUANTIZATIONS = ("float32", "float16", "dynamic", "int8")  # what a run's files end in
-_NOT_A_NAME = re.compile(r"[^A-Za-z0-9._+-]+")
 
 
 def bundle(
@@ -64,82 +58,14 @@ def bundle(
     """
     if probes < 1 or labelled < 1:
         raise UserError(f"probes={probes}, labelled={labelled}: give 1 or more")
-    given = _candidates([sources] if isinstance(sources, str | Path) else sources)
+    given = candidates([sources] if isinstance(sources, str | Path) else sources)
     own = None if images is None else _checked(images, labels)
     with _new_folder(Path(out)) as folder:
         writer = _Writer(folder, probes, labelled, own, class_names)
-        models = [writer.add(each, name) for each, name in zip(given, _names(given), strict=True)]
-        shown = _NOT_A_NAME.sub(" ", title or Path(out).resolve().name).strip()[:100] or "bundle"
+        models = [writer.add(each, name) for each, name in zip(given, names(given), strict=True)]
+        shown = NOT_A_NAME.sub(" ", title or Path(out).resolve().name).strip()[:100] or "bundle"
         manifest.write_manifest(Bundle(folder, shown, tuple(models), tuple(writer.sets.values()), writer.files))
     return Path(out)
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    """A .tflite, and what the run folder that it lies in says."""
-
-    path: Path
-    run: dict[str, Any]
-    row: Row
-
-    @property
-    def data(self) -> dict[str, Any]:
-        return self.run.get("data", {})
-
-
-def _candidates(sources: Sequence[str | Path]) -> list[_Candidate]:
-    found = []
-    for source in map(Path, sources):
-        if source.is_dir():
-            paths = sorted(source.glob("*.tflite"), key=_place)
-            if not paths:
-                raise UserError(f"{source} holds no .tflite files; run keras-mobilenets convert {source}")
-        else:
-            paths = [source]
-        record, measured = paths[0].parent / "run.json", paths[0].parent / "results.json"
-        run = read_json(record) if record.exists() else {}
-        results = read_results(measured) if measured.exists() else None
-        for path in paths:
-            if not path.is_file():
-                raise UserError(f"{path} does not exist; give run folders or .tflite files")
-            rows = (
-                results.rows if results and results.environment["model_sha256"].get(path.name) == sha256(path) else ()
-            )
-            row = next((row for row in rows if row.model == path.stem), Row(path.stem))
-            found.append(_Candidate(path, run, row))
-    if not found:
-        raise UserError("there is nothing to bundle; give run folders or .tflite files")
-    return found
-
-
-def _place(path: Path) -> tuple[int, int, str]:
-    """Where a run's file stands: float32 first, the compressed ones last."""
-    compression, quantization = _compression(path), path.stem.rpartition("_")[2]
-    return (
-        list(COMPRESSIONS).index(compression) + 1 if compression else 0,
-        _QUANTIZATIONS.index(quantization) if quantization in _QUANTIZATIONS else len(_QUANTIZATIONS),
-        path.name,
-    )
-
-
-def _names(given: Sequence[_Candidate]) -> list[str]:
-    """What the models are called: the file's name, behind the folder's where two files share theirs."""
-    times = Counter(each.path.stem for each in given)
-    names = [
-        _NOT_A_NAME.sub("_", each.path.stem if times[each.path.stem] == 1 else _with_folder(each.path)).lstrip(".-+")[
-            :100
-        ]
-        for each in given
-    ]
-    for number, name in enumerate(names):
-        if name in names[:number]:
-            first, second = given[names.index(name)].path, given[number].path
-            raise UserError(f"{first} and {second} would both be called {name}; rename one or leave it out")
-    return [name or "model" for name in names]
-
-
-def _with_folder(path: Path) -> str:
-    return f"{path.resolve().parent.name}_{path.stem}"
 
 
 class _Writer:
@@ -159,7 +85,7 @@ class _Writer:
         self._own, self._class_names = own, class_names
         self._pictures: dict[Any, tuple[np.ndarray, np.ndarray | None]] = {}
 
-    def add(self, given: _Candidate, name: str) -> BundledModel:
+    def add(self, given: Candidate, name: str) -> BundledModel:
         """Scores a model, and writes it with its images and probes."""
         model = open_model(given.path)
         images, labels = self._images(given, model)
@@ -177,7 +103,7 @@ class _Writer:
             builder=trained.get("builder"),
             arguments=trained.get("arguments", {}),
             quantization=row.quantization or model.quantization(),
-            compression=row.compression or _compression(given.path),
+            compression=row.compression or compression_of(given.path),
             target=converted.get("target"),
             parameters=row.parameters,
             macs=row.macs,
@@ -198,7 +124,7 @@ class _Writer:
             ),
         )
 
-    def _images(self, given: _Candidate, model: Model) -> tuple[np.ndarray, np.ndarray | None]:
+    def _images(self, given: Candidate, model: Model) -> tuple[np.ndarray, np.ndarray | None]:
         if self._own is not None:
             return self._own
         height, width = (int(side) for side in model.input["shape"][1:3])
@@ -207,13 +133,13 @@ class _Writer:
             self._pictures[key] = self._test_images(given) if key[0] else (noise(self._probes, height, width), None)
         return self._pictures[key]
 
-    def _test_images(self, given: _Candidate) -> tuple[np.ndarray, np.ndarray]:
+    def _test_images(self, given: Candidate) -> tuple[np.ndarray, np.ndarray]:
         from keras_mobilenets import training
 
         data = training.load_data(given.data["name"], given.data["image_size"], data_dir=given.run.get("data_dir"))
         return data.images("test", self._labelled, seed=_SEED)
 
-    def _names_of(self, given: _Candidate, classes: int) -> bytes:
+    def _names_of(self, given: Candidate, classes: int) -> bytes:
         names = self._class_names or given.data.get("class_names") or [f"class {number}" for number in range(classes)]
         if len(names) != classes:
             raise UserError(f"{given.path} has {classes} classes, and {len(names)} class names are given")
@@ -263,10 +189,6 @@ def _spec(details: dict[str, Any]) -> TensorSpec:
     scale, zero_point = details["quantization"]
     shape = tuple(int(size) for size in details["shape"])
     return TensorSpec(shape, np.dtype(details["dtype"]).name, float(scale), int(zero_point))
-
-
-def _compression(path: Path) -> str | None:
-    return next((kind for kind in COMPRESSIONS if path.stem.endswith(f"_{kind}_int8")), None)
 
 
 def _bytes(values: np.ndarray) -> bytes:

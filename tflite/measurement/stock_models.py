@@ -1,4 +1,4 @@
-"""keras.applications' counterpart of a model through the stock TensorFlow Lite converter: what a run is held against.
+"""The stock model of a run: keras.applications' counterpart through the stock TensorFlow Lite converter.
 
 The weights are random, which latency does not care for, but batch normalization keeps activations at the size of
 trained ones: numbers too small for a float's full precision would slow a CPU down.
@@ -42,7 +42,7 @@ def keras_applications(builder: str, input_shape: Sequence[int], classes: int = 
     asked = {name: value for name, value in asked.items() if not (name == "alpha" and value == 1)}
     if make is None or not set(asked) <= known:
         what = " ".join([builder, *(f"{name}={value}" for name, value in asked.items())])
-        raise UserError(f"keras.applications has no counterpart of {what}; benchmark without peers")
+        raise UserError(f"keras.applications has no counterpart of {what}; benchmark without --peers")
     if builder.startswith(_WITHOUT_RESCALING):
         asked["include_preprocessing"] = False
     return make(input_shape=tuple(input_shape), weights=None, classes=classes, **asked)
@@ -85,7 +85,7 @@ def noise(input_shape: Sequence[int], count: int = 20) -> np.ndarray:
     return np.clip(images, -1, 1).astype(np.float32)
 
 
-def convert_peers(
+def convert_stock_models(
     folder: Path, builder: str, arguments: Mapping[str, Any], size: int, classes: int, quantizations: Sequence[str]
 ) -> list[Path]:
     """Writes the counterpart of a model, once for each quantization; what is there from before stays.
@@ -118,15 +118,15 @@ def convert_peers(
         model = estimate_statistics(
             keras_applications(builder, (size, size, 3), classes, **arguments), images[:WARM_UP]
         )
-        for quantize in track(missing, "Converting keras.applications' model"):
+        for quantize in track(missing, "Converting the stock model"):
             stock(model, paths[quantize], quantize, images)
         write_json(record, made)
     return list(paths.values())
 
 
-def with_peer_ratios(rows: Sequence[Row], peers: Sequence[Row]) -> list[Row]:
-    """Rows with their `peer_ratio`: the median over that of the peer of the same quantization and threads."""
-    medians = {(peer.quantization, peer.threads): peer.median_ms for peer in peers}
+def with_stock_ratios(rows: Sequence[Row], stock_rows: Sequence[Row]) -> list[Row]:
+    """Rows with their `peer_ratio`: the median over that of the stock model of the same quantization and threads."""
+    medians = {(row.quantization, row.threads): row.median_ms for row in stock_rows}
     ratios = [(row.median_ms, medians.get((row.quantization, row.threads))) for row in rows]
     return [
         row.with_(peer_ratio=round(ours / theirs, 4) if ours and theirs else None)

@@ -14,7 +14,7 @@ PAIRS = 10  # of classes that are confused most
 
 def content(found: Examination) -> dict[str, Any]:
     """What the template shows."""
-    from keras_mobilenets.tflite.reports import plots
+    from keras_mobilenets.tflite.reports import training_plots
 
     classes = len(found.class_names)
     return {
@@ -22,11 +22,13 @@ def content(found: Examination) -> dict[str, Any]:
         "count": found.count,
         "wrong": found.mistakes,
         "top1": found.top1,
-        "svg": plots.confusion(found.confusion, found.class_names) if classes <= plots.LARGEST else None,
-        "wide": classes > plots.CROWDED_CLASSES,
+        "svg": training_plots.confusion(found.confusion, found.class_names)
+        if classes <= training_plots.LARGEST
+        else None,
+        "wide": classes > training_plots.CROWDED_CLASSES,
         "total": classes,
         "classes": _classes(found)[:LISTED],
-        "pairs": _pairs(found) if classes > plots.CROWDED_CLASSES else [],
+        "pairs": _pairs(found) if classes > training_plots.CROWDED_CLASSES else [],
         "cards": _cards(found),
     }
 

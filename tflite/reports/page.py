@@ -13,6 +13,7 @@ from keras_mobilenets.files import atomic
 from keras_mobilenets.plurals import count
 from keras_mobilenets.tflite.reports import comparison, error_analysis, image_grid
 from keras_mobilenets.tflite.reports.comparison import Measurement
+from keras_mobilenets.tflite.reports.headlines import headlines
 from keras_mobilenets.tflite.reports.sources import API_LEVEL, GraphFile, Source, flatten, read_source
 from keras_mobilenets.tflite.results import tables
 from keras_mobilenets.tflite.results.layer_errors import LayerError
@@ -57,7 +58,7 @@ def _render(content: dict[str, Any]) -> str:
     import jinja2
     from markupsafe import Markup
 
-    from keras_mobilenets.tflite.reports import plots
+    from keras_mobilenets.tflite.reports import figure
 
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("keras_mobilenets.tflite.reports", ""),
@@ -74,7 +75,7 @@ def _render(content: dict[str, Any]) -> str:
         "number": tables.number,
         "family": tables.family_name,
         "count": count,
-        "drawn": lambda svg: Markup(plots.in_page(svg, next(numbers))),
+        "drawn": lambda svg: Markup(figure.in_page(svg, next(numbers))),
     }
     style, script = (Path(__file__).with_name(name).read_text(encoding="utf-8") for name in _PARTS)
     allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()  # this script and no other may run
@@ -94,7 +95,7 @@ def _content(sources: Sequence[Source]) -> dict[str, Any]:
         "several_runs": len(sources) > 1,
         "name_runs": len({(each.device, each.source) for each in measured}) > len({each.device for each in measured}),
         "several_devices": several,
-        "headlines": comparison.headlines(measured),
+        "headlines": headlines(measured),
         "matrix": comparison.matrix(measured) if len(places) > 1 else None,
         "lines": _lines(measured),
         "shown": _shown(measured),
@@ -237,16 +238,16 @@ def _digests(sources: Sequence[Source]) -> list[tuple[str, str, str, bool]]:
 
 
 def _curves(source: Source) -> list[str]:
-    from keras_mobilenets.tflite.reports import plots
+    from keras_mobilenets.tflite.reports import training_plots
 
     history = source.history
     epochs = history.get("epoch") or list(range(1, 1 + max(map(len, history.values()), default=0)))
     if epochs and epochs[0] == 0:  # Keras counts from 0, people from 1
         epochs = [epoch + 1 for epoch in epochs]
     curves = [
-        plots.training_curve(epochs, history.get(what, []), history.get(f"val_{what}", []), what)
+        training_plots.training_curve(epochs, history.get(what, []), history.get(f"val_{what}", []), what)
         for what in ("accuracy", "loss")
         if what in history or f"val_{what}" in history
     ]
     rates = history.get("learning_rate", [])
-    return curves + ([plots.learning_rate(epochs, rates)] if rates else [])
+    return curves + ([training_plots.learning_rate(epochs, rates)] if rates else [])

@@ -7,7 +7,7 @@ import keras_mobilenets as km
 from keras_mobilenets import tflite
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.tflite.graph.macs import file_macs
-from keras_mobilenets.tflite.measurement.stock_models import convert_peers, keras_applications, with_peer_ratios
+from keras_mobilenets.tflite.measurement.stock_models import convert_stock_models, keras_applications, with_stock_ratios
 from keras_mobilenets.tflite.results.results import Row
 
 ASKED = {"builder": "MobileNetV1", "arguments": {"alpha": 0.25, "dropout_rate": 0.1}, "size": 32, "classes": 5}
@@ -15,7 +15,9 @@ ASKED = {"builder": "MobileNetV1", "arguments": {"alpha": 0.25, "dropout_rate": 
 
 @pytest.fixture(scope="module")
 def peers(tmp_path_factory):
-    return convert_peers(tmp_path_factory.mktemp("run") / "peers", quantizations=["none", "int8", "int8"], **ASKED)
+    return convert_stock_models(
+        tmp_path_factory.mktemp("run") / "peers", quantizations=["none", "int8", "int8"], **ASKED
+    )
 
 
 @pytest.mark.parametrize(
@@ -44,7 +46,7 @@ def test_a_peer_is_written_for_each_quantization_and_kept(peers):
     ours = km.create_model("MobileNetV1", input_shape=(32, 32, 3), classes=5, alpha=0.25)
     assert {file_macs(path) for path in peers} == {km.cost(ours).macs}
     times = [path.stat().st_mtime_ns for path in peers]
-    again = convert_peers(peers[0].parent, quantizations=["int8", "none"], **ASKED)
+    again = convert_stock_models(peers[0].parent, quantizations=["int8", "none"], **ASKED)
     assert [path.stat().st_mtime_ns for path in again[::-1]] == times
 
 
@@ -63,4 +65,4 @@ def test_ratios_are_between_rows_of_the_same_quantization_and_threads():
     mine = [Row("a", "int8", "xnnpack", 1, median_ms=1.0), Row("a", "int8", "xnnpack", 2, median_ms=1.0)]
     mine += [Row("a", "float16", "xnnpack", 1, median_ms=1.0)]
     theirs = [Row("b", "int8", "xnnpack", 1, median_ms=4.0), Row("b", "int8", "xnnpack", 2, median_ms=2.0)]
-    assert [row.peer_ratio for row in with_peer_ratios(mine, theirs)] == [0.25, 0.5, None]
+    assert [row.peer_ratio for row in with_stock_ratios(mine, theirs)] == [0.25, 0.5, None]
