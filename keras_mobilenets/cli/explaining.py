@@ -70,7 +70,7 @@ def _examine(model: Any, run: Run) -> None:
     for number in sorted(range(len(recall)), key=lambda number: recall[number])[:WORST]:
         images = found.confusion[number].sum()
         classes.add_row(found.class_names[number], f"{images:,}", f"{recall[number]:.1%}", f"{precision[number]:.1%}")
-    pairs = grid("class", "taken for", "images")
+    pairs = grid("class", "predicted as", "images")
     for true, said, times in found.most_confused(WORST):
         pairs.add_row(found.class_names[true], found.class_names[said], f"{times:,}")
     show(classes, pairs)

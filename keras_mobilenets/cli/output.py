@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-WORDS = ("model", "arguments", "best first", "class", "taken for")  # columns of these titles are aligned to the left
+WORDS = ("model", "arguments", "best first", "class", "predicted as")  # columns of these titles are aligned to the left
 
 
 def say(message: str) -> None:

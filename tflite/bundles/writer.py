@@ -39,8 +39,8 @@ def bundle(
     """Writes a bundle: what the app needs to time the models and to check that they answer as they do here.
 
     Args:
-        sources: Run folders, of which all .tflite files are taken, or .tflite files; one or several.
-        out: The folder to make. A bundle that is there already is replaced once the new one is whole.
+        sources: Run folders, all of whose .tflite files go in, or .tflite files; one or several.
+        out: The folder to make. A bundle that is there already is replaced once the new one is complete.
         images: uint8 N×H×W×3 to score the models on. Default: of the test split of the run's data; where there is no
             run that names its data, coloured noise, whose classes are unknown.
         labels: Their classes, N numbers; None when unknown.

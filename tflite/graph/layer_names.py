@@ -24,7 +24,7 @@ def name_by_layers(model: Any, keras_model: Any) -> None:
     """
     order = {name.removeprefix("quant_"): place for place, name in enumerate(_layer_names(keras_model))}
     graph = model.subgraphs[0]
-    taken: set[str] = set()
+    used: set[str] = set()
     for operator in graph.operators:
         for index in operator.outputs:
             tensor = graph.tensors[index]
@@ -36,10 +36,10 @@ def name_by_layers(model: Any, keras_model: Any) -> None:
             found = {layer for name in names for part in name.split(";") if (layer := _layer(part, order))}
             name = base = ";".join(sorted(found, key=order.__getitem__)) or tensor.name.decode()
             for number in itertools.count(2):
-                if name not in taken:
+                if name not in used:
                     break
                 name = f"{base}:{number}"  # a layer of several operators
-            taken.add(name)
+            used.add(name)
             tensor.name = name.encode()
 
 

@@ -172,13 +172,13 @@ class _Graph(flatbuffer.Graph):
         _, height, width, depth = self.shape(operator.inputs[1])
         if name == "CONV_2D" and operator is not stem:
             plain = (height, width, *self.strides(operator), depth) == (1, 1, 1, 1, self.shape(operator.inputs[0])[3])
-            return None if plain else f"is {height}×{width}: only 1×1 at stride 1 and depthwise are taken"
+            return None if plain else f"is {height}×{width}: only 1×1 at stride 1 and depthwise are supported"
         if name == "DEPTHWISE_CONV_2D" and (
             (height, width) not in ((3, 3), (5, 5))
             or self.strides(operator) not in ((1, 1), (2, 2))
             or (operator.builtinOptions.dilationHFactor, operator.builtinOptions.dilationWFactor) != (1, 1)
         ):
-            return f"is {height}×{width}: only 3×3 and 5×5 at stride 1 or 2 are taken"
+            return f"is {height}×{width}: only 3×3 and 5×5 at stride 1 or 2 are supported"
         return self._padding_objection(operator, height)
 
     def _padding_objection(self, operator: Any, kernel: int) -> str | None:

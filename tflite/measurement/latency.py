@@ -201,7 +201,7 @@ def _rounds(runners: list[_Runner], runs: int, seconds: float, most_seconds: flo
 
 
 def _rooflines(runners: list[_Runner], stack: contextlib.ExitStack) -> dict[tuple[str, int], _Runner]:
-    """The best convolutions, the roofline of these models, by dtype and threads, ready to take turns."""
+    """The rooflines of these models, by dtype and threads, ready to take turns."""
     kinds = dict.fromkeys((dtype_of(runner.model.quantization()), runner.model.threads) for runner in runners)
     return {
         kind: _Runner(load(stack.enter_context(best_convolution(*kind)), kind[1]))

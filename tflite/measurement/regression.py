@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 Key = tuple[str, str | None, str | None, int | None]
-MACHINE_CHANGED = 0.05  # of the best convolution's rate, from which on the comparison says so
+MACHINE_CHANGED = 0.05  # of the roofline, from which on the comparison says so
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def _differences(before: dict[str, Any], now: dict[str, Any], pairs: Sequence[tu
 
 
 def _machine(pairs: Sequence[tuple[Row, Row]]) -> list[str]:
-    """Says where the machine itself is not what it was, by the rate of its best convolution."""
+    """Says where the machine itself is not what it was, by its roofline."""
     rates = {}
     for before, now in pairs:
         then, today = _best_rate(before), _best_rate(now)

@@ -150,7 +150,7 @@ def _lines(measured: Sequence[Measurement]) -> list[dict[str, Any]]:
                 else f"{points:+.1f} points".replace("-", "−"),
                 "size": "same" if size and abs(size - 1) < 0.005 else larger,
                 "speed": None if speed is None else f"{speed:.2f}× speed",
-                "limit": None if limit is None else f"{limit:.0%} of the limit",
+                "limit": None if limit is None else f"{limit:.0%} of the roofline",
             }
         )
     return lines

@@ -64,7 +64,9 @@ def notes(rows: Sequence[Row]) -> list[str]:
     rates = [f"{rate:,.0f} ({dtype}, {count(threads, 'thread')})" for (dtype, threads), rate in best.items()]
     said = []
     if rates:
-        said.append(f"GMAC/s: 10⁹ multiply-adds per second; this machine's best convolution does {', '.join(rates)}")
+        said.append(
+            f"GMAC/s: 10⁹ multiply-adds per second; the roofline, this machine's best convolution, is at {', '.join(rates)}"
+        )
     if any(row.peer_ratio for row in rows):
         said.append("vs stock: median over that of keras.applications' model through the stock converter")
     moving = [row for row in rows if is_unsettled(row)]
@@ -179,7 +181,7 @@ _FIGURES = (
 )
 _RATES = (  # likewise
     Column("GMAC /s", lambda row: UNKNOWN if row.gmacs_per_s is None else f"{row.gmacs_per_s:,.1f}", True),
-    Column("of limit", lambda row: percent(row.limit_share, 0), True),
+    Column("of roofline", lambda row: percent(row.limit_share, 0), True),
     Column("vs stock", lambda row: UNKNOWN if row.peer_ratio is None else f"{row.peer_ratio:.2f}", True),
 )
 _WHERE = (

@@ -92,7 +92,7 @@ def _refusal(node: Node, level: int) -> tuple[str, str]:
 
 
 def _unbuildable(graph: Graph, allowed: Collection[int], level: int) -> tuple[str, str]:
-    """What the delegate takes although NNAPI then refuses to build it: the whole delegate fails."""
+    """What the delegate accepts although NNAPI then refuses to build it: the delegate fails as a whole."""
     for i in sorted(allowed):
         node = graph.nodes[i]
         operands = [operand for operand in (*node.inputs, *node.outputs) if operand]

@@ -395,4 +395,4 @@ def test_rate_limit_drift_and_peer_are_shown_where_the_benchmark_knows_them(tmp_
     figures = {"median_ms": 1.0, "gmacs_per_s": 21.5, "limit_share": 0.62, "drift": -0.12, "peer_ratio": 0.43}
     tflite.write_results(tmp_path / "results.json", [Row("m", "int8", "xnnpack", 1, **figures)], environment())
     page = words(tflite.report(tmp_path).read_text(encoding="utf-8"))
-    assert "21.5 62% of the limit" in page and "0.43×" in page and "latency drifted by −12% over the run" in page
+    assert "21.5 62% of the roofline" in page and "0.43×" in page and "latency drifted by −12% over the run" in page

@@ -148,7 +148,7 @@ def test_explain_without_images_says_what_the_model_gets_wrong(run, data, capsys
     found = training.read_examination(run / "examination.npz")
     printed = capsys.readouterr().out
     assert f"{found.top1:.1%} of {data.count('validation')} validation images are right" in printed
-    assert "recall" in printed and "taken for" in printed
+    assert "recall" in printed and "predicted as" in printed
 
 
 @pytest.mark.parametrize(
