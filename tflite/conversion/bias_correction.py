@@ -1,8 +1,8 @@
 """Bias correction of an int8 .tflite: Nagel et al. 2019, arXiv:1906.04721, section 4.2.
 
 Rounded weights are off by a little, and what they are off by times the mean of what they read is a constant error of
-every output of a channel. It is subtracted from the layer's bias. The means are measured on images, place by place, so that
-the padding of small maps counts as it is.
+every output of a channel. It is subtracted from the layer's bias. The means are measured on images, place by place,
+so that the padding of small maps counts as it is.
 """
 
 from typing import Any

@@ -65,7 +65,7 @@ def notes(rows: Sequence[Row]) -> list[str]:
     said = []
     if rates:
         said.append(
-            f"GMAC/s: 10⁹ multiply-adds per second; the roofline, this machine's best convolution, is at {', '.join(rates)}"
+            f"GMAC/s: 10⁹ multiply-adds per second; roofline, this machine's best convolution: {', '.join(rates)}"
         )
     if any(row.peer_ratio for row in rows):
         said.append("vs stock: median over that of keras.applications' model through the stock converter")
