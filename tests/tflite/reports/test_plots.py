@@ -26,7 +26,7 @@ def words_and_markers(rows, monkeypatch):
         return ""
 
     with monkeypatch.context() as patch:
-        patch.setattr(plots, "_svg", keep)
+        patch.setattr(plots, "svg", keep)
         plots.accuracy_latency(plots.labels(rows))
     return drawn["words"], drawn["markers"]
 
