@@ -56,7 +56,7 @@ class RowAdapter(private val activity: Activity, private val run: (Job) -> Unit)
         val details = listOf(
             activity.getString(R.string.top1_of, cells.top1),
             activity.getString(R.string.megabytes, cells.size),
-            activity.getString(R.string.operators_of, cells.operators, cells.pieces),
+            activity.getString(R.string.operators_of, cells.operators, cells.partitions),
         )
         return mapOf(
             R.id.model to "${cells.model} ${cells.variant}",

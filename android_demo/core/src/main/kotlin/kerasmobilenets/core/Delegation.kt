@@ -1,13 +1,13 @@
-// How much of a graph a delegate took: from the runtime's own log line, or from the length of its execution plan.
+// How much of a graph is delegated: from the runtime's own log line, or from the length of its execution plan.
 
 package kerasmobilenets.core
 
 /**
- * What a delegate took.
+ * What is delegated.
  *
  * @property total Operators in the file.
- * @property delegated How many of them the delegate took.
- * @property partitions In how many pieces; null when the runtime does not say, and `delegated` is then the least
+ * @property delegated How many of them are delegated.
+ * @property partitions In how many partitions; null when the runtime does not say, and `delegated` is then the least
  *     that fits.
  */
 data class Delegation(val total: Int, val delegated: Int, val partitions: Int?) {
@@ -24,10 +24,10 @@ data class Delegation(val total: Int, val delegated: Int, val partitions: Int?) 
         fun fromLog(lines: Sequence<String>, delegate: String): Delegation? = lines
             .mapNotNull { LINE.find(it)?.groupValues }
             .lastOrNull { delegate in it[3] }
-            ?.let { (_, taken, total, _, pieces) -> Delegation(total.toInt(), taken.toInt(), pieces.toInt()) }
+            ?.let { (_, delegated, total, _, partitions) -> Delegation(total.toInt(), delegated.toInt(), partitions.toInt()) }
 
         /**
-         * Counts by the execution plan, in which each piece stands as one node.
+         * Counts by the execution plan, in which each partition stands as one node.
          *
          * @param total Operators in the file.
          * @param plan Nodes in the plan after the delegate was applied, with no other delegate at work.

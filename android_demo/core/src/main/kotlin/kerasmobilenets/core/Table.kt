@@ -16,7 +16,7 @@ data class Cells(
     val p90: String,
     val top1: String,
     val operators: String,
-    val pieces: String,
+    val partitions: String,
     val thermal: String,
 )
 
@@ -67,12 +67,15 @@ fun csv(rows: List<Row>): String =
 /** The table for an issue or a README. */
 fun markdown(entries: List<Entry>): String {
     val titles = listOf(
-        "model", "variant", "backend", "size MB", "median ms", "p90 ms", "top-1", "operators", "pieces", "thermal", "status",
+        "model", "variant", "backend", "size MB", "median ms", "p90 ms", "top-1",
+        "operators", "partitions", "thermal", "status",
     )
     val lines = entries.filter { it.row != null }.map { entry ->
         val c = cells(entry)
         val status = listOfNotNull(words(entry.status), entry.row?.error).joinToString(": ")
-        listOf(c.model, c.variant, c.backend, c.size, c.median, c.p90, c.top1, c.operators, c.pieces, c.thermal, status)
+        listOf(
+            c.model, c.variant, c.backend, c.size, c.median, c.p90, c.top1, c.operators, c.partitions, c.thermal, status,
+        )
     }
     val rule = titles.indices.map { if (it in 3..6) "--:" else "---" }
     return (listOf(titles, rule) + lines)
