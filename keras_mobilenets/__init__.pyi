@@ -41,10 +41,10 @@ from .costs.published import reference as reference
 from .errors import UserError as UserError
 from .models.catalog import create_model as create_model
 from .models.catalog import list_models as list_models
+from .models.torch_names import from_torch as from_torch
 from .models.feature_maps import features as features
 from .pixels.scaling import preprocess_input as preprocess_input
 from .weights.imagenet_classes import decode_predictions as decode_predictions
 from .weights.keras_files import load_weights as load_weights
-from .weights.pytorch import from_torch as from_torch
 
 __version__: str

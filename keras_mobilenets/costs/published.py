@@ -7,6 +7,7 @@ from importlib.resources import files
 from typing import Any
 
 from keras_mobilenets.errors import UserError, unknown
+from keras_mobilenets.variant import parse_arguments
 
 
 @dataclass(frozen=True)
@@ -81,21 +82,6 @@ def reference(model: str, *, input_size: int | None = None, **arguments: Any) ->
         have = ", ".join(row.label for row in rows)
         raise UserError(f"no figures were published for that variant of {rows[0].builder}; there are: {have}")
     return max(matching, key=lambda row: row.imagenet_top1)
-
-
-def parse_arguments(text: str) -> dict[str, Any]:
-    """Reads "groups=3; width=0.5; classifier without bias"; a part without a value is a remark, kept as True."""
-    result: dict[str, Any] = {}
-    for part in filter(None, (part.strip() for part in text.split(";"))):
-        key, _, value = part.partition("=")
-        result[key] = _number(value) if value else True
-    return result
-
-
-def _number(text: str) -> Any:
-    if text in ("True", "False"):
-        return text == "True"
-    return float(text) if "." in text else int(text)
 
 
 def _without_defaults(arguments: dict[str, Any]) -> dict[str, Any]:

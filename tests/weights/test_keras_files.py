@@ -10,7 +10,7 @@ import pytest
 
 import keras_mobilenets as km
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.weights import keras_files as module
+from keras_mobilenets.weights import imagenet
 
 # Builder, its arguments, the one of keras.applications, whether that takes pixels 0..255.
 SAME = [
@@ -107,14 +107,14 @@ def publish(tmp_path, monkeypatch):
     (tmp_path / "home").mkdir()
 
     def as_row(model, builder, arguments="", size="224", **changes):
-        rows = module.published()
+        rows = imagenet.published()
         row = next(row for row in rows if (row.builder, row.arguments) == (builder, arguments))
         file = row.url.rsplit("/", 1)[1]
         top = "" if model.layers[-1].name == "predictions" or model.output_shape[-1] == 1000 else row.without_top
         written = write_legacy(tmp_path / file.format(size=size, top=top), model)
         md5 = hashlib.md5(written.read_bytes()).hexdigest()
         changed = row._replace(url=f"{tmp_path.as_uri()}/{file}", md5=md5, md5_without_top=md5)._replace(**changes)
-        monkeypatch.setattr(module, "published", lambda: [changed if r == row else r for r in rows])
+        monkeypatch.setattr(imagenet, "published", lambda: [changed if r == row else r for r in rows])
 
     return as_row
 
@@ -192,7 +192,7 @@ def test_weights_that_do_not_exist_are_one_line(call, says):
 
 
 def test_every_published_variant_is_of_a_builder_and_has_its_own_files():
-    rows = module.published()
+    rows = imagenet.published()
     files = [row.url.format(size=size, top=top) for row in rows for size in row.sizes.split() or [""]
              for top in ("", row.without_top)]  # fmt: skip
     assert len(files) == len(set(files)) == 2 * (4 * 4 + 6 * 5 + 6 + 8 + 7 + 2)

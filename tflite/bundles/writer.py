@@ -17,7 +17,8 @@ from keras_mobilenets.tflite.bundles import manifest
 from keras_mobilenets.tflite.bundles.candidates import NOT_A_NAME, Candidate, candidates, compression_of, names
 from keras_mobilenets.tflite.bundles.manifest import Bundle, BundledModel, ImageSet, Probes, TensorSpec
 from keras_mobilenets.tflite.measurement.accuracy import evaluate
-from keras_mobilenets.tflite.runtime.interpreter import Model, open_model
+from keras_mobilenets.tflite.runtime.interpreter import open_model
+from keras_mobilenets.tflite.runtime.model import Model
 from keras_mobilenets.tflite.targets.inspection import inspect
 from keras_mobilenets.tflite.targets.nnapi import check_nnapi
 

@@ -12,9 +12,10 @@ import numpy as np
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.pixels.batches import first_labelled
 from keras_mobilenets.tflite.graph import flatbuffer, layer_names
+from keras_mobilenets.tflite.graph.file_identifier import check_file
 from keras_mobilenets.tflite.results.layer_errors import LayerError, LayerErrors
 from keras_mobilenets.tflite.runtime.activations import Activations
-from keras_mobilenets.tflite.runtime.interpreter import check_file, dequantized
+from keras_mobilenets.tflite.runtime.model import dequantized
 
 
 def layer_errors(float_model: Any, path: str | Path, images: Any, limit: int = 64) -> LayerErrors:

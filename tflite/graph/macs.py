@@ -7,7 +7,7 @@ from typing import Any
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.tflite.graph import flatbuffer
-from keras_mobilenets.tflite.runtime.interpreter import check_file
+from keras_mobilenets.tflite.graph.file_identifier import check_file
 
 COUNTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL")
 

@@ -8,8 +8,10 @@ import numpy as np
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.pixels.batches import BATCH, batches, check_images, to_input
+from keras_mobilenets.processors import usable_threads
 from keras_mobilenets.progress import track
-from keras_mobilenets.tflite.runtime.interpreter import Model, open_model, usable_threads
+from keras_mobilenets.tflite.runtime.interpreter import open_model
+from keras_mobilenets.tflite.runtime.model import Model
 
 
 @dataclass(frozen=True)

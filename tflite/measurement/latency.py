@@ -15,9 +15,10 @@ import numpy as np
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.progress import track
 from keras_mobilenets.tflite.graph.macs import file_macs
-from keras_mobilenets.tflite.measurement.roofline import best_convolution, dtype_of
-from keras_mobilenets.tflite.results.results import Row
-from keras_mobilenets.tflite.runtime.interpreter import Model, cold_start, load, open_model
+from keras_mobilenets.tflite.measurement.roofline import best_convolution
+from keras_mobilenets.tflite.results.results import Row, dtype_of
+from keras_mobilenets.tflite.runtime.interpreter import cold_start, open_model
+from keras_mobilenets.tflite.runtime.model import Model, load
 
 TURNS = 10  # that each model takes at least
 LONGEST_TURN = 100  # runs

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from keras_mobilenets.plurals import count
-from keras_mobilenets.tflite.measurement.roofline import dtype_of
 from keras_mobilenets.tflite.results import tables
-from keras_mobilenets.tflite.results.results import Results, Row
+from keras_mobilenets.tflite.results.results import Results, Row, dtype_of
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -16,16 +16,11 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_mobilenets.tflite.graph import flatbuffer
-from keras_mobilenets.tflite.runtime.interpreter import load
+from keras_mobilenets.tflite.runtime.model import load
 
 SHAPES = ((14, 512), (28, 512), (28, 1024))  # side of the image, channels in and out
 TRIES = 8  # timed runs of each shape, to find the best
 DTYPES = ("int8", "float32")
-
-
-def dtype_of(quantization: str | None) -> str:
-    """In which numbers a model of that quantization multiplies."""
-    return "int8" if quantization in ("int8", "dynamic") else "float32"
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_mobilenets.files import read_json, sha256, write_json
+from keras_mobilenets.processors import usable_threads
 from keras_mobilenets.tflite.results import json_schema
 
 SCHEMA = Path(__file__).with_name("results.schema.json")
@@ -87,14 +88,17 @@ class Results:
     environment: dict[str, Any]
 
 
+def dtype_of(quantization: str | None) -> str:
+    """In which numbers a model of that quantization multiplies."""
+    return "int8" if quantization in ("int8", "dynamic") else "float32"
+
+
 def environment(paths: Iterable[str | Path] = ()) -> dict[str, Any]:
     """Describes this machine and these .tflite files, as results.json records them."""
     try:
         system = platform.freedesktop_os_release()["PRETTY_NAME"]
     except (OSError, KeyError):
         system = platform.system()
-    from keras_mobilenets.tflite.runtime.interpreter import usable_threads
-
     return {
         "device": f"{platform.machine()} host",
         "soc": _cpu_name(),

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from keras_mobilenets.plurals import count
-from keras_mobilenets.tflite.results.results import Row
+from keras_mobilenets.tflite.results.results import Row, dtype_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -54,8 +54,6 @@ def markdown(rows: Sequence[Row]) -> str:
 
 def notes(rows: Sequence[Row]) -> list[str]:
     """What the table does not explain itself, a line each: what the roofline is, which rows had not settled."""
-    from keras_mobilenets.tflite.measurement.roofline import dtype_of
-
     best = {
         (dtype_of(row.quantization), row.threads): row.gmacs_per_s / row.limit_share
         for row in rows

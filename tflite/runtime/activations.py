@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from keras_mobilenets.pixels.batches import to_input
+from keras_mobilenets.processors import usable_threads
 from keras_mobilenets.progress import track
 from keras_mobilenets.tflite.graph import flatbuffer
-from keras_mobilenets.tflite.runtime.interpreter import dequantized, usable_threads
+from keras_mobilenets.tflite.runtime.model import dequantized
 from keras_mobilenets.tflite.runtime.native_output import suppress_native_output
 
 

@@ -1,26 +1,22 @@
-"""One .tflite file in the LiteRT interpreter: opened quietly, refused in one line, run on one image at a time.
-
-Format: a TFLite flatbuffer, whose bytes 4 to 8 spell its file identifier, TFL3.
-"""
+"""Opens .tflite files in the interpreter, tried in the sandbox first; times a cold start in a process of its own."""
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.tflite.runtime.native_output import suppress_native_output
+from keras_mobilenets.tflite.graph.file_identifier import check_file
+from keras_mobilenets.tflite.runtime.model import Model, load, one_line
 from keras_mobilenets.tflite.runtime.sandbox import validate
 
 
-def open_model(path: str | Path, threads: int = 1) -> "Model":
+def open_model(path: str | Path, threads: int = 1) -> Model:
     """Opens a .tflite, ready to run on the CPU with XNNPACK. It has run once in another process by then.
 
     Args:
@@ -38,148 +34,6 @@ def open_model(path: str | Path, threads: int = 1) -> "Model":
         raise UserError(f"threads is {threads}; give 1 or more")
     validate(path)
     return load(path, threads)
-
-
-def load(path: str | Path, threads: int = 1) -> "Model":
-    """As `open_model`, of a file known to be valid: a damaged one may crash this process."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    try:
-        with suppress_native_output():  # the runtime announces each delegate on standard error
-            interpreter = Interpreter(model_path=str(path), num_threads=threads)
-            interpreter.allocate_tensors()
-    except (ValueError, RuntimeError) as error:
-        raise UserError(f"{path} is damaged or not for this runtime: {_one_line(error)}; convert it again") from error
-    return Model(Path(path), interpreter, threads)
-
-
-def check_file(path: str | Path) -> None:
-    """Refuses what is plainly no .tflite, before the runtime maps it into memory.
-
-    Raises:
-        UserError: The file is missing, empty, or lacks the TFL3 identifier.
-    """
-    try:
-        with open(path, "rb") as file:
-            head = file.read(8)
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist") from error
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}; give a .tflite file") from error
-    if len(head) < 8 or head[4:] != b"TFL3":
-        raise UserError(f"{path} is not a .tflite file: it lacks the TFL3 identifier")
-
-
-@dataclass
-class Model:
-    """An open .tflite with one image input and one output."""
-
-    path: Path
-    interpreter: Any
-    threads: int
-
-    @property
-    def input(self) -> dict[str, Any]:
-        """The runtime's record of the one input: name, shape, dtype, quantization (scale, zero point)."""
-        return self._only(self.interpreter.get_input_details(), "input")
-
-    @property
-    def output(self) -> dict[str, Any]:
-        """The runtime's record of the one output."""
-        return self._only(self.interpreter.get_output_details(), "output")
-
-    def feed(self, values: np.ndarray) -> None:
-        """Sets the input; `values` already have its shape and dtype."""
-        self.interpreter.set_tensor(self.input["index"], values)
-
-    def run(self, values: np.ndarray) -> np.ndarray:
-        """Runs one input of the model's own shape and dtype; returns the raw output."""
-        self.feed(values)
-        try:
-            self.interpreter.invoke()
-        except RuntimeError as error:
-            raise UserError(f"{self.path} failed while running: {_one_line(error)}; convert it again") from error
-        return self.interpreter.get_tensor(self.output["index"])
-
-    def run_blank(self) -> None:
-        """Runs once on zeros, however many inputs there are."""
-        try:
-            for source in self.interpreter.get_input_details():
-                self.interpreter.set_tensor(source["index"], np.zeros(source["shape"], source["dtype"]))
-            self.interpreter.invoke()
-            for target in self.interpreter.get_output_details():
-                self.interpreter.get_tensor(target["index"])
-        except (ValueError, RuntimeError) as error:
-            raise UserError(f"{self.path} failed while running: {_one_line(error)}; convert it again") from error
-
-    def dequantize(self, raw: np.ndarray) -> np.ndarray:
-        """Raw outputs as float32: (q − zero point) · scale for an integer output, otherwise a plain cast."""
-        return dequantized(raw, *self.output["quantization"])
-
-    def quantization(self) -> str:
-        """How the file is quantized, in the words of `convert`: none, float16, dynamic or int8."""
-        if np.dtype(self.input["dtype"]).kind in "iu":
-            return "int8"
-        dtypes = {np.dtype(tensor["dtype"]) for tensor in self.interpreter.get_tensor_details()}
-        if np.dtype(np.int8) in dtypes:
-            inside = any(op["op_name"] == "QUANTIZE" for op in self._operators())
-            return "int8" if inside else "dynamic"  # int8 behind float ends, or int8 weights only
-        return "float16" if np.dtype(np.float16) in dtypes else "none"
-
-    def delegation(self) -> tuple[int, int, int] | tuple[None, None, None]:
-        """Counts the operators, those that are delegated, and the partitions.
-
-        The interpreter keeps the original operators and appends one DELEGATE per partition. It does not say which
-        operators a partition holds, so they are found by walking from its outputs back to its inputs.
-        """
-        partitions, operators, delegated = self._partitions()
-        return (len(operators), len(delegated), len(partitions)) if operators else (None, None, None)
-
-    def cpu_operators(self) -> list[str]:
-        """The names of the operators that are not delegated, in their order; none where the runtime does not tell."""
-        _, operators, delegated = self._partitions()
-        return [operator["op_name"] for i, operator in enumerate(operators) if i not in delegated]
-
-    def _partitions(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]], set[int]]:
-        """The delegate's partitions, the operators, and which of these the partitions hold."""
-        plan = self._operators()
-        partitions = [op for op in plan if op["op_name"] == "DELEGATE"]
-        operators = [op for op in plan if op["op_name"] != "DELEGATE"]
-        producer = {int(tensor): i for i, op in enumerate(operators) for tensor in op["outputs"]}
-        delegated: set[int] = set()
-        for partition in partitions:
-            stop = {int(tensor) for tensor in partition["inputs"]}
-            todo = [int(tensor) for tensor in partition["outputs"]]
-            while todo:
-                tensor = todo.pop()
-                node = producer.get(tensor)
-                if tensor in stop or node is None or node in delegated:
-                    continue
-                delegated.add(node)
-                todo += [int(source) for source in operators[node]["inputs"]]
-        return partitions, operators, delegated
-
-    def _operators(self) -> list[dict[str, Any]]:
-        # The only view of the operators that the runtime has; not public, so its absence is no failure.
-        details = getattr(self.interpreter, "_get_ops_details", None)
-        return details() if details else []
-
-    def _only(self, details: list[dict[str, Any]], kind: str) -> dict[str, Any]:
-        if len(details) != 1:
-            raise UserError(f"{self.path} has {len(details)} {kind}s; a classifier with one {kind} is needed")
-        return details[0]
-
-
-def dequantized(values: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
-    """Stored values as float32; scale 0 means that they are no integers."""
-    if not scale:
-        return values.astype(np.float32)
-    return (values.astype(np.float32) - np.float32(zero_point)) * np.float32(scale)
-
-
-def usable_threads() -> int:
-    """How many CPUs this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -216,7 +70,7 @@ def cold_start(path: str | Path, threads: int = 1) -> ColdStart:
     try:
         answer = json.loads(done.stdout.splitlines()[-1])
     except (IndexError, json.JSONDecodeError):
-        reason = _one_line(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "no output")
+        reason = one_line(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "no output")
         raise UserError(f"{path} could not be run in a process of its own: {reason}") from None
     if "error" in answer:
         raise UserError(answer["error"])
@@ -248,10 +102,6 @@ def _memory_mb(name: str) -> float | None:
     except OSError:
         return None
     return next((int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith(name + ":")), None)
-
-
-def _one_line(error: object) -> str:
-    return " ".join(str(error).split()).rstrip(".") or "no reason given"
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ def _serve() -> None:
     """The helper's side: a line of JSON in, a line of JSON out."""
     import ai_edge_litert.interpreter  # noqa: F401  (once, here; the forks inherit it)
 
-    from keras_mobilenets.tflite.runtime import interpreter  # noqa: F401
+    from keras_mobilenets.tflite.runtime import model  # noqa: F401
 
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what native code prints is no answer
@@ -128,7 +128,7 @@ def _limit() -> None:
 def _try(path: str, run: bool) -> str:
     """Why a file is refused, or nothing."""
     from keras_mobilenets.tflite.graph import flatbuffer, verifier
-    from keras_mobilenets.tflite.runtime.interpreter import load
+    from keras_mobilenets.tflite.runtime.model import load
 
     try:
         verifier.check(flatbuffer.read(Path(path).read_bytes(), path))

@@ -9,7 +9,7 @@ from typing import ClassVar, TypeVar
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.plurals import count
 from keras_mobilenets.tflite.graph import flatbuffer
-from keras_mobilenets.tflite.runtime.interpreter import check_file
+from keras_mobilenets.tflite.graph.file_identifier import check_file
 from keras_mobilenets.tflite.runtime.sandbox import validate
 from keras_mobilenets.tflite.targets.delegate_graph import Graph, graph_of
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from keras_mobilenets.plurals import count
 from keras_mobilenets.tflite.graph import flatbuffer
+from keras_mobilenets.tflite.graph.file_identifier import check_file
 from keras_mobilenets.tflite.graph.sparsity import Zeros, zeros
-from keras_mobilenets.tflite.runtime.interpreter import check_file, open_model
+from keras_mobilenets.tflite.runtime.interpreter import open_model
 from keras_mobilenets.tflite.runtime.sandbox import validate
 
 

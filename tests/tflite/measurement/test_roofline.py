@@ -6,8 +6,8 @@ import pytest
 from keras_mobilenets import tflite
 from keras_mobilenets.tflite.graph.macs import file_macs
 from keras_mobilenets.tflite.measurement.latency import with_macs
-from keras_mobilenets.tflite.measurement.roofline import DTYPES, SHAPES, best_convolution, convolution, dtype_of
-from keras_mobilenets.tflite.results.results import Row
+from keras_mobilenets.tflite.measurement.roofline import DTYPES, SHAPES, best_convolution, convolution
+from keras_mobilenets.tflite.results.results import Row, dtype_of
 from keras_mobilenets.tflite.runtime.interpreter import open_model
 
 FAST = {"warmup_runs": 2, "warmup_seconds": 0, "min_runs": 20, "min_seconds": 0}

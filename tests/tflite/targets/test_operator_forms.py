@@ -14,7 +14,7 @@ from keras_mobilenets import tflite, training
 from keras_mobilenets.tflite.conversion import hard_swish
 from keras_mobilenets.tflite.conversion.target_rewriter import rewrite
 from keras_mobilenets.tflite.graph import flatbuffer
-from keras_mobilenets.tflite.runtime.interpreter import Model
+from keras_mobilenets.tflite.runtime.model import Model
 from keras_mobilenets.tflite.runtime.native_output import suppress_native_output
 from keras_mobilenets.tflite.targets.operator_forms import FORMS
 from keras_mobilenets.training.engine.batch_normalization import estimate_statistics

@@ -1,0 +1,1 @@
+"""What PyTorch libraries call the modules of a network: one file a dialect, a function `modules`."""

@@ -1,0 +1,22 @@
+"""ResNets, of timm and of torchvision."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras
+
+from keras_mobilenets.weights.dialects.blocks import blocks_of, prefixes_of, weighted
+
+
+def modules(model: keras.Model, arrays: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """For every layer with weights its module: (layer, module)."""
+    blocks = blocks_of(weighted(model))
+    for (block, roles), prefix in zip(blocks.items(), prefixes_of(r"layer\d+\.\d+", arrays, len(blocks)), strict=True):
+        for role in roles:
+            shortcut = role == "shortcut"
+            yield f"{block}_{role}", f"{prefix}.downsample.0" if shortcut else f"{prefix}.{role.replace('_', '')}"
+            yield (
+                f"{block}_{role}_bn",
+                f"{prefix}.downsample.1" if shortcut else f"{prefix}.{role.replace('conv_', 'bn')}",
+            )
+    yield from (("stem", "conv1"), ("stem_bn", "bn1"), ("predictions", "fc"))

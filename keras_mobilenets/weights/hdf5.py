@@ -1,0 +1,56 @@
+"""The layers of an HDF5 weights file, read without running anything it holds."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_mobilenets.errors import UserError
+from keras_mobilenets.weights.tensor_names import natural
+
+Stored = list[tuple[str, list[np.ndarray]]]  # the layers of a file in the order of the network: name, weights
+
+
+def read(path: Path) -> Stored | None:
+    """The layers of an HDF5 file: `.weights.h5`, weights in the older `.h5` format, or a whole model in that.
+
+    None when they are nested, which keras.applications' never are.
+    """
+    import h5py
+
+    try:
+        with h5py.File(path) as file:
+            if "layers" in file and "layer_names" not in file.attrs:
+                groups = sorted(file["layers"].items(), key=lambda item: natural(item[0]))
+                if any("layers" in group for _, group in groups):
+                    return None
+                stored = [(name, [np.asarray(var) for var in group.get("vars", {}).values()]) for name, group in groups]
+            else:
+                root = file if "layer_names" in file.attrs else file["model_weights"]
+                stored = [
+                    (name, [np.asarray(root[name][weight]) for weight in _texts(root[name], "weight_names")])
+                    for name in _texts(root, "layer_names")
+                ]
+    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is not a whole HDF5 weights file; fetch or save it again") from error
+    return stored
+
+
+def _texts(group: Any, name: str) -> list[str]:
+    """A list of names among the attributes, which HDF5 limits to 64 KB: a longer one is in parts `name0`, `name1`…"""
+    parts = [group.attrs[name]] if name in group.attrs else []
+    while f"{name}{len(parts)}" in group.attrs:
+        parts.append(group.attrs[f"{name}{len(parts)}"])
+    return [text.decode() if isinstance(text, bytes) else str(text) for part in parts for text in part]
+
+
+def kind_of(weights: Any) -> str:
+    """What a layer is, by the shapes of its weights; names differ from file to file."""
+    ranks = [len(weight.shape) for weight in weights]
+    if not ranks:
+        return "none"
+    if ranks == [1, 1, 1, 1]:
+        return "norm"
+    if len(ranks) == 3 and ranks[-1] == 0:
+        return "normalization"
+    return "depthwise" if ranks[0] == 4 and weights[0].shape[3] == 1 else "kernel"
