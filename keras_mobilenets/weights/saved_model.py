@@ -15,7 +15,7 @@ def load_model(path: str | Path) -> Any:
     """
     import keras
 
-    from keras_mobilenets import blocks  # noqa: F401, its layers of the package's own are registered by the import
+    from keras_mobilenets.blocks import custom_layers  # noqa: F401, the import registers them
 
     path = Path(path)
     if not path.is_file():
