@@ -1,5 +1,6 @@
 # The public names. Those of `models` are the builders, in the order of list_models(): a new family is a line here.
 from . import blocks as blocks
+from . import pipeline as pipeline
 from . import tflite as tflite  # type: ignore[attr-defined]  # ../tflite: mypy does not see that it is installed here
 from . import training as training  # ../training
 from .models.mobilenet_v1 import MobileNetV1 as MobileNetV1

@@ -4,6 +4,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import pytest
+from PIL import Image
 
 CLASSES = 7
 
@@ -65,3 +66,15 @@ def tflite_files(keras_model, pixels, tmp_path_factory):
             inference_output_type=tf.int8,
         ),
     }
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory):
+    """A folder of two classes: reddish and bluish images."""
+    folder, rng = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
+    for name, tint in (("red", (1, 0.3, 0.3)), ("blue", (0.3, 0.3, 1))):
+        (folder / name).mkdir()
+        for index in range(40):
+            pixels = rng.uniform(60, 255, (40, 48, 3)) * tint
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{index}.png")
+    return folder

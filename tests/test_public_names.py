@@ -6,7 +6,7 @@ from types import ModuleType
 
 import pytest
 
-PACKAGES = ("keras_mobilenets", "keras_mobilenets.training", "keras_mobilenets.tflite")
+PACKAGES = ("keras_mobilenets", "keras_mobilenets.pipeline", "keras_mobilenets.training", "keras_mobilenets.tflite")
 
 
 @pytest.mark.parametrize("name", PACKAGES)

@@ -6,12 +6,8 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 
-from keras_mobilenets.cli import several
-from keras_mobilenets.cli.arguments import make_parser
-from keras_mobilenets.errors import UserError
-
-_WITH_TENSORFLOW = {"summary", "train", "distill", "qat", "prune", "convert", "errors", "sensitivity", "evaluate"}
-_WITH_TENSORFLOW |= {"explain", "pipeline", "android bundle", "android zoo"}
+from keras_mobilenets.cli.parser import make_parser
+from keras_mobilenets.errors import UserError, first_line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,10 +22,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = make_parser().parse_args(arguments)
     try:
-        if options.name == "train":
-            several.check(options)
-        if not options.debug and (options.name in _WITH_TENSORFLOW or getattr(options, "peers", False)):
-            _import_tensorflow_quietly()
         with contextlib.nullcontext() if options.debug else plain_warnings():
             code = options.verb(options)
         sys.stdout.flush()
@@ -39,20 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `keras-mobilenets models | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        return _refuse(f"{error.filename or 'file'}: {error.strerror or error}", options.debug)
+        return _refuse(f"{error.filename or 'file'}: {first_line(error)}", options.debug)
     except KeyboardInterrupt as stop:
         print(f"\n{str(stop) or 'stopped; the same command goes on where this one was'}", file=sys.stderr)
         return 130
     return 0
-
-
-def _import_tensorflow_quietly() -> None:
-    """TensorFlow greets at import, before any of its own switches is heard."""
-    from keras_mobilenets.tflite.runtime.native_output import suppress_native_output
-
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with suppress_native_output():
-        import tensorflow  # noqa: F401
 
 
 @contextlib.contextmanager

@@ -11,81 +11,126 @@ from typing import Any, NamedTuple
 from keras_mobilenets import files
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.lock import locked
-from keras_mobilenets.pipeline.run import CALIBRATION_SEED, MADE_FROM, Run
+from keras_mobilenets.pipeline.folder import SEED, RunFolder
+
+MADE_FROM = {"pqat": "prune", "cqat": "cluster"}  # the others from the run's own model
+
+
+class Work(NamedTuple):
+    """What a variant is made of.
+
+    Attributes:
+        model: The model before.
+        data: The run's data.
+        recipe: How it trains.
+        folder: Where the training's checkpoints go.
+        options: Arguments of what makes it.
+        show: Called with tables that are for the reader.
+    """
+
+    model: Any
+    data: Any
+    recipe: Any
+    folder: Path
+    options: dict[str, Any]
+    show: Callable[[Any], object]
 
 
 class Kind(NamedTuple):
     """One way to make a model smaller or faster.
 
     Attributes:
-        says: In words.
+        description: In words.
         epochs: How long it trains by default.
         rate: Its default learning rate, as a factor on that of the run's training.
-        make: (model, data, recipe, folder of the training, options) to the compressed model.
+        defaults: Options that stand for what is not said.
+        make: From the work to the compressed model.
     """
 
-    says: str
+    description: str
     epochs: int
     rate: float
-    make: Callable[..., Any]
+    defaults: dict[str, Any]
+    make: Callable[[Work], Any]
 
 
-def _quantize_aware(model: Any, data: Any, recipe: Any, folder: Path, options: dict[str, Any]) -> Any:
+def _quantize_aware(work: Work) -> Any:
     from keras_mobilenets import training
 
-    settings = dict(options)
-    distil, count = settings.pop("distil", True), settings.pop("calibration", 200)
-    images, _ = data.images("train", count, seed=CALIBRATION_SEED)
-    trained = training.quantize_aware(model, images, calibration_images=count, **settings)
+    settings = dict(work.options)
+    distil, count = settings.pop("distil"), settings.pop("calibration")
+    images, _ = work.data.images("train", count, seed=SEED)
+    trained = training.quantize_aware(work.model, images, calibration_images=count, **settings)
     if distil:
-        training.distill(trained, model, data, recipe, folder)
+        training.distill(trained, work.model, work.data, work.recipe, work.folder)
     else:
-        training.fit(trained, data, recipe, folder)
+        training.fit(trained, work.data, work.recipe, work.folder)
     return trained
 
 
-def _keeping(what: str) -> Callable[..., Any]:
-    def make(model: Any, data: Any, recipe: Any, folder: Path, options: dict[str, Any]) -> Any:
-        return _quantize_aware(model, data, recipe, folder, options | {"preserve": what})
-
-    return make
+def _keeping(what: str) -> Callable[[Work], Any]:
+    return lambda work: _quantize_aware(work._replace(options=work.options | {"preserve": what}))
 
 
-def _prune(model: Any, data: Any, recipe: Any, folder: Path, options: dict[str, Any]) -> Any:
+def _prune(work: Work) -> Any:
     from keras_mobilenets import training
 
-    settings = dict(options)
-    if settings.pop("by_layer", False):
-        scanned = training.sensitivity(model, data)
-        print(scanned)
+    settings = dict(work.options)
+    if settings.pop("by_layer"):
+        scanned = training.sensitivity(work.model, work.data)
+        work.show(scanned)
         settings["sparsity"] = scanned.sparsities(settings["sparsity"])
-    return training.prune(model, data, recipe=recipe, run_dir=folder, **settings)
+    return training.prune(work.model, work.data, recipe=work.recipe, run_dir=work.folder, **settings)
 
 
-def _prune_channels(model: Any, data: Any, recipe: Any, folder: Path, options: dict[str, Any]) -> Any:
+def _prune_channels(work: Work) -> Any:
     from keras_mobilenets import training
 
-    return training.prune_channels(model, data=data, recipe=recipe, run_dir=folder, **options)
+    return training.prune_channels(work.model, data=work.data, recipe=work.recipe, run_dir=work.folder, **work.options)
 
 
-def _cluster(model: Any, data: Any, recipe: Any, folder: Path, options: dict[str, Any]) -> Any:
+def _cluster(work: Work) -> Any:
     from keras_mobilenets import training
 
-    return training.cluster(model, data, recipe=recipe, run_dir=folder, **options)
+    return training.cluster(work.model, work.data, recipe=work.recipe, run_dir=work.folder, **work.options)
 
 
+_QAT: dict[str, Any] = {"left_in_float": [], "freeze_batch_norm_after": None, "distil": True, "calibration": 200}
+_PRUNE = {"sparsity": 0.75, "schedule": "polynomial", "pattern": None, "by_layer": False}
+_CHANNELS = {"macs": 0.5, "importance": "bn_scale", "steps": 1}
 KINDS = {
-    "qat": Kind("quantization-aware training", 1, 0.1, _quantize_aware),
-    "prune": Kind("weight pruning", 3, 0.4, _prune),
-    "pqat": Kind("quantization-aware training that keeps the zeros", 1, 0.1, _keeping("sparsity")),
-    "channels": Kind("channel pruning", 3, 0.5, _prune_channels),
-    "cluster": Kind("weight clustering", 2, 0.1, _cluster),
-    "cqat": Kind("quantization-aware training that keeps the clusters", 1, 0.1, _keeping("clusters")),
+    "qat": Kind("quantization-aware training", 1, 0.1, _QAT, _quantize_aware),
+    "prune": Kind("weight pruning", 3, 0.4, _PRUNE, _prune),
+    "pqat": Kind("quantization-aware training that keeps the zeros", 1, 0.1, _QAT, _keeping("sparsity")),
+    "channels": Kind("channel pruning", 3, 0.5, _CHANNELS, _prune_channels),
+    "cluster": Kind("weight clustering", 2, 0.1, {}, _cluster),
+    "cqat": Kind("quantization-aware training that keeps the clusters", 1, 0.1, _QAT, _keeping("clusters")),
 }
 
 
+def in_order(kinds: Mapping[str, int | None]) -> dict[str, int | None]:
+    """Kinds with their epochs in the order in which they are made, what one of them starts from before it.
+
+    Args:
+        kinds: Names in KINDS, and "ptq", which stands for int8 without training and comes first.
+
+    Raises:
+        UserError: A name is none of these.
+    """
+    known = ("ptq", *KINDS)
+    for kind in kinds:
+        if kind not in known:
+            raise UserError(f"{kind!r} is none of {', '.join(known)}")
+    wanted = {MADE_FROM[kind]: None for kind in kinds if kind in MADE_FROM} | dict(kinds)
+    return {kind: wanted[kind] for kind in known if kind in wanted}
+
+
 def compress(
-    run: Run, kind: str, options: Mapping[str, Any] | None = None, changes: Mapping[str, Any] | None = None
+    run: RunFolder,
+    kind: str,
+    options: Mapping[str, Any] | None = None,
+    changes: Mapping[str, Any] | None = None,
+    show: Callable[[Any], object] = lambda table: None,
 ) -> Path:
     """Makes one variant of a run's trained model, or goes on with one that was stopped.
 
@@ -94,6 +139,7 @@ def compress(
         kind: A name in KINDS.
         options: Arguments of what makes it, such as {"sparsity": 0.9}.
         changes: What shall be different from the default recipe, such as {"epochs": 5}.
+        show: Called with tables that are for the reader: the scan of which layers bear pruning.
 
     Returns:
         The variant's model.keras.
@@ -101,43 +147,46 @@ def compress(
     Raises:
         UserError: The run has no model or does not say how it was trained, or the folder holds another variant.
     """
-    import keras
-
-    from keras_mobilenets.files import sha256
-    from keras_mobilenets.training.compression.model_loader import load_model
-
-    says, epochs, rate, make = KINDS[kind]
+    if kind not in KINDS:
+        raise UserError(f"{kind!r} is none of {', '.join(KINDS)}")
+    what, epochs, rate, defaults, make = KINDS[kind]
     source = MADE_FROM.get(kind, "")
     before = run.model_of(source)
     if not before.exists():
-        what = f"keras-mobilenets prune {run.folder}" if source else "keras-mobilenets train"
-        raise UserError(f"{before} is missing: make it first with {what}")
+        verb = f"keras-mobilenets prune {run.folder}" if source else "keras-mobilenets train"
+        raise UserError(f"{before} is missing: make it first with {verb}")
     recipe = _recipe(run, epochs, rate, dict(changes or {}))
     folder, made = run.folder / kind, run.model_of(kind)
     asked: dict[str, Any] = {
         "kind": kind,
-        "model_sha256": sha256(before),
-        "options": dict(options or {}),
+        "model_sha256": files.sha256(before),
+        "options": defaults | dict(options or {}),
         "recipe": dataclasses.asdict(recipe),
     }
     with locked(folder):
         there = files.read_record(folder) or asked
-        there["recipe"] = asked["recipe"] | there.get("recipe", {})  # of an earlier version, which knew less
+        # Of an earlier version, which knew less of recipes and left out options that nobody gave.
+        there["recipe"] = asked["recipe"] | there.get("recipe", {})
+        there["options"] = defaults | there.get("options", {})
         if there != asked:
-            raise UserError(f"{folder} holds {says} of another model or with other arguments; delete it to start over")
+            raise UserError(f"{folder} holds {what} of another model or with other arguments; delete it to start over")
         if made.exists():
             return made
+        import keras
+
+        from keras_mobilenets.training.compression.model_loader import load_model
+
         with locked(run.folder):  # not while it is being trained
             model = load_model(before)
         files.write_json(folder / "run.json", asked)
         keras.utils.set_random_seed(recipe.seed)  # dropout, first centroids
-        model = make(model, run.data(), recipe, folder / "training", dict(options or {}))
+        model = make(Work(model, run.data(), recipe, folder / "training", asked["options"], show))
         with files.atomic(made) as path:
             model.save(path)
         return made
 
 
-def _recipe(run: Run, epochs: int, rate: float, changes: dict[str, Any]) -> Any:
+def _recipe(run: RunFolder, epochs: int, rate: float, changes: dict[str, Any]) -> Any:
     """The run's own recipe, shorter, and at a fraction of its learning rate."""
     from keras_mobilenets.training.recipe import Recipe
 

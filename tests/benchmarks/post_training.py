@@ -16,7 +16,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
 from keras_mobilenets import tflite, training
-from keras_mobilenets.pipeline.run import Run
+from keras_mobilenets.pipeline import Run
 from keras_mobilenets.tflite.measurement.accuracy import agreement, score
 from keras_mobilenets.training.compression.model_loader import load_model
 

@@ -12,6 +12,7 @@ import warnings
 import numpy as np
 import pytest
 import tensorflow as tf
+from command_line import one_line
 from PIL import Image
 
 from keras_mobilenets.cli import main
@@ -66,15 +67,6 @@ def things(photos, trained, tmp_path_factory):
         (other / name).write_bytes((trained / name).read_bytes())
     names = {path.name.replace(".", "_"): path for path in folder.iterdir()}
     return names | {"photos": photos, "trained": trained, "folder": folder}
-
-
-def one_line(capsys):
-    """What was said to standard error: one line."""
-    error = capsys.readouterr().err
-    lines = [line for line in error.splitlines() if not line.startswith("epoch ")]
-    assert len(lines) == 1 and "Traceback" not in error, error
-    assert lines[0].startswith("keras-mobilenets")
-    return lines[0]
 
 
 def refused(command, capsys):

@@ -10,8 +10,8 @@ from PIL import Image
 
 import keras_mobilenets as km
 from keras_mobilenets import tflite
-from keras_mobilenets.cli.zoo import _enliven
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.pipeline.zoo import spread_answers
 from keras_mobilenets.tflite.results.results import Row, environment
 
 SIZE, CLASSES = 32, ["red fruit", "blue\nsky"]
@@ -44,7 +44,7 @@ def run(photos, pixels, tmp_path_factory):
     folder.mkdir()
     keras.utils.set_random_seed(1)
     model = km.MobileNetV2((SIZE, SIZE, 3), alpha=0.35, classes=2)
-    _enliven(model, km.preprocess_input(pixels))
+    spread_answers(model, km.preprocess_input(pixels))
     paths, cost = {}, km.cost(model)
     for kind, quantize in KINDS.items():
         path = folder / f"{STEM}_{kind}.tflite"

@@ -1,11 +1,25 @@
-"""The options of `train` that make it one of several processes."""
+"""The arguments of `train` that make it one of several processes."""
 
 import os
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 
 from keras_mobilenets.errors import UserError
 
 FLAGS = {"coordinator": "--coordinator", "processes": "--processes", "process_id": "--process-id"}
+
+
+def add_processes(parser: ArgumentParser) -> None:
+    """Adds who the others are."""
+    group = parser.add_argument_group(
+        "several processes", "on one machine or many, by JAX; each is started with the same arguments but --process-id"
+    )
+    group.add_argument("--distributed", action="store_true", help="this is one of several; needs the next three")
+    group.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 listens")
+    group.add_argument("--processes", type=int, metavar="N", help="how many there are; --batch-size is of all together")
+    group.add_argument("--process-id", type=int, metavar="I", help="0 to N-1; process 0 alone writes the run folder")
+    group.add_argument(
+        "--join-seconds", type=float, metavar="SECONDS", help="to wait for the others at the start (default: 300)"
+    )
 
 
 def check(options: Namespace) -> None:
@@ -21,13 +35,13 @@ def check(options: Namespace) -> None:
         return
     if missing := [flag for flag in FLAGS.values() if flag not in given]:
         raise UserError(f"--distributed needs {' and '.join(missing)}, too (see keras-mobilenets train --help)")
-    from keras_mobilenets.cli.verbs import settle
     from keras_mobilenets.training.distribution import process_group
+    from keras_mobilenets.training.recipe import find
 
     process_group.check(options.coordinator, options.processes, options.process_id)
-    settle(options)
-    if options.batch_size % options.processes:
-        raise UserError(f"a batch of {options.batch_size} cannot be shared by {options.processes} processes evenly")
+    batch = find(options.recipe).batch_size if options.batch_size is None else options.batch_size
+    if batch % options.processes:
+        raise UserError(f"a batch of {batch} cannot be shared by {options.processes} processes evenly")
     os.environ["KERAS_BACKEND"] = "jax"
 
 

@@ -3,15 +3,14 @@
 Trained, they answer which network is best on the user's data; untrained, only how fast each is.
 """
 
-from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from keras_mobilenets import files
-from keras_mobilenets.cli.output import say
-from keras_mobilenets.cli.verbs import train_into
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.pipeline.run import Run
+from keras_mobilenets.pipeline.conversion import CALIBRATION, USUAL
+from keras_mobilenets.pipeline.run import Announce, Run, silent
 
 NETWORKS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("StandardConvNet", {}),
@@ -21,50 +20,103 @@ NETWORKS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("MobileNetV3Large", {}),
     ("MobileNetV3Small", {}),
 )
-QUANTIZE = ("float32", "float16", "int8")
 NOISE = 16  # images of noise that untrained int8 models are calibrated on
 SPREAD = 3.0  # standard deviation of an untrained network's logits on them
 
 
-def trained(folder: Path, options: Namespace) -> list[Path]:
+def trained_zoo(
+    folder: str | Path,
+    networks: Sequence[str] = (),
+    *,
+    image_size: int = 64,
+    qat_epochs: int = 1,
+    calibration: int = CALIBRATION,
+    target: str = "nnapi",
+    announce: Announce = silent,
+    **training: Any,
+) -> list[Path]:
     """Trains, compresses, converts and scores each network; what is there and up to date is skipped.
+
+    Args:
+        folder: A run folder for each network goes here.
+        networks: Only these, such as "MobileNetV2"; all six when empty.
+        image_size: Side of the images in pixels.
+        qat_epochs: Epochs of quantization-aware training.
+        calibration: Training images for int8 PTQ.
+        target: Of int8 files, as in `tflite.convert`.
+        announce: Called with a line before each network.
+        **training: Further arguments of `Run.train`, such as data="photos".
 
     Returns:
         The run folders.
     """
-    from keras_mobilenets.pipeline.compression import compress
-
     runs = []
-    for builder, arguments, run in _runs(folder, options.networks):
-        say(f"{run.folder}: {builder} on {options.data} at {options.size} px")
-        train_into(run, Namespace(**vars(options) | {"model": builder, "alpha": arguments.get("alpha"), "set": []}))
-        compress(run, "qat", None, {"epochs": options.qat_epochs})
-        run.convert(QUANTIZE, options.calibration, options.target)
+    for builder, arguments, run in _runs(Path(folder), networks):
+        announce(f"{run.folder}: {builder} on {training.get('data', 'shapes')} at {image_size} px")
+        run.train(builder, arguments, image_size=image_size, **training)
+        run.compress("qat", None, {"epochs": qat_epochs})
+        run.convert(USUAL, calibration, target)
         run.evaluate()
         runs.append(run.folder)
     return runs
 
 
-def untrained(folder: Path, options: Namespace) -> list[Path]:
+def untrained_zoo(
+    folder: str | Path,
+    networks: Sequence[str] = (),
+    *,
+    image_size: int = 64,
+    classes: int = 1000,
+    target: str = "nnapi",
+    announce: Announce = silent,
+) -> list[Path]:
     """Converts each network with the weights it begins with: latency is real, answers mean nothing.
 
     QAT changes weights only, so there is no file of its own for it.
+
+    Args:
+        folder: As in `trained_zoo`, like all arguments but one.
+        networks: As in `trained_zoo`.
+        image_size: As in `trained_zoo`.
+        classes: Number of classes.
+        target: As in `trained_zoo`.
+        announce: As in `trained_zoo`.
 
     Returns:
         The run folders.
     """
     runs = []
-    for builder, arguments, run in _runs(folder, options.networks):
-        say(f"{run.folder}: {builder}, untrained, at {options.size} px with {options.classes} classes")
-        asked = {"builder": builder, "arguments": arguments, "size": options.size, "classes": options.classes}
+    for builder, arguments, run in _runs(Path(folder), networks):
+        announce(f"{run.folder}: {builder}, untrained, at {image_size} px with {classes} classes")
+        asked = {"builder": builder, "arguments": arguments, "size": image_size, "classes": classes}
         if run.asked:
             files.refuse_other(run.folder, "network with", run.asked.get("untrained", {}), asked)
         if not run.model_file.exists():
             _build(run, asked)
-        run.convert(QUANTIZE, NOISE, options.target, _Noise(options.size))
+        run.convert(USUAL, NOISE, target, _Noise(image_size))
         _record_cost(run)
         runs.append(run.folder)
     return runs
+
+
+def spread_answers(model: Any, images: Any) -> None:
+    """Gives a network of initial weights answers that differ, which an image's way through it otherwise levels out.
+
+    Batch normalization gets the statistics of these images, the classifier the scale that spreads its logits.
+
+    Args:
+        model: Keras model with a softmax at its end.
+        images: Its input, N×H×W×3.
+    """
+    import numpy as np
+    from keras import ops
+
+    from keras_mobilenets.training.engine.batch_normalization import estimate_statistics
+
+    estimate_statistics(model, images)
+    logits = np.log(np.maximum(ops.convert_to_numpy(model(images)), 1e-30))
+    classifier = [layer for layer in model.layers if hasattr(layer, "kernel")][-1]
+    classifier.kernel.assign(classifier.kernel * (SPREAD / logits.std(axis=1).mean()))
 
 
 class _Noise:
@@ -91,29 +143,13 @@ def _build(run: Run, asked: dict[str, Any]) -> None:
     model = km.create_model(
         asked["builder"], input_shape=(size, size, 3), classes=asked["classes"], **asked["arguments"]
     )
-    _enliven(model, km.preprocess_input(_Noise(size).images("train", NOISE, 0)[0]))
+    spread_answers(model, km.preprocess_input(_Noise(size).images("train", NOISE, 0)[0]))
     with files.atomic(run.model_file) as path:
         model.save(path)
     files.write_json(
         run.folder / "run.json",
         {"model": {"name": model.name}, "train": {k: asked[k] for k in ("builder", "arguments")}, "untrained": asked},
     )
-
-
-def _enliven(model: Any, images: Any) -> None:
-    """Gives a network of initial weights answers that differ, which an image's way through it otherwise levels out.
-
-    Batch normalization gets the statistics of these images, the classifier the scale that spreads its logits.
-    """
-    import numpy as np
-    from keras import ops
-
-    from keras_mobilenets.training.engine.batch_normalization import estimate_statistics
-
-    estimate_statistics(model, images)
-    logits = np.log(np.maximum(ops.convert_to_numpy(model(images)), 1e-30))
-    classifier = [layer for layer in model.layers if hasattr(layer, "kernel")][-1]
-    classifier.kernel.assign(classifier.kernel * (SPREAD / logits.std(axis=1).mean()))
 
 
 def _record_cost(run: Run) -> None:
@@ -126,7 +162,7 @@ def _record_cost(run: Run) -> None:
         run.write([row.with_(parameters=counted.parameters, macs=counted.macs) for row in run.rows()])
 
 
-def _runs(folder: Path, wanted: list[str]) -> list[tuple[str, dict[str, Any], Run]]:
+def _runs(folder: Path, wanted: Sequence[str]) -> list[tuple[str, dict[str, Any], Run]]:
     names = list(dict.fromkeys(builder for builder, _ in NETWORKS))
     for name in wanted:
         if name not in names:

@@ -1,33 +1,17 @@
-"""The command line as a user types it: the road through a run folder, and one line for each mistake."""
+"""`pipeline` and the steps one by one, in a run folder that is filled once."""
 
 import hashlib
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+from command_line import one_line
 
 from keras_mobilenets.cli import main
-from keras_mobilenets.tflite.results.tables import COMPRESSIONS
 from keras_mobilenets.training import load_data
 
 PIPELINE = ["--alpha", "0.35", "--size", "32", "--epochs", "2", "--batch-size", "8", "--calibration", "8"]
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory):
-    """A folder of two classes: reddish and bluish images."""
-    folder, rng = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
-    for name, tint in (("red", (1, 0.3, 0.3)), ("blue", (0.3, 0.3, 1))):
-        (folder / name).mkdir()
-        for index in range(40):
-            pixels = rng.uniform(60, 255, (40, 48, 3)) * tint
-            Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{index}.png")
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +68,7 @@ def test_a_run_folder_is_not_trained_over_with_other_arguments(run, capsys):
     train = ["train", *command[1:], "--epochs", "3"]
     position = train.index("--calibration")
     assert main(train[:position] + train[position + 2 :]) == 2
-    assert "epochs" in _one_line(capsys)
+    assert "epochs" in one_line(capsys)
 
 
 def test_the_steps_one_by_one(run, capsys):
@@ -121,9 +105,9 @@ def test_int8_after_training_is_set_recorded_and_compared_with_float(run, capsys
         assert main([*command, *asked]) == 0
         assert path.stat().st_mtime_ns == changed
         assert main([*command, *asked, "--leave-worst", "1"]) == 2
-        assert "one of the two" in _one_line(capsys)
+        assert "one of the two" in one_line(capsys)
         assert main([*command, "--leave-in-float", "stemm"]) == 2
-        assert "did you mean stem" in _one_line(capsys)
+        assert "did you mean stem" in one_line(capsys)
         assert main([*command]) == 0
         assert path.read_bytes() == before[0]
         capsys.readouterr()
@@ -143,7 +127,7 @@ def test_a_keras_file_converts_and_a_loose_tflite_is_timed_and_scored(run, photo
     folder, _ = run
     command = ["convert", str(folder / "model.keras"), "--quantize", "int8", "--out", str(tmp_path)]
     assert main(command) == 2
-    assert "--data" in _one_line(capsys)
+    assert "--data" in one_line(capsys)
     assert main([*command, "--data", str(photos), "--calibration", "8"]) == 0
     path = tmp_path / "model_int8.tflite"
     assert path.read_bytes() == (folder / "mobilenetv2_0.35_int8.tflite").read_bytes()
@@ -151,59 +135,7 @@ def test_a_keras_file_converts_and_a_loose_tflite_is_timed_and_scored(run, photo
     assert main(["benchmark", str(path)]) == 0
     assert "model_int8" in capsys.readouterr().out
     assert main(["evaluate", str(tmp_path)]) == 2
-    assert "names its data" in _one_line(capsys)
-
-
-@pytest.fixture(scope="module", params=[("qat",), ("prune", "pqat", "cluster", "cqat", "channels")], ids=",".join)
-def compressed(request, photos, tmp_path_factory):
-    """A run folder with some kinds of compression."""
-    folder, kinds = tmp_path_factory.mktemp("runs") / "compressed", request.param
-    command = ["pipeline", "MobileNetV1", *PIPELINE, "--epochs", "1", "--data", str(photos), "--run", str(folder)]
-    command += ["--quantize", "float32", "--macs", "0.6", "--compress", ",".join(["ptq", *(f"{k}:1" for k in kinds)])]
-    assert main(command) == 0
-    return folder, kinds, command
-
-
-@pytest.mark.slow
-def test_pipeline_compares_compressions_in_one_table(compressed):
-    folder, kinds, _ = compressed
-    rows = {row["model"]: row for row in json.loads((folder / "results.json").read_text())["rows"]}
-    stem = "mobilenetv1_0.35"
-    assert list(rows) == [f"{stem}_float32", f"{stem}_int8", *(f"{stem}_{kind}_int8" for kind in kinds)]
-    plain, page = rows[f"{stem}_int8"], (folder / "report.html").read_text()
-    for row in rows.values():
-        assert 0 <= row["top1"] <= 1 and row["median_ms"] > 0 and row["gzip_size_mb"] < row["model_size_mb"]
-        assert row["max_abs_err"] < 0.3
-    for kind in kinds:
-        row = rows[f"{stem}_{kind}_int8"]
-        assert row["macs"] == pytest.approx((0.6 if kind == "channels" else 1) * plain["macs"], rel=0.03)
-        if kind in ("prune", "pqat"):
-            assert row["sparsity"] > 0.65 > plain["sparsity"]
-            assert row["gzip_size_mb"] < 0.7 * plain["gzip_size_mb"]
-        assert COMPRESSIONS[kind] in page
-
-
-@pytest.mark.slow
-def test_a_quantization_aware_keras_file_converts_as_its_run_does(compressed, tmp_path):
-    folder, kinds, _ = compressed
-    kind = next(kind for kind in kinds if kind in ("qat", "pqat"))
-    assert main(["convert", str(folder / kind / "model.keras"), "--out", str(tmp_path)]) == 0
-    expected = folder / f"mobilenetv1_0.35_{kind}_int8.tflite"
-    assert (tmp_path / "model_int8.tflite").read_bytes() == expected.read_bytes()
-
-
-@pytest.mark.slow
-def test_compressions_that_are_there_are_not_made_again(compressed, capsys):
-    folder, kinds, command = compressed
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
-    assert main(command) == 0
-    after = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
-    changed = {path.name for path in after if after[path] != before.get(path)}
-    assert changed - {".lock"} == {"report.html"}  # which names its last holder
-    capsys.readouterr()
-    verb = {"prune": ["prune", str(folder)], "qat": ["qat", str(folder)]}[kinds[0]]
-    assert main([*verb, "--epochs", "2"]) == 2
-    assert "other arguments; delete it to start over" in _one_line(capsys)
+    assert "names its data" in one_line(capsys)
 
 
 @pytest.mark.slow
@@ -222,7 +154,7 @@ def test_a_student_is_distilled_from_a_run(run, photos, tmp_path, capsys):
     assert (tmp_path / "c.npz").exists() and not (tmp_path / "small" / "head").exists()
     capsys.readouterr()
     assert main([*student, *options, "--temperature", "0"]) == 2
-    assert "temperature=0" in _one_line(capsys)
+    assert "temperature=0" in one_line(capsys)
 
 
 @pytest.mark.parametrize(
@@ -242,101 +174,11 @@ def test_bad_compressions_are_one_line(run, command, says, tmp_path, capsys):
     for name in ("model.keras", "run.json"):
         (folder / name).write_bytes((run[0] / name).read_bytes())
     assert main([part.format(run=folder, tmp=tmp_path) for part in command]) == 2
-    assert says in _one_line(capsys)
-
-
-def test_models_lists_every_builder(capsys):
-    import keras_mobilenets as km
-
-    assert main(["models"]) == 0
-    printed = capsys.readouterr().out
-    assert all(name in printed for name in km.list_models())
-    assert "3,504,872" in printed
-
-
-def test_summary_prints_layers_and_what_standard_convolutions_would_cost(capsys):
-    assert main(["summary", "MobileNetV1", "--size", "224"]) == 0
-    printed = capsys.readouterr().out
-    assert "block_13_pointwise" in printed
-    assert "4,231,976 trainable parameters, 568.7 M multiply-adds" in printed
-    assert "29,294,088 parameters" in printed
-
-
-@pytest.mark.parametrize(
-    ("command", "says"),
-    [
-        (["summary", "MobilNetV2"], "did you mean MobileNetV2"),
-        (["summary", "MobileNetV2", "--alpha", "0"], "alpha=0"),
-        (["summary", "MobileNetV2", "--size", "31"], "32 or more"),
-        (["summary", "MobileNetV2", "--set", "depth=2"], "takes no 'depth'"),
-        (["summary", "MobileNetV2", "--set", "depth"], "ARGUMENT=VALUE"),
-        (["train", "MobileNetV2", "--run", "{tmp}/r", "--epochs", "0"], "epochs"),
-        (["train", "MobileNetV2", "--run", "{tmp}/r", "--data", "{tmp}/none"], "is not a folder"),
-        (["train", "MobileNetV2", "--run", "{tmp}/r", "--data", "{tmp}"], "class"),
-        (["convert", "{tmp}/none"], "does not exist"),
-        (["convert", "{tmp}"], "model.keras"),
-        (["inspect", "{tmp}/none.tflite"], "does not exist"),
-        (["inspect", "{tmp}/text.tflite"], "not a .tflite file"),
-        (["inspect", "{tmp}"], "not a .tflite file"),
-        (["evaluate", "{tmp}"], "not a .tflite file"),
-        (["evaluate", "{tmp}/text.tflite", "--data", "{tmp}"], "not a .tflite file"),
-        (["evaluate", "{tmp}/text.tflite"], "--data"),
-        (["benchmark", "{tmp}/text.tflite"], "not a .tflite file"),
-        (["report", "{tmp}/none"], "not a folder"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
-def test_a_mistake_is_answered_by_one_line_and_exit_code_2(command, says, tmp_path, capsys):
-    (tmp_path / "text.tflite").write_text("this is no model")
-    assert main([part.format(tmp=tmp_path) for part in command]) == 2
-    assert says in _one_line(capsys)
-    assert {path.name for path in tmp_path.iterdir()} == {"text.tflite"}
-
-
-def test_arguments_that_cannot_be_read_are_answered_by_one_line(capsys):
-    for command in (["trian"], [], ["train", "MobileNetV2"], ["summary", "MobileNetV2", "--alpha", "half"]):
-        with pytest.raises(SystemExit) as stopped:
-            main(command)
-        assert stopped.value.code == 2
-        assert "--help" in _one_line(capsys)
-
-
-def test_debug_shows_the_traceback(tmp_path):
-    command = [sys.executable, "-m", "keras_mobilenets", "--debug", "inspect", str(tmp_path / "none.tflite")]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert "Traceback" in done.stderr
-
-
-def test_help_imports_nothing_heavy():
-    code = """
-import sys
-from keras_mobilenets.cli.arguments import make_parser
-make_parser().format_help()
-print([name for name in ("keras", "tensorflow", "numpy", "rich", "matplotlib") if name in sys.modules])
-"""
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
-
-
-def test_every_verb_has_an_example_in_its_help(capsys):
-    from keras_mobilenets.cli.arguments import make_parser
-
-    verbs = "models choose summary train distill qat prune convert errors sensitivity explain inspect evaluate"
-    for verb in [*verbs.split(), "benchmark", "report", "pipeline"]:
-        with pytest.raises(SystemExit) as stopped:
-            make_parser().parse_args([verb, "--help"])
-        assert stopped.value.code == 0
-        assert f"example:\n  keras-mobilenets {verb}" in capsys.readouterr().out
+    assert says in one_line(capsys)
 
 
 @pytest.mark.skipif(os.geteuid() == 0 and not Path("/proc/self").exists(), reason="needs /proc to refuse a folder")
 def test_an_unwritable_run_folder_is_answered_by_one_line(photos, capsys):
     run = "/proc/self/run" if os.geteuid() == 0 else "/run_of_nobody"  # root may write anywhere else
     assert main(["train", "MobileNetV2", *PIPELINE[:-2], "--data", str(photos), "--run", run]) == 2
-    assert "cannot write" in _one_line(capsys)
-
-
-def _one_line(capsys):
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1, error
-    assert "Traceback" not in error
-    return error
+    assert "cannot write" in one_line(capsys)

@@ -1,0 +1,1 @@
+"""`keras-mobilenets android`: models on phones, through Android's debug bridge."""

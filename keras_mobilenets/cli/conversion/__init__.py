@@ -1,0 +1,1 @@
+"""The verbs about conversion and what int8 does to a model."""

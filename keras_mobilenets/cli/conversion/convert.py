@@ -1,0 +1,40 @@
+"""`keras-mobilenets convert`."""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from keras_mobilenets import pipeline
+from keras_mobilenets.cli.conversion_arguments import add_conversion, int8
+from keras_mobilenets.cli.startup import import_tensorflow
+from keras_mobilenets.errors import UserError
+
+PURPOSE = "convert a trained model to .tflite files"
+EXAMPLE = "keras-mobilenets convert runs/photos --quantize float32 int8"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Adds the verb's arguments."""
+    parser.add_argument("source", metavar="RUN", help="run folder, or a .keras file")
+    add_conversion(parser)
+    parser.add_argument("--data", help="calibration images: shapes, a TFDS name or a folder (default: the run's data)")
+    parser.add_argument("--data-dir", help="where TFDS data sets are kept")
+    parser.add_argument(
+        "--out", metavar="DIR", help="folder of the .tflite files (default: the run, or beside the .keras)"
+    )
+
+
+def run(options: Namespace) -> None:
+    """Converts a run's model, or a .keras file."""
+    import_tensorflow(options)
+    source = Path(options.source)
+    if source.is_dir():
+        if options.out:
+            raise UserError("--out goes with a .keras file; a run keeps its .tflite files in its own folder")
+        filled = pipeline.Run(source)
+        data = filled.data(options.data, options.data_dir) if options.data else None
+        paths = filled.convert(options.quantize, options.calibration, options.target, data, **int8(options))
+    else:
+        asked = options.quantize, options.calibration, options.target, options.data, options.data_dir, options.out
+        paths = pipeline.convert_file(source, *asked, **int8(options))
+    for path in paths:
+        print(f"{path}  {path.stat().st_size / 1e6:.2f} MB")

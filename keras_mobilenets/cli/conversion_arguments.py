@@ -1,0 +1,57 @@
+"""The arguments of a conversion."""
+
+from argparse import ArgumentParser, Namespace
+from typing import Any
+
+from keras_mobilenets.errors import UserError
+
+
+def add_conversion(parser: ArgumentParser) -> None:
+    """Adds what is written and how int8 comes about."""
+    group = parser.add_argument_group("conversion")
+    group.add_argument(
+        "--quantize",
+        nargs="+",
+        default=["float32", "float16", "int8"],
+        choices=["float32", "float16", "dynamic", "int8"],
+        help="which .tflite files to write (default: float32 float16 int8)",
+    )
+    group.add_argument(
+        "--calibration",
+        type=int,
+        default=200,
+        metavar="N",
+        help="training images that int8 is calibrated on (default: 200)",
+    )
+    group.add_argument(
+        "--target", choices=["nnapi", "xnnpack"], default="nnapi", help="what the int8 file is for (default: nnapi)"
+    )
+    group = parser.add_argument_group("int8 after training")
+    group.add_argument(
+        "--calibration-method",
+        choices=["minmax", "percentile", "mse"],
+        default="percentile",
+        help="which values an int8 range covers: all, 99.99%%, or those of least squared error (default: percentile)",
+    )
+    group.add_argument(
+        "--leave-in-float", nargs="+", default=[], metavar="LAYER", help="Keras layers that int8 shall not touch"
+    )
+    group.add_argument(
+        "--leave-worst", type=int, default=0, metavar="K", help="or so many layers, those that int8 hurts most"
+    )
+    group.add_argument("--equalize", action="store_true", help="equalize the weights of neighbouring layers first")
+    group.add_argument(
+        "--bias-correction", action="store_true", help="take the mean error of rounded weights from the biases"
+    )
+
+
+def int8(options: Namespace) -> dict[str, Any]:
+    """What the options say of int8 after training, as arguments of `tflite.convert`."""
+    if options.leave_in_float and options.leave_worst:
+        raise UserError("--leave-in-float names the layers, --leave-worst counts them; give one of the two")
+    return {
+        "calibration_method": options.calibration_method,
+        "leave_in_float": options.leave_in_float or options.leave_worst,
+        "equalize": options.equalize,
+        "bias_correction": options.bias_correction,
+    }

@@ -1,0 +1,46 @@
+"""`keras-mobilenets evaluate`."""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from keras_mobilenets import pipeline
+from keras_mobilenets.cli.sources import add_sources, tflite_files
+from keras_mobilenets.cli.startup import import_tensorflow
+from keras_mobilenets.errors import UserError
+
+PURPOSE = "measure top-1 and top-5 accuracy of .tflite files on the test split"
+EXAMPLE = "keras-mobilenets evaluate runs/photos"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Adds the verb's arguments."""
+    add_sources(parser)
+    parser.add_argument("--data", help="shapes, a TFDS name or a folder (default: the run's data)")
+    parser.add_argument("--data-dir", help="where TFDS data sets are kept")
+    parser.add_argument("--limit", type=int, metavar="N", help="at most N images (nothing is recorded then)")
+
+
+def run(options: Namespace) -> None:
+    """Scores .tflite files; a run's figures go into its results.json."""
+    import_tensorflow(options)
+    from keras_mobilenets import tflite, training
+
+    for source in map(Path, options.sources):
+        if source.is_dir() and not (options.data or options.limit):
+            for row in pipeline.Run(source).evaluate():
+                print(f"{row.model}: top-1 {row.top1:.2%}")
+            continue
+        if source.is_dir():
+            data = pipeline.Run(source).data(options.data, options.data_dir)
+        elif options.data:
+            from keras_mobilenets.tflite.runtime.interpreter import open_model
+
+            data = training.load_data(
+                options.data, int(open_model(source).input["shape"][1]), data_dir=options.data_dir
+            )
+        else:
+            raise UserError(f"what shall {source} be tested on? give --data shapes, a folder of images or a TFDS name")
+        for path in tflite_files([source]):
+            result = tflite.evaluate(path, data.test, limit=options.limit)
+            top5 = f", top-5 {result.top5:.2%}" if result.top5 is not None else ""
+            print(f"{path}: top-1 {result.top1:.2%}{top5} on {result.images:,} images")

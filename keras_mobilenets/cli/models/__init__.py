@@ -1,0 +1,1 @@
+"""The verbs about models: the list, the choice, the layers."""

@@ -1,0 +1,1 @@
+"""The verbs that train a model, and `explain`, about what it has learnt."""

@@ -1,0 +1,58 @@
+"""`keras-mobilenets explain`."""
+
+from argparse import ArgumentParser, Namespace
+
+from keras_mobilenets import pipeline
+from keras_mobilenets.cli.output import grid, say, show
+from keras_mobilenets.cli.sources import add_trained_run
+from keras_mobilenets.cli.startup import import_tensorflow
+from keras_mobilenets.errors import UserError
+
+PURPOSE = "what a run's model says of images and what drew it to that (Grad-CAM); without images, what it gets wrong"
+EXAMPLE = """keras-mobilenets explain runs/photos cat.jpg dog.jpg
+  keras-mobilenets explain runs/photos"""
+TOP = 3  # classes that are named
+WORST = 5  # classes and pairs that are listed
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Adds the verb's arguments."""
+    add_trained_run(parser)
+    parser.add_argument("images", nargs="*", metavar="IMAGE", help="image files; each gets a picture with its heat")
+    parser.add_argument(
+        "--class", dest="of", metavar="NAME", help="what speaks for this class (default: for the answer)"
+    )
+    parser.add_argument("--layer", metavar="NAME", help="whose feature map is seen (default: the last of 4×4 or more)")
+    parser.add_argument("--out", metavar="FILE|DIR", help="where pictures go (default: the folder RUN/explained)")
+
+
+def run(options: Namespace) -> None:
+    """Shows what drew a run's model to its answers, or what it gets wrong."""
+    import_tensorflow(options)
+    source = pipeline.Run(options.run)
+    if not options.images:
+        if options.out:
+            raise UserError("--out is where pictures go: give images too")
+        if options.of or options.layer:
+            raise UserError("--class and --layer are about pictures: give images too")
+        return _show_mistakes(source)
+    for found in source.explain(options.images, options.of, options.layer, options.out):
+        said = ", ".join(f"{name} {share:.1%}" for name, share in list(found.shares.items())[:TOP])
+        nothing = "" if found.is_drawn else ", for which nothing in it speaks"
+        print(f"{found.image}: {said}; {found.picture} shows what speaks for {found.of}{nothing}")
+
+
+def _show_mistakes(source: "pipeline.Run") -> None:
+    """Makes the run's examination.npz anew and prints what stands out."""
+    found = source.examine()
+    print(f"{found.top1:.1%} of {found.count:,} {found.split} images are right, {found.mistakes:,} are wrong")
+    classes = grid("class", "images", "recall", "precision")
+    recall, precision = found.recall, found.precision
+    for number in sorted(range(len(recall)), key=lambda number: recall[number])[:WORST]:
+        images = found.confusion[number].sum()
+        classes.add_row(found.class_names[number], f"{images:,}", f"{recall[number]:.1%}", f"{precision[number]:.1%}")
+    pairs = grid("class", "predicted as", "images")
+    for true, said, times in found.most_confused(WORST):
+        pairs.add_row(found.class_names[true], found.class_names[said], f"{times:,}")
+    show(classes, pairs)
+    say(f"next: keras-mobilenets report {source.folder} shows all of it")

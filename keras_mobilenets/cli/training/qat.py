@@ -1,0 +1,43 @@
+"""`keras-mobilenets qat`."""
+
+from argparse import ArgumentParser, Namespace
+
+from keras_mobilenets import pipeline
+from keras_mobilenets.cli.output import say
+from keras_mobilenets.cli.sources import add_trained_run
+from keras_mobilenets.cli.startup import import_tensorflow
+from keras_mobilenets.cli.training_arguments import add_recipe, recipe_changes
+
+PURPOSE = "train a run's model on as int8 will compute it (quantization-aware training), into RUN/qat"
+EXAMPLE = "keras-mobilenets qat runs/photos --epochs 2"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Adds the verb's arguments."""
+    add_trained_run(parser)
+    parser.add_argument(
+        "--left-in-float",
+        nargs="+",
+        default=[],
+        metavar="LAYER",
+        help="layers that int8 shall not touch; first and last stand for the first and the last with a kernel",
+    )
+    parser.add_argument(
+        "--freeze-bn-after", type=int, metavar="STEPS", help="BatchNorm statistics stay as they are after so many steps"
+    )
+    parser.add_argument("--keep", choices=["sparsity", "clusters"], help="train on the run's pruned or clustered model")
+    parser.add_argument("--no-teacher", action="store_true", help="train on the labels alone, not on the float model")
+    add_recipe(parser, "default: the run's own, 1 epoch at a tenth of its learning rate")
+
+
+def run(options: Namespace) -> None:
+    """Quantization-aware training of a run's model."""
+    import_tensorflow(options)
+    kind = {None: "qat", "sparsity": "pqat", "clusters": "cqat"}[options.keep]
+    given = {
+        "left_in_float": options.left_in_float,
+        "freeze_batch_norm_after": options.freeze_bn_after,
+        "distil": not options.no_teacher,
+    }
+    made = pipeline.Run(options.run).compress(kind, given, recipe_changes(options))
+    say(f"{made} computes as int8 will; next: keras-mobilenets convert {options.run}")

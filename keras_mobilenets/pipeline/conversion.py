@@ -1,0 +1,151 @@
+"""Conversion of a run's models, or of a single .keras file, to .tflite files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from keras_mobilenets.errors import UserError
+from keras_mobilenets.files import sha256
+from keras_mobilenets.pipeline.folder import QUANTIZE, SEED, RunFolder, alone
+
+CALIBRATION = 200  # training images
+USUAL = ("float32", "float16", "int8")
+QUANTIZATION_AWARE = ("qat", "pqat", "cqat")  # variants that know their ranges, so that they are not calibrated
+# What `tflite.convert` does to calibrated files when nothing is said.
+DEFAULTS: dict[str, Any] = {
+    "calibration_method": "percentile",
+    "leave_in_float": 0,
+    "equalize": False,
+    "bias_correction": False,
+}
+
+
+@alone
+def convert(
+    run: RunFolder,
+    quantize: Sequence[str] = USUAL,
+    calibration: int = CALIBRATION,
+    target: str = "nnapi",
+    data: Any = None,
+    **settings: Any,
+) -> list[Path]:
+    """Writes a .tflite for each quantization, and an int8 one for each variant; what is up to date stays.
+
+    Args:
+        run: The run; `train` has filled it.
+        quantize: Of "float32", "float16", "dynamic", "int8".
+        calibration: Training images to calibrate on; drawn at random with seed 0, recorded in run.json with a SHA-256.
+        target: As in `tflite.convert`.
+        data: Where calibration images come from, as `Run.data` gives it; the run's own data when not given.
+        **settings: Arguments of `tflite.convert` for int8 files that are calibrated, such as equalize=True.
+
+    Returns:
+        The files.
+
+    Raises:
+        UserError: The run has no model, or `tflite.convert` refuses an argument.
+    """
+    run.trained_model_file()
+    recorded, models, images, paths = run.asked.get("convert", {}), {}, None, []
+    made_from = {variant: sha256(run.model_of(variant)) for variant in ("", *run.variants())}
+    for variant, quantization in [("", q) for q in quantize] + [(v, "int8") for v in run.variants()]:
+        path = run.tflite_file(variant, quantization)
+        paths.append(path)
+        asked: dict[str, Any] = {"model_sha256": made_from[variant], "quantize": quantization}
+        is_calibrated = quantization == "int8" and variant not in QUANTIZATION_AWARE
+        if quantization == "int8":
+            asked["target"] = target
+        if is_calibrated:
+            name = data.name if data else run.asked.get("data", {}).get("name")
+            drawn = {"data": name, "split": "train", "images": calibration, "seed": SEED}
+            asked |= {"calibration": drawn} | settings
+        if path.exists() and _comparable(recorded.get(path.name, {})) == _comparable(asked | {"sha256": sha256(path)}):
+            continue
+        from keras_mobilenets import tflite
+        from keras_mobilenets.training.compression.model_loader import load_model
+
+        if variant not in models:
+            models[variant] = load_model(run.model_of(variant))
+        if is_calibrated and images is None:
+            images, _ = (data or run.data()).images("train", calibration, seed=SEED)
+        tflite.convert(
+            models[variant],
+            path,
+            quantize=QUANTIZE[quantization],
+            target=target,
+            **({"calibration": images, "calibration_images": calibration} | settings if is_calibrated else {}),
+        )
+        if is_calibrated:
+            asked["found"] = _found(path, images)
+        recorded = recorded | {path.name: asked | {"sha256": sha256(path)}}
+        run.record("convert", recorded)
+    return paths
+
+
+def convert_file(
+    source: str | Path,
+    quantize: Sequence[str] = USUAL,
+    calibration: int = CALIBRATION,
+    target: str = "nnapi",
+    data: str | None = None,
+    data_dir: str | None = None,
+    out: str | Path | None = None,
+    **settings: Any,
+) -> list[Path]:
+    """Writes the .tflite files of a .keras file; of one that is quantization-aware, the int8 one alone.
+
+    Args:
+        source: The .keras file.
+        quantize: As in `convert`.
+        calibration: As in `convert`.
+        target: As in `convert`.
+        data: Where calibration images come from: "shapes", a TFDS name or a folder of class folders.
+        data_dir: Where TFDS data sets are kept.
+        out: Folder of the .tflite files; None for that of the .keras file.
+        **settings: As in `convert`.
+
+    Returns:
+        The files.
+
+    Raises:
+        UserError: int8 needs calibration images and `data` is not given, or the file cannot be read.
+    """
+    from keras_mobilenets import tflite, training
+    from keras_mobilenets.tflite.conversion.float_graph import opened
+
+    source = Path(source)
+    model, is_quantization_aware = opened(source)
+    images, paths = None, []
+    if "int8" in quantize and not is_quantization_aware:
+        if not data:
+            raise UserError("int8 needs calibration images: give --data shapes, a folder of images or a TFDS name")
+        opened_data = training.load_data(data, model.input_shape[1], data_dir=data_dir)
+        images, _ = opened_data.images("train", calibration, seed=SEED)
+    for quantization in ["int8"] if is_quantization_aware else quantize:
+        path = Path(out or source.parent) / f"{source.stem}_{quantization}.tflite"
+        is_calibrated = quantization == "int8" and not is_quantization_aware
+        how = {"calibration": images, "calibration_images": calibration} | settings if is_calibrated else {}
+        paths.append(tflite.convert(model, path, quantize=QUANTIZE[quantization], target=target, **how))
+    return paths
+
+
+def _found(path: Path, images: Any) -> dict[str, Any]:
+    """What is known after a conversion only: which images they were, and which layers stayed in float."""
+    import hashlib
+
+    from keras_mobilenets.tflite.graph.layer_names import float_layers
+
+    return {
+        "images_sha256": hashlib.sha256(images.tobytes()).hexdigest(),
+        "float_layers": float_layers(path.read_bytes()),
+    }
+
+
+def _comparable(recorded: dict[str, Any]) -> dict[str, Any]:
+    """A record of a conversion without what was found by it, and with the defaults of what was not said."""
+    asked = {key: value for key, value in recorded.items() if key != "found"}
+    if "calibration" not in asked:
+        return asked
+    asked = DEFAULTS | asked
+    layers = asked["leave_in_float"]
+    return asked | {"leave_in_float": layers if isinstance(layers, int) else list(layers) or 0}

@@ -1,0 +1,124 @@
+"""What drew a run's model to its answers, and what it gets wrong."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from keras_mobilenets.errors import UserError, unknown
+from keras_mobilenets.pipeline.folder import RunFolder
+
+SIDE = 384  # pixels of a picture at least, so that small inputs can be seen
+
+
+class Explanation(NamedTuple):
+    """What a model says of an image and what drew it to that.
+
+    Attributes:
+        image: The image's file.
+        picture: The image beside its heat, a .png file.
+        shares: Class names to probabilities, most probable first.
+        of: The class that the heat speaks for.
+        is_drawn: Whether anything in the image speaks for it.
+    """
+
+    image: Path
+    picture: Path
+    shares: dict[str, float]
+    of: str
+    is_drawn: bool
+
+
+def explain(
+    run: RunFolder,
+    images: Sequence[str | Path],
+    of: str | None = None,
+    layer: str | None = None,
+    out: str | Path | None = None,
+) -> list[Explanation]:
+    """Says what the model makes of each image, and writes the image beside its heat (Grad-CAM).
+
+    Args:
+        run: The run; `train` has filled it.
+        images: JPEG, PNG or WebP files.
+        of: What speaks for this class; None for the model's answer.
+        layer: Whose feature map is seen; None for the last of 4×4 or more.
+        out: Folder of the pictures, or the .png file of one; None for RUN/explained.
+
+    Raises:
+        UserError: An image cannot be read, or there is no such class or layer.
+    """
+    import numpy as np
+    from PIL import Image
+
+    from keras_mobilenets.files import atomic
+    from keras_mobilenets.training import grad_cam, load_model, overlay
+    from keras_mobilenets.training.evaluation.examination import probabilities
+
+    paths, model_file = [Path(image) for image in images], run.trained_model_file()
+    _check(paths, out)
+    names = run.asked.get("data", {}).get("class_names", [])
+    if of and of not in names:
+        raise unknown("class", of, names, str(run.folder / "run.json"))
+    model = load_model(model_file)
+    names = names or [str(number) for number in range(model.output_shape[-1])]
+    size = model.input_shape[1] or run.asked["data"]["image_size"]
+    shown = [_read(image, max(size, SIDE)) for image in paths]
+    pixels = np.stack([_read(image, size) for image in paths])
+    shares = probabilities(model, pixels)
+    classes = shares.argmax(axis=1) if of is None else np.full(len(paths), names.index(of))
+    heat, explained = grad_cam(model, pixels, classes, layer), []
+    for image, picture, large, share, number, warm in zip(
+        paths, _places(paths, run, out), shown, shares, classes, heat, strict=True
+    ):
+        warm = np.asarray(Image.fromarray(warm).resize(large.shape[1::-1], Image.Resampling.BILINEAR))
+        with atomic(picture) as temporary:
+            Image.fromarray(np.hstack([large, overlay(large, warm)])).save(temporary, "PNG")
+        ranked = {names[best]: float(share[best]) for best in np.argsort(-share)}
+        explained.append(Explanation(image, picture, ranked, names[number], bool(warm.any())))
+    return explained
+
+
+def examine(run: RunFolder) -> Any:
+    """Makes the run's examination.npz anew: a `training.Examination` of what its model gets right and wrong.
+
+    Raises:
+        UserError: The run has no model or does not say what it was trained on.
+    """
+    from keras_mobilenets.training import load_model
+    from keras_mobilenets.training.evaluation.examination import examine_into
+
+    return examine_into(run.folder, load_model(run.trained_model_file()), run.data(), again=True)
+
+
+def _check(images: Sequence[Path], out: str | Path | None) -> None:
+    if not images:
+        raise UserError("there is nothing to explain: give image files")
+    for image in images:
+        if not image.is_file():
+            hint = f"give its files, such as {image}/*.jpg" if image.is_dir() else "give image files"
+            raise UserError(f"{image} {'is a folder' if image.is_dir() else 'does not exist'}; {hint}")
+    if out and Path(out).suffix and Path(out).suffix.lower() != ".png":
+        raise UserError(f"--out {out}: pictures are written as .png; give such a name, or a folder")
+    if out and Path(out).suffix and len(images) > 1:
+        raise UserError(f"--out {out} is one file for {len(images)} images; give a folder")
+
+
+def _read(image: Path, size: int) -> Any:
+    from keras_mobilenets.training.datasets.image_decoder import read_image, why_unreadable
+
+    try:
+        return read_image(image, size)
+    except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError and others
+        raise UserError(f"{image} cannot be read: {why_unreadable(error)}; give a JPEG, PNG or WebP file") from error
+
+
+def _places(images: Sequence[Path], run: RunFolder, out: str | Path | None) -> list[Path]:
+    """Where the picture of each image goes; images of one name are told apart by a number."""
+    if out and Path(out).suffix:
+        return [Path(out)]
+    folder, stems = Path(out) if out else run.folder / "explained", [image.stem for image in images]
+    numbers = [1 + stems[:place].count(stem) for place, stem in enumerate(stems)]
+    return [
+        folder / (f"{stem}_{number}.png" if number > 1 else f"{stem}.png")
+        for stem, number in zip(stems, numbers, strict=True)
+    ]
