@@ -61,18 +61,19 @@ def _add_and_multiply(graph: "_Graph", operator: Any) -> None:
     if not graph.scale_output(x, k):
         shape, scale, zero_point = graph.shape(x), *graph.quantization(x)
         scaled = graph.add_activation("scaled", shape, scale * k, zero_point)
-        graph.insert_int8("MUL", [x, graph.add_number(k)], scaled, graph.place(operator))
+        graph.insert_int8("MUL", [x, graph.add_number(k, len(shape))], scaled, graph.place(operator))
         x = scaled
     step, zero_point = graph.quantization(x)
+    three = graph.add_number(3 * k, len(graph.shape(x)))
     top = min(6 * k, step * (127 - zero_point) + 3 * k)
     if step / (top / 255) < ADD_SCALES[0]:
         # All of x lies within a quarter of a step around 0: the sum is 3 throughout.
-        gate = graph.add_number(3 * k)
+        gate = three
     else:
         gate_step = _exact_step(step, 3 * k, top) or top / 255
         gate_zero = 127 - round(top / gate_step)
         gate = graph.add_activation("gate", graph.shape(x), gate_step, gate_zero)
-        graph.insert_int8("ADD", [x, graph.add_number(3 * k)], gate, graph.place(operator), _RELU)
+        graph.insert_int8("ADD", [x, three], gate, graph.place(operator), _RELU)
     graph.insert_int8("MUL", [x, gate], result, graph.place(operator))
     graph.remove(operator)
 
@@ -220,10 +221,14 @@ class _Graph(flatbuffer.Graph):
     def add_activation(self, name: str, shape: tuple[int, ...], scale: float, zero_point: int) -> int:
         return self.add_tensor(name, shape, schema.TensorType.INT8, _quantization([scale], zero_point))
 
-    def add_number(self, value: float) -> int:
-        """A positive number as a constant of the four dimensions that every delegate takes."""
+    def add_number(self, value: float, rank: int) -> int:
+        """A positive number as a constant of the rank of what it is combined with.
+
+        Of a higher rank than the operator's output it is read wrongly by LiteRT's GPU delegate, which says nothing, and
+        refused by Qualcomm's NPU.
+        """
         data = np.array([127], np.int8)
-        return self.add_tensor("number", (1, 1, 1, 1), schema.TensorType.INT8, _quantization([value / 127], 0), data)
+        return self.add_tensor("number", (1,) * rank, schema.TensorType.INT8, _quantization([value / 127], 0), data)
 
     def add_repeated(self, tensor: int, values: np.ndarray, times: int) -> int:
         """A constant with the scales of another, each output channel so many times."""

@@ -63,6 +63,20 @@ def test_all_but_the_softmax_is_delegated_to_xnnpack_in_one_partition(converted)
     assert found.float_islands == ()
 
 
+@pytest.mark.parametrize("target", FORMS)
+def test_no_constant_outranks_the_output_of_its_operator(converted, target):
+    # LiteRT's GPU delegate answers wrongly then, and says that it has taken all; Qualcomm's NPU refuses the operator.
+    graph = flatbuffer.Graph(flatbuffer.read(converted[target].read_bytes()))
+    elementwise = [op for op in graph.operators if graph.name(op) in ("ADD", "MUL", "SUB", "MAXIMUM", "MINIMUM")]
+    ranks = {
+        (graph.tensors[int(index)].name, len(graph.shape(int(index))), len(graph.shape(int(op.outputs[0]))))
+        for op in elementwise
+        for index in op.inputs
+        if flatbuffer.is_constant(graph.model, graph.tensors[int(index)])
+    }
+    assert elementwise and not [name for name, rank, output in ranks if rank > output]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["MobileNetV3Small", "MobileNetV3Large"])
 def test_a_trained_network_answers_the_same_in_each_form(name, tmp_path):
