@@ -36,6 +36,11 @@ class Verdict:
     reason: str
     source: str
 
+    @property
+    def taken(self) -> bool:
+        """The earlier name of `delegated`."""
+        return self.delegated
+
 
 @dataclass(frozen=True)
 class Check:
@@ -67,6 +72,11 @@ class Check:
     def delegated(self) -> int:
         """How many operators the delegate runs."""
         return sum(operator.delegated for operator in self.operators)
+
+    @property
+    def taken(self) -> int:
+        """The earlier name of `delegated`."""
+        return self.delegated
 
     @property
     def total(self) -> int:

@@ -90,7 +90,7 @@ class Data:
         first_step: int = 0,
         image_size: int | None = None,
         views: int = 0,
-        shard: tuple[int, int] = (0, 1),
+        share: tuple[int, int] = (0, 1),
     ) -> tf.data.Dataset:
         """Training batches of the epochs first..last−1, one after the other, `steps_per_epoch()` each.
 
@@ -106,22 +106,22 @@ class Data:
             image_size: Height and width to resize to (area interpolation), before augmentation. Default: as the data.
             views: Above 0, the number of fixed augmented views of each image, independent of the seed, which take turns
                 from epoch to epoch; batches are (images, labels, index): view · images of the split + image.
-            shard: Index and number of shards of every batch; only the images of the shard are decoded. With "none" and
+            share: Index and number of shards of every batch; only the images of the shard are decoded. With "none" and
                 "light", the shards together equal the batch; other augmentations draw per shard.
 
         Raises:
             UserError: The batches are to be sharded, but there are fewer training images than a batch.
         """
         steps = self.steps_per_epoch()
-        if shard[1] > 1 and self.count("train") < self.batch_size:
+        if share[1] > 1 and self.count("train") < self.batch_size:
             raise UserError(f"{self.name} has less than a batch of {self.batch_size} training images; lower batch_size")
-        augmented = augment.make(augmentation, len(self.class_names), shard)
+        augmented = augment.make(augmentation, len(self.class_names), share)
         seen = augment.fixed_views(augmentation) if views else None
 
         def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
             skipped = tf.where(epoch == first, tf.constant(first_step, tf.int64), tf.constant(0, tf.int64))
             order = tf.stack([tf.constant(seed, tf.int64), epoch])
-            return self._batches("train", order, skipped, shard).take(steps - skipped)
+            return self._batches("train", order, skipped, share).take(steps - skipped)
 
         def prepare(step: tf.Tensor, batch: tuple) -> tuple:
             images, labels, places = batch
@@ -154,7 +154,7 @@ class Data:
             digest.update(images.numpy().tobytes() + labels.numpy().tobytes())
         return digest.hexdigest()
 
-    def validation_shard(self, number: int, count: int) -> tf.data.Dataset:
+    def validation_share(self, number: int, count: int) -> tf.data.Dataset:
         """One shard of each batch of `validation`; the last batch is padded.
 
         Returns:
@@ -196,7 +196,7 @@ class Data:
         split: str,
         seed: tf.Tensor | None = None,
         first: tf.Tensor | int = 0,
-        shard: tuple[int, int] = (0, 1),
+        share: tuple[int, int] = (0, 1),
     ) -> tf.data.Dataset:
         """Batches of (uint8 images, labels, index in the split), shuffled by the seed (two integers).
 
@@ -204,27 +204,27 @@ class Data:
             split: Name of the split.
             seed: Seed of the shuffle; None for the original order.
             first: Number of batches to skip.
-            shard: Index and number of shards of each batch. (A shard without a readable image is an error, where the
+            share: Index and number of shards of each batch. (A shard without a readable image is an error, where the
                 images are streamed.)
         """
-        size = self.batch_size // shard[1]
+        size = self.batch_size // share[1]
         if not self._in_memory:
-            stream = self._splits[split].images(seed, first * self.batch_size, self._shard_selection(shard))
+            stream = self._splits[split].images(seed, first * self.batch_size, self._shard_selection(share))
             shape = (self.image_size,) * 2 + (3,)
             stream = stream.map(lambda image, *more: (tf.ensure_shape(image, shape), *more))
             if seed is None:
                 return stream.filter(lambda _, label, place: label != UNREADABLE).batch(self.batch_size)
             # Unreadable images must neither shorten an epoch nor shift the batches after them.
             batches = stream.batch(size)
-            if shard[1] == 1:
+            if share[1] == 1:
                 batches = batches.filter(lambda _, labels, places: tf.reduce_any(labels != UNREADABLE))
             batches = batches.map(_readable, tf.data.AUTOTUNE, deterministic=True).repeat()
             return batches.take(-(-self.count(split) // self.batch_size))
         images, labels = self._load(split)
         order = tf.range(len(labels)) if seed is None else permutation(len(labels), seed)
         batches = tf.data.Dataset.from_tensor_slices(order[first * self.batch_size :]).batch(self.batch_size)
-        if shard[1] > 1:
-            batches = batches.map(lambda index: index[shard[0] * size : (shard[0] + 1) * size])
+        if share[1] > 1:
+            batches = batches.map(lambda index: index[share[0] * size : (share[0] + 1) * size])
         return batches.map(lambda index: (tf.gather(images, index), tf.gather(labels, index), tf.cast(index, tf.int64)))
 
     def _scaled(self, batches: tf.data.Dataset) -> tf.data.Dataset:

@@ -68,7 +68,7 @@ def is_data_parallel() -> bool:
 
 def validation(data: Data) -> Any:
     """The validation split for a model inside `distribute`, or this process's shard of it."""
-    return data.validation_shard(*process_group.shard()) if is_data_parallel() else data.validation
+    return data.validation_share(*process_group.shard()) if is_data_parallel() else data.validation
 
 
 def _devices() -> list[str]:

@@ -146,7 +146,7 @@ def _fit(
         stage.augmentation,
         first_step=step,
         image_size=stage.image_size,
-        shard=process_group.shard(),
+        share=process_group.shard(),
         views=objective.views,
     )
     if recipe.stages > 1:

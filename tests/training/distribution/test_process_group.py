@@ -238,7 +238,7 @@ def test_shares_of_a_batch_are_the_batch(augmentation, in_memory, folder):
     data = training.load_data(folder, image_size=32, batch_size=16)
     data._in_memory = in_memory
     whole = list(data.epochs(1, 2, 3, augmentation, first_step=6))
-    shares = [list(data.epochs(1, 2, 3, augmentation, first_step=6, shard=(number, 2))) for number in range(2)]
+    shares = [list(data.epochs(1, 2, 3, augmentation, first_step=6, share=(number, 2))) for number in range(2)]
     assert len(whole) == len(shares[0]) == len(shares[1]) == 2
     for batch, *parts in zip(whole, *shares, strict=True):
         for one, two in zip(batch, zip(*parts, strict=True), strict=True):
@@ -247,7 +247,7 @@ def test_shares_of_a_batch_are_the_batch(augmentation, in_memory, folder):
 
 @pytest.mark.parametrize("augmentation", ["flip+crop", "light+mixup"])
 def test_other_augmentations_draw_for_each_share(augmentation, data):
-    (ours, _), (theirs, _) = (next(iter(data.epochs(0, 1, 3, augmentation, shard=(n, 2)))) for n in range(2))
+    (ours, _), (theirs, _) = (next(iter(data.epochs(0, 1, 3, augmentation, share=(n, 2)))) for n in range(2))
     assert ours.shape == theirs.shape == (8, 32, 32, 3)
 
 
@@ -259,7 +259,7 @@ def test_weighted_means_over_shares_of_validation_are_those_over_the_images(in_m
     assert len(labels) % 16  # the last batch is filled up
     sums, weights = np.zeros(2), 0.0
     for number in range(4):
-        for pixels, classes, weight in data.validation_shard(number, 4).as_numpy_iterator():
+        for pixels, classes, weight in data.validation_share(number, 4).as_numpy_iterator():
             assert pixels.shape == (4, 32, 32, 3)
             sums += (weight * pixels.mean((1, 2, 3))).sum(), (weight * classes).sum()
             weights += weight.sum()
@@ -270,7 +270,7 @@ def test_weighted_means_over_shares_of_validation_are_those_over_the_images(in_m
 
 def test_less_than_one_batch_cannot_be_shared(folder):
     with pytest.raises(UserError, match="less than a batch of 512 training images; lower batch_size"):
-        training.load_data(folder, 32, 512).epochs(0, 1, shard=(0, 2))
+        training.load_data(folder, 32, 512).epochs(0, 1, share=(0, 2))
 
 
 ADDRESS = ["--coordinator", "127.0.0.1:7000"]
