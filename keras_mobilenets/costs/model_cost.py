@@ -5,25 +5,27 @@ normalization, no activations. Depthwise separable against standard convolution:
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import singledispatch
 from typing import Any
 
 import keras
 from keras import layers
 
-from keras_mobilenets.errors import UserError
+from keras_mobilenets.costs.multiply_adds import multiply_adds
+from keras_mobilenets.errors import UserError, first_line
+from keras_mobilenets.models.flat_model import Call, calls, flat_model, run
 
 
 @dataclass(frozen=True)
 class LayerCost:
-    """The cost of one layer.
+    """The cost of one layer, or of one operation on tensors, in all its calls.
 
     Attributes:
         name: The layer's name.
         kind: Such as "Conv2D 3×3 /2" (kernel, strides) or "Add".
-        output_shape: Without the batch.
+        output_shape: That of its first call, without the batch.
         parameters: Trainable parameters.
         macs: Multiply-adds of one image.
         standard_parameters: Parameters if the depthwise separable convolution that starts here (a depthwise
@@ -51,11 +53,13 @@ class Cost:
         layers: Cost of each layer, in order.
         peak_activations: Most activation values alive at once when layers run in order and batch normalization and
             activations work in place; times 4 bytes in float32, times 1 in int8.
+        uncounted: Names of the layers and operations whose multiply-adds or output size are not known and left out.
     """
 
     name: str
     layers: tuple[LayerCost, ...]
     peak_activations: int
+    uncounted: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> int:
@@ -83,6 +87,8 @@ class Cost:
             f"{self.name}: {self.parameters:,} trainable parameters, {self.macs / 1e6:,.1f} M multiply-adds, "
             f"at most {self.peak_activations:,} activation values at once"
         ]
+        if self.uncounted:
+            lines[0] += f"; not counted: {', '.join(self.uncounted)}"
         if self.standard_macs != self.macs:
             lines.append(
                 f"with standard convolutions instead of depthwise separable ones: {self.standard_parameters:,} "
@@ -119,92 +125,58 @@ def cost(model: keras.Model) -> Cost:
     """Counts what a model costs.
 
     Args:
-        model: A functional or sequential Keras model of a fixed input size, on any Keras backend.
+        model: A Keras model of a fixed input size, on any Keras backend. Models inside it are counted layer by layer; a
+            layer that is called twice costs its multiply-adds twice and its parameters once.
 
     Returns:
         The cost of every layer and of the whole.
 
     Raises:
-        UserError: The input size is open, so that multiply-adds are not determined.
+        UserError: The input size is open, so that multiply-adds are not determined, or the model was never built.
     """
-    if not getattr(model, "inputs", None):
-        raise UserError(f"{model.name} has no fixed input: build it, or call it once, before asking for its cost")
-    if any(size is None for tensor in model.inputs for size in tensor.shape[1:]):
+    flat = flat_model(model)
+    if any(size is None for tensor in flat.inputs for size in tensor.shape[1:]):
         raise UserError(f"{model.name} takes images of any size: build it with input_shape=(height, width, 3)")
-    costs = {}
-    parts = [layer for layer in _flat(model) if not isinstance(layer, layers.InputLayer)]
-    for layer in parts:
-        parameters, macs = _parameters(layer), multiply_adds(layer)
-        costs[layer.name] = LayerCost(layer.name, _kind(layer), _shape(layer), parameters, macs, parameters, macs)
+    flat = _of_one_image(flat)
+    parts = calls(flat)
+    costs: dict[str, LayerCost] = {}
+    uncounted = []
+    for part in parts:
+        name, macs = part.layer.name, multiply_adds(part)
+        is_open = any(None in tensor.shape[1:] for tensor in part.outputs)  # Keras cannot tell the size
+        if (macs is None or is_open) and name not in uncounted:
+            uncounted.append(name)
+        before = costs.get(name) or LayerCost(name, _kind(part.layer), _shape(part), _parameters(part.layer), 0, 0, 0)
+        macs = before.macs + (macs or 0)
+        costs[name] = replace(before, macs=macs, standard_parameters=before.parameters, standard_macs=macs)
     for depthwise, pointwise in _separable_pairs(parts):
         _put_standard(costs, depthwise, pointwise)
-    return Cost(model.name, tuple(costs.values()), _peak_activations(model, parts))
+    return Cost(model.name, tuple(costs.values()), _peak_activations(flat, parts), tuple(uncounted))
 
 
-@singledispatch
-def multiply_adds(layer: Any) -> int:
-    """Multiply-adds of a layer for one image; 0 for a layer that is not counted."""
-    return 0
-
-
-@multiply_adds.register
-def _(layer: layers.Conv2D) -> int:
-    *_, channels_in, filters = layer.kernel.shape  # channels_in is of one group
-    return _positions(layer) * math.prod(layer.kernel_size) * channels_in * filters
-
-
-@multiply_adds.register
-def _(layer: layers.DepthwiseConv2D) -> int:
-    return _positions(layer) * math.prod(layer.kernel_size) * _shape(layer)[-1]
-
-
-@multiply_adds.register
-def _(layer: layers.SeparableConv2D) -> int:
-    *_, channels, filters = layer.pointwise_kernel.shape
-    return _positions(layer) * (math.prod(layer.kernel_size) * channels + channels * filters)
-
-
-@multiply_adds.register
-def _(layer: layers.Dense) -> int:
-    return math.prod(_shape(layer)) * layer.kernel.shape[0]
-
-
-@multiply_adds.register
-def _(layer: layers.Dot) -> int:
-    axis = layer.axes if isinstance(layer.axes, int) else layer.axes[0]
-    return math.prod(_shape(layer)) * layer.input[0].shape[axis]
-
-
-@multiply_adds.register
-def _(layer: layers.MultiHeadAttention) -> int:
-    """The four projections, and the two products of every query with every key and value."""
-    query, value = (shape[1] for shape in (layer._query_shape, layer._value_shape))
-    scores = query * value * layer.num_heads
-    dense = (layer.query_dense, layer.key_dense, layer.value_dense, layer.output_dense)
-    rows = (query, value, value, query)
-    projections = sum(n * math.prod(part.kernel.shape) for n, part in zip(rows, dense, strict=True))
-    return projections + scores * (layer.key_dim + (layer.value_dim or layer.key_dim))
-
-
-def _flat(model: keras.Model) -> Iterator[Any]:
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _flat(layer)
-        else:
-            yield layer
+def _of_one_image(model: keras.Model) -> keras.Model:
+    """The model at batch size 1 where it has operations (these may move images into other axes) or another size."""
+    if all(isinstance(part, layers.Layer) for part in model.operations) and model.inputs[0].shape[0] in (None, 1):
+        return model
+    inputs = [keras.Input(batch_shape=(1, *x.shape[1:]), dtype=x.dtype) for x in model.inputs]
+    try:
+        outputs = run(model, inputs)
+    except Exception as error:  # the operations are of another batch size
+        raise UserError(f"{model.name} does not take one image: {first_line(error)}") from error
+    return keras.Model(inputs, outputs, name=model.name)
 
 
 def _parameters(layer: Any) -> int:
-    return sum(math.prod(weight.shape) for weight in layer.trainable_weights)
+    return sum(math.prod(weight.shape) for weight in getattr(layer, "trainable_weights", ()))
 
 
-def _shape(layer: Any) -> tuple[int, ...]:
+def _shape(call: Call) -> tuple[int, ...]:
     """The output's shape without the batch; of the first output when there are several."""
-    return tuple(keras.tree.flatten(layer.output)[0].shape[1:])
+    return tuple(call.outputs[0].shape[1:])
 
 
-def _positions(layer: Any) -> int:
-    return math.prod(_shape(layer)[:-1])
+def _positions(call: Call) -> int:
+    return math.prod(_shape(call)[:-1])
 
 
 def _kind(layer: Any) -> str:
@@ -218,76 +190,62 @@ def _kind(layer: Any) -> str:
     return f"{kind} {'×'.join(map(str, size))}{f' /{layer.strides[0]}' if max(layer.strides) > 1 else ''}{groups}"
 
 
-def _sources(layer: Any) -> list[int]:
-    """Identities of the tensors a layer reads."""
-    return [id(tensor) for tensor in keras.tree.flatten(layer.input)]
-
-
-def _consumers(parts: list[Any]) -> Callable[[Any], list[Any]]:
-    readers: dict[int, list[Any]] = {}
-    for layer in parts:
-        for source in _sources(layer):
-            readers.setdefault(source, []).append(layer)
-    return lambda layer: [r for tensor in keras.tree.flatten(layer.output) for r in readers.get(id(tensor), [])]
-
-
-def _separable_pairs(parts: list[Any]) -> Iterator[tuple[Any, Any]]:
+def _separable_pairs(parts: list[Call]) -> Iterator[tuple[Call, Call]]:
     """Each depthwise convolution with the pointwise one it feeds: of the same image size, whatever lies between."""
-    consumers = _consumers(parts)
+    readers: dict[int, list[Call]] = {}
+    for call in parts:
+        for tensor in call.inputs:
+            readers.setdefault(id(tensor), []).append(call)
     for depthwise in parts:
-        if not isinstance(depthwise, layers.DepthwiseConv2D) or depthwise.kernel_size == (1, 1):
+        if not isinstance(depthwise.layer, layers.DepthwiseConv2D) or depthwise.layer.kernel_size == (1, 1):
             continue
-        todo, seen = consumers(depthwise), set()
+        todo, seen = [depthwise], set()
         while todo:
-            layer = todo.pop(0)
-            if id(layer) in seen:
+            call, *todo = todo
+            layer = call.layer
+            if id(call) in seen or _shape(call)[:-1] != _shape(depthwise)[:-1]:  # squeeze-and-excite works on 1×1
                 continue
-            seen.add(id(layer))
-            if _shape(layer)[:-1] != _shape(depthwise)[:-1]:  # squeeze-and-excite works on 1×1
-                continue
+            seen.add(id(call))
             if isinstance(layer, layers.Conv2D) and layer.kernel_size == (1, 1) and layer.groups == 1:
-                yield depthwise, layer
+                yield depthwise, call
                 break
-            if isinstance(layer, layers.DepthwiseConv2D | layers.Add):  # the block has ended
+            if isinstance(layer, layers.DepthwiseConv2D | layers.Add) and call is not depthwise:  # the block has ended
                 break
-            todo += consumers(layer)
+            todo += [reader for tensor in call.outputs for reader in readers.get(id(tensor), [])]
 
 
-def _put_standard(costs: dict[str, LayerCost], depthwise: Any, pointwise: Any) -> None:
+def _put_standard(costs: dict[str, LayerCost], depthwise: Call, pointwise: Call) -> None:
     """Books the standard convolution on the depthwise one; the pointwise one, and one BatchNorm, go."""
-    channels, filters, kernel = _shape(depthwise)[-1], _shape(pointwise)[-1], math.prod(depthwise.kernel_size)
-    weights = kernel * channels * filters
-    costs[depthwise.name] = replace(
-        costs[depthwise.name],
-        standard_parameters=weights,
-        standard_macs=_positions(depthwise) * weights,
-        pointwise=pointwise.name,
-    )
-    costs[pointwise.name] = replace(costs[pointwise.name], standard_parameters=0, standard_macs=0)
-    norm = f"{depthwise.name}_bn"
+    channels, filters = _shape(depthwise)[-1], _shape(pointwise)[-1]
+    weights = math.prod(depthwise.layer.kernel_size) * channels * filters
+    name, other = depthwise.layer.name, pointwise.layer.name
+    before = costs[name].standard_macs if costs[name].pointwise else 0  # of an earlier call
+    macs = before + _positions(depthwise) * weights
+    costs[name] = replace(costs[name], standard_parameters=weights, standard_macs=macs, pointwise=other)
+    costs[other] = replace(costs[other], standard_parameters=0, standard_macs=0)
+    norm = f"{name}_bn"
     if norm in costs:
         costs[norm] = replace(costs[norm], standard_parameters=0)
 
 
-def _peak_activations(model: keras.Model, parts: list[Any]) -> int:
+def _peak_activations(model: keras.Model, parts: list[Call]) -> int:
     """Runs the layers in order, each output alive until its last reader has run."""
     in_place = layers.BatchNormalization | layers.ReLU | layers.Activation | layers.Dropout | layers.Reshape
-    readers_left: dict[int, int] = {}
-    for layer in parts:
-        for source in _sources(layer):
-            readers_left[source] = readers_left.get(source, 0) + 1
-    alive = {id(tensor): math.prod(tensor.shape[1:]) for tensor in model.inputs}
+    readers_left = Counter(id(tensor) for call in parts for tensor in call.inputs)
+    alive = {id(tensor): _size(tensor) for tensor in model.inputs}
     peak = sum(alive.values())
-    for layer in parts:
-        for source in _sources(layer):
-            readers_left[source] -= 1
-        ends = [source for source in _sources(layer) if readers_left[source] == 0]
-        if isinstance(layer, in_place):
+    for call in parts:
+        readers_left.subtract(id(tensor) for tensor in call.inputs)
+        ends = [id(tensor) for tensor in call.inputs if readers_left[id(tensor)] == 0]
+        if isinstance(call.layer, in_place):
             for source in ends:
                 alive.pop(source, None)
-        for tensor in keras.tree.flatten(layer.output):
-            alive[id(tensor)] = math.prod(tensor.shape[1:])
+        alive |= {id(tensor): _size(tensor) for tensor in call.outputs}
         peak = max(peak, sum(alive.values()))
         for source in ends:
             alive.pop(source, None)
     return peak
+
+
+def _size(tensor: Any) -> int:
+    return math.prod(length or 1 for length in tensor.shape[1:])

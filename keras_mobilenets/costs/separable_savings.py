@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import keras
 
 from keras_mobilenets.costs.model_cost import Cost, cost
+from keras_mobilenets.models.flat_model import calls, flat_model
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,8 @@ def compare(model: keras.Model) -> str:
         convolution: its share of the standard one, and for an inverted residual whether one standard convolution
         between the same bottlenecks would be cheaper (it is when channels are few or the expansion is large).
     """
-    counted = cost(model)
+    flat = flat_model(model)
+    counted = cost(flat)
     lines = [counted.summary(), "", f"{'kind':28} {'multiply-adds':>14} {'parameters':>11}"]
     lines += [f"{kind:28} {macs:14.1%} {weights:11.1%}" for kind, (macs, weights) in shares(counted).items()]
     title = f"{'separable convolution':26} {'channels':>12} {'of standard':>12}  one standard convolution for the block"
@@ -101,7 +103,7 @@ def compare(model: keras.Model) -> str:
         pointwise = by_name[layer.pointwise]
         share = (layer.macs + pointwise.macs) / layer.standard_macs
         channels = f"{layer.output_shape[-1]}→{pointwise.output_shape[-1]}"
-        instead = _instead(model, layer.name, pointwise.output_shape[-1])
+        instead = _instead(flat, layer.name, pointwise.output_shape[-1])
         lines.append(f"{layer.name:26} {channels:>12} {share:12.1%}  {instead}".rstrip())
     return "\n".join(lines)
 
@@ -111,8 +113,9 @@ def _instead(model: keras.Model, depthwise: str, filters: int) -> str:
     expand = depthwise.replace("_depthwise", "_expand")
     if expand == depthwise or expand not in {layer.name for layer in model.layers}:
         return ""
-    layer = model.get_layer(expand)
-    inputs, hidden = layer.input.shape[-1], layer.output.shape[-1]
+    inputs, hidden = next(
+        (call.inputs[0].shape[-1], call.outputs[0].shape[-1]) for call in calls(model) if call.layer.name == expand
+    )
     between = Comparison(inputs, filters, model.get_layer(depthwise).kernel_size[0])
     block, standard = between.inverted_residual(hidden / inputs), between.standard
     verdict = "cheaper" if standard < block else "dearer"

@@ -60,7 +60,26 @@ def subclassed():
     return model
 
 
-@pytest.mark.parametrize("make", [base_and_head, two_of_one_name, one_twice, nested_deeply, in_sequential, subclassed])
+def subclassed_inside():
+    inner, image = subclassed(), keras.Input(SHAPE)
+    return keras.Model(image, layers.ReLU()(inner(image)))
+
+
+class Graph(keras.Model):
+    """A functional model of one's own class, whose `call` does more than its graph."""
+
+    def __init__(self):
+        image = keras.Input(SHAPE)
+        super().__init__(image, layers.Dense(3)(backbone()(image)))
+
+    def call(self, x, training=None, mask=None):
+        return 2.0 * super().call(x, training=training)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [base_and_head, two_of_one_name, one_twice, nested_deeply, in_sequential, subclassed, subclassed_inside, Graph],
+)
 def test_a_flat_model_gives_the_outputs_of_the_nested_one(make):
     keras.utils.set_random_seed(0)
     model = make()
