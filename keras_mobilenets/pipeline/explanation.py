@@ -104,7 +104,7 @@ def _check(images: Sequence[Path], out: str | Path | None) -> None:
 
 
 def _read(image: Path, size: int) -> Any:
-    from keras_mobilenets.training.datasets.image_decoder import read_image, why_unreadable
+    from keras_mobilenets.pixels.image_decoder import read_image, why_unreadable
 
     try:
         return read_image(image, size)

@@ -29,8 +29,9 @@ def load_data(
 
     Args:
         name: "shapes" (embedded, generated on first use); a folder with one folder of images per class (split 80/10/10
-            by a hash of the file names) or with `train`, `val`, `test` folders of such folders; or a TFDS name, such as
-            "cifar10" or "tf_flowers" (a missing validation split is cut from train).
+            by a hash of the file names) or with `train`, `val`, `test` folders (by any of their usual names) of such
+            folders; or a TFDS name, such as "cifar10" or "tf_flowers". A missing validation split is cut from train; a
+            missing test split is the validation split, which a warning says of a folder.
         image_size: Height and width in pixels. Default: that of the data set in `catalog`, such as 32 for cifar10 and
             224 for stanford_dogs; otherwise 64.
         batch_size: Images per batch.

@@ -15,8 +15,8 @@ from etils import epath
 from tensorflow_datasets.core.download import resource
 
 from keras_mobilenets.errors import UserError, first_line
+from keras_mobilenets.pixels.image_decoder import center_crop
 from keras_mobilenets.training.datasets.catalog import MANUAL_DOWNLOADS
-from keras_mobilenets.training.datasets.image_decoder import center_crop
 from keras_mobilenets.training.datasets.split import Selection, Split, select_all
 
 SHUFFLE_BUFFER = 4096  # encoded images; TFDS has shuffled the whole set when it wrote the records

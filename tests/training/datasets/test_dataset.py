@@ -10,7 +10,8 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from keras_mobilenets import UserError, preprocess_input, training
-from keras_mobilenets.training.datasets import augmentation, dataset, image_decoder
+from keras_mobilenets.pixels import image_decoder
+from keras_mobilenets.training.datasets import augmentation, dataset
 
 COLOURS = {"blue": (20, 30, 200), "green": (30, 200, 20), "red": (200, 20, 30)}
 

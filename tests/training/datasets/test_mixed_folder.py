@@ -18,8 +18,8 @@ from PIL import Image, ImageChops
 
 from keras_mobilenets import UserError, preprocess_input, training
 from keras_mobilenets.cli import main
+from keras_mobilenets.pixels.image_decoder import center_crop, read_image
 from keras_mobilenets.training.datasets import dataset as loading
-from keras_mobilenets.training.datasets.image_decoder import center_crop, read_image
 
 COLOURS = {"blå": (30, 40, 210), "grau": (128, 128, 128), "grün": (30, 180, 40), "red 🍎": (210, 30, 40)}
 SIZE = 32

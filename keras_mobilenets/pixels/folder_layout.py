@@ -1,0 +1,249 @@
+"""Where the images of a folder are: below split folders by any of their usual names, below class folders, or flat.
+
+What a zip or a benchmark wraps around them (`archive/`, `ILSVRC/Data/CLS-LOC/`) and what systems leave behind is passed
+over. What is assumed, and what is left out, is said in one line each.
+"""
+
+import os
+import re
+import unicodedata
+import warnings
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from keras_mobilenets.errors import UserError
+
+SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"}
+SYSTEM_FILES = {"__macosx", "@eadir", "$recycle.bin", "thumbs.db", "ehthumbs.db", "desktop.ini"}  # besides hidden ones
+SPLIT_WORDS = {
+    **dict.fromkeys(("train", "training", "trn"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "eval", "evaluation"), "validation"),
+    **dict.fromkeys(("test", "testing", "tst"), "test"),
+}
+NO_NEWS = r"(data|sets?|images?|imgs?|photos?|pictures?|folder|split)+$"  # of the words in a split folder's name
+
+
+@dataclass(eq=False)
+class Folder:
+    """A folder and all below it, without the files of systems.
+
+    Attributes:
+        path: Where it is.
+        images: Image files directly in it, by their suffix.
+        folders: The folders directly in it.
+        others: How many other files are directly in it, by suffix.
+    """
+
+    path: Path
+    images: list[Path]
+    folders: list["Folder"]
+    others: Counter[str]
+
+    @cached_property
+    def holds_images(self) -> bool:
+        """Whether there is an image in it or below."""
+        return bool(self.images) or any(folder.holds_images for folder in self.folders)
+
+    @cached_property
+    def filled(self) -> list["Folder"]:
+        """The folders directly in it that hold images."""
+        return [folder for folder in self.folders if folder.holds_images]
+
+    def all_folders(self) -> Iterator["Folder"]:
+        """The folder itself and all below it."""
+        yield self
+        for folder in self.folders:
+            yield from folder.all_folders()
+
+    def all_images(self) -> list[Path]:
+        """All images in it and below."""
+        return [image for folder in self.all_folders() for image in folder.images]
+
+
+class Layout(NamedTuple):
+    """Labelled images of a folder.
+
+    Attributes:
+        class_names: The classes, sorted.
+        roots: What the names of the images of each split are relative to. A folder without splits has "all" alone.
+        images: Image files, by split and class; in a validation or test split, a class may have none.
+    """
+
+    class_names: list[str]
+    roots: dict[str, Path]
+    images: dict[str, dict[str, list[Path]]]
+
+
+def read_tree(path: Path, around: frozenset[str] = frozenset()) -> Folder:
+    """Lists a folder and all below it; symbolic links are followed, but not to a folder around them.
+
+    Raises:
+        UserError: A folder cannot be read.
+    """
+    folder, place = Folder(path, [], [], Counter()), os.path.realpath(path)
+    if place in around:
+        return folder
+    try:
+        entries = sorted(os.scandir(path), key=lambda entry: entry.name)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}; change its permissions or remove it") from error
+    for entry in entries:
+        if entry.name.startswith(".") or entry.name.lower() in SYSTEM_FILES:
+            continue
+        if entry.is_dir():
+            folder.folders.append(read_tree(path / entry.name, around | {place}))
+        elif (suffix := os.path.splitext(entry.name)[1].lower()) in SUFFIXES:
+            folder.images.append(path / entry.name)
+        else:
+            folder.others[suffix] += 1
+    return folder
+
+
+def find_layout(path: Path) -> Layout:
+    """Finds the splits, the classes and their images; reads no image.
+
+    A test folder without classes is left out. Warnings say, in a line each, what is left out and what is assumed.
+
+    Raises:
+        UserError: Fewer than two classes, a class without images, or names that cannot be understood.
+    """
+    folder = _unwrapped(read_tree(path))
+    if folder.path != path:
+        _say(f"{path}: takes the images from {folder.path}")
+    splits = _split_folders(folder)
+    train = _unwrapped(splits.get("train", folder))
+    classes = _classes(train)
+    roots, images = {"train" if splits else "all": splits.get("train", folder).path}, [classes]
+    for split in ("validation", "test"):
+        if split in splits and (labelled := _labelled(splits[split], list(classes))) is not None:
+            roots[split] = splits[split].path
+            images.append(labelled)
+    return Layout(list(classes), roots, dict(zip(roots, images, strict=True)))
+
+
+def split_of_name(name: str) -> tuple[str, bool] | None:
+    """The split that a folder's name speaks of, and whether it speaks of nothing else.
+
+    "Train", "TEST_SET", "images_val" and "train2017" are plain names; "seg_train" has another word.
+    """
+    words = [re.sub(NO_NEWS, "", word.lower()) for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)]
+    splits = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
+    return (splits.pop(), all(not word or word in SPLIT_WORDS for word in words)) if len(splits) == 1 else None
+
+
+def _unwrapped(folder: Folder, classes: Collection[str] = ()) -> Folder:
+    """The folder within wrappers: each has no images of its own and one folder of folders of images."""
+    while not folder.images and len(folder.filled) == 1:
+        (inner,) = folder.filled
+        if inner.path.name in classes or not inner.filled:
+            break
+        folder = inner
+    return folder
+
+
+def _split_folders(folder: Folder) -> dict[str, Folder]:
+    """The split folders in a folder; none, where these are classes."""
+    named = {inner.path.name: found for inner in folder.filled if (found := split_of_name(inner.path.name))}
+    plain = [inner for inner in folder.filled if named.get(inner.path.name, ("", False))[1]]
+    _refuse_class_major(folder)
+    candidates: dict[str, list[Folder]] = {"train": [], "validation": [], "test": []}
+    for inner in folder.filled:
+        if inner.path.name in named:
+            candidates[named[inner.path.name][0]].append(inner)
+    candidates["train"] = [inner for inner in candidates["train"] if inner.filled]
+    if candidates["train"] and sum(map(bool, candidates.values())) > 1:
+        splits = {split: _only(split, found, plain) for split, found in candidates.items() if found}
+        unused = [inner for inner in folder.filled if inner not in splits.values()]
+        if unused:
+            _say(f"{folder.path}: uses {_names(splits.values())} and leaves out {_names(unused)}")
+        return splits
+    if len(plain) == len(folder.filled) > 1:
+        raise UserError(f"{folder.path} holds {_names(plain)}, but no training folder with a folder per class; add it")
+    if candidates["train"] and candidates["train"][0] in plain:
+        train = candidates["train"][0].path
+        others = _names([inner for inner in folder.filled if inner.path != train])
+        raise UserError(f"{train} holds folders of images, but {others} beside it is no split; give {train} or move it")
+    if plain:
+        _say(f"{folder.path}: takes {_names(plain)} for {'classes' if len(plain) > 1 else 'a class'}, not for splits")
+    return {}
+
+
+def _refuse_class_major(folder: Folder) -> None:
+    """Refuses classes that are divided into splits: their hashes would put test images into the training split."""
+    for inner in folder.filled:
+        splits = [split_of_name(part.path.name) for part in inner.filled]
+        if len(splits) < 2 or None in splits or ("train", True) not in splits or any(f.filled for f in inner.filled):
+            return
+    if len(folder.filled) > 1:
+        inner = folder.filled[0]
+        raise UserError(
+            f"{inner.path} is divided into {_names(inner.filled)}; divide {folder.path} so, with the classes in each"
+        )
+
+
+def _only(split: str, found: list[Folder], plain: list[Folder]) -> Folder:
+    """The folder of a split: the one with a plain name, where there are several."""
+    chosen = [folder for folder in found if folder in plain] or found
+    if len(chosen) > 1:
+        where = chosen[0].path.parent
+        raise UserError(f"{where}: {_names(chosen)} all name the {split} split; join them, or rename all but one")
+    return chosen[0]
+
+
+def _classes(folder: Folder) -> dict[str, list[Path]]:
+    """The images of each class of the training images."""
+    images = len(folder.images)
+    if len(folder.folders) < 2:
+        what = f"{images} image(s) without classes" if images else f"{len(folder.folders)} class folder(s)"
+        raise UserError(f"{folder.path} holds {what}; to train, give a folder with one folder per class")
+    for inner in folder.folders:
+        if any(unicodedata.category(character) in ("Cc", "Cs") for character in inner.path.name):
+            raise UserError(
+                f"class folder {inner.path.name!r} of {folder.path} has a name that cannot be written; rename it"
+            )
+        if not inner.holds_images:
+            raise UserError(f"class folder {inner.path} holds no images; fill it or remove it")
+    if images:
+        _say(f"{folder.path}: left out {images} image(s) that lie beside the class folders")
+    return _images(folder)
+
+
+def _labelled(folder: Folder, classes: list[str]) -> dict[str, list[Path]] | None:
+    """The images of each class of a split beside the training split; None where they have no classes."""
+    inside = _unwrapped(folder, classes)
+    there = [inner.path.name for inner in inside.filled]
+    if len(there) < 2 and not set(there) & set(classes):
+        _say(f"{folder.path}: left out, since its {len(folder.all_images())} image(s) are not in class folders")
+        return None
+    if strange := [name for name in there if name not in classes]:
+        raise UserError(f"{inside.path} has classes that the training images do not have: {_listed(strange)}")
+    if missing := [name for name in classes if name not in there]:
+        _say(f"{inside.path}: has no images of {_listed(missing)}")
+    if inside.images:
+        _say(f"{inside.path}: left out {len(inside.images)} image(s) that lie beside the class folders")
+    return _images(inside)
+
+
+def _images(folder: Folder) -> dict[str, list[Path]]:
+    """The images of each class folder; says how many files have other names than images."""
+    others: Counter[str] = sum((below.others for inner in folder.folders for below in inner.all_folders()), Counter())
+    if others:
+        kinds = ", ".join(f"{count} {kind or 'without a suffix'}" for kind, count in others.most_common(5))
+        _say(f"{folder.path}: left out {others.total()} file(s) whose names are not of images: {kinds}")
+    return {inner.path.name: inner.all_images() for inner in folder.folders}
+
+
+def _names(folders: Collection[Folder]) -> str:
+    return _listed([folder.path.name for folder in folders])
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _say(line: str) -> None:
+    warnings.warn(line, stacklevel=5)
