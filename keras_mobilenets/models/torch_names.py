@@ -12,8 +12,9 @@ import keras
 
 from keras_mobilenets.errors import UserError, unknown
 from keras_mobilenets.models.catalog import builder_named, create_model, list_models
-from keras_mobilenets.weights import pytorch, state_dict
+from keras_mobilenets.weights import pytorch
 from keras_mobilenets.weights.adapt import adapted
+from keras_mobilenets.weights.checkpoints import state_dict
 from keras_mobilenets.weights.tensor_names import natural
 
 EPSILON = 1e-5
@@ -26,8 +27,11 @@ def from_torch(name: str, state: Any, **overrides: Any) -> keras.Model:
 
     Args:
         name: Name of the model in timm or torchvision, such as "mobilenetv2_100" or "mobilenet_v3_large".
-        state: Its weights: path of a `.safetensors` file, {name of the tensor: array}, or the id of a repository on
-            the Hugging Face hub, such as "timm/mobilenetv2_100.ra_in1k" (needs the package huggingface_hub).
+        state: Its weights: path of a `.safetensors` file or of one that `torch.save` wrote (`.pth`, `.pt`, `.bin`,
+            `.ckpt`; read without unpickling, so that it cannot run code); {name of the tensor: array}; a PyTorch
+            module; or the id of a repository on the Hugging Face hub, such as "timm/mobilenetv2_100.ra_in1k" (needs
+            the package huggingface_hub). The state dictionary is found in a training's checkpoint, the averaged one
+            first, and without the prefixes of DataParallel, torch.compile, EMA or Lightning.
         **overrides: Arguments for the builder. Without them the model takes images of any size (of its default size if
             it must know it), ends in logits, and has as many classes as the weights.
 

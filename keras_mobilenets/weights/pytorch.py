@@ -9,10 +9,7 @@ import numpy as np
 from keras import layers
 
 from keras_mobilenets.weights.dialects import resnet, timm, torchvision, vgg
-from keras_mobilenets.weights.tensor_names import check_names
-
-# Modules behind the last feature map.
-TOP = re.compile(r"(classifier|fc|head|pre_logits|conv_head|norm_head)\.")
+from keras_mobilenets.weights.tensor_names import TOP, check_names
 
 
 def fill(model: keras.Model, arrays: dict[str, np.ndarray], top: bool) -> None:

@@ -5,11 +5,13 @@ import json
 import zlib
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import pytest
 
 import keras_mobilenets as km
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.weights.checkpoints import state_dict
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -135,16 +137,78 @@ def test_long_lists_of_names_are_shortened(small):
         km.from_torch(name, {"encoder.weight": np.zeros(3)})
 
 
-@pytest.mark.parametrize("file", ["model.pt", "model.pth", "pytorch_model.bin"])
-def test_pickled_weights_are_refused(tmp_path, file):
-    with pytest.raises(UserError, match="safetensors") as caught:
-        km.from_torch("mobilenetv2_100", tmp_path / file)
-    assert "\n" not in str(caught.value)
+WRAPPED = {
+    "DataParallel": lambda state: prefixed("module.", state),
+    "torch.compile of DDP": lambda state: prefixed("_orig_mod.module.", state),
+    "AveragedModel": lambda state: prefixed("module.", state) | {"n_averaged": np.array(3)},
+    "people's own": lambda state: prefixed("model.backbone.", state),
+    "a head beside the backbone": lambda state: {
+        name if name.startswith("classifier") else f"backbone.{name}": value for name, value in state.items()
+    },
+    "timm's train.py": lambda state: {"epoch": 1, "arch": "x", "args": object(), "state_dict": state, "optimizer": {}},
+    "torchvision's references": lambda state: {"model": prefixed("module.", state), "optimizer": {"state": {}}},
+    "Lightning": lambda state: {"epoch": 1, "state_dict": prefixed("model.", state), "hyper_parameters": {"lr": 0.1}},
+    "a module": lambda state: Module(state),
+    "a module in a checkpoint": lambda state: {"epoch": 1, "model": Module(state)},
+    "bfloat16": lambda state: {name: value.astype(ml_dtypes.bfloat16) for name, value in state.items()},
+    "float16": lambda state: {name: value.astype(np.float16) for name, value in state.items()},
+}
+
+
+def prefixed(prefix, state):
+    return renamed(state, lambda name: prefix + name)
+
+
+class Module:
+    """What a PyTorch module is here: something with a state_dict."""
+
+    def __init__(self, state):
+        self.state_dict = lambda: state
+
+
+@pytest.mark.parametrize("kind", WRAPPED)
+def test_wrappers_and_checkpoints_are_taken_off(small, kind):
+    _, state = small
+    found = state_dict.read(WRAPPED[kind](state))
+    assert found.keys() == state.keys()
+    rounding = 0.01 if "float" in kind else 0
+    for key, value in state.items():
+        np.testing.assert_allclose(found[key], value, rtol=rounding, atol=1e-4 * rounding)
+        assert found[key].dtype == np.float32
+
+
+def test_of_several_networks_one_is_taken_and_named(small):
+    _, state = small
+    averaged = {name: 2 * value for name, value in state.items()}
+    with pytest.warns(UserWarning, match=r"holds state_dict_ema, state_dict: state_dict_ema is taken"):
+        found = state_dict.read({"state_dict": state, "state_dict_ema": averaged})
+    assert np.array_equal(found["bn1.weight"], averaged["bn1.weight"])
+    distilled = prefixed("student.", state) | prefixed("teacher.", averaged) | {"criterion.weight": np.ones(3)}
+    with pytest.warns(UserWarning, match=r"of student\.\* are taken, criterion\.\*, teacher\.\* left out"):
+        found = state_dict.read({"state_dict": distilled})
+    assert np.array_equal(found["bn1.weight"], state["bn1.weight"]) and found.keys() == state.keys()
+
+
+def test_a_checkpoint_without_a_network_is_one_line():
+    with pytest.raises(UserError, match=r"holds optimizer, and no network: give model\.state_dict"):
+        state_dict.read({"epoch": 3, "optimizer": {"state": {"momentum": np.zeros(3)}}})
+
+
+def test_bfloat16_safetensors_are_read(tmp_path):
+    from safetensors.numpy import save_file
+
+    save_file({"conv.weight": np.arange(4).astype(ml_dtypes.bfloat16)}, tmp_path / "model.safetensors")
+    assert state_dict.read(tmp_path / "model.safetensors")["conv.weight"].tolist() == [0, 1, 2, 3]
+
+
+def test_a_file_of_pytorch_is_read():
+    found = state_dict.read(Path(__file__).parent / "torch_files" / "archive.pth")
+    assert found["bfloat16"].tolist() == [0, 0.5, 1, 1.5]
 
 
 def test_damaged_and_missing_files_are_one_line(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"not one")
-    for path in (tmp_path / "model.safetensors", tmp_path / "none.safetensors"):
+    for path in (tmp_path / "model.safetensors", tmp_path / "none.safetensors", tmp_path / "none.pth"):
         with pytest.raises(UserError, match=str(path)):
             km.from_torch("mobilenetv2_100", path)
 
