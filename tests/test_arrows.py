@@ -20,7 +20,7 @@ FOUNDATION = {
 }  # modules that every room may import
 CORE = {
     "blocks": set(),
-    "pixels": set(),
+    "pixels": {"models"},
     "weights": {"blocks"},
     "models": {"blocks", "weights"},
     "costs": {"models"},

@@ -1,6 +1,6 @@
 """Images on their way into a model: arrays or tf.data in batches, then each in the input's own dtype.
 
-uint8 images are pixels and get scaled as `preprocess_input` does; float images are scaled already.
+Integer images are pixels and get scaled as the model wants them (`scaling`); float images are scaled already.
 """
 
 from collections.abc import Iterable, Iterator
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.pixels.scaling import preprocess_input
+from keras_mobilenets.pixels.scaling import MINUS_ONE_TO_ONE, PixelScaling
 
 BATCH = 64
 
@@ -44,30 +44,8 @@ def batches(data: Any) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         raise UserError("there are no images in the data; give at least one")
 
 
-def first_images(data: Any, limit: int, input_shape: Iterable[int]) -> Iterator[np.ndarray]:
-    """Yields batches of the first images as floats that a model takes, for calibration.
-
-    Args:
-        data: As in `batches`.
-        limit: At most this many images.
-        input_shape: The model's input, 1×H×W×C.
-
-    Yields:
-        float32 N×H×W×C.
-
-    Raises:
-        UserError: The images do not fit the model, or there are none.
-    """
-    for images, _ in batches(data):
-        check_images(images, input_shape, "the model")
-        yield to_input(images[:limit], np.float32, (0.0, 0))
-        limit -= len(images)
-        if limit <= 0:
-            return
-
-
 def first_labelled(data: Any, limit: int, input_shape: Iterable[int]) -> tuple[np.ndarray, np.ndarray | None]:
-    """The first images as one array of floats that a model takes, and their labels where there are any.
+    """The first images as one array, as they are, and their labels where there are any.
 
     Args:
         data: As in `batches`.
@@ -75,7 +53,7 @@ def first_labelled(data: Any, limit: int, input_shape: Iterable[int]) -> tuple[n
         input_shape: The model's input, 1×H×W×C.
 
     Returns:
-        float32 N×H×W×C, and int64 labels of length N or None.
+        N×H×W×C: integers 0..255, or finite floats; and int64 labels of length N or None.
 
     Raises:
         UserError: The images do not fit the model, or there are none.
@@ -85,7 +63,7 @@ def first_labelled(data: Any, limit: int, input_shape: Iterable[int]) -> tuple[n
     for batch, batch_labels in batches(data):
         check_images(batch, input_shape, "the model")
         batch = batch[: limit - sum(map(len, images))]
-        images.append(to_input(batch, np.float32, (0.0, 0)))
+        images.append(batch)
         labels += [] if batch_labels is None else [batch_labels[: len(batch)]]
         if sum(map(len, images)) >= limit:
             break
@@ -101,7 +79,7 @@ def check_images(images: np.ndarray, input_shape: Iterable[int], path: object) -
         path: The model, for the message.
 
     Raises:
-        UserError: Height, width or channels differ, the model's batch is not 1, or floats are unscaled pixels.
+        UserError: Height, width or channels differ, the model's batch is not 1, or the numbers are no image.
     """
     shape = tuple(int(size) for size in input_shape)
     if len(shape) != 4 or shape[0] != 1:
@@ -112,38 +90,64 @@ def check_images(images: np.ndarray, input_shape: Iterable[int], path: object) -
     if images.dtype.kind == "f":
         if not np.isfinite(images).all():
             raise UserError("the images hold NaN or infinite values")
-        if images.max(initial=0) > 16:  # the widest scaling in use, mean and deviation, stays under 3
-            raise UserError("float images hold pixels up to 255; pass them as uint8, or through preprocess_input")
     elif images.dtype.kind not in "iu" or images.min() < 0 or images.max() > 255:
         raise UserError(f"images are {images.dtype} and not pixels 0..255; pass uint8 pixels or scaled floats")
 
 
-def to_input(images: np.ndarray, dtype: Any, quantization: tuple[float, int]) -> np.ndarray:
+def to_input(
+    images: np.ndarray,
+    scaling: PixelScaling,
+    dtype: Any = np.float32,
+    quantization: tuple[float, int] = (0.0, 0),
+    model: object = "the model",
+) -> np.ndarray:
     """Turns images into what a model's input tensor holds.
 
     Args:
-        images: Pixels 0..255 of an integer dtype, or floats already scaled to [−1, 1].
-        dtype: Of the model's input: float32, int8 or uint8.
+        images: N×H×W×C pixels 0..255 of an integer dtype, or floats that are scaled already.
+        scaling: What the values of the model's input mean.
+        dtype: Of the model's input: a float, int8 or uint8.
         quantization: Scale and zero point of the model's input; scale 0 means none.
+        model: For the message.
 
     Returns:
-        An array of `dtype` and of the shape of `images`. Where one step of the input is one step of a pixel (scale
-        1/127.5 with −1 at the lowest value, as `convert` writes it), pixels pass through as pixel − 128 (pixel for
-        uint8), and scaled floats land on the very same numbers.
+        An array of `dtype` and of the shape of `images`.
+
+    Raises:
+        UserError: Floats lie outside of the model's range, or its input has a dtype that images do not become.
+    """
+    dtype = np.dtype(dtype)
+    if images.dtype.kind not in "iu":
+        scaling.check(images, model)
+    if dtype.kind in "iu" and quantization[0] == 0 and scaling.range == (0, 255) and dtype != np.int8:
+        return np.clip(np.rint(images), 0, 255).astype(dtype)  # pixels as they are
+    return quantize(scaling.values(images) if images.dtype.kind in "iu" else images, dtype, quantization)
+
+
+def quantize(values: np.ndarray, dtype: Any, quantization: tuple[float, int]) -> np.ndarray:
+    """Scaled values as an input tensor stores them.
+
+    Args:
+        values: Floats of any shape.
+        dtype: As in `to_input`.
+        quantization: As in `to_input`.
+
+    Returns:
+        An array of `dtype`. Where one step of the input is one step of a pixel (scale 1/127.5 with −1 at the lowest
+        value, as `convert` writes it), pixel p is stored as p − 128 (p for uint8).
     """
     dtype, (scale, zero_point) = np.dtype(dtype), quantization
-    is_pixels = images.dtype.kind in "iu"
     if dtype.kind == "f":
-        return (preprocess_input(images) if is_pixels else images).astype(dtype)
+        return values.astype(dtype)
     if dtype.kind not in "iu" or scale == 0:
         raise UserError(f"the model's input is {dtype} without a scale; convert it with quantize='int8' or 'none'")
     lowest, highest = np.iinfo(dtype).min, np.iinfo(dtype).max
+    values = values.astype(np.float32)
     # The middle pixel, 127.5, falls between two integers, so a converter rounds its zero point either way.
     if abs(scale * 127.5 - 1) < 0.01 and zero_point - lowest in (127, 128):
-        pixels = images if is_pixels else np.rint((images.astype(np.float32) + 1) * np.float32(127.5))
+        pixels = np.rint((values + 1) * np.float32(127.5))
         return np.clip(pixels.astype(np.int32) + lowest, lowest, highest).astype(dtype)
-    scaled = preprocess_input(images) if is_pixels else images.astype(np.float32)
-    return np.clip(np.rint(scaled / np.float32(scale)) + zero_point, lowest, highest).astype(dtype)
+    return np.clip(np.rint(values / np.float32(scale)) + zero_point, lowest, highest).astype(dtype)
 
 
 def _pieces(data: Any) -> Iterator[tuple[np.ndarray, Any]]:
@@ -174,6 +178,6 @@ def _times(shape: Iterable[int]) -> str:
     return "×".join(str(size) for size in shape)
 
 
-def to_pixels(images: np.ndarray) -> np.ndarray:
-    """Float images in [−1, 1] as uint8 pixels; what lies outside becomes black or white."""
-    return np.rint(np.clip((images + 1) * 127.5, 0, 255)).astype(np.uint8)
+def to_pixels(images: np.ndarray, scaling: PixelScaling = MINUS_ONE_TO_ONE) -> np.ndarray:
+    """Float images, by default those of −1..1, as uint8 pixels; what lies outside becomes black or white."""
+    return np.rint(np.clip(scaling.pixels(images), 0, 255)).astype(np.uint8)

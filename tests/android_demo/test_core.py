@@ -10,6 +10,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from keras_mobilenets import tflite
 from keras_mobilenets.pixels.batches import to_input
+from keras_mobilenets.pixels.scaling import MINUS_ONE_TO_ONE
 from keras_mobilenets.tflite.bundles.manifest import read_bundle
 from keras_mobilenets.tflite.results.results import environment, write_results
 
@@ -63,7 +64,7 @@ def answers(opened, model):
     pairs = zip(opened.probe_inputs(model), opened.probe_outputs(model), strict=True)
     error = max(np.abs(scores(values) - expected).max() for values, expected in pairs)
     images, labels = opened.pictures(model)
-    inputs = to_input(images, model.input.dtype, (model.input.scale, model.input.zero_point))
+    inputs = to_input(images, MINUS_ONE_TO_ONE, model.input.dtype, (model.input.scale, model.input.zero_point))
     return np.mean([scores(values).argmax() for values in inputs] == labels), error
 
 

@@ -305,8 +305,9 @@ def by_the_runtime(path):
 def _scaled(image, source):
     """Pixels as this input wants them, by the package's own rule, which has its own tests."""
     from keras_mobilenets.pixels.batches import to_input
+    from keras_mobilenets.pixels.scaling import MINUS_ONE_TO_ONE
 
-    return to_input(image[None], source["dtype"], source["quantization"])[0]
+    return to_input(image[None], MINUS_ONE_TO_ONE, source["dtype"], source["quantization"])[0]
 
 
 def serve(look, *, fork):

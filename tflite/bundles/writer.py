@@ -17,6 +17,7 @@ from keras_mobilenets.tflite.bundles import manifest
 from keras_mobilenets.tflite.bundles.candidates import NOT_A_NAME, Candidate, candidates, compression_of, names
 from keras_mobilenets.tflite.bundles.manifest import Bundle, BundledModel, ImageSet, Probes, TensorSpec
 from keras_mobilenets.tflite.measurement.accuracy import evaluate
+from keras_mobilenets.tflite.runtime.input_scaling import scaling_of_file
 from keras_mobilenets.tflite.runtime.interpreter import open_model
 from keras_mobilenets.tflite.runtime.model import Model
 from keras_mobilenets.tflite.targets.inspection import inspect
@@ -92,7 +93,8 @@ class _Writer:
         images, labels = self._images(given, model)
         result = evaluate(given.path, images if labels is None else (images, labels))
         count, source = min(self._probes, len(images)), _spec(model.input)
-        inputs = to_input(images[:count], model.input["dtype"], model.input["quantization"])
+        scaling = scaling_of_file(given.path)
+        inputs = to_input(images[:count], scaling, model.input["dtype"], model.input["quantization"], given.path)
         found, row = inspect(given.path), given.row
         trained, converted = given.run.get("train", {}), given.run.get("convert", {}).get(given.path.name, {})
         size = f"{source.shape[2]}x{source.shape[1]}"

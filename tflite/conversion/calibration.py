@@ -25,7 +25,9 @@ _SAMPLE = 1 << 15  # values of an activation that are counted of each image, abo
 _BINS = 4096  # on each side of zero; with the largest value in the upper half, an eighth of an int8 step or less
 
 
-def calibrate(content: bytes, images: np.ndarray, method: str = "percentile") -> bytes:
+def calibrate(
+    content: bytes, images: np.ndarray, method: str = "percentile", input_range: tuple[float, float] = (-1.0, 1.0)
+) -> bytes:
     """Writes the range of each activation into a float .tflite, as its quantizer expects them.
 
     Args:
@@ -33,6 +35,8 @@ def calibrate(content: bytes, images: np.ndarray, method: str = "percentile") ->
         images: float32 N×H×W×C, scaled.
         method: One of `METHODS`. Other than "minmax" it concerns feature maps: vectors, such as the logits, keep
             their extremes, since the largest of them is what matters.
+        input_range: What pixels become, least and greatest. The input gets all of it and no less, so that one step of
+            the int8 input is one step of a pixel.
 
     Returns:
         The .tflite with the ranges in it.
@@ -43,11 +47,7 @@ def calibrate(content: bytes, images: np.ndarray, method: str = "percentile") ->
     model = flatbuffer.read(content)
     graph = model.subgraphs[0]
     ranges = _measure(content, images, method)
-    low, high = float(images.min()), float(images.max())
-    if low >= -1 and high <= 1:
-        # All of the pixels' range and no less, so that one step of the int8 input is one step of a pixel.
-        low, high = -1.0, 1.0
-    ranges[int(graph.inputs[0])] = low, high
+    ranges[int(graph.inputs[0])] = min(input_range[0], 0.0), max(input_range[1], 0.0)
     for tensor, (low, high) in ranges.items():
         flatbuffer.set_range(graph.tensors[tensor], low, high)
     hard_swish.align(model)

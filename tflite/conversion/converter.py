@@ -10,11 +10,14 @@ from typing import Any
 
 from keras_mobilenets import files
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.pixels.batches import first_labelled
+from keras_mobilenets.pixels.batches import first_labelled, to_input
+from keras_mobilenets.pixels.preprocessing_layers import scaling_of
+from keras_mobilenets.pixels.scaling import PixelScaling
 from keras_mobilenets.tflite.conversion.calibration import METHODS, calibrate
-from keras_mobilenets.tflite.conversion.float_graph import FloatGraph, float_graph, opened
+from keras_mobilenets.tflite.conversion.float_graph import FloatGraph, float_graph, input_shape, opened
 from keras_mobilenets.tflite.conversion.quantizer import quantized
 from keras_mobilenets.tflite.graph import layer_names
+from keras_mobilenets.tflite.graph.metadata import attach
 from keras_mobilenets.tflite.runtime.sandbox import mark_valid
 from keras_mobilenets.tflite.targets.operator_forms import FORMS, Forms
 from keras_mobilenets.tflite.targets.target_warning import warn_if_not_delegated
@@ -35,6 +38,8 @@ def convert(
     bias_correction: bool = False,
     target: str = "nnapi",
     sparse: bool = False,
+    pixels: Any = None,
+    labels: Sequence[str] | None = None,
 ) -> Path:
     """Converts a model to a .tflite that runs one image at a time.
 
@@ -43,10 +48,11 @@ def convert(
             pruned tf_keras model; or the path of a `.keras` file of one of these.
         path: Where the .tflite is written.
         quantize: "none" (float32), "float16" (weights), "dynamic" (int8 weights, float activations), or "int8": every
-            tensor, the input and output too. Its input is then raw pixels minus 128 (scale 1/127.5). Default: "int8"
-            for a quantization-aware model, which knows no other, "none" for all others.
+            tensor, the input and output too. Its input is then raw pixels minus 128 (scale 1/127.5 for a model of
+            −1..1, 1/255 for 0..1, 1 for 0..255). Default: "int8" for a quantization-aware model, which knows no other,
+            "none" for all others.
         calibration: For "int8" of a model that is not quantization-aware: images like those the model will see, a few
-            hundred or so. uint8 N×H×W×3 (scaled as `preprocess_input` does) or floats already scaled; an array, or a
+            hundred or so. uint8 N×H×W×3 (scaled as the model wants them) or floats already scaled; an array, or a
             tf.data pipeline with or without labels.
         calibration_images: At most this many are used, the first ones.
         calibration_method: How the range of an activation follows from its values: "minmax", all of them;
@@ -65,6 +71,12 @@ def convert(
         sparse: A float32 model stores the zeros of a pruned one as sparse tensors, which XNNPACK's sparse kernels skip
             on Arm. They ask for two thirds of zeros or more in the 1×1 convolutions, a 3×3 stem at stride 2, and
             strides with as much padding before the image as after it ("same" at odd sizes, or a symmetric padding).
+        pixels: What the model's input means: "-1..1", "0..1", "0..255", "imagenet", or a pair (mean, std) in pixels,
+            value = (pixel − mean) / std. By default the model says it: a builder of this package takes −1..1; layers
+            Rescaling or Normalization at the start, or a uint8 input, tell what they expect. Where nothing does, floats
+            for calibration show it, else it is −1..1, and a `PixelWarning` says so. The file says it in turn, in its
+            TFLite Metadata.
+        labels: Names of the classes, in their order, which the metadata carries for MediaPipe and ML Kit.
 
     Returns:
         The path. A `TargetWarning` says when the model is not fully delegated on its target: which operators, and why.
@@ -84,6 +96,12 @@ def convert(
     quantize = quantize or ("int8" if is_trained else "none")
     how = Int8(calibration_method, leave_in_float, equalize, bias_correction)
     _check(model.name, quantize, is_trained, calibration is not None, sparse, how)
+    values = None
+    if calibration is not None:
+        values, _ = first_labelled(calibration, calibration_images, input_shape(model))
+    scaling = scaling_of(model, pixels, values)
+    if values is not None:
+        values = to_input(values, scaling, model=model.name)
     graph = float_graph(model, "sparse" if sparse else "none" if quantize == "int8" else quantize)
     content = graph.content
     if sparse:
@@ -91,10 +109,8 @@ def convert(
 
         content = fit_sparse_kernels(content)
     if quantize == "int8":
-        images = None
-        if calibration is not None:
-            images, _ = first_labelled(calibration, calibration_images, graph.input_shape)
-        content = _int8(graph, images, how, FORMS[target])
+        content = _int8(graph, values, scaling, how, FORMS[target])
+    content = attach(content, model.name, scaling, labels)
     with files.atomic(path) as temporary:
         temporary.write_bytes(content)
     mark_valid(path)
@@ -132,7 +148,7 @@ def _check(name: str, quantize: str, is_trained: bool, is_calibrated: bool, spar
         raise UserError("equalize and bias_correction are for an int8 model that calibration= images quantize")
 
 
-def _int8(graph: FloatGraph, images: Any, how: Int8, forms: Forms) -> bytes:
+def _int8(graph: FloatGraph, images: Any, scaling: PixelScaling, how: Int8, forms: Forms) -> bytes:
     """The int8 .tflite for a target; `images` are float32 N×H×W×C, or None for a model that knows its ranges."""
     from keras_mobilenets.tflite.conversion.target_rewriter import rewrite
 
@@ -142,7 +158,7 @@ def _int8(graph: FloatGraph, images: Any, how: Int8, forms: Forms) -> bytes:
 
         content = equalize(content, images)
     if not graph.is_trained:
-        content = calibrate(content, images, how.calibration_method)
+        content = calibrate(content, images, how.calibration_method, scaling.range)
     layers = how.leave_in_float
     if isinstance(layers, int):
         layers = _worst(content, images, layers) if layers else ()

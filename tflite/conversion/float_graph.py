@@ -39,7 +39,7 @@ def float_graph(model: Any, weights: str = "none") -> FloatGraph:
         UserError: The file cannot be loaded, or the model does not convert.
     """
     model, is_trained = opened(model)
-    shape = _input_shape(model)
+    shape = input_shape(model)
     if is_trained:
         content, in_float = _trained_model(model)
         return FloatGraph(model.name, content, shape, True, tuple(in_float))
@@ -75,7 +75,7 @@ def _float_model(model: Any, quantize: str) -> bytes:
     graph = tf.Graph()
     weights = [(variable, keras.ops.convert_to_numpy(variable)) for variable in model.variables]
     with graph.as_default():
-        image = tf.compat.v1.placeholder(tf.float32, _input_shape(model), name="image")
+        image = tf.compat.v1.placeholder(tf.float32, input_shape(model), name="image")
         constants = [(variable, tf.constant(value)) for variable, value in weights]
         with keras.StatelessScope(state_mapping=constants):
             outputs = [tf.identity(y, name="output") for y in keras.tree.flatten(model(image, training=False))]
@@ -107,7 +107,7 @@ def _trained_model(model: Any) -> tuple[bytes, list[str]]:
         return [tf.identity(output), *(tf.identity(p.values, name=f"{p.values.op.name}/range") for p in found[1:])]
 
     with suppress_native_output():
-        frozen = convert_variables_to_constants_v2(run.get_concrete_function(tf.TensorSpec(_input_shape(model))))
+        frozen = convert_variables_to_constants_v2(run.get_concrete_function(tf.TensorSpec(input_shape(model))))
     converted = flatbuffer.read(_convert(model.name, frozen.graph, frozen.inputs, frozen.outputs, "none"))
     graph = converted.subgraphs[0]
     image, *points = recorded
@@ -146,7 +146,12 @@ def _convert(name: str, graph: Any, inputs: list[Any], outputs: list[Any], quant
             raise UserError(f"{name} does not convert: {' '.join(reason[0].split())}") from error
 
 
-def _input_shape(model: Any) -> tuple[int, ...]:
+def input_shape(model: Any) -> tuple[int, ...]:
+    """1×H×W×C of a model that can be converted.
+
+    Raises:
+        UserError: It has several inputs, or one of no fixed size, or another backend.
+    """
     import keras
 
     if keras.backend.backend() != "tensorflow":

@@ -10,15 +10,18 @@ from typing import Any
 import numpy as np
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.pixels.batches import first_labelled
+from keras_mobilenets.pixels.batches import first_labelled, to_input
 from keras_mobilenets.tflite.graph import flatbuffer, layer_names
 from keras_mobilenets.tflite.graph.file_identifier import check_file
 from keras_mobilenets.tflite.results.layer_errors import LayerError, LayerErrors
 from keras_mobilenets.tflite.runtime.activations import Activations
+from keras_mobilenets.tflite.runtime.input_scaling import scaling_of_file
 from keras_mobilenets.tflite.runtime.model import dequantized
 
 
-def layer_errors(float_model: Any, path: str | Path, images: Any, limit: int = 64) -> LayerErrors:
+def layer_errors(
+    float_model: Any, path: str | Path, images: Any, limit: int = 64, *, pixels: Any = None
+) -> LayerErrors:
     """Compares every int8 activation with the float model's on the same images.
 
     Activations are matched by name, which `convert` takes from the Keras layers. Those that only one of the two graphs
@@ -29,6 +32,7 @@ def layer_errors(float_model: Any, path: str | Path, images: Any, limit: int = 6
         path: The int8 .tflite.
         images: Real images, as `convert` takes for calibration.
         limit: At most this many, the first ones.
+        pixels: What the input means, as in `convert`; by default the int8 file says it.
 
     Returns:
         The errors; `str()` of them is a table, the worst first.
@@ -41,6 +45,7 @@ def layer_errors(float_model: Any, path: str | Path, images: Any, limit: int = 6
     model, quantized = flatbuffer.read(content), flatbuffer.read(Path(path).read_bytes(), path)
     graph = model.subgraphs[0]
     values, _ = first_labelled(images, limit, graph.tensors[graph.inputs[0]].shape)
+    values = to_input(values, scaling_of_file(path, pixels), model=path)
     expected, computed = Activations(content), Activations(Path(path).read_bytes())
     place_of = {graph.tensors[t].name.decode(): place for place, t in enumerate(expected.tensors)}
     points = _points(quantized, computed.tensors, place_of)

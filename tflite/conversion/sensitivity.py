@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.pixels.batches import first_labelled
+from keras_mobilenets.pixels.batches import first_labelled, to_input
+from keras_mobilenets.pixels.preprocessing_layers import scaling_of
 from keras_mobilenets.progress import track
 from keras_mobilenets.tflite.graph import flatbuffer, layer_names
 from keras_mobilenets.tflite.runtime.activations import outputs
@@ -70,7 +71,13 @@ class Sensitivity:
 
 
 def sensitivity(
-    model: Any, images: Any, *, limit: int = 64, by: str = "layer", calibration_method: str = "percentile"
+    model: Any,
+    images: Any,
+    *,
+    limit: int = 64,
+    by: str = "layer",
+    calibration_method: str = "percentile",
+    pixels: Any = None,
 ) -> Sensitivity:
     """Quantizes one layer at a time and compares the model's output with float.
 
@@ -81,6 +88,7 @@ def sensitivity(
         limit: At most this many, the first ones.
         by: "layer", or "block": all layers of a block ("block_3") at once.
         calibration_method: As in `convert`.
+        pixels: As in `convert`.
 
     Returns:
         The layers, the most sensitive first.
@@ -89,14 +97,18 @@ def sensitivity(
         UserError: As `convert` does.
     """
     from keras_mobilenets.tflite.conversion.calibration import METHODS, calibrate
-    from keras_mobilenets.tflite.conversion.float_graph import float_graph
+    from keras_mobilenets.tflite.conversion.float_graph import float_graph, opened
 
     for name, given, known in (("by", by, ("layer", "block")), ("calibration_method", calibration_method, METHODS)):
         if given not in known:
             raise UserError(f"{name}={given!r}: choose one of {', '.join(known)}")
+    model, _ = opened(model)
     graph = float_graph(model)
     values, labels = first_labelled(images, limit, graph.input_shape)
-    content = graph.content if graph.is_trained else calibrate(graph.content, values, calibration_method)
+    scaling = scaling_of(model, pixels, values)
+    values = to_input(values, scaling, model=model.name)
+    ranges = calibration_method, scaling.range
+    content = graph.content if graph.is_trained else calibrate(graph.content, values, *ranges)
     return scan(content, values, labels, by)
 
 

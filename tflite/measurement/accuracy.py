@@ -33,7 +33,9 @@ class Evaluation:
     labels: np.ndarray | None
 
 
-def evaluate(path: str | Path, data: Any, *, threads: int | None = None, limit: int | None = None) -> Evaluation:
+def evaluate(
+    path: str | Path, data: Any, *, threads: int | None = None, limit: int | None = None, pixels: Any = None
+) -> Evaluation:
     """Runs a .tflite over images and scores it.
 
     Args:
@@ -42,6 +44,8 @@ def evaluate(path: str | Path, data: Any, *, threads: int | None = None, limit: 
             pixels 0..255; float images are scaled already.
         threads: CPU threads; by default as many as the process may use, at most 4.
         limit: Stop after this many images.
+        pixels: What the model's input means, as in `convert`. By default the file says it: by its metadata, or by the
+            range of its quantized input; where it does not, −1..1 is assumed and a `PixelWarning` says so.
 
     Returns:
         The `Evaluation`.
@@ -49,16 +53,18 @@ def evaluate(path: str | Path, data: Any, *, threads: int | None = None, limit: 
     Raises:
         UserError: The file cannot be opened, the images or labels do not fit the model, or it answers with NaN.
     """
+    from keras_mobilenets.tflite.runtime.input_scaling import scaling_of_file
+
     if limit is not None and limit < 1:
         raise UserError(f"limit is {limit}; give 1 or more images")
     model = open_model(path, threads or min(4, usable_threads()))
-    source = model.input
+    source, scaling = model.input, scaling_of_file(path, pixels)
     outputs: list[np.ndarray] = []
     labels: list[np.ndarray] = []
     for images, batch_labels in track(batches(data), f"Evaluating {Path(path).name}", total=_batch_count(data)):
         images = images[: None if limit is None else limit - len(outputs)]
         check_images(images, source["shape"], path)
-        values = to_input(images, source["dtype"], source["quantization"])
+        values = to_input(images, scaling, source["dtype"], source["quantization"], path)
         outputs += [model.run(value[None]).reshape(-1) for value in values]
         if batch_labels is not None:
             labels.append(batch_labels[: len(images)])

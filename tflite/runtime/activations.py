@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from keras_mobilenets.pixels.batches import to_input
+from keras_mobilenets.pixels.batches import quantize
 from keras_mobilenets.processors import usable_threads
 from keras_mobilenets.progress import track
 from keras_mobilenets.tflite.graph import flatbuffer
@@ -63,6 +63,6 @@ class _Runner:
         self._input = self.interpreter.get_input_details()[0]
 
     def run(self, image: np.ndarray) -> None:
-        values = to_input(image, self._input["dtype"], self._input["quantization"])
+        values = quantize(image, self._input["dtype"], self._input["quantization"])
         self.interpreter.set_tensor(self._input["index"], values)
         self.interpreter.invoke()

@@ -13,7 +13,9 @@ import tensorflow as tf
 import tf_keras
 
 from keras_mobilenets.errors import UserError, unknown
-from keras_mobilenets.pixels.batches import first_images
+from keras_mobilenets.pixels.batches import BATCH, first_labelled, to_input
+from keras_mobilenets.pixels.preprocessing_layers import scaling_of
+from keras_mobilenets.pixels.scaling import PixelScaling
 from keras_mobilenets.progress import track
 from keras_mobilenets.training.compression import keras_bridge, tf_keras_layers
 from keras_mobilenets.training.compression.qat_scheme import KERNELS, LayerQuantization, MobileScheme, qat
@@ -30,13 +32,14 @@ def quantize_aware(
     preserve: str | None = None,
     per_channel_dense: bool = False,
     range_decay: float = 0.99,
+    pixels: Any = None,
 ) -> tf_keras.Model:
     """Rebuilds a trained model with fake quantization to int8, for quantization-aware training with `fit`.
 
     Args:
         model: Functional Keras 3 model (or tf_keras model of the same layers) with one image input.
-        calibration: Representative images, as `tflite.convert` takes them: uint8 N×H×W×C (scaled as `preprocess_input`
-            does) or floats already scaled; an array, or a tf.data pipeline. They set the initial ranges of the
+        calibration: Representative images, as `tflite.convert` takes them: uint8 N×H×W×C (scaled as the model wants
+            them) or floats already scaled; an array, or a tf.data pipeline. They set the initial ranges of the
             activations, so that the model starts as accurate as post-training quantization. None: the first training
             batch sets the ranges.
         calibration_images: Maximum number of images for calibration; the first ones are used.
@@ -48,6 +51,7 @@ def quantize_aware(
         per_channel_dense: Quantizes dense kernels per channel, as `convert(target="xnnpack")` writes them;
             NNAPI refuses them.
         range_decay: Momentum of the moving average of the activation ranges, 0 to below 1.
+        pixels: What the model's input means, as in `tflite.convert`; by default the model says it.
 
     Returns:
         A tf_keras model, its layers wrapped by tfmot as `quant_{name}`; `quantized_layers` lists them. Train it with
@@ -72,9 +76,13 @@ def quantize_aware(
     settings = {"preserve": preserve, "decay": range_decay}
     scheme = MobileScheme(_reasons(model, left_in_float), settings, dense_axes=1 if per_channel_dense else 0)
     quantized = _plainly(lambda: qat.quantize_apply(_annotated(model, freeze_batch_norm_after), scheme))()
-    _initialize(quantized)
+    values = None
     if calibration is not None:
-        _take_ranges(quantized, calibration, calibration_images)
+        values, _ = first_labelled(calibration, calibration_images, (1, *quantized.input_shape[1:]))
+    scaling = scaling_of(model, pixels, values)
+    _initialize(quantized, scaling)
+    if values is not None:
+        _take_ranges(quantized, to_input(values, scaling, model=model.name))
     return quantized
 
 
@@ -164,7 +172,7 @@ def _annotated(model: keras.Model, freeze_after: int | None) -> tf_keras.Model:
     return tf_keras.Model(image, output, name=model.name)
 
 
-def _initialize(model: tf_keras.Model) -> None:
+def _initialize(model: tf_keras.Model, scaling: PixelScaling) -> None:
     """Sets the range of the pixels, and the zeros or clusters to preserve."""
     for wrapper in _wrappers(model):
         for weights, quantizer, variables in wrapper._weight_vars:
@@ -172,11 +180,12 @@ def _initialize(model: tf_keras.Model) -> None:
         # tfmot lists a kernel twice if its layer was built before it was wrapped, but once when it is loaded again.
         wrapper._trainable_weights = [weights for weights, _, _ in wrapper._weight_vars]
     pixels = _wrappers(model)[0]._output_quantizer_vars
-    pixels["low"].assign(-1.0)
-    pixels["high"].assign(1.0)
+    low, high = scaling.range
+    pixels["low"].assign(min(low, 0.0))
+    pixels["high"].assign(max(high, 0.0))
 
 
-def _take_ranges(model: tf_keras.Model, images: Any, limit: int) -> None:
+def _take_ranges(model: tf_keras.Model, images: np.ndarray) -> None:
     """Calibration: sets every range to the minimum and maximum of the float activations on these images."""
     points: list[Point] = []
 
@@ -188,13 +197,12 @@ def _take_ranges(model: tf_keras.Model, images: Any, limit: int) -> None:
         values = [point.values for point in points]
         return tf.stack([tf.reduce_min(v) for v in values]), tf.stack([tf.reduce_max(v) for v in values])
 
-    shape = (1, *model.input_shape[1:])
-    found = [extremes(tf.constant(batch)) for batch in track(first_images(images, limit, shape), "Calibrating")]
+    batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
+    found = [extremes(tf.constant(batch)) for batch in track(batches, "Calibrating")]
     low = np.min([least for least, _ in found], axis=0)
     high = np.max([greatest for _, greatest in found], axis=0)
     if not np.isfinite([low, high]).all():
         raise UserError("an activation is NaN or infinite on the calibration images: check the model's weights")
-    low[0], high[0] = min(low[0], -1.0), max(high[0], 1.0)  # the full range of the pixels
-    for point, least, greatest in zip(points, low, high, strict=True):
+    for point, least, greatest in zip(points[1:], low[1:], high[1:], strict=True):  # the first is the image
         point.low.assign(min(least, 0.0))
         point.high.assign(max(greatest, 0.0))

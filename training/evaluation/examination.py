@@ -17,6 +17,8 @@ import numpy as np
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.files import atomic, sha256
 from keras_mobilenets.pixels.batches import to_input, to_pixels
+from keras_mobilenets.pixels.preprocessing_layers import scaling_of
+from keras_mobilenets.pixels.scaling import MINUS_ONE_TO_ONE
 from keras_mobilenets.progress import track
 from keras_mobilenets.training.introspection import gives_logits
 from keras_mobilenets.weights.imagenet_classes import softmax
@@ -132,29 +134,31 @@ def examine(model: Any, data: Any, split: str = "validation", mistakes: int = MI
     total = -(-data.count(split) // data.batch_size)
     for images, labels in track(getattr(data, split), f"evaluating {split} images", total):
         images, labels = np.asarray(images), np.asarray(labels, np.int64)
-        scores = probabilities(model, images)
+        scores = probabilities(model, images, MINUS_ONE_TO_ONE)
         predicted = scores.argmax(axis=1)
         np.add.at(confusion, (labels, predicted), 1)
         worst.take(images, labels, predicted, scores.max(axis=1))
     pictures, labels, predicted, confidence = worst.arrays
     found = Examination(tuple(data.class_names), split, confusion, pictures, labels, predicted, confidence)
     with contextlib.suppress(UserError):  # a model without a feature map
-        heat = grad_cam(model, found.images, found.predicted)
+        heat = grad_cam(model, found.images, found.predicted, pixels=MINUS_ONE_TO_ONE)
         found = dataclasses.replace(found, heat=np.rint(255 * heat).astype(np.uint8))
     return found
 
 
-def probabilities(model: Any, images: np.ndarray) -> np.ndarray:
+def probabilities(model: Any, images: np.ndarray, pixels: Any = None) -> np.ndarray:
     """The class probabilities of a batch, whether the model outputs probabilities or logits.
 
     Args:
         model: As for `examine`.
-        images: N×S×S×3: uint8 pixels, or floats in [−1, 1].
+        images: N×S×S×3: uint8 pixels, or floats scaled as the model wants them.
+        pixels: What the model's input means, as in `tflite.convert`; by default the model says it.
 
     Returns:
         float32 N×C.
     """
-    outputs = np.asarray(model.predict_on_batch(to_input(images, np.float32, (0.0, 0))), np.float32)
+    values = to_input(images, scaling_of(model, pixels, images), model=model.name)
+    outputs = np.asarray(model.predict_on_batch(values), np.float32)
     outputs = np.nan_to_num(outputs)
     return softmax(outputs) if gives_logits(model) else outputs
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_mobilenets.errors import UserError, unknown
 from keras_mobilenets.pixels.batches import check_images, to_input
+from keras_mobilenets.pixels.preprocessing_layers import scaling_of
 from keras_mobilenets.training.introspection import gives_logits, library_of
 
 BATCH = 32
@@ -18,7 +19,11 @@ SMALLEST_MAP = 4
 
 
 def grad_cam(
-    model: Any, images: Any, classes: int | Sequence[int] | np.ndarray | None = None, layer: str | None = None
+    model: Any,
+    images: Any,
+    classes: int | Sequence[int] | np.ndarray | None = None,
+    layer: str | None = None,
+    pixels: Any = None,
 ) -> np.ndarray:
     """Computes Grad-CAM heatmaps: where each image supports a class.
 
@@ -28,10 +33,11 @@ def grad_cam(
     Args:
         model: A Keras 3 model (on TensorFlow or JAX) or a tf_keras model that gives one probability or logit for each
             class.
-        images: N×H×W×C: uint8 pixels, or floats scaled to [−1, 1].
+        images: N×H×W×C: uint8 pixels, or floats scaled as the model wants them.
         classes: A class index for all images, or one for each. Default: the predicted class.
         layer: Name of the layer that gives the feature map. Default: the last one of 4×4 or larger, or else larger than
             1×1. No skip connection may bypass it; the last layers of blocks are suitable.
+        pixels: What the model's input means, as in `tflite.convert`; by default the model says it.
 
     Returns:
         float32 N×H×W in [0, 1]: 1 where an image supports the class most; all 0 where nothing does.
@@ -52,10 +58,11 @@ def grad_cam(
         if not 0 <= chosen.min() <= chosen.max() < count:
             raise UserError(f"classes {chosen.min()} to {chosen.max()} are given; the model has 0 to {count - 1}")
     maps_of, scores_of, gradient = _parts(model, layer)
+    values = to_input(images, scaling_of(model, pixels, images), model=model.name)
     heat = []
     for start in range(0, len(images), BATCH):
         some = slice(start, start + BATCH)
-        maps = maps_of(to_input(images[some], np.float32, (0.0, 0)))
+        maps = maps_of(values[some])
         numbers = np.asarray(scores_of(maps)).argmax(axis=1) if chosen is None else chosen[some]
         weights = gradient(maps, np.eye(count, dtype=np.float32)[numbers]).mean(axis=(1, 2), keepdims=True)
         heat += [_upsample(one, images.shape[1:3]) for one in (weights * np.asarray(maps, np.float32)).sum(axis=-1)]

@@ -8,7 +8,8 @@ import pytest
 
 from keras_mobilenets import preprocess_input, tflite
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.pixels.batches import to_input
+from keras_mobilenets.pixels.batches import quantize, to_input
+from keras_mobilenets.pixels.scaling import MINUS_ONE_TO_ONE
 from keras_mobilenets.tflite.measurement.accuracy import agreement, max_abs_err, score
 
 
@@ -95,20 +96,24 @@ def test_images_alone_give_predictions_without_scores(tflite_files, pixels):
 def test_every_pixel_reaches_an_int8_model_as_pixel_minus_128(zero_point):
     every = np.arange(256, dtype=np.uint8)
     quantization = (1 / 127.5, zero_point)
-    np.testing.assert_array_equal(to_input(every, np.int8, quantization), np.arange(-128, 128))
-    np.testing.assert_array_equal(to_input(preprocess_input(every), np.int8, quantization), np.arange(-128, 128))
+    np.testing.assert_array_equal(to_input(every, MINUS_ONE_TO_ONE, np.int8, quantization), np.arange(-128, 128))
+    np.testing.assert_array_equal(
+        to_input(preprocess_input(every), MINUS_ONE_TO_ONE, np.int8, quantization), np.arange(-128, 128)
+    )
 
 
 def test_every_pixel_reaches_a_uint8_model_as_it_is():
     every = np.arange(256, dtype=np.uint8)
-    np.testing.assert_array_equal(to_input(every, np.uint8, (1 / 127.5, 127)), every)
-    np.testing.assert_array_equal(to_input(preprocess_input(every), np.uint8, (1 / 127.5, 128)), every)
+    np.testing.assert_array_equal(to_input(every, MINUS_ONE_TO_ONE, np.uint8, (1 / 127.5, 127)), every)
+    np.testing.assert_array_equal(
+        to_input(preprocess_input(every), MINUS_ONE_TO_ONE, np.uint8, (1 / 127.5, 128)), every
+    )
 
 
 def test_another_input_scale_follows_the_quantization_formula():
     values = np.array([-2.0, -0.5, 0.0, 0.26, 2.0], np.float32)
-    np.testing.assert_array_equal(to_input(values, np.int8, (0.02, 10)), [-90, -15, 10, 23, 110])
-    np.testing.assert_array_equal(to_input(values, np.int8, (0.01, 100)), [-100, 50, 100, 126, 127])
+    np.testing.assert_array_equal(quantize(values, np.int8, (0.02, 10)), [-90, -15, 10, 23, 110])
+    np.testing.assert_array_equal(quantize(values, np.int8, (0.01, 100)), [-100, 50, 100, 126, 127])
 
 
 @pytest.mark.parametrize(
@@ -118,7 +123,7 @@ def test_another_input_scale_follows_the_quantization_formula():
         (np.zeros((2, 32, 32, 1), np.uint8), ("32×32×1", "32×32×3")),
         (np.zeros((0, 32, 32, 3), np.uint8), ("no images",)),
         (np.zeros((32, 32, 3), np.uint8), ("(32, 32, 3)", "N×height×width×channels")),
-        (np.full((1, 32, 32, 3), 200.0), ("255", "preprocess_input")),
+        (np.full((1, 32, 32, 3), 200.0), ("200", "-1 to 1", "uint8")),
         (np.full((1, 32, 32, 3), np.nan), ("NaN",)),
         (np.full((1, 32, 32, 3), -5), ("pixels 0..255",)),
         ((np.zeros((2, 32, 32, 3), np.uint8), np.zeros(3, int)), ("2 images", "3 labels")),

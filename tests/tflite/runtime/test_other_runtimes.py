@@ -16,6 +16,7 @@ from networks import randomize
 import keras_mobilenets as km
 from keras_mobilenets import tflite
 from keras_mobilenets.pixels.batches import to_input
+from keras_mobilenets.pixels.scaling import MINUS_ONE_TO_ONE
 from keras_mobilenets.tflite.runtime.interpreter import open_model
 
 pytestmark = pytest.mark.slow
@@ -73,7 +74,10 @@ def models(tmp_path_factory):
     for path in folder.glob("*.tflite"):
         source = open_model(path).input
         pixels = images(8, int(source["shape"][1]), seed=1)
-        np.save(path.with_suffix(".npy"), to_input(pixels, source["dtype"], source["quantization"])[:, None])
+        np.save(
+            path.with_suffix(".npy"),
+            to_input(pixels, MINUS_ONE_TO_ONE, source["dtype"], source["quantization"])[:, None],
+        )
     return folder
 
 

@@ -1,0 +1,74 @@
+"""What the pixels of a .tflite mean: by its metadata, or by the range of its quantized input."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_mobilenets.pixels.scaling import NAMED, PixelScaling, nearest, said
+from keras_mobilenets.tflite.graph import flatbuffer
+from keras_mobilenets.tflite.graph.metadata import metadata_of
+
+CLEAR = 0.15  # of a usual range: how far a calibrated one may be from it and mean it without doubt
+FAR = 0.4
+
+
+def scaling_of_file(path: str | Path, pixels: Any = None) -> PixelScaling:
+    """What the image input of a .tflite means.
+
+    Args:
+        path: A .tflite that is known to be sound.
+        pixels: What the user says of it (`scaling.said`); None for nothing.
+
+    Returns:
+        The scaling. Where neither metadata nor quantization says it, −1..1 or the usual range that is nearest to its
+        input's; a `PixelWarning` says so.
+
+    Raises:
+        UserError: What the user says cannot be.
+    """
+    if pixels is not None:
+        return said(pixels)
+    content = Path(path).read_bytes()
+    model = flatbuffer.read(content, path)
+    graph = model.subgraphs[0]
+    found = _scaling(content, graph.tensors[graph.inputs[0]])
+    found.warn_if_assumed(path)
+    return found
+
+
+def _scaling(content: bytes, tensor: Any) -> PixelScaling:
+    metadata = metadata_of(content)
+    scales, zero_point = flatbuffer.scales(tensor)
+    dtype = flatbuffer.type_name(tensor.type)
+    if dtype == "uint8" and not any(scales):
+        return PixelScaling(*NAMED["0..255"], "an input of uint8")
+    range_ = _range(dtype, scales, zero_point)
+    if metadata and metadata.normalization:
+        mean, std = metadata.normalization
+        found = PixelScaling(mean, std, "its metadata")
+        if range_ is None or _agree(found, range_):
+            return found
+    if range_ is None:
+        return PixelScaling(*NAMED["-1..1"], is_assumed=True)
+    by_range, distance = nearest(*range_)
+    shown = f"its input runs from {range_[0]:.3g} to {range_[1]:.3g}"
+    if distance <= CLEAR or (range_[0] >= -0.5 and range_[1] > 16 and str(by_range) == "0..255"):
+        return PixelScaling(by_range.mean, by_range.std, shown)
+    if distance > FAR:
+        by_range = PixelScaling(*NAMED["-1..1"])
+    return PixelScaling(by_range.mean, by_range.std, f", and {shown}", is_assumed=True)
+
+
+def _range(dtype: str, scales: tuple[float, ...], zero_point: int) -> tuple[float, float] | None:
+    """The values that an integer input can hold; None for a float one."""
+    if dtype not in ("int8", "uint8") or not scales or not scales[0]:
+        return None
+    limits = np.iinfo(dtype)
+    return (limits.min - zero_point) * scales[0], (limits.max - zero_point) * scales[0]
+
+
+def _agree(scaling: PixelScaling, range_: tuple[float, float]) -> bool:
+    """Whether pixels so scaled fill the range of the input; some metadata is of the float model."""
+    low, high = scaling.range
+    return max(abs(low - range_[0]), abs(high - range_[1])) <= FAR * (high - low)
