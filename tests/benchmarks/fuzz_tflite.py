@@ -6,7 +6,8 @@ For every file each verb either refuses in one line, as UserError, or answers, a
 
 - `evaluate` gives, bit for bit, what the runtime gives in a process that shares no code with the package and in which
   fresh memory holds other bytes, so that what no operator has written shows;
-- `inspect` names the operators that the file's tables list, and the runtime plans as many;
+- `inspect` names the operators that the file's tables list, and the runtime plans as many, or refuses the file for an
+  operator that it lacks or a size that is open;
 - `check_nnapi` judges the same operators, and is content only with files that the runtime opens and runs.
 
 Everything else is a failure: another exception, a process that dies, 90 s without an answer. Exit status 1 then.
@@ -246,7 +247,8 @@ def by_the_package(path):
     def inspect():
         found = tflite.inspect(path)
         assert str(found)
-        return {"operators": [operator.name for operator in found.operators], "nodes": found.nodes}
+        names = [operator.name for operator in found.operators]
+        return {"operators": names, "nodes": found.nodes, "unsupported": found.unsupported}
 
     def evaluate():
         found = tflite.evaluate(path, (images(path), np.array([0, 1])), threads=1)
@@ -381,7 +383,9 @@ def judge(package, runtime):
     if wrong:
         return wrong
     inspect, evaluate, check = (package[verb] for verb in ("inspect", "evaluate", "check_nnapi"))
-    opened = "refused" not in inspect
+    opened = "refused" not in inspect and not inspect["unsupported"]
+    if inspect.get("unsupported") and "failed" not in runtime:
+        wrong.append(f"inspect says what the runtime does not: {inspect['unsupported']}")
     if opened and "failed" in runtime:
         wrong.append(f"inspect answers, the runtime alone does not: {runtime['failed']}")
     elif opened:

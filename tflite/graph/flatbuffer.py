@@ -20,9 +20,32 @@ def read(content: bytes, path: object = "the model") -> Any:
     try:
         model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
         model.subgraphs[0].tensors[0]  # a model without a tensor is no model
+        for buffer in model.buffers or ():
+            _take_in(buffer, content)
+        for graph in model.subgraphs:
+            _list_all(graph)
     except Exception as error:  # offsets of a damaged file lead anywhere
         raise UserError(f"{path} is damaged: its tables cannot be read; convert it again") from error
     return model
+
+
+def _list_all(graph: Any) -> None:
+    """Gives a graph, and its operators, an empty list where the file leaves one out."""
+    graph.tensors, graph.operators = graph.tensors or [], graph.operators or []
+    for item in (graph, *graph.operators):
+        item.inputs, item.outputs = (
+            np.zeros(0, np.int32) if tensors is None else tensors for tensors in (item.inputs, item.outputs)
+        )
+
+
+def _take_in(buffer: Any, content: bytes) -> None:
+    """Moves into a buffer what a large file stores behind its tables, where the buffer gives offset and size."""
+    if buffer is None or buffer.data is not None or buffer.offset <= 1:  # 1 stands for "not yet known"
+        return
+    if buffer.offset + buffer.size > len(content):
+        raise ValueError("a buffer that ends behind the file")
+    buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+    buffer.offset = buffer.size = 0
 
 
 def write(model: Any) -> bytes:
@@ -65,12 +88,23 @@ def type_name(number: int) -> str:
 
 def is_constant(model: Any, tensor: Any) -> bool:
     """Whether a tensor's values are stored in the file."""
-    buffer = model.buffers[tensor.buffer]
-    return (buffer.data is not None and len(buffer.data) > 0) or bool(buffer.size)
+    return stored_bytes(model, tensor) is not None
+
+
+def stored_bytes(model: Any, tensor: Any) -> np.ndarray | None:
+    """What the file stores of a tensor; None of what is computed. Buffer 0 stands for nothing, whatever it holds."""
+    data = model.buffers[tensor.buffer].data if tensor.buffer else None
+    return np.asarray(data, np.uint8) if data is not None and len(data) else None
+
+
+def shape_of(tensor: Any) -> tuple[int, ...]:
+    """A tensor's sizes; −1 where only running the model tells, none for a single value."""
+    shape, signature = (() if sizes is None else sizes for sizes in (tensor.shape, tensor.shapeSignature))
+    return tuple(map(int, signature if len(signature) == len(shape) else shape))
 
 
 class Graph:
-    """The one graph of a `ModelT`, with what changes of it look up and add.
+    """A graph of a `ModelT`, with what changes of it look up and add.
 
     Attributes:
         model: The model.
@@ -78,11 +112,11 @@ class Graph:
         tensors: Its tensors, which operators name by their place here.
     """
 
-    def __init__(self, model: Any) -> None:
-        """Takes the model's first graph; changes of the lists are changes of the model."""
+    def __init__(self, model: Any, number: int = 0) -> None:
+        """Takes one of the model's graphs; changes of the lists are changes of the model."""
         self.model = model
-        self.operators: list[Any] = model.subgraphs[0].operators
-        self.tensors: list[Any] = model.subgraphs[0].tensors
+        self.operators: list[Any] = model.subgraphs[number].operators
+        self.tensors: list[Any] = model.subgraphs[number].tensors
 
     def name(self, operator: Any) -> str:
         """As `operator_name`."""

@@ -5,9 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.graph.file_identifier import check_file
+
+Shapes = Sequence[Sequence[int]]  # of all tensors of a graph
 
 COUNTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL")
 
@@ -39,25 +43,56 @@ def multiply_adds(
     return 0
 
 
-def operator_macs(graph: flatbuffer.Graph, operator: Any) -> int:
-    """As `multiply_adds`, of an operator of an unpacked graph."""
+def operator_macs(graph: flatbuffer.Graph, operator: Any, shapes: Shapes | None = None) -> int:
+    """As `multiply_adds`, of an operator of an unpacked graph.
+
+    Args:
+        graph: The graph.
+        operator: One of its operators.
+        shapes: The sizes of its tensors at run time; those in the file when not given.
+    """
     name = graph.name(operator)
     if name not in COUNTED:
         return 0
-    inputs = [graph.shape(int(tensor)) if tensor >= 0 else () for tensor in operator.inputs]
+
+    def shape(tensor: int) -> Sequence[int]:
+        return graph.shape(tensor) if shapes is None else shapes[tensor]
+
+    inputs = [shape(int(tensor)) if tensor >= 0 else () for tensor in operator.inputs]
     transposed = bool(getattr(operator.builtinOptions, "adjX", False))
-    return multiply_adds(name, inputs, graph.shape(int(operator.outputs[0])), transposed=transposed)
+    return multiply_adds(name, inputs, shape(int(operator.outputs[0])), transposed=transposed)
 
 
-def file_macs(path: str | Path) -> int:
-    """Multiply-adds of one inference of a .tflite.
+def file_macs(path: str | Path, shapes: Shapes | None = None) -> int | None:
+    """Multiply-adds of one inference of a .tflite, of its first graph.
+
+    Args:
+        path: The .tflite file.
+        shapes: The sizes of the graph's tensors at run time; those in the file when not given.
+
+    Returns:
+        Their number; None where it calls graphs that have some (IF, WHILE), whose number of runs no file tells.
 
     Raises:
         UserError: The file is missing, is no .tflite, or is damaged.
     """
     check_file(path)
-    graph = flatbuffer.Graph(flatbuffer.read(Path(path).read_bytes(), path))
+    model = flatbuffer.read(Path(path).read_bytes(), path)
     try:
-        return sum(operator_macs(graph, operator) for operator in graph.operators)
+        first, *called = (flatbuffer.Graph(model, number) for number in _reached(model))
+        if any(operator_macs(graph, operator) for graph in called for operator in graph.operators):
+            return None
+        return sum(operator_macs(first, operator, shapes) for operator in first.operators)
     except (IndexError, TypeError) as error:
         raise UserError(f"{path} is damaged: its operators do not fit together; convert it again") from error
+
+
+def _reached(model: Any) -> list[int]:
+    """The first graph and those that operators call on the way."""
+    reached = [0]
+    for number in reached:
+        for operator in model.subgraphs[number].operators:
+            for options in (operator.builtinOptions, operator.builtinOptions2):
+                named = [] if options is None else [v for name, v in vars(options).items() if "ubgraph" in name]
+                reached += [int(n) for value in named for n in np.atleast_1d(value) if int(n) not in reached]
+    return reached

@@ -1,7 +1,8 @@
 """Whether the tables of a .tflite fit together: what the format's schema asks for and the runtime does not check.
 
 An operator that reads what none before it writes, or a constant of another size than its shape, gives an answer all
-the same, but not the model's.
+the same, but not the model's. What the runtime runs as it is meant, however unusual, is none of this: an operator that
+writes nothing or an empty tensor, a graph without inputs, a branch that does not look at its input.
 """
 
 import math
@@ -29,12 +30,11 @@ def check(model: Any) -> None:
         InvalidModelError: Something does not fit.
     """
     _need(len(model.buffers or ()) > 0, "it has no buffers")
-    first = model.subgraphs[0]
-    _need(bool(_numbers(first.inputs) and _numbers(first.outputs)), "it has no input or no output")
     for graph in model.subgraphs:
         for tensor in _present(graph.tensors, "tensor"):
             _check_tensor(model, tensor)
         _check_order(model, graph)
+    _check_answer(model.subgraphs[0])
     for entry in _present(model.metadata, "metadata entry"):
         _need(0 <= entry.buffer < len(model.buffers), "its metadata is not there")
 
@@ -57,14 +57,22 @@ def _check_tensor(model: Any, tensor: Any) -> None:
     _need(tensor.type in _TYPES, f"tensor {name} has a data type that does not exist")
     _need(all(size >= 0 for size in shape), f"tensor {name} has a negative size")
     _need(math.prod(shape) < 1 << 40, f"tensor {name} is larger than any memory")
-    signature = _numbers(tensor.shapeSignature)
-    _need(not signature or len(signature) == len(shape), f"tensor {name} has two numbers of dimensions")
-    data = model.buffers[tensor.buffer].data
-    bits = _BITS.get(tensor.type)
-    if data is not None and len(data) and bits:
+    data, bits = flatbuffer.stored_bytes(model, tensor), _BITS.get(tensor.type)
+    if data is not None and tensor.type == schema.TensorType.STRING:
+        _need(_are_strings(data), f"the texts of constant {name} do not fit into it")
+    elif data is not None and bits:
         stored = math.prod(shape) if tensor.sparsity is None else _sparse_values(tensor.sparsity, shape, name)
         _need(len(data) == -(-stored * bits // 8), f"constant {name} has another size than its shape")
     _check_quantization(tensor, shape, name)
+
+
+def _are_strings(data: np.ndarray) -> bool:
+    """Whether the offsets of texts, behind their number, rise and stay within the bytes."""
+    words = data[: len(data) // 4 * 4].view("<i4")
+    if not len(words) or not 0 <= words[0] <= len(words) - 2:
+        return False
+    offsets = words[1 : words[0] + 2]
+    return bool(offsets[0] == 4 * len(offsets) + 4 and (np.diff(offsets) >= 0).all() and offsets[-1] <= len(data))
 
 
 def _sparse_values(sparsity: Any, shape: tuple[int, ...], name: str) -> int:
@@ -118,14 +126,16 @@ def _check_quantization(tensor: Any, shape: tuple[int, ...], name: str) -> None:
     quantization = tensor.quantization
     if quantization is None or quantization.scale is None or len(quantization.scale) == 0:
         return
+    if tensor.type not in _RANGES:
+        return  # the scales of a float mean nothing
     scales, points = np.asarray(quantization.scale), np.asarray(_numbers(quantization.zeroPoint))
     _need(bool(np.isfinite(scales).all() and (scales >= 0).all()), f"tensor {name} has a scale that is no number")
     _need(len(points) in (0, 1, len(scales)), f"tensor {name} has more zero points than scales")
     if len(scales) > 1:
         axis = quantization.quantizedDimension
-        fits = 0 <= axis < len(shape) and shape[axis] == len(scales)
+        fits = not shape or (0 <= axis < len(shape) and shape[axis] == len(scales))
         _need(fits, f"tensor {name} has another number of scales than channels")
-    if tensor.type in _RANGES and len(points):
+    if len(points):
         low, high = _RANGES[tensor.type]
         _need(bool(low <= points.min() and points.max() <= high), f"tensor {name} has a zero point that does not exist")
 
@@ -135,30 +145,40 @@ def _check_order(model: Any, graph: Any) -> None:
     tensors, operators = graph.tensors, _present(graph.operators, "operator")
     inputs, outputs = _numbers(graph.inputs), _numbers(graph.outputs)
     _check_places((*inputs, *outputs), tensors)
-    stored = {place for place, tensor in enumerate(tensors) if _is_stored(model, tensor)}
-    _need(stored.isdisjoint(inputs), "an input of the graph is a constant")
-    there, fed = stored | set(inputs), set(inputs)
+    constants = {place for place, tensor in enumerate(tensors) if flatbuffer.is_constant(model, tensor)}
+    _need(constants.isdisjoint(inputs), "an input of the graph is a constant")
+    there = constants | set(inputs) | {place for place, tensor in enumerate(tensors) if _needs_no_value(tensor)}
+    written: set[int] = set()
     for place, operator in enumerate(operators):
         _need(0 <= operator.opcodeIndex < len(model.operatorCodes or ()), f"operator {place} has no name")
-        reads, writes = _numbers(operator.inputs), _numbers(operator.outputs)
-        _check_places((tensor for tensor in reads if tensor != -1), tensors)
-        _check_places(writes, tensors)
-        _need(there.issuperset(set(reads) - {-1}), f"operator {place} reads what none before it writes")
+        sides = operator.inputs, operator.outputs
+        reads, writes = ([tensor for tensor in _numbers(side) if tensor != -1] for side in sides)
+        _check_places((*reads, *writes), tensors)
+        _need(there.issuperset(reads), f"operator {place} reads what none before it writes")
         _need(len(set(writes)) == len(writes), f"operator {place} writes a tensor twice")
-        _need(there.isdisjoint(writes), f"operator {place} writes what is already there")
+        _need(written.isdisjoint(writes), f"operator {place} writes what is already there")
+        written.update(writes)
         there.update(writes)
-        fed.update(writes if fed.intersection(reads) else ())
     _need(there.issuperset(outputs), "no operator writes an output of the graph")
-    _need(not inputs or not fed.isdisjoint(outputs), "its answer does not depend on its input")
+
+
+def _check_answer(graph: Any) -> None:
+    """What the operators of the first graph compute from its inputs reaches an output, or a variable."""
+    fed, operators = set(_numbers(graph.inputs)), graph.operators or ()
+    if not fed or not operators or any(not _numbers(operator.outputs) for operator in operators):
+        return
+    for operator in operators:
+        fed.update(_numbers(operator.outputs) if fed.intersection(_numbers(operator.inputs)) else ())
+    _need(not fed.isdisjoint(_numbers(graph.outputs)), "its answer does not depend on its input")
 
 
 def _check_places(places: Iterable[int], tensors: list[Any]) -> None:
     _need(all(0 <= place < len(tensors) for place in places), "a tensor is not there")
 
 
-def _is_stored(model: Any, tensor: Any) -> bool:
-    empty = tensor.shape is not None and 0 in tensor.shape
-    return flatbuffer.is_constant(model, tensor) or bool(tensor.isVariable) or bool(tensor.externalBuffer) or empty
+def _needs_no_value(tensor: Any) -> bool:
+    """Whether a tensor may be read before it is written: a variable, one kept elsewhere, an empty one."""
+    return bool(tensor.isVariable) or bool(tensor.externalBuffer) or 0 in _numbers(tensor.shape)
 
 
 def _numbers(values: Any) -> tuple[int, ...]:

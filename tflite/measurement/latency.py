@@ -18,10 +18,11 @@ from keras_mobilenets.tflite.graph.macs import file_macs
 from keras_mobilenets.tflite.measurement.roofline import best_convolution
 from keras_mobilenets.tflite.results.results import Row, dtype_of
 from keras_mobilenets.tflite.runtime.interpreter import cold_start, open_model
-from keras_mobilenets.tflite.runtime.model import Model, load
+from keras_mobilenets.tflite.runtime.model import InputShape, Model, load, open_places
 
 TURNS = 10  # that each model takes at least
-LONGEST_TURN = 100  # runs
+LONGEST_TURN = 100  # runs, unless they take less than the shortest turn
+SHORTEST_TURN = 10_000_000  # nanoseconds, so that the turns of a model of a few microseconds do not outlast its runs
 
 
 def benchmark(
@@ -34,12 +35,15 @@ def benchmark(
     min_seconds: float = 1.0,
     max_seconds: float = 60.0,
     limit: bool = False,
+    input_shape: InputShape = None,
 ) -> list[Row]:
-    """Times models on the CPU.
+    """Times models on the CPU: any .tflite, by its first graph.
 
     Each model is first opened and run once in a process of its own (`init_ms`, `first_inference_ms`, `peak_mem_mb`).
-    Then all of them, open side by side, warm up and take turns. Only the inference is timed, on one fixed image of
-    random pixels, without feeding it and reading the answer.
+    Then all of them, open side by side, warm up and take turns. Only the inference is timed, on fixed noise of the
+    inputs' types, without feeding it and reading the answers.
+
+    A row takes about a second beyond `warmup_seconds` and `min_seconds`, more where `min_runs` last longer.
 
     Args:
         paths: One .tflite file or several; a row's `model` is the name of the file without its suffix.
@@ -51,13 +55,16 @@ def benchmark(
         max_seconds: A model that has been timed this long gets no further turn, whatever `min_runs` says.
         limit: Whether to time the roofline, this machine's best convolution, among the models too (a few seconds),
             which gives rows their `limit_share`.
+        input_shape: Sizes for inputs that leave them open: the whole shape, or those beyond the batch, such as
+            (height, width), or one number for all.
 
     Returns:
         A row for each path and number of threads: all paths in order with the first number, then with the next. Its
         `drift` tells whether the machine had settled.
 
     Raises:
-        UserError: A file cannot be opened or run, or a number is out of range.
+        UserError: A file cannot be opened or run, leaves sizes open that `input_shape` does not give, or a number is
+            out of range.
     """
     files = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
     counts = [threads] if isinstance(threads, int) else list(dict.fromkeys(threads))
@@ -69,16 +76,16 @@ def benchmark(
         raise UserError("min_runs and max_seconds must be positive, and the other limits not negative")
 
     cases = [(file, count) for count in counts for file in files]
-    starts = [cold_start(*case) for case in track(cases, "Starting each model afresh")]
-    macs = {file: file_macs(file) for file in files}
-    runners = [_Runner(open_model(*case)) for case in cases]
+    runners = [_Runner(_open(*case, input_shape)) for case in track(cases, "Opening each model")]
+    starts = [cold_start(*case, input_shape) for case in track(cases, "Starting each model afresh")]
+    macs = {runner.model.path: _macs(runner.model) for runner in runners}
     with contextlib.ExitStack() as stack:
         rooflines = _rooflines(runners, stack) if limit else {}
         everyone = [*runners, *rooflines.values()]
         for runner in track(everyone, "Warming up"):
             runner.warm_up(warmup_runs, warmup_seconds)
         _take_turns(everyone, min_runs, min_seconds, max_seconds)
-        best = {kind: _rate(file_macs(runner.model.path), runner) for kind, runner in rooflines.items()}
+        best = {kind: _rate(_macs(runner.model), runner) for kind, runner in rooflines.items()}
     rows = []
     for runner, start in zip(runners, starts, strict=True):
         row, count = _row(runner), macs[runner.model.path]
@@ -90,8 +97,8 @@ def benchmark(
                 init_ms=round(start.init_ms, 4),
                 first_inference_ms=round(start.first_inference_ms, 4),
                 peak_mem_mb=start.peak_mem_mb,
-                gmacs_per_s=round(rate, 4),
-                limit_share=round(rate / roofline, 4) if roofline else None,
+                gmacs_per_s=None if rate is None else round(rate, 4),
+                limit_share=round(rate / roofline, 4) if rate is not None and roofline else None,
             )
         )
     return rows
@@ -145,6 +152,19 @@ def statistics(nanoseconds: Sequence[int]) -> dict[str, float]:
     return {f"{name}_ms": round(float(value), 4) for name, value in figures.items()}
 
 
+def _open(path: Path, threads: int, input_shape: InputShape) -> Model:
+    """The model, all sizes of its inputs given."""
+    model = open_model(path, threads, input_shape)
+    if input_shape is None and any(map(open_places, model.inputs)):
+        raise UserError(f"{path} leaves sizes open ({model.ends}); give --size, in Python input_shape")
+    return model
+
+
+def _macs(model: Model) -> int | None:
+    """Multiply-adds of one run, with the sizes it has there; None where it repeats some, no file tells how often."""
+    return file_macs(model.path, model.shapes() if model.is_open() else None)
+
+
 @dataclass
 class _Runner:
     """One open model and the durations of its runs so far, in nanoseconds."""
@@ -152,15 +172,10 @@ class _Runner:
     model: Model
     warmups: int = 0
     times: list[int] = field(default_factory=list)
+    spent: int = 0  # their sum, which a model of microseconds is asked for too often to add up each time
 
     def __post_init__(self) -> None:
-        source = self.model.input
-        dtype, rng = np.dtype(source["dtype"]), np.random.default_rng(0)
-        pixels = rng.integers(0, 256, source["shape"])
-        if dtype.kind == "f":
-            self.model.feed((pixels / 127.5 - 1).astype(dtype))
-        else:
-            self.model.feed((pixels + np.iinfo(dtype).min).astype(dtype))
+        self.model.feed_noise()
 
     def warm_up(self, runs: int, seconds: float) -> None:
         end = time.perf_counter() + seconds
@@ -169,36 +184,46 @@ class _Runner:
             self.warmups += 1
 
     def burst(self, runs: int) -> None:
-        invoke, clock = self.model.interpreter.invoke, time.perf_counter_ns
+        invoke, clock, add = self.model.interpreter.invoke, time.perf_counter_ns, self.times.append
         invoke()  # fetches the weights back into the caches that the other models have filled
-        for _ in range(runs):
+        end = clock() + SHORTEST_TURN
+        while runs > 0 or clock() < end:
             start = clock()
             invoke()
-            self.times.append(clock() - start)
+            lasted = clock() - start
+            add(lasted)
+            self.spent += lasted
+            runs -= 1
 
-    def needs_more(self, runs: int, seconds: float, most_seconds: float) -> bool:
-        spent = sum(self.times) / 1e9
-        return spent < most_seconds and (len(self.times) < runs or spent < seconds)
+    def progress(self, runs: int, seconds: float, most_seconds: float) -> float:
+        """The share of what is asked for that has been measured; 1 or more when that is enough."""
+        spent = self.spent / 1e9
+        asked = min(len(self.times) / runs, spent / seconds if seconds else 1.0)
+        return max(asked, spent / most_seconds)
 
 
 def _take_turns(runners: list[_Runner], runs: int, seconds: float, most_seconds: float) -> None:
-    per_turn = min(-(-runs // TURNS), LONGEST_TURN)
+    """Times the runners in turns, up to the limits that `_Runner.progress` takes."""
     collecting = gc.isenabled()
     gc.disable()  # a collection in the middle of a run would be counted as the model's time
     try:
-        for _ in track(_rounds(runners, runs, seconds, most_seconds), "Timing"):
-            waiting = [runner for runner in runners if runner.needs_more(runs, seconds, most_seconds)]
-            for runner in waiting:
-                runner.burst(per_turn)
-            runners = runners[::-1]  # no model always comes after the same one
+        for _ in track(_percents(runners, runs, seconds, most_seconds), "Timing", total=100):
+            pass
     finally:
         if collecting:
             gc.enable()
 
 
-def _rounds(runners: list[_Runner], runs: int, seconds: float, most_seconds: float) -> Iterator[None]:
-    while any(runner.needs_more(runs, seconds, most_seconds) for runner in runners):
-        yield
+def _percents(runners: list[_Runner], runs: int, seconds: float, most_seconds: float) -> Iterator[None]:
+    """Gives turns to those that need more, and yields once for each percent that is done."""
+    shown, per_turn = 0, min(-(-runs // TURNS), LONGEST_TURN)
+    while (done := min(runner.progress(runs, seconds, most_seconds) for runner in runners)) < 1:
+        for runner in runners:
+            if runner.progress(runs, seconds, most_seconds) < 1:
+                runner.burst(per_turn)
+        runners = runners[::-1]  # no model always comes after the same one
+        yield from [None] * (int(100 * done) - shown)
+        shown = int(100 * done)
 
 
 def _rooflines(runners: list[_Runner], stack: contextlib.ExitStack) -> dict[tuple[str, int], _Runner]:
@@ -210,9 +235,9 @@ def _rooflines(runners: list[_Runner], stack: contextlib.ExitStack) -> dict[tupl
     }
 
 
-def _rate(macs: int, runner: _Runner) -> float:
-    """10⁹ multiply-adds per second, by the median."""
-    return macs / float(np.median(runner.times))
+def _rate(macs: int | None, runner: _Runner) -> float | None:
+    """10⁹ multiply-adds per second, by the median; None of an unknown number."""
+    return None if macs is None else macs / float(np.median(runner.times))
 
 
 def _row(runner: _Runner) -> Row:

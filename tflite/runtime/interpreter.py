@@ -8,32 +8,33 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.tflite.graph.file_identifier import check_file
-from keras_mobilenets.tflite.runtime.model import Model, load, one_line
+from keras_mobilenets.tflite.runtime.model import InputShape, Model, load, one_line
 from keras_mobilenets.tflite.runtime.sandbox import validate
 
 
-def open_model(path: str | Path, threads: int = 1) -> Model:
+def open_model(path: str | Path, threads: int = 1, input_shape: InputShape = None) -> Model:
     """Opens a .tflite, ready to run on the CPU with XNNPACK. It has run once in another process by then.
 
     Args:
         path: The .tflite file.
         threads: CPU threads, 1 or more.
+        input_shape: Sizes for an input that leaves them open: the whole shape, or those beyond the batch, such as
+            (height, width), or one number for all; the file's own (1, as a rule) when not given.
 
     Returns:
         A `Model` whose tensors are allocated.
 
     Raises:
-        UserError: The file is missing, is no .tflite, is damaged, or holds an operator that the runtime lacks.
+        UserError: The file is missing, is no .tflite, or is damaged; as `UnsupportedModelError` where the file is sound
+            but holds an operator that the runtime lacks, or needs another `input_shape`.
     """
     check_file(path)
     if threads < 1:
         raise UserError(f"threads is {threads}; give 1 or more")
-    validate(path)
-    return load(path, threads)
+    validate(path, input_shape=input_shape)
+    return load(path, threads, input_shape)
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class ColdStart:
     peak_mem_mb: float | None
 
 
-def cold_start(path: str | Path, threads: int = 1) -> ColdStart:
+def cold_start(path: str | Path, threads: int = 1, input_shape: InputShape = None) -> ColdStart:
     """Opens a model and runs it once in a process of its own.
 
     Only there do the caches, the allocator and the peak of memory belong to this model alone. A file that crashes the
@@ -54,6 +55,7 @@ def cold_start(path: str | Path, threads: int = 1) -> ColdStart:
     Args:
         path: The .tflite file.
         threads: CPU threads, 1 or more.
+        input_shape: As in `open_model`.
 
     Returns:
         Milliseconds to open and to run first, and the memory it needed (10⁶ bytes; None without Linux's /proc).
@@ -62,8 +64,9 @@ def cold_start(path: str | Path, threads: int = 1) -> ColdStart:
         UserError: The file is refused, or crashes the runtime.
     """
     check_file(path)
-    validate(path)
-    command = [sys.executable, "-m", "keras_mobilenets.tflite.runtime.interpreter", str(path), str(threads)]
+    validate(path, input_shape=input_shape)
+    command = [sys.executable, "-m", "keras_mobilenets.tflite.runtime.interpreter"]
+    command.append(json.dumps({"path": str(path), "threads": threads, "input_shape": input_shape}))
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode < 0:
         raise UserError(f"{path} crashes the runtime (signal {-done.returncode}): it is damaged; convert it again")
@@ -77,7 +80,7 @@ def cold_start(path: str | Path, threads: int = 1) -> ColdStart:
     return ColdStart(**answer)
 
 
-def _cold_start_here(path: str, threads: int) -> dict[str, float | None]:
+def _cold_start_here(path: str, threads: int, input_shape: InputShape) -> dict[str, float | None]:
     """The child's side of `cold_start`."""
     import ai_edge_litert.interpreter  # noqa: F401  (importing Python code is not the model's cost)
 
@@ -85,11 +88,11 @@ def _cold_start_here(path: str, threads: int) -> dict[str, float | None]:
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # lets VmHWM start again from here
     start = time.perf_counter_ns()
-    model = load(path, threads)
+    model = load(path, threads, input_shape)
     opened = time.perf_counter_ns()
-    values = np.zeros(model.input["shape"], model.input["dtype"])
+    model.feed_noise()
     fed = time.perf_counter_ns()
-    model.run(values)
+    model.invoke()
     ran = time.perf_counter_ns()
     peak = _memory_mb("VmHWM")
     used = None if before is None or peak is None else round(peak - before, 3)
@@ -106,6 +109,6 @@ def _memory_mb(name: str) -> float | None:
 
 if __name__ == "__main__":
     try:
-        print(json.dumps(_cold_start_here(sys.argv[1], int(sys.argv[2]))))
+        print(json.dumps(_cold_start_here(**json.loads(sys.argv[1]))))
     except UserError as refused:
         print(json.dumps({"error": str(refused)}))

@@ -1,5 +1,7 @@
-"""One .tflite file in the LiteRT interpreter: refused in one line, run on one image at a time."""
+"""One .tflite file in the LiteRT interpreter: refused in one line, run on what it takes."""
 
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,61 +11,121 @@ import numpy as np
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.tflite.runtime.native_output import suppress_native_output
 
+InputShape = int | Sequence[int] | None  # what open sizes of inputs become, see `open_model`
 
-def load(path: str | Path, threads: int = 1) -> "Model":
+
+class UnsupportedModelError(UserError):
+    """A sound file that this runtime does not run: an operator is missing, or an input's size is still open."""
+
+
+def load(path: str | Path, threads: int = 1, input_shape: InputShape = None, *, delegate: bool = True) -> "Model":
     """As `open_model`, of a file known to be valid: a damaged one may crash this process."""
-    from ai_edge_litert.interpreter import Interpreter
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
+    kinds = OpResolverType
+    resolver = kinds.AUTO if delegate else kinds.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    interpreter = None
     try:
         with suppress_native_output():  # the runtime announces each delegate on standard error
-            interpreter = Interpreter(model_path=str(path), num_threads=threads)
+            interpreter = Interpreter(model_path=str(path), num_threads=threads, experimental_op_resolver_type=resolver)
+            for source in interpreter.get_input_details():
+                wanted = _filled(source, input_shape, path)
+                if wanted != tuple(source["shape"]):
+                    interpreter.resize_tensor_input(source["index"], wanted)
             interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
-        raise UserError(f"{path} is damaged or not for this runtime: {one_line(error)}; convert it again") from error
-    return Model(Path(path), interpreter, threads)
+        if isinstance(error, UserError):
+            raise
+        raise _refusal(path, interpreter, error, input_shape, "is damaged or not for this runtime") from error
+    return Model(Path(path), interpreter, threads, input_shape)
 
 
 @dataclass
 class Model:
-    """An open .tflite with one image input and one output."""
+    """An open .tflite; `input` and `output` are for classifiers, which have one of each.
+
+    Attributes:
+        path: The file.
+        interpreter: LiteRT's, its tensors allocated.
+        threads: CPU threads.
+        input_shape: What was given for open sizes of its inputs.
+    """
 
     path: Path
     interpreter: Any
     threads: int
+    input_shape: InputShape = None
+
+    @property
+    def inputs(self) -> list[dict[str, Any]]:
+        """The runtime's records of the inputs: name, shape, dtype, quantization (scale, zero point)."""
+        return list(self.interpreter.get_input_details())
+
+    @property
+    def outputs(self) -> list[dict[str, Any]]:
+        """The runtime's records of the outputs."""
+        return list(self.interpreter.get_output_details())
 
     @property
     def input(self) -> dict[str, Any]:
-        """The runtime's record of the one input: name, shape, dtype, quantization (scale, zero point)."""
-        return self._only(self.interpreter.get_input_details(), "input")
+        """The runtime's record of the one input."""
+        return self._only(self.inputs)
 
     @property
     def output(self) -> dict[str, Any]:
         """The runtime's record of the one output."""
-        return self._only(self.interpreter.get_output_details(), "output")
+        return self._only(self.outputs)
+
+    @property
+    def ends(self) -> str:
+        """What goes in and comes out, in words."""
+        sides = (", ".join(map(_described, side)) or "none" for side in (self.inputs, self.outputs))
+        return "inputs {}; outputs {}".format(*sides)
 
     def feed(self, values: np.ndarray) -> None:
         """Sets the input; `values` already have its shape and dtype."""
         self.interpreter.set_tensor(self.input["index"], values)
 
+    def feed_noise(self) -> None:
+        """Sets every input to fixed noise of its type: floats −1..1, 8 and 16 bits in full range, other integers 0.
+
+        Longer integers are positions, lengths or entries of a vocabulary, of which only 0 is known to exist.
+        """
+        rng = np.random.default_rng(0)
+        for source in self.inputs:
+            self.interpreter.set_tensor(source["index"], _noise(rng, source["shape"], np.dtype(source["dtype"])))
+
+    def invoke(self) -> None:
+        """Runs on what the inputs hold.
+
+        Raises:
+            UserError: The runtime fails.
+        """
+        try:
+            self.interpreter.invoke()
+        except (ValueError, RuntimeError) as error:
+            raise _refusal(self.path, self.interpreter, error, self.input_shape, "failed while running") from error
+
     def run(self, values: np.ndarray) -> np.ndarray:
         """Runs one input of the model's own shape and dtype; returns the raw output."""
         self.feed(values)
-        try:
-            self.interpreter.invoke()
-        except RuntimeError as error:
-            raise UserError(f"{self.path} failed while running: {one_line(error)}; convert it again") from error
+        self.invoke()
         return self.interpreter.get_tensor(self.output["index"])
 
-    def run_blank(self) -> None:
-        """Runs once on zeros, however many inputs there are."""
-        try:
-            for source in self.interpreter.get_input_details():
-                self.interpreter.set_tensor(source["index"], np.zeros(source["shape"], source["dtype"]))
-            self.interpreter.invoke()
-            for target in self.interpreter.get_output_details():
-                self.interpreter.get_tensor(target["index"])
-        except (ValueError, RuntimeError) as error:
-            raise UserError(f"{self.path} failed while running: {one_line(error)}; convert it again") from error
+    def read_outputs(self) -> list[np.ndarray]:
+        """The raw outputs of the last run."""
+        return [self.interpreter.get_tensor(target["index"]) for target in self.outputs]
+
+    def is_open(self) -> bool:
+        """Whether the file leaves a size of any tensor to run time."""
+        return any(-1 in tensor["shape_signature"] for tensor in self.interpreter.get_tensor_details())
+
+    def shapes(self) -> list[tuple[int, ...]]:
+        """The sizes that all tensors have when the model runs, which the file does not always tell."""
+        plain = load(self.path, self.threads, self.input_shape, delegate=False)  # delegates hide what they hold
+        plain.feed_noise()
+        plain.invoke()
+        return [tuple(map(int, tensor["shape"])) for tensor in plain.interpreter.get_tensor_details()]
 
     def dequantize(self, raw: np.ndarray) -> np.ndarray:
         """Raw outputs as float32: (q − zero point) · scale for an integer output, otherwise a plain cast."""
@@ -117,10 +179,76 @@ class Model:
         details = getattr(self.interpreter, "_get_ops_details", None)
         return details() if details else []
 
-    def _only(self, details: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+    def _only(self, details: list[dict[str, Any]]) -> dict[str, Any]:
         if len(details) != 1:
-            raise UserError(f"{self.path} has {len(details)} {kind}s; a classifier with one {kind} is needed")
+            raise UserError(f"{self.path} is no classifier of one input and one output: {self.ends}; give a classifier")
         return details[0]
+
+
+def _filled(source: Mapping[str, Any], input_shape: InputShape, path: str | Path) -> tuple[int, ...]:
+    """An input's shape with sizes in the place of those that it leaves open."""
+    shape, places = tuple(map(int, source["shape"])), open_places(source)
+    if input_shape is None:
+        return shape
+    given = [input_shape] * len(places) if isinstance(input_shape, int) else [int(size) for size in input_shape]
+    whole = len(given) == len(shape) and len(places) < len(shape)
+    filled = list(given if whole else shape)
+    if not whole and len(given) == len(places):
+        for place, size in zip(places, given, strict=True):
+            filled[place] = size
+    fits = all(asked in (-1, size) for asked, size in zip(source["shape_signature"], filled, strict=True))
+    if not fits or min(given, default=1) < 1 or (not whole and len(given) != len(places)):
+        raise UserError(
+            f"input_shape is {input_shape}, but {path} takes {_described(source)}; give it whole or what is open"
+        )
+    return tuple(filled)
+
+
+def open_places(source: Mapping[str, Any]) -> list[int]:
+    """The dimensions of an input that the file leaves open, beyond the batch, which is 1."""
+    signature = [int(size) for size in source["shape_signature"]]
+    return [place for place, size in enumerate(signature) if size == -1 and (place or len(signature) == 1)]
+
+
+def _refusal(path: str | Path, interpreter: Any, error: Exception, input_shape: InputShape, what: str) -> UserError:
+    """The error for a file that the runtime does not run: for which reason, and what to do."""
+    reason = one_line(error)
+    for pattern in _MISSING_OPERATOR:
+        if found := re.search(pattern, reason):
+            return UnsupportedModelError(
+                f"{path} needs the operator {found[1]}, which this runtime lacks; run it where its maker says"
+            )
+    sources = interpreter.get_input_details() if interpreter is not None else []
+    if any(map(open_places, sources)):
+        given = "no input_shape" if input_shape is None else f"input_shape {input_shape}"
+        return UnsupportedModelError(
+            f"{path} does not run with {given} ({reason}); it takes {', '.join(map(_described, sources))}: give another"
+        )
+    return UserError(f"{path} {what}: {reason}; convert it again")
+
+
+# As the runtime names an operator that it has no code for.
+_MISSING_OPERATOR = (
+    r"unresolved custom op: (.+?)\. See",
+    r"Select TensorFlow op.*Node number \d+ \((\w+)\)",
+    r"Didn't find op for builtin opcode '(\w+' version '\d+)'",
+    r"Op builtin_code out of range: (\d+)",
+)
+
+
+def _described(details: Mapping[str, Any]) -> str:
+    """A tensor of the runtime in words: "image float32 1×?×?×3"."""
+    sizes = "×".join("?" if length == -1 else str(length) for length in details["shape_signature"])
+    return f"{details['name']} {np.dtype(details['dtype']).name} {sizes}".strip()
+
+
+def _noise(rng: np.random.Generator, shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
+    if dtype.kind == "f":
+        return rng.uniform(-1, 1, shape).astype(dtype)
+    if dtype.kind in "iu" and dtype.itemsize <= 2:
+        limits = np.iinfo(dtype)
+        return rng.integers(limits.min, limits.max + 1, shape).astype(dtype)
+    return np.zeros(shape, dtype)
 
 
 def dequantized(values: np.ndarray, scale: float, zero_point: int) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
@@ -10,9 +10,11 @@ from keras_mobilenets.errors import UserError
 from keras_mobilenets.plurals import count
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.graph.file_identifier import check_file
+from keras_mobilenets.tflite.runtime.model import UnsupportedModelError
 from keras_mobilenets.tflite.runtime.sandbox import validate
 from keras_mobilenets.tflite.targets.delegate_graph import Graph, graph_of
 
+STRANGE = "its inputs, outputs or options are not those that the rules here know"
 SMALL = "a small partition"  # how the reason begins where a partition is not among those that the delegate takes
 
 _NAMED = 3  # kinds of refusal that the one-line summary spells out
@@ -23,11 +25,12 @@ class Verdict:
     """What becomes of one operator.
 
     Attributes:
-        index: Its place in the order of execution.
+        index: Its place in the order of execution of its graph.
         name: Such as "CONV_2D".
         delegated: Whether the delegate runs it; otherwise the CPU does.
         reason: Why it is refused; empty when delegated.
         source: Where TensorFlow Lite's source decides that, such as "nnapi_delegate.cc:2441".
+        graph: Which of the file's graphs it belongs to, as in `Operator` of an inspection.
     """
 
     index: int
@@ -35,6 +38,7 @@ class Verdict:
     delegated: bool
     reason: str
     source: str
+    graph: int = 0
 
     @property
     def taken(self) -> bool:
@@ -48,10 +52,11 @@ class Check:
 
     Attributes:
         path: The file.
-        operators: All operators, in the order of execution.
+        operators: All operators, graph by graph, in the order of execution.
         partitions: How many partitions the operators form that pass the rules (1 is best).
         macs_share: Share 0..1 of the multiply-adds that the delegate runs; None without any.
         blocked: Why the runtime does not apply the delegate at all; empty when it does.
+        macs: Multiply-adds of all operators.
     """
 
     path: Path
@@ -59,6 +64,7 @@ class Check:
     partitions: int
     macs_share: float | None
     blocked: str = ""
+    macs: int = 0
 
     delegate: ClassVar[str]
     limit: ClassVar[int]  # partitions that the delegate takes, the largest first
@@ -123,12 +129,16 @@ class Check:
         return "\n".join(f"{name:16} {value}" for name, value in rows)
 
     def _refusals(self) -> list[str]:
-        where: dict[tuple[str, str, str], list[str]] = {}
+        where: dict[tuple[str, str, str, int], list[str]] = {}
         for operator in self.refused:
-            if operator.reason == self.blocked:
+            if operator.reason and operator.reason in self.blocked:
                 continue  # said once for all
-            where.setdefault((operator.name, operator.reason, operator.source), []).append(str(operator.index))
-        return [f"{name} {', '.join(at)}: {reason} ({source})" for (name, reason, source), at in where.items()]
+            key = operator.name, operator.reason, operator.source, operator.graph
+            where.setdefault(key, []).append(str(operator.index))
+        return [
+            f"{name} {', '.join(at)}{f' of graph {graph}' if graph else ''}: {reason}{f' ({source})' if source else ''}"
+            for (name, reason, source, graph), at in where.items()
+        ]
 
     def _delegated(self) -> Iterator[Verdict]:
         return (operator for operator in self.operators if operator.delegated)
@@ -156,12 +166,31 @@ def check_file_for(path: str | Path, check: Callable[[Path, Graph], C]) -> C:
     validate(path, run=False)
     model = flatbuffer.read(Path(path).read_bytes(), path)
     try:
-        found = check(Path(path), graph_of(model))
+        found = _together([check(Path(path), graph_of(model, number)) for number in range(len(model.subgraphs))])
     except Exception as error:  # an operator without the inputs or options that its kind has
         raise UserError(f"{path} is damaged: its operators do not fit together; convert it again") from error
-    if found.ok:
-        validate(path)  # the rules do not ask for all that the runtime asks for
+    if found.ok or any(operator.reason == STRANGE for operator in found.operators):
+        try:
+            validate(path)  # the rules do not ask for all that the runtime asks for
+        except UnsupportedModelError:
+            first = model.subgraphs[0]
+            if found.ok and not any(-1 in flatbuffer.shape_of(first.tensors[i]) for i in first.inputs):
+                raise  # a version of an operator that no runtime has
     return found
+
+
+def _together(checks: list[C]) -> C:
+    """The check of all graphs of a file: the runtime applies a delegate to one after the other (interpreter.cc)."""
+    operators = [replace(op, graph=number) for number, check in enumerate(checks) for op in check.operators]
+    macs = sum(check.macs for check in checks)
+    return replace(
+        checks[0],
+        operators=tuple(operators),
+        partitions=sum(check.partitions for check in checks),
+        macs_share=sum((check.macs_share or 0) * check.macs for check in checks) / macs if macs else None,
+        blocked="; ".join(dict.fromkeys(check.blocked for check in checks if check.blocked)),
+        macs=macs,
+    )
 
 
 def largest(limit: int) -> str:

@@ -88,12 +88,12 @@ class Graph:
     operands: list[Operand]
 
 
-def graph_of(model: Any) -> Graph:
-    """The graph of a `ModelT` as a delegate sees it."""
-    graph = model.subgraphs[0]
+def graph_of(model: Any, number: int = 0) -> Graph:
+    """A graph of a `ModelT` as a delegate sees it: the first, or one that it calls."""
+    graph = model.subgraphs[number]
     operands = [_operand(model, tensor) for tensor in graph.tensors]
-    reads = [_numbers(operator.inputs) for operator in graph.operators]
-    writes = [_numbers(operator.outputs) for operator in graph.operators]
+    reads = [list(map(int, operator.inputs)) for operator in graph.operators]
+    writes = [[int(tensor) for tensor in operator.outputs if tensor >= 0] for operator in graph.operators]
     nodes = [
         Node(
             flatbuffer.operator_name(model, operator),
@@ -107,21 +107,16 @@ def graph_of(model: Any) -> Graph:
     return Graph(nodes, reads, writes, operands)
 
 
-def _numbers(tensors: Any) -> list[int]:
-    return [int(tensor) for tensor in (tensors if tensors is not None else ())]
-
-
 def _operand(model: Any, tensor: Any) -> Operand:
     dtype = flatbuffer.type_name(tensor.type)
     shape = tuple(int(size) for size in (tensor.shape if tensor.shape is not None else ()))
     scales, zero_point = flatbuffer.scales(tensor)
-    data = model.buffers[tensor.buffer].data
-    data = data if data is not None and len(data) > 0 else None
+    data = flatbuffer.stored_bytes(model, tensor)
     return Operand(
         dtype,
         shape,
-        constant=flatbuffer.is_constant(model, tensor),
+        constant=data is not None,
         scales=scales,
         zero_point=zero_point,
-        data=None if data is None else np.asarray(data, np.uint8),
+        data=data,
     )

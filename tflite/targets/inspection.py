@@ -14,6 +14,7 @@ from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.graph.file_identifier import check_file
 from keras_mobilenets.tflite.graph.sparsity import Zeros, zeros
 from keras_mobilenets.tflite.runtime.interpreter import open_model
+from keras_mobilenets.tflite.runtime.model import InputShape, UnsupportedModelError
 from keras_mobilenets.tflite.runtime.sandbox import validate
 
 
@@ -43,7 +44,10 @@ class Operator:
     """An operator of the graph: its name, version and tensors, in the order of execution.
 
     Attributes:
+        index: Its place in the graph.
         zeros: How many of its weights are zero; None when it has none.
+        graph: Which of the file's graphs it belongs to; the first is the model, others hold branches, loops, the
+            initial values of variables, or other signatures.
     """
 
     index: int
@@ -52,6 +56,7 @@ class Operator:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     zeros: Zeros | None = None
+    graph: int = 0
 
     @property
     def is_float(self) -> bool:
@@ -80,16 +85,17 @@ class Inspection:
 
     Attributes:
         path: The file.
-        operators: All operators, in the order of execution.
-        inputs: The graph's inputs.
-        outputs: The graph's outputs.
+        operators: All operators, graph by graph, in the order of execution.
+        inputs: The first graph's inputs.
+        outputs: The first graph's outputs.
         size_bytes: Of the file.
         gzip_bytes: Of the file after gzip, as it travels in an app.
         sparsity: Share 0..1 of zeros among the weights of convolutions, depthwise and dense layers; None without any.
         minimum_runtime: The oldest TensorFlow Lite that runs every operator ("2.3.0"); empty when not recorded.
-        nodes: Operators the runtime plans; None when it does not tell.
+        nodes: Operators of the first graph that the runtime plans; None when it does not tell.
         nodes_delegated: How many of them are delegated to XNNPACK.
         partitions: How many partitions they form (1 is best).
+        unsupported: Why the runtime here does not run the file, such as an operator it lacks; empty when it does.
     """
 
     path: Path
@@ -103,6 +109,7 @@ class Inspection:
     nodes: int | None
     nodes_delegated: int | None
     partitions: int | None
+    unsupported: str = ""
 
     @property
     def operator_counts(self) -> Counter[str]:
@@ -119,7 +126,7 @@ class Inspection:
     def delegation(self) -> str:
         """How much of the model is delegated to XNNPACK, in words."""
         if self.nodes is None:
-            return "the runtime does not tell"
+            return self.unsupported.removeprefix(f"{self.path} ") or "the runtime does not tell"
         partitions = f" in {count(self.partitions, 'partition')}" if self.partitions else ""
         return f"{self.nodes_delegated} of {self.nodes} operators delegated{partitions}"
 
@@ -128,8 +135,8 @@ class Inspection:
         """Runs of operators that compute in float inside a model that has integer operators; empty in a pure model."""
         if all(operator.is_float for operator in self.operators):
             return ()
-        runs = itertools.groupby(self.operators, key=lambda operator: operator.is_float)
-        return tuple(tuple(run) for is_float, run in runs if is_float)
+        runs = itertools.groupby(self.operators, key=lambda operator: (operator.is_float, operator.graph))
+        return tuple(tuple(run) for (is_float, _), run in runs if is_float)
 
     def __str__(self) -> str:
         operators = ", ".join(f"{name} ×{count}" for name, count in self.operator_counts.most_common())
@@ -143,13 +150,17 @@ class Inspection:
             "input": "; ".join(map(_describe, self.inputs)),
             "output": "; ".join(map(_describe, self.outputs)),
             "zeros": self._zeros(),
-            "operators": f"{len(self.operators)}: {operators}",
+            "operators": f"{len(self.operators)}{self._in_graphs()}: {operators}",
             "tensors": dtypes,
             "float islands": islands or "none",
             "XNNPACK": self.delegation,
             "minimum runtime": f"TensorFlow Lite {self.minimum_runtime or 'not recorded'}",
         }
         return "\n".join(f"{name:16} {value}" for name, value in rows.items())
+
+    def _in_graphs(self) -> str:
+        graphs = len({operator.graph for operator in self.operators})
+        return f" in {count(graphs, 'graph')}" if graphs > 1 else ""
 
     def _zeros(self) -> str:
         if self.sparsity is None:
@@ -163,21 +174,22 @@ class Inspection:
         return f"{self.sparsity:.1%} of the weights ({parts})"
 
 
-def inspect(path: str | Path) -> Inspection:
+def inspect(path: str | Path, input_shape: InputShape = None) -> Inspection:
     """Reads a .tflite and asks the runtime which of its operators are delegated to XNNPACK.
 
     Args:
         path: The .tflite file.
+        input_shape: Sizes for inputs that leave them open, for the runtime: the whole shape, or those beyond the batch,
+            such as (height, width), or one number for all.
 
     Raises:
         UserError: The file is missing, is no .tflite, or is damaged.
     """
     path = Path(path)
-    nodes, delegated, partitions = open_model(path).delegation()  # refuses damaged files before they are read here
+    nodes, delegated, partitions, unsupported = _delegation(path, input_shape)  # refuses damaged files
     content = path.read_bytes()
     model = flatbuffer.read(content, path)
-    graph = model.subgraphs[0]
-    tensors = [_tensor(model, tensor) for tensor in graph.tensors]
+    first, tensors = model.subgraphs[0], [_tensors(model, graph) for graph in model.subgraphs]
     counted = zeros(model)
     return Inspection(
         path,
@@ -186,14 +198,16 @@ def inspect(path: str | Path) -> Inspection:
                 index,
                 flatbuffer.operator_name(model, operator),
                 model.operatorCodes[operator.opcodeIndex].version,
-                tuple(tensors[i] for i in operator.inputs if i >= 0),
-                tuple(tensors[i] for i in operator.outputs),
-                counted.get(index),
+                tuple(tensors[number][i] for i in operator.inputs if i >= 0),
+                tuple(tensors[number][i] for i in operator.outputs if i >= 0),
+                None if number else counted.get(index),
+                number,
             )
+            for number, graph in enumerate(model.subgraphs)
             for index, operator in enumerate(graph.operators)
         ),
-        inputs=tuple(tensors[i] for i in graph.inputs),
-        outputs=tuple(tensors[i] for i in graph.outputs),
+        inputs=tuple(tensors[0][i] for i in first.inputs),
+        outputs=tuple(tensors[0][i] for i in first.outputs),
         size_bytes=len(content),
         gzip_bytes=_gzip_bytes(content),
         sparsity=_share(counted),
@@ -201,7 +215,16 @@ def inspect(path: str | Path) -> Inspection:
         nodes=nodes,
         nodes_delegated=delegated,
         partitions=partitions,
+        unsupported=unsupported,
     )
+
+
+def _delegation(path: Path, input_shape: InputShape) -> tuple[int | None, int | None, int | None, str]:
+    """What the runtime tells of its operators, or why it runs none of this file, whose tables are sound."""
+    try:
+        return (*open_model(path, input_shape=input_shape).delegation(), "")
+    except UnsupportedModelError as error:
+        return None, None, None, str(error)
 
 
 def sizes(path: str | Path) -> Sizes:
@@ -227,17 +250,17 @@ def _share(counted: dict[int, Zeros]) -> float | None:
     return sum(counted.values(), Zeros(0, 0)).share if counted else None
 
 
-def _tensor(model: Any, tensor: Any) -> Tensor:
-    shape = tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature
-    scales, zero_point = flatbuffer.scales(tensor)
-    return Tensor(
-        name=(tensor.name or b"").decode("utf-8", "replace"),
-        dtype=flatbuffer.type_name(tensor.type),
-        shape=tuple(int(size) for size in (shape if shape is not None else ())),
-        constant=flatbuffer.is_constant(model, tensor),
-        scales=scales,
-        zero_point=zero_point,
-    )
+def _tensors(model: Any, graph: Any) -> list[Tensor]:
+    return [
+        Tensor(
+            (tensor.name or b"").decode("utf-8", "replace"),
+            flatbuffer.type_name(tensor.type),
+            flatbuffer.shape_of(tensor),
+            flatbuffer.is_constant(model, tensor),
+            *flatbuffer.scales(tensor),
+        )
+        for tensor in graph.tensors
+    ]
 
 
 def _minimum_runtime(model: Any) -> str:
@@ -254,4 +277,5 @@ def _minimum_runtime(model: Any) -> str:
 
 def _describe(tensor: Tensor) -> str:
     scale = f", scale {tensor.scales[0]:.6g}, zero point {tensor.zero_point}" if tensor.scales else ""
-    return f"{tensor.name} {tensor.dtype} {'×'.join(map(str, tensor.shape))}{scale}"
+    sizes = "×".join("?" if size == -1 else str(size) for size in tensor.shape)
+    return f"{tensor.name} {tensor.dtype} {sizes}".rstrip() + scale

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from keras_mobilenets.tflite.graph.macs import multiply_adds
-from keras_mobilenets.tflite.targets.compatibility import SMALL, Verdict, largest
+from keras_mobilenets.tflite.targets.compatibility import SMALL, STRANGE, Verdict, largest
 from keras_mobilenets.tflite.targets.delegate_graph import Graph, Node
 
 Reason = tuple[str, str]  # why an operator is refused (empty if it is not), and where the source says so
@@ -36,7 +36,7 @@ def judge(
     """
     unsized = _unsized(graph)
     pruned, graph = _without_float16_weights(graph)
-    refusals = [refusal(node) for node in graph.nodes]
+    refusals = [_guarded(refusal, node) for node in graph.nodes]
     allowed = {i for i, (reason, _) in enumerate(refusals) if not reason and i not in pruned}
     if len(allowed) + len(pruned) == len(graph.nodes):
         allowed |= pruned
@@ -58,7 +58,21 @@ def judge(
         operators.append(Verdict(i, node.name, i in delegated, reason, source))
     macs = [_macs(node) for node in graph.nodes]
     share = sum(macs[i] for i in delegated) / sum(macs) if sum(macs) else None
-    return {"operators": tuple(operators), "partitions": len(found), "macs_share": share, "blocked": blocked}
+    return {
+        "operators": tuple(operators),
+        "partitions": len(found),
+        "macs_share": share,
+        "blocked": blocked,
+        "macs": sum(macs),
+    }
+
+
+def _guarded(refusal: Callable[[Node], Reason], node: Node) -> Reason:
+    """The refusal of an operator; one that lacks what the rules look at has a form that they do not know."""
+    try:
+        return refusal(node)
+    except (IndexError, ValueError, TypeError, AttributeError, ZeroDivisionError):
+        return STRANGE, ""
 
 
 def _without_float16_weights(graph: Graph) -> tuple[set[int], Graph]:
@@ -70,7 +84,9 @@ def _without_float16_weights(graph: Graph) -> tuple[set[int], Graph]:
     pruned = {
         i
         for i, node in enumerate(graph.nodes)
-        if node.name == "DEQUANTIZE" and node.operand(0).dtype == "float16" and node.operand(0).constant
+        if node.name == "DEQUANTIZE"
+        and node.outputs
+        and any(source and source.dtype == "float16" and source.constant for source in node.inputs[:1])
     }
     around = {graph.writes[i][0]: graph.reads[i][0] for i in pruned}
     reads = [[around.get(tensor, tensor) for tensor in tensors] for tensors in graph.reads]
@@ -86,7 +102,10 @@ _SIZED_BY: Mapping[str, tuple[int, ...]] = {
     **dict.fromkeys(("RESHAPE", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "PAD", "PADV2", "MIRROR_PAD"), (1,)),
     **dict.fromkeys(("MEAN", "SUM", "REDUCE_PROD", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_ANY", "REDUCE_ALL"), (1,)),
     **dict.fromkeys(("TRANSPOSE", "EXPAND_DIMS", "TILE", "BROADCAST_TO", "TOPK_V2", "ARG_MAX", "ARG_MIN"), (1,)),
-    **dict.fromkeys(("FILL", "TRANSPOSE_CONV", "SPLIT"), (0,)),
+    **dict.fromkeys(("FILL", "TRANSPOSE_CONV", "SPLIT", "WHERE", "UNIQUE"), (0,)),
+    **dict.fromkeys(("RANDOM_UNIFORM", "RANDOM_STANDARD_NORMAL"), (0,)),
+    **dict.fromkeys(("ONE_HOT", "SPARSE_TO_DENSE", "RFFT2D"), (1,)),
+    "SCATTER_ND": (2,),
     **dict.fromkeys(("SLICE", "SPLIT_V", "SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"), (1, 2)),
     "STRIDED_SLICE": (1, 2, 3),
     "RANGE": (0, 1, 2),
@@ -98,7 +117,9 @@ def _unsized(graph: Graph) -> tuple[str, str] | None:
     known = {i for i, operand in enumerate(graph.operands) if operand.constant}
     for i, node in enumerate(graph.nodes):
         reads = graph.reads[i]
-        if any(reads[k] >= 0 and reads[k] not in known for k in _SIZED_BY.get(node.name, ()) if k < len(reads)):
+        by_value = any(reads[k] >= 0 and reads[k] not in known for k in _SIZED_BY.get(node.name, ()) if k < len(reads))
+        # Of a variable that the file gives no sizes (read_variable.cc:47).
+        if by_value or (node.name == "READ_VARIABLE" and node.outputs and not node.outputs[0].shape):
             return (
                 f"the output of {node.name} {i} has no fixed size, and the runtime applies no delegate to a file with "
                 "such a tensor; convert with batch size 1"
@@ -141,4 +162,4 @@ def partitions(graph: Graph, allowed: Collection[int]) -> list[list[int]]:
 def _macs(node: Node) -> int:
     shapes = [operand.shape if operand else () for operand in node.inputs]
     adjoint = node.name == "BATCH_MATMUL" and bool(node.option("adjX"))
-    return multiply_adds(node.name, shapes, node.outputs[0].shape, transposed=adjoint)
+    return multiply_adds(node.name, shapes, node.outputs[0].shape, transposed=adjoint) if node.outputs else 0
