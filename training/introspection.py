@@ -3,6 +3,7 @@
 from typing import Any
 
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.models.flat_model import flat_model
 
 
 def library_of(model: Any) -> Any:
@@ -18,9 +19,18 @@ def library_of(model: Any) -> Any:
     raise UserError(f"a Keras model is needed, not {type(model).__module__}.{type(model).__name__}")
 
 
+def without_nesting(model: Any) -> Any:
+    """A Keras 3 model with the layers of the models inside it in their place; a tf_keras model as it is.
+
+    Raises:
+        UserError: It is no Keras model, was never built, or its graph cannot be seen.
+    """
+    return flat_model(model) if library_of(model).__name__ == "keras" else model
+
+
 def gives_logits(model: Any) -> bool:
     """Whether a model outputs logits, with no softmax at the end."""
-    last = model.layers[-1]
+    last = getattr(model, "operations", model.layers)[-1]
     if hasattr(last, "layers"):
         return gives_logits(last)
     last = getattr(last, "layer", last)  # inside a tfmot wrapper

@@ -1,72 +1,118 @@
 """Feature maps at several scales, for a detector or a segmenter on top of a network."""
 
-import re
+from collections import Counter
 from typing import Any
 
 import keras
 from keras import layers
 
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.models.flat_model import Call, calls, flat_model
 
 STRIDES = (4, 8, 16, 32)
-_STRIDED = (layers.Conv2D, layers.DepthwiseConv2D, layers.MaxPooling2D, layers.AveragePooling2D)
+_STRIDED = (
+    *(layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D),
+    *(layers.MaxPooling2D, layers.AveragePooling2D),
+)
+_ENDS = (layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D, layers.Flatten)
+_MERGES = (layers.Add, layers.Concatenate)
+_NORMS = (layers.BatchNormalization, layers.ReLU, layers.Activation)
+_PASSED_BY = (layers.ZeroPadding2D, layers.Dropout)
+_LINEAR = (layers.BatchNormalization, layers.Dropout)
 
 
 def features(model: keras.Model, *, expanded: bool = False) -> keras.Model:
     """Taps a network at strides 4, 8, 16 and 32: where a pixel of the map stands for so many of the image.
 
     Args:
-        model: What a builder returned, with or without the classifier.
+        model: A convolutional Keras model, with or without the classifier: of a builder, of keras.applications, your
+            own, or one that has such a model inside it.
         expanded: Tap inside the block that follows, after its expansion and before it halves the image, as SSDLite
             does (MobileNetV2, section 6.2). Blocks without an expansion are tapped at their end.
 
     Returns:
         A model of the same layers and weights, without the classifier. Its output is a dictionary from "stride_4",
-        "stride_8", ... to the output of the last block at that stride; the last of them is the last feature map.
-        Strides that the network does not have are left out.
+        "stride_8", ... to the last feature map at that stride that the whole network behind it goes through: the output
+        of a block, where there are shortcuts. The last of them is the last feature map. Strides that the network does
+        not have are left out.
 
     Raises:
-        UserError: The model is not one of a builder's.
+        UserError: The model has no feature map at these strides, or its graph cannot be seen.
     """
-    if not isinstance(model, keras.Model) or not any(layer.name.startswith("block_") for layer in model.layers):
-        raise UserError("features() takes a model of this package's builders, such as MobileNetV2(include_top=False)")
-    ends = _blocks(model)
-    strides = _strides(model)
-    taps: dict[str, Any] = {}
-    for index, layer in enumerate(ends):
-        stride = strides[id(layer.output)]
-        if stride in STRIDES:
-            following = ends[index + 1].name if index + 1 < len(ends) else ""
-            inside = _expansion(model, following) if expanded else None
-            taps[f"stride_{stride}"] = layer.output if inside is None else inside
-    return keras.Model(model.inputs, taps, name=f"{model.name}_features")
+    flat = flat_model(model)
+    graph = _Graph(flat)
+    taps = {}
+    for stride in STRIDES:
+        maps = [call for call in graph.calls if graph.strides.get(id(call.outputs[0])) == stride]
+        if maps:
+            through = [call for call in maps if id(call) in graph.cuts]
+            merges = [call for call in maps if isinstance(call.layer, _MERGES)]
+            last = (through or merges or maps)[-1]
+            taps[f"stride_{stride}"] = last.outputs[0] if stride == graph.last else graph.block_end(last, expanded)
+    if not taps:
+        raise UserError(
+            f"{model.name} has no feature map at stride 4, 8, 16 or 32: features() takes a convolutional network, such "
+            "as one of this package's builders"
+        )
+    return keras.Model(flat.input, taps, name=f"{model.name}_features")
 
 
-def _blocks(model: keras.Model) -> list[Any]:
-    """The last layer of every block, and of the head, in order: layers of a block have its name in front."""
-    ends: dict[str, Any] = {}
-    for layer in model.layers:
-        match = re.match(r"(block_\d+|head)(_|$)", layer.name)
-        if match and len(layer.output.shape) == 4:
-            ends[match[1]] = layer
-    return list(ends.values())
+class _Graph:
+    """The feature maps of a network.
+
+    Attributes:
+        calls: Its calls, in order.
+        strides: By the id of a feature map, how many pixels of the image one of its positions stands for.
+        cuts: The ids of the calls whose output all that follows goes through.
+        last: The stride of the last feature map.
+    """
+
+    def __init__(self, model: keras.Model):
+        self.calls = calls(model)
+        self.strides: dict[int, float] = {id(x): 1 for x in model.inputs if len(x.shape) == 4}
+        self.cuts: set[int] = set()
+        self.last: float = 0
+        self._makers = {id(call.outputs[0]): call for call in self.calls}
+        left = Counter(id(x) for call in self.calls for x in call.inputs)
+        alive = {id(x) for x in model.inputs}
+        for call in self.calls:
+            left.subtract(id(x) for x in call.inputs)
+            alive = {x for x in alive | {id(x) for x in call.outputs} if left[x]}
+            output = call.outputs[0]
+            known = [self.strides[id(x)] for x in call.inputs if id(x) in self.strides]
+            if known and len(output.shape) == 4 and not isinstance(call.layer, _ENDS):
+                self.strides[id(output)] = max(known) * _own_stride(call.layer)
+                if alive <= {id(output)}:
+                    self.cuts.add(id(call))
+                    self.last = self.strides[id(output)]
+
+    def block_end(self, call: Call, expanded: bool) -> Any:
+        """The output of the last block up to a call, which may be inside the block that follows."""
+        call = self._before(call, _PASSED_BY)
+        pointwise = self._before(call, _NORMS)
+        is_expansion = isinstance(pointwise.layer, layers.Conv2D) and pointwise.layer.kernel_size == (1, 1)
+        before = self._makers.get(id(pointwise.inputs[0]))
+        if expanded or not is_expansion or before is None:
+            return call.outputs[0]
+        # The expansion of an inverted residual reads a linear bottleneck, perhaps through a linear depthwise
+        # convolution (MobileNetV4, figure 4); MobileNetV1's pointwise convolution reads a ReLU.
+        source = self._before(before, _LINEAR)
+        activation = getattr(source.layer, "activation", None)
+        if isinstance(source.layer, layers.DepthwiseConv2D) and activation is keras.activations.linear:
+            return source.inputs[0]
+        is_convolution = isinstance(source.layer, layers.Conv2D) and activation is keras.activations.linear
+        return before.outputs[0] if is_convolution or isinstance(source.layer, layers.Add) else call.outputs[0]
+
+    def _before(self, call: Call, kinds: tuple) -> Call:
+        """The call whose output goes to this one through layers of some kinds only."""
+        while isinstance(call.layer, kinds) and id(call.inputs[0]) in self._makers:
+            call = self._makers[id(call.inputs[0])]
+        return call
 
 
-def _strides(model: keras.Model) -> dict[int, int]:
-    """Of every tensor, by its id, how many pixels of the input one of its positions stands for."""
-    strides: dict[int, int] = {}
-    for layer in model.layers:
-        try:
-            tensors, output = layer.input, layer.output
-        except AttributeError:  # in front of the network, shared with another
-            continue
-        own = max(layer.strides) if isinstance(layer, _STRIDED) else 1
-        strides[id(output)] = own * max((strides.get(id(x), 1) for x in keras.tree.flatten(tensors)), default=1)
-    return strides
-
-
-def _expansion(model: keras.Model, name: str) -> Any:
-    """The activated expansion of the block that a layer belongs to, or None."""
-    block = re.match(r"block_\d+", name)
-    inside = [layer for layer in model.layers if block and re.match(rf"{block[0]}_expand(_|$)", layer.name)]
-    return inside[-1].output if inside else None
+def _own_stride(layer: Any) -> float:
+    if isinstance(layer, layers.UpSampling2D):
+        return 1 / max(layer.size)
+    if isinstance(layer, layers.Conv2DTranspose):
+        return 1 / max(layer.strides)
+    return max(layer.strides) if isinstance(layer, _STRIDED) else 1

@@ -1,7 +1,9 @@
 """Taps for detectors and segmenters, held to the feature maps that the papers and their implementations tap."""
 
+import keras
 import numpy as np
 import pytest
+from keras import layers
 
 import keras_mobilenets as km
 from keras_mobilenets.errors import UserError
@@ -12,6 +14,7 @@ CHANNELS = [
     ("MobileNetV2", {}, [24, 32, 96, 1280]),
     ("MobileNetV3Large", {}, [24, 40, 112, 960]),
     ("MobileNetV4ConvSmall", {}, [32, 64, 96, 960]),
+    ("MobileNetV4HybridMedium", {}, [48, 80, 160, 960]),
     ("EfficientNetB0", {}, [24, 40, 112, 1280]),
     ("EfficientNetV2B0", {}, [32, 48, 112, 1280]),
     ("ResNet18", {}, [64, 128, 256, 512]),
@@ -55,8 +58,50 @@ def test_a_stem_without_stride_moves_the_taps():
     assert {name: shape[0] for name, shape in shapes(model).items()} == {"stride_4": 8, "stride_8": 4, "stride_16": 2}
 
 
-def test_other_models_are_refused_in_one_line():
-    import keras
+# The layers that users of keras.applications tap (such as segmentation_models' and the Keras tutorials' U-Nets), or
+# where they tap inside a block, the end of the block before.
+APPLICATIONS = {
+    "MobileNet": ("conv_pw_3_relu", "conv_pw_5_relu", "conv_pw_11_relu", "conv_pw_13_relu"),
+    "MobileNetV2": ("block_2_add", "block_5_add", "block_12_add", "out_relu"),
+    "MobileNetV3Small": ("expanded_conv_project_bn", "expanded_conv_2_add", "expanded_conv_7_add", None),
+    "EfficientNetB0": ("block2b_add", "block3b_add", "block5c_add", "top_activation"),
+    "ResNet50": ("conv2_block3_out", "conv3_block4_out", "conv4_block6_out", "conv5_block3_out"),
+    "VGG16": ("block3_conv3", "block4_conv3", "block5_conv3", "block5_pool"),
+    "Xception": (None, None, None, "block14_sepconv2_act"),
+    "NASNetMobile": (None, "normal_concat_3", "normal_concat_8", None),
+}
 
-    with pytest.raises(UserError, match="builders"):
-        km.features(keras.Sequential([keras.Input((8,)), keras.layers.Dense(2)]))
+
+def _nested(base, size):
+    image = keras.Input((size, size, 3))
+    x = layers.GlobalAveragePooling2D()(base(layers.Rescaling(2.0)(image), training=False))
+    return keras.Model(image, layers.Dense(3)(x))
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[] if n == "MobileNetV2" else pytest.mark.slow) for n in APPLICATIONS]
+)
+def test_any_backbone_is_tapped_also_inside_a_model_with_a_head(name):
+    size = 224 if name == "NASNetMobile" else 128
+    base = getattr(keras.applications, name)(weights=None, include_top=False, input_shape=(size, size, 3))
+    model = km.features(_nested(base, size))
+    assert list(model.output) == ["stride_4", "stride_8", "stride_16", "stride_32"]
+    for wanted, tensor in zip(APPLICATIONS[name], model.output.values(), strict=True):
+        assert wanted in (None, tensor._keras_history.operation.name)
+    images = np.random.default_rng(0).uniform(0, 1, (1, size, size, 3)).astype(np.float32)
+    last = APPLICATIONS[name][-1]
+    expected = base if last is None else keras.Model(base.input, base.get_layer(last).output)
+    np.testing.assert_allclose(model(images)["stride_32"], expected(2 * images), atol=1e-5)
+
+
+def test_a_sequential_network_of_ones_own_is_tapped_before_each_stride():
+    convolutions = [
+        layers.Conv2D(8 * n, 3, 1 + n % 2, "same", activation="relu", name=f"conv_{n}") for n in range(1, 7)
+    ]
+    model = keras.Sequential([keras.Input((64, 64, 3)), *convolutions, layers.Flatten(), layers.Dense(2)])
+    assert shapes(km.features(model)) == {"stride_4": (16, 16, 32), "stride_8": (8, 8, 48)}
+
+
+def test_other_models_are_refused_in_one_line():
+    with pytest.raises(UserError, match="no feature map"):
+        km.features(keras.Sequential([keras.Input((8,)), layers.Dense(2)]))

@@ -20,7 +20,7 @@ from keras_mobilenets.pixels.batches import to_input, to_pixels
 from keras_mobilenets.pixels.preprocessing_layers import scaling_of
 from keras_mobilenets.pixels.scaling import MINUS_ONE_TO_ONE
 from keras_mobilenets.progress import track
-from keras_mobilenets.training.introspection import gives_logits
+from keras_mobilenets.training.introspection import gives_logits, without_nesting
 from keras_mobilenets.weights.imagenet_classes import softmax
 
 FILE = "examination.npz"
@@ -126,6 +126,7 @@ def examine(model: Any, data: Any, split: str = "validation", mistakes: int = MI
 
     if split not in ("train", "validation", "test"):
         raise UserError(f"split={split!r}: choose train, validation or test")
+    model = without_nesting(model)
     classes, size = len(data.class_names), data.image_size
     if tuple(model.output_shape[1:]) != (classes,):
         raise UserError(f"the model has output {model.output_shape[1:]} but {data.name} has {classes} classes")

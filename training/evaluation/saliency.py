@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from keras_mobilenets.errors import UserError, unknown
+from keras_mobilenets.models.flat_model import Call, calls
 from keras_mobilenets.pixels.batches import check_images, to_input
 from keras_mobilenets.pixels.preprocessing_layers import scaling_of
-from keras_mobilenets.training.introspection import gives_logits, library_of
+from keras_mobilenets.training.introspection import gives_logits, library_of, without_nesting
 
 BATCH = 32
 STRONGEST = 0.7  # opacity of the heatmap where it is 1
@@ -35,8 +36,9 @@ def grad_cam(
             class.
         images: N×H×W×C: uint8 pixels, or floats scaled as the model wants them.
         classes: A class index for all images, or one for each. Default: the predicted class.
-        layer: Name of the layer that gives the feature map. Default: the last one of 4×4 or larger, or else larger than
-            1×1. No skip connection may bypass it; the last layers of blocks are suitable.
+        layer: Name of the layer that gives the feature map, which may be in a model inside the model. Default: the last
+            one of 4×4 or larger, or else larger than 1×1. No skip connection may bypass it; the last layers of blocks
+            are suitable.
         pixels: What the model's input means, as in `tflite.convert`; by default the model says it.
 
     Returns:
@@ -45,6 +47,11 @@ def grad_cam(
     Raises:
         UserError: The images do not fit the model, there is no such class or layer, or no feature map.
     """
+    model = without_nesting(model)
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise UserError(
+            f"{model.name} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; Grad-CAM needs one of each"
+        )
     images = np.asarray(images)
     if images.ndim != 4 or not len(images):
         raise UserError(f"images have shape {images.shape}; give N×height×width×channels")
@@ -93,8 +100,9 @@ def _parts(model: Any, layer: str | None) -> tuple[Callable, Callable, Callable]
     in_tensorflow = library.__name__ == "tf_keras" or library.backend.backend() == "tensorflow"
     if not in_tensorflow and library.backend.backend() != "jax":
         raise UserError(f"Grad-CAM needs TensorFlow or JAX under Keras, not {library.backend.backend()}")
-    end, kernel, bias = _before_softmax(model)
-    tensor, head = _cut(model, library, end, layer)
+    parts = _calls(model)
+    end, kernel, bias = _before_softmax(model, parts)
+    tensor, head = _cut(model, parts, library, end, layer)
     body = library.Model(model.inputs[0], tensor)
 
     def maps_of(images: np.ndarray) -> Any:
@@ -129,23 +137,39 @@ def _float32(tensor: Any, in_tensorflow: bool) -> Any:
     return tf.cast(tensor, tf.float32)
 
 
-def _before_softmax(model: Any) -> tuple[Any, Any, Any]:
+def _calls(model: Any) -> list[Call]:
+    if library_of(model).__name__ == "keras":
+        return calls(model)
+    layers = [layer for layer in model.layers if type(layer).__name__ != "InputLayer"]
+    nested = [layer.name for layer in layers if hasattr(layer, "layers")]
+    if nested:
+        raise UserError(f"{model.name} has the model {nested[0]} inside it: give training.to_keras(model)")
+    return [Call(layer, _tensors(layer.input), _tensors(layer.output), (), {}) for layer in layers]
+
+
+def _tensors(structure: Any) -> list[Any]:
+    return list(structure) if isinstance(structure, list | tuple) else [structure]
+
+
+def _before_softmax(model: Any, parts: list[Call]) -> tuple[Any, Any, Any]:
     """The input of the last Dense layer, its kernel and bias; the logits, None and None where there is no softmax."""
-    last = model.layers[-1]
     if gives_logits(model):
         return model.outputs[0], None, None
-    weights = {weight.name.split("/")[-1].split(":")[0]: np.asarray(weight, np.float32) for weight in last.weights}
+    layer, (source, *_), *_ = next(call for call in parts if call.outputs[0] is model.outputs[0])
+    given = getattr(layer, "weights", [])
+    weights = {weight.name.split("/")[-1].split(":")[0]: np.asarray(weight, np.float32) for weight in given}
     if not weights:  # a separate Softmax or Activation
-        return last.input, None, None
+        return source, None, None
     kernel = weights.get("kernel", np.empty(0))
     if kernel.ndim != 2:
-        raise UserError(f"{model.name} ends in {last.name}, whose logits cannot be told; end it in a Dense layer")
-    return last.input, kernel, weights.get("bias", np.zeros(kernel.shape[1], np.float32))
+        raise UserError(f"{model.name} ends in {layer.name}, whose logits cannot be told; end it in a Dense layer")
+    return source, kernel, weights.get("bias", np.zeros(kernel.shape[1], np.float32))
 
 
-def _cut(model: Any, library: Any, end: Any, name: str | None) -> tuple[Any, Any]:
+def _cut(model: Any, parts: list[Call], library: Any, end: Any, name: str | None) -> tuple[Any, Any]:
     """The feature map, and the model from there to `end`."""
-    sides = {layer.name: _sides(layer) for layer in model.layers if type(layer).__name__ != "InputLayer"}
+    outputs = {call.layer.name: call.outputs[0] for call in parts if len(call.outputs) == 1}
+    sides = {name: _sides(tensor) for name, tensor in outputs.items()}
     maps = [name for name, found in sides.items() if found]
     large = [name for name in maps if min(sides[name]) >= SMALLEST_MAP]
     if name is not None and name not in maps:
@@ -154,7 +178,7 @@ def _cut(model: Any, library: Any, end: Any, name: str | None) -> tuple[Any, Any
             raise UserError(f"layer {name!r} gives no feature map larger than 1×1{last}")
         raise unknown("layer", name, maps, "model.summary()")
     for candidate in [name] if name else [*reversed(large), *reversed(maps)]:
-        tensor = model.get_layer(candidate).output
+        tensor = outputs[candidate]
         try:
             return tensor, library.Model(tensor, end)
         except ValueError:  # a skip connection bypasses it
@@ -164,10 +188,9 @@ def _cut(model: Any, library: Any, end: Any, name: str | None) -> tuple[Any, Any
     raise UserError(f"{model.name} has no feature map larger than 1×1 in front of its classifier: nothing to show")
 
 
-def _sides(layer: Any) -> list[float]:
-    """Height and width of a layer's feature map, infinite where unknown; empty where it has none."""
-    shape = getattr(getattr(layer, "output", None), "shape", ())  # several outputs: no map
-    sides = [math.inf if side is None else side for side in shape[1:3]] if len(shape) == 4 else []
+def _sides(tensor: Any) -> list[float]:
+    """Height and width of a feature map, infinite where unknown; empty where a tensor is none."""
+    sides = [math.inf if side is None else side for side in tensor.shape[1:3]] if len(tensor.shape) == 4 else []
     return sides if min(sides, default=0) > 1 else []
 
 

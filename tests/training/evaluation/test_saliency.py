@@ -82,11 +82,60 @@ def test_heat_lies_where_the_object_is():
     [("MobileNetV2", 64, 4), ("MobileNetV2", 32, 4), ("MobileNetV3Small", 128, 4), ("MobileNetV4ConvSmall", 64, 4)],
 )
 def test_default_map_is_the_last_that_says_where(name, size, side):
-    from keras_mobilenets.training.evaluation.saliency import _before_softmax, _cut
+    from keras_mobilenets.training.evaluation.saliency import _before_softmax, _calls, _cut
 
     model = km.create_model(name, input_shape=(size, size, 3), classes=3)
-    tensor, _ = _cut(model, keras, _before_softmax(model)[0], None)
+    parts = _calls(model)
+    tensor, _ = _cut(model, parts, keras, _before_softmax(model, parts)[0], None)
     assert min(tensor.shape[1:3]) == side
+
+
+def _base_and_head(base, separate):
+    image = keras.Input((64, 64, 3))
+    x = layers.GlobalAveragePooling2D()(base(image, training=False))
+    x = layers.Dense(3, name="predictions", activation=None if separate else "softmax")(x)
+    return keras.Model(image, layers.Softmax()(x) if separate else x)
+
+
+def _in_sequential(base, separate):
+    head = [layers.GlobalAveragePooling2D(), layers.Dense(3, name="predictions", activation="softmax")]
+    return keras.Sequential([keras.Input((64, 64, 3)), keras.Sequential([base]), *head])
+
+
+class _Subclassed(keras.Model):
+    def __init__(self, base):
+        super().__init__()
+        self.head = layers.Dense(3, name="predictions", activation="softmax")
+        self.base, self.pool = base, layers.GlobalAveragePooling2D()
+
+    def call(self, x):
+        return self.head(self.pool(self.base(x)))
+
+
+def _subclassed(base, separate):
+    model = _Subclassed(base)
+    model(np.zeros((1, 64, 64, 3), np.float32))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("make", "separate"),
+    [(_base_and_head, False), (_base_and_head, True), (_in_sequential, False), (_subclassed, False)],
+)
+def test_a_base_inside_a_model_gives_the_heat_of_the_flat_network(make, separate):
+    keras.utils.set_random_seed(0)
+    base = km.MobileNetV2((64, 64, 3), alpha=0.35, include_top=False)
+    nested = make(base, separate)
+    dense = nested.head if make is _subclassed else nested.get_layer("predictions")
+    x = layers.GlobalAveragePooling2D()(base.output)
+    flat_head = layers.Dense(3, activation="softmax", name="predictions")
+    flat = keras.Model(base.input, flat_head(x))
+    flat_head.set_weights(dense.get_weights())
+    images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+    for layer in (None, "block_2_add"):
+        heat = training.grad_cam(flat, images, [0, 2], layer=layer)
+        assert heat.max() == 1
+        np.testing.assert_allclose(training.grad_cam(nested, images, [0, 2], layer=layer), heat, atol=1e-4)
 
 
 def test_any_layer_that_no_shortcut_leads_around_can_be_chosen():
