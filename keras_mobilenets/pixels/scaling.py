@@ -36,7 +36,7 @@ class PixelScaling:
     def range(self) -> tuple[float, float]:
         """The least and the greatest value that a pixel becomes."""
         mean, std = np.array(self.mean), np.array(self.std)
-        return float((-mean / std).min()), float(((255 - mean) / std).max())
+        return float((-mean / std).min()) + 0.0, float(((255 - mean) / std).max())  # + 0.0 makes 0 of −0
 
     def values(self, pixels: np.ndarray) -> np.ndarray:
         """Pixels 0..255 of any dtype, (..., channels), as float32 values."""
@@ -55,12 +55,21 @@ class PixelScaling:
     def check(self, values: np.ndarray, model: object) -> None:
         """Refuses values that no pixel becomes; a twentieth of the range beyond it is granted to resized images.
 
+        Values of a much smaller range are of another scaling, too: whole numbers apart, which may be dark pixels. That
+        several images of −1..1 have no pixel below mid-grey is unlikely, but not impossible.
+
         Raises:
             UserError: It names both ranges.
         """
-        (low, high), least, greatest = self.range, float(values.min(initial=0)), float(values.max(initial=0))
+        (low, high), least, greatest = self.range, float(values.min(initial=np.inf)), float(values.max(initial=-np.inf))
         slack = (high - low) / 20
-        if least < low - slack or greatest > high + slack:
+        is_tiny = high - low > 100 and greatest <= (1 if least >= 0 else 3) and bool((values % 1).any())
+        if low <= -0.5 and least >= 0 and 0.5 < greatest <= 1 and len(values) >= 4:
+            line = f"float images run from {least:.4g} to {greatest:.4g} and {model} takes {low:.4g} to {high:.4g}"
+            warnings.warn(
+                f"{line}: if they are of 0..1, pass uint8 pixels, or {HOW_TO_SAY}", PixelWarning, stacklevel=4
+            )
+        if least < low - slack or greatest > high + slack or is_tiny:
             raise UserError(
                 f"float images run from {least:.4g} to {greatest:.4g} but {model} takes {low:.4g} to {high:.4g} "
                 f"({self.source}): pass uint8 pixels, scale them so, or {HOW_TO_SAY}"
@@ -74,7 +83,7 @@ class PixelScaling:
 
     def __str__(self) -> str:
         for name, (mean, std) in NAMED.items():
-            if (mean, std) == (self.mean, self.std):
+            if len(mean) == len(self.mean) and np.allclose([mean, std], [self.mean, self.std]):
                 return name
         return f"mean {_listed(self.mean)}, std {_listed(self.std)}"
 

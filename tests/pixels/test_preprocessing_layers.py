@@ -168,3 +168,25 @@ def test_what_cannot_be_is_refused_in_one_line(wrong):
 def test_grey_images_are_not_scaled_by_three_means():
     with pytest.raises(UserError, match="1 channels but mean and std are of 3"):
         said("imagenet").values(np.zeros((1, 2, 2, 1), np.uint8))
+
+
+def test_images_that_may_be_of_0_to_1_are_asked_about():
+    values = np.linspace(0, 1, 48, dtype=np.float32).reshape(4, 2, 2, 3)
+    with pytest.warns(
+        PixelWarning, match=r"run from 0 to 1 and m takes -1 to 1: if they are of 0..1, pass uint8 pixels"
+    ):
+        said("-1..1").check(values, "m")
+
+
+@pytest.mark.parametrize(
+    ("takes", "low", "high"),
+    [("0..255", -1, 1), ("0..255", 0.01, 0.9), ("0..255", -2.1, 2.6), ("0..1", -1, 1), ("-1..1", 0, 255)],
+)
+def test_values_of_another_scaling_are_refused(takes, low, high):
+    with pytest.raises(UserError, match=f"run from {low} to {high} but m takes"):
+        said(takes).check(np.linspace(low, high, 48, dtype=np.float32).reshape(4, 2, 2, 3), "m")
+
+
+def test_dark_pixels_are_pixels():
+    said("0..255").check(np.array([0, 1, 0, 1], np.float32), "m")
+    said("0..255").check(np.array([0.2, 3.4, 9.1], np.float32), "m")

@@ -24,12 +24,17 @@ CREATOR = "keras_mobilenets"
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """A model's input or output: shape with the batch of 1 in front, dtype, scale (0 without one) and zero point."""
+    """A model's input or output: shape with the batch of 1 in front, dtype, scale (0 without one) and zero point.
+
+    Of an input also mean and standard deviation, in pixels: what its values mean.
+    """
 
     shape: tuple[int, ...]
     dtype: str
     scale: float
     zero_point: int
+    mean: tuple[float, ...] = (127.5,)
+    std: tuple[float, ...] = (127.5,)
 
 
 @dataclass(frozen=True)
@@ -139,7 +144,7 @@ def write_manifest(bundle: Bundle) -> Path:
     """Writes manifest.json, checked against its schema first."""
     from keras_mobilenets import __version__
 
-    content = {
+    content: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "name": bundle.name,
         "created_by": f"{CREATOR} {__version__}",
@@ -147,6 +152,8 @@ def write_manifest(bundle: Bundle) -> Path:
         "images": [dataclasses.asdict(images) for images in bundle.images],
         "models": [dataclasses.asdict(model) for model in bundle.models],
     }
+    for model in content["models"]:
+        del model["output"]["mean"], model["output"]["std"]  # they are of images
     content = json.loads(json.dumps(content))  # tuples are arrays
     json_schema.check(content, SCHEMA, bundle.folder / NAME)
     return write_json(bundle.folder / NAME, content)
@@ -192,10 +199,13 @@ def read_bundle(folder: str | Path) -> Bundle:
 
 
 def _model(content: dict[str, Any]) -> BundledModel:
-    tensors = {
-        side: TensorSpec(**content[side] | {"shape": tuple(content[side]["shape"])}) for side in ("input", "output")
-    }
+    tensors = {side: _tensor(content[side]) for side in ("input", "output")}
     return BundledModel(**content | tensors | {"probes": Probes(**content["probes"])})
+
+
+def _tensor(content: dict[str, Any]) -> TensorSpec:
+    vectors: dict[str, Any] = {name: tuple(content[name]) for name in ("shape", "mean", "std") if name in content}
+    return TensorSpec(**content | vectors)
 
 
 def _contradiction(bundle: Bundle) -> str:
@@ -212,6 +222,8 @@ def _contradiction(bundle: Bundle) -> str:
         if model.images not in sets:
             return f"{model.name} is scored on {model.images}, which is no image set"
         images, classes = sets[model.images], model.output.shape[-1]
+        if len(model.input.mean) != len(model.input.std) or len(model.input.mean) == 2 or min(model.input.std) <= 0:
+            return f"{model.name} has mean {model.input.mean} and std {model.input.std}"
         if model.input.shape != (1, images.height, images.width, 3):
             return f"{model.name} takes {model.input.shape} and its images are {images.height}×{images.width}"
         if max(images.labels, default=0) >= classes or model.probes.count > images.count:

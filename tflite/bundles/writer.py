@@ -13,6 +13,7 @@ import numpy as np
 from keras_mobilenets.errors import UserError, first_line
 from keras_mobilenets.files import read_json
 from keras_mobilenets.pixels.batches import to_input
+from keras_mobilenets.pixels.scaling import MINUS_ONE_TO_ONE, PixelScaling
 from keras_mobilenets.tflite.bundles import manifest
 from keras_mobilenets.tflite.bundles.candidates import NOT_A_NAME, Candidate, candidates, compression_of, names
 from keras_mobilenets.tflite.bundles.manifest import Bundle, BundledModel, ImageSet, Probes, TensorSpec
@@ -37,6 +38,7 @@ def bundle(
     probes: int = 4,
     labelled: int = 200,
     title: str | None = None,
+    pixels: Any = None,
 ) -> Path:
     """Writes a bundle: what the app needs to time the models and to check that they answer as they do here.
 
@@ -50,6 +52,7 @@ def bundle(
         probes: How many inputs to record the host's outputs for, 1 or more.
         labelled: How many test images to draw (fewer when there are fewer), 1 or more.
         title: Name of the bundle; by default the folder's.
+        pixels: What the inputs mean of files that do not say it, as in `evaluate`.
 
     Returns:
         The folder.
@@ -63,7 +66,7 @@ def bundle(
     given = candidates([sources] if isinstance(sources, str | Path) else sources)
     own = None if images is None else _checked(images, labels)
     with _new_folder(Path(out)) as folder:
-        writer = _Writer(folder, probes, labelled, own, class_names)
+        writer = _Writer(folder, probes, labelled, own, class_names, pixels)
         models = [writer.add(each, name) for each, name in zip(given, names(given), strict=True)]
         shown = NOT_A_NAME.sub(" ", title or Path(out).resolve().name).strip()[:100] or "bundle"
         manifest.write_manifest(Bundle(folder, shown, tuple(models), tuple(writer.sets.values()), writer.files))
@@ -80,20 +83,21 @@ class _Writer:
         labelled: int,
         own: tuple[np.ndarray, np.ndarray | None] | None,
         class_names: Sequence[str] | None,
+        pixels: Any,
     ) -> None:
         self.files: dict[str, str] = {}
         self.sets: dict[str, ImageSet] = {}
         self._folder, self._probes, self._labelled = folder, probes, labelled
-        self._own, self._class_names = own, class_names
+        self._own, self._class_names, self._said = own, class_names, pixels
         self._pictures: dict[Any, tuple[np.ndarray, np.ndarray | None]] = {}
 
     def add(self, given: Candidate, name: str) -> BundledModel:
         """Scores a model, and writes it with its images and probes."""
         model = open_model(given.path)
         images, labels = self._images(given, model)
-        result = evaluate(given.path, images if labels is None else (images, labels))
-        count, source = min(self._probes, len(images)), _spec(model.input)
-        scaling = scaling_of_file(given.path)
+        scaling = scaling_of_file(given.path, self._said)
+        result = evaluate(given.path, images if labels is None else (images, labels), pixels=scaling)
+        count, source = min(self._probes, len(images)), _spec(model.input, scaling)
         inputs = to_input(images[:count], scaling, model.input["dtype"], model.input["quantization"], given.path)
         found, row = inspect(given.path), given.row
         trained, converted = given.run.get("train", {}), given.run.get("convert", {}).get(given.path.name, {})
@@ -188,10 +192,10 @@ def _checked(images: np.ndarray, labels: np.ndarray | None) -> tuple[np.ndarray,
     return images, None if labels is None else np.asarray(labels, np.int64)
 
 
-def _spec(details: dict[str, Any]) -> TensorSpec:
+def _spec(details: dict[str, Any], scaling: PixelScaling = MINUS_ONE_TO_ONE) -> TensorSpec:
     scale, zero_point = details["quantization"]
     shape = tuple(int(size) for size in details["shape"])
-    return TensorSpec(shape, np.dtype(details["dtype"]).name, float(scale), int(zero_point))
+    return TensorSpec(shape, np.dtype(details["dtype"]).name, float(scale), int(zero_point), scaling.mean, scaling.std)
 
 
 def _bytes(values: np.ndarray) -> bytes:

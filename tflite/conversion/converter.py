@@ -23,6 +23,7 @@ from keras_mobilenets.tflite.targets.operator_forms import FORMS, Forms
 from keras_mobilenets.tflite.targets.target_warning import warn_if_not_delegated
 
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
+IO_DTYPES = ("int8", "uint8")
 
 
 def convert(
@@ -40,6 +41,7 @@ def convert(
     sparse: bool = False,
     pixels: Any = None,
     labels: Sequence[str] | None = None,
+    io_dtype: str = "int8",
 ) -> Path:
     """Converts a model to a .tflite that runs one image at a time.
 
@@ -77,6 +79,8 @@ def convert(
             for calibration show it, else it is −1..1, and a `PixelWarning` says so. The file says it in turn, in its
             TFLite Metadata.
         labels: Names of the classes, in their order, which the metadata carries for MediaPipe and ML Kit.
+        io_dtype: Input and output of an int8 model: "int8", or "uint8", which MediaPipe and ML Kit ask for. The input
+            is then the pixels themselves; two operators more run outside of XNNPACK's partition.
 
     Returns:
         The path. A `TargetWarning` says when the model is not fully delegated on its target: which operators, and why.
@@ -86,15 +90,21 @@ def convert(
             images are missing or do not fit, the model has an input of no fixed size or an operator that TensorFlow
             Lite lacks, or the file cannot be written.
     """
-    known = {"quantize": (*QUANTIZATIONS, None), "target": tuple(FORMS), "calibration_method": METHODS}
-    for name, value in (("quantize", quantize), ("target", target), ("calibration_method", calibration_method)):
+    known = {
+        "quantize": (*QUANTIZATIONS, None),
+        "target": tuple(FORMS),
+        "calibration_method": METHODS,
+        "io_dtype": IO_DTYPES,
+    }
+    given = {"quantize": quantize, "target": target, "calibration_method": calibration_method, "io_dtype": io_dtype}
+    for name, value in given.items():
         if value not in known[name]:
             raise UserError(f"{name}={value!r}: choose one of {', '.join(filter(None, known[name]))}")
     if calibration_images < 1:
         raise UserError(f"calibration_images={calibration_images}: give 1 or more")
     model, is_trained = opened(model)
     quantize = quantize or ("int8" if is_trained else "none")
-    how = Int8(calibration_method, leave_in_float, equalize, bias_correction)
+    how = Int8(calibration_method, leave_in_float, equalize, bias_correction, io_dtype)
     _check(model.name, quantize, is_trained, calibration is not None, sparse, how)
     values = None
     if calibration is not None:
@@ -126,6 +136,7 @@ class Int8:
     leave_in_float: Sequence[str] | int
     equalize: bool
     bias_correction: bool
+    io_dtype: str
 
 
 def _check(name: str, quantize: str, is_trained: bool, is_calibrated: bool, sparse: bool, how: Int8) -> None:
@@ -134,6 +145,8 @@ def _check(name: str, quantize: str, is_trained: bool, is_calibrated: bool, spar
         raise UserError(f"{name} was trained for int8; convert the float model for quantize={quantize!r}")
     if quantize == "int8" and not (is_calibrated or is_trained):
         raise UserError('quantize="int8" needs calibration= images: a hundred or more of those the model will see')
+    if how.io_dtype != "int8" and quantize != "int8":
+        raise UserError(f'io_dtype={how.io_dtype!r} is for quantize="int8", not {quantize!r}')
     if sparse and quantize != "none":
         raise UserError(f'sparse=True is for float32, quantize="none": XNNPACK has no sparse kernels for {quantize}')
     if isinstance(how.leave_in_float, str):
@@ -151,6 +164,7 @@ def _check(name: str, quantize: str, is_trained: bool, is_calibrated: bool, spar
 def _int8(graph: FloatGraph, images: Any, scaling: PixelScaling, how: Int8, forms: Forms) -> bytes:
     """The int8 .tflite for a target; `images` are float32 N×H×W×C, or None for a model that knows its ranges."""
     from keras_mobilenets.tflite.conversion.target_rewriter import rewrite
+    from keras_mobilenets.tflite.conversion.uint8_ends import with_uint8_ends
 
     content = graph.content
     if how.equalize:
@@ -168,7 +182,8 @@ def _int8(graph: FloatGraph, images: Any, scaling: PixelScaling, how: Int8, form
         from keras_mobilenets.tflite.conversion.bias_correction import correct_biases
 
         result = correct_biases(content, result, images)
-    return rewrite(result, forms)
+    result = rewrite(result, forms)
+    return with_uint8_ends(result) if how.io_dtype == "uint8" else result
 
 
 def _worst(calibrated: bytes, images: Any, count: int) -> list[str]:

@@ -12,6 +12,7 @@ import numpy as np
 from keras_mobilenets.plurals import count
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.graph.file_identifier import check_file
+from keras_mobilenets.tflite.graph.metadata import Metadata, metadata_of
 from keras_mobilenets.tflite.graph.sparsity import Zeros, zeros
 from keras_mobilenets.tflite.runtime.interpreter import open_model
 from keras_mobilenets.tflite.runtime.model import InputShape, UnsupportedModelError
@@ -96,6 +97,7 @@ class Inspection:
         nodes_delegated: How many of them are delegated to XNNPACK.
         partitions: How many partitions they form (1 is best).
         unsupported: Why the runtime here does not run the file, such as an operator it lacks; empty when it does.
+        metadata: What its TFLite Metadata says; None where it has none.
     """
 
     path: Path
@@ -110,6 +112,7 @@ class Inspection:
     nodes_delegated: int | None
     partitions: int | None
     unsupported: str = ""
+    metadata: Metadata | None = None
 
     @property
     def operator_counts(self) -> Counter[str]:
@@ -154,6 +157,7 @@ class Inspection:
             "tensors": dtypes,
             "float islands": islands or "none",
             "XNNPACK": self.delegation,
+            "metadata": str(self.metadata or "none"),
             "minimum runtime": f"TensorFlow Lite {self.minimum_runtime or 'not recorded'}",
         }
         return "\n".join(f"{name:16} {value}" for name, value in rows.items())
@@ -216,6 +220,7 @@ def inspect(path: str | Path, input_shape: InputShape = None) -> Inspection:
         nodes_delegated=delegated,
         partitions=partitions,
         unsupported=unsupported,
+        metadata=metadata_of(content),
     )
 
 

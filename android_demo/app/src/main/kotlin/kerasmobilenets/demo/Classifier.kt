@@ -37,7 +37,7 @@ class Classifier(
         try {
             labels = bundle.labels(model)
             engine = TfliteEngines(app, bundle.hashes).open(model, bundle.buffer(model.path), backend)
-            feed = Feed(engine!!)
+            feed = Feed(engine!!, model.input)
             opened()
         } catch (error: Exception) {
             refused(oneLine(error.message))

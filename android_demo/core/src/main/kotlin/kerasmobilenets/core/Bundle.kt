@@ -21,8 +21,16 @@ fun interface Files {
 
 /**
  * A tensor's type: shape with the batch of 1 in front; dtype float32, int8 or uint8; scale 0 without quantization.
+ * Of an image, a pixel's value is (pixel − mean) / std, with one of each or one for each channel.
  */
-data class TensorSpec(val shape: List<Int>, val dtype: String, val scale: Float, val zeroPoint: Int) {
+data class TensorSpec(
+    val shape: List<Int>,
+    val dtype: String,
+    val scale: Float,
+    val zeroPoint: Int,
+    val mean: List<Float> = listOf(127.5f),
+    val std: List<Float> = listOf(127.5f),
+) {
     val elements: Int get() = shape.fold(1, Int::times)
     val bytes: Int get() = elements * if (dtype == "float32") 4 else 1
 }
@@ -150,7 +158,12 @@ class Bundle(
                 json.getString("dtype"),
                 json.getDouble("scale").toFloat(),
                 json.getInt("zero_point"),
+                json.floats("mean") ?: listOf(127.5f),
+                json.floats("std") ?: listOf(127.5f),
             )
+            if (spec.mean.size != spec.std.size || spec.mean.size !in setOf(1, 3)) {
+                throw BundleError("mean and std are of ${spec.mean.size} and ${spec.std.size} channels")
+            }
             if (spec.dtype !in setOf("float32", "int8", "uint8")) {
                 throw BundleError("tensors of ${spec.dtype} are unknown")
             }
@@ -179,5 +192,8 @@ internal fun JSONArray.ints(): List<Int> = (0 until length()).map(::getInt)
 internal fun JSONObject.text(name: String): String? = if (isNull(name)) null else getString(name)
 
 internal fun JSONObject.long(name: String): Long? = if (isNull(name)) null else getLong(name)
+
+internal fun JSONObject.floats(name: String): List<Float>? =
+    if (isNull(name)) null else getJSONArray(name).let { all -> List(all.length()) { all.getDouble(it).toFloat() } }
 
 internal fun JSONObject.real(name: String): Double? = if (isNull(name)) null else getDouble(name)

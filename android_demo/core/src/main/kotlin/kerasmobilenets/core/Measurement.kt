@@ -60,7 +60,7 @@ private class Measurement(
             check(engine.input.fits(model.input) && engine.output.fits(model.output)) {
                 "the model's tensors are not those of the manifest: ${engine.input} ${engine.output}"
             }
-            val feed = Feed(engine)
+            val feed = Feed(engine, model.input)
             val first = feed.zeros()
             val peak = device.peakMemoryMb()
             val figures = mutableMapOf<String, Any?>(
@@ -153,8 +153,8 @@ private class Measurement(
     private fun TensorSpec.fits(other: TensorSpec) = shape == other.shape && dtype == other.dtype
 }
 
-/** An engine with buffers of its own. */
-class Feed(private val engine: Engine) {
+/** An engine with buffers of its own; `image` says what its pixels mean. */
+class Feed(private val engine: Engine, private val image: TensorSpec) {
     private val input = buffer(engine.input.bytes)
     private val output = buffer(engine.output.bytes)
 
@@ -177,7 +177,7 @@ class Feed(private val engine: Engine) {
 
     /** Scores of pixels 0..255. */
     fun pixels(pixels: ByteArray, offset: Int): FloatArray {
-        writePixels(pixels, offset, engine.input, input)
+        writePixels(pixels, offset, engine.input.copy(mean = image.mean, std = image.std), input)
         again()
         return readScores(output, engine.output)
     }

@@ -1,4 +1,4 @@
-// Pixels to a model's input and outputs to scores: the phone's side of keras_mobilenets/images.py, number for number.
+// Pixels to a model's input and outputs to scores: the phone's side of keras_mobilenets/pixels, number for number.
 
 package kerasmobilenets.core
 
@@ -8,30 +8,32 @@ import kotlin.math.abs
 /**
  * Writes pixels (bytes of 0..255, RGB, row by row) into an input buffer, which is rewound before and after.
  *
- * A float input gets x / 127.5 − 1. Where one step of an integer input is one step of a pixel, as the converter of
- * keras_mobilenets writes it, pixels pass through; otherwise they are scaled and rounded half to even.
+ * A float input gets (pixel − mean) / std. Where one step of an integer input is one step of a pixel of −1 to 1, as the
+ * converter of keras_mobilenets writes it, pixels pass through; otherwise they are scaled and rounded half to even.
  */
 fun writePixels(pixels: ByteArray, offset: Int, spec: TensorSpec, into: ByteBuffer) {
     into.rewind()
-    val table = inputTable(spec)
+    val tables = List(spec.mean.size) { inputTable(spec, it) }
     if (spec.dtype == "float32") {
-        for (i in 0 until spec.elements) into.putFloat(table[pixels[offset + i].toInt() and 255])
+        for (i in 0 until spec.elements) into.putFloat(tables[i % tables.size][pixels[offset + i].toInt() and 255])
     } else {
-        val bytes = ByteArray(256) { table[it].toInt().toByte() }
-        for (i in 0 until spec.elements) into.put(bytes[pixels[offset + i].toInt() and 255])
+        val bytes = tables.map { table -> ByteArray(256) { table[it].toInt().toByte() } }
+        for (i in 0 until spec.elements) into.put(bytes[i % bytes.size][pixels[offset + i].toInt() and 255])
     }
     into.rewind()
 }
 
-/** What each of the 256 pixel values is in the input tensor. */
-fun inputTable(spec: TensorSpec): FloatArray {
+/** What each of the 256 pixel values is in a channel of the input tensor. */
+fun inputTable(spec: TensorSpec, channel: Int = 0): FloatArray {
+    val (mean, std) = spec.mean[channel] to spec.std[channel]
     val lowest = if (spec.dtype == "int8") -128 else 0
     val passesThrough = abs(spec.scale * 127.5 - 1) < 0.01 && spec.zeroPoint - lowest in 127..128
     return FloatArray(256) { pixel ->
-        val scaled = pixel / 127.5f - 1f
+        val scaled = if (spec.mean == spec.std) pixel / std - 1f else (pixel - mean) / std
         when {
             spec.dtype == "float32" -> scaled
-            passesThrough -> (pixel + lowest).toFloat()
+            spec.scale == 0f -> pixel.toFloat() // an input of uint8 pixels
+            passesThrough -> (Math.rint((scaled + 1f) * 127.5f.toDouble()).toInt().coerceIn(0, 255) + lowest).toFloat()
             else -> (Math.rint((scaled / spec.scale).toDouble()).toInt() + spec.zeroPoint)
                 .coerceIn(lowest, lowest + 255).toFloat()
         }

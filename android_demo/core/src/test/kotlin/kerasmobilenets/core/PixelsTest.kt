@@ -29,6 +29,21 @@ class PixelsTest {
         assertEquals(listOf(-1f, -0.0039215684f, 1f), List(3) { buffer.getFloat() })
     }
 
+    // Expected: keras_mobilenets.pixels.batches.to_input of the same pixels.
+    @Test
+    fun `pixels mean what the manifest says`() {
+        fun int8(scale: Float, zeroPoint: Int, mean: Float, std: Float) =
+            inputTable(TensorSpec(listOf(1, 1, 1, 3), "int8", scale, zeroPoint, listOf(mean), listOf(std)))
+                .let { all -> some.map { all[it].toInt() } }
+        assertEquals(some.map { it - 128 }, int8(0.003921569f, -128, 0f, 255f))
+        assertEquals(some.map { it - 128 }, int8(1f, -128, 0f, 1f))
+        val mean = listOf(123.675f, 116.28f, 103.53f)
+        val spec = TensorSpec(listOf(1, 1, 1, 3), "float32", 0f, 0, mean, listOf(58.395f, 57.12f, 57.375f))
+        val buffer = ByteBuffer.allocateDirect(12).order(ByteOrder.nativeOrder())
+        writePixels(byteArrayOf(0, 127, -1), 0, spec, buffer)
+        listOf(-2.117904f, 0.1876751f, 2.64f).forEach { assertEquals(it, buffer.getFloat(), 1e-6f) }
+    }
+
     @Test
     fun `scores are dequantized`() {
         val bytes = ByteBuffer.wrap(byteArrayOf(-128, 0, 127))
