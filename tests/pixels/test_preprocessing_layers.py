@@ -172,9 +172,7 @@ def test_grey_images_are_not_scaled_by_three_means():
 
 def test_images_that_may_be_of_0_to_1_are_asked_about():
     values = np.linspace(0, 1, 48, dtype=np.float32).reshape(4, 2, 2, 3)
-    with pytest.warns(
-        PixelWarning, match=r"run from 0 to 1 and m takes -1 to 1: if they are of 0..1, pass uint8 pixels"
-    ):
+    with pytest.warns(PixelWarning, match=r"0 to 1 and m takes -1 to 1: if they are of 0..1, pass uint8"):
         said("-1..1").check(values, "m")
 
 

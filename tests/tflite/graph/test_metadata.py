@@ -56,7 +56,7 @@ def test_the_model_computes_the_same_behind_it(tflite_files, pixels):
 
 
 def test_labels_must_be_as_many_as_classes(keras_model, tmp_path):
-    with pytest.raises(UserError, match="2 labels are given but .* has 7 classes"):
+    with pytest.raises(UserError, match=r"2 labels are given but .* has 7 classes"):
         tflite.convert(keras_model, tmp_path / "m.tflite", pixels="-1..1", labels=["a", "b"])
 
 
@@ -66,10 +66,8 @@ def test_damaged_metadata_is_as_none_or_as_some_other(tflite_files):
     (entry,) = (entry for entry in model.metadata if entry.name == b"TFLITE_METADATA")
     stored = bytes(model.buffers[entry.buffer].data)
     place, rng = content.index(stored), np.random.default_rng(0)
-    assert metadata_of(content).normalization == (
-        pytest.approx(said("imagenet").mean),
-        pytest.approx(said("imagenet").std),
-    )
+    found = metadata_of(content).normalization
+    np.testing.assert_allclose(found, (said("imagenet").mean, said("imagenet").std), rtol=1e-6)
     read = 0
     for _ in range(300):
         damaged = bytearray(content)
