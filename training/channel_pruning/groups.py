@@ -50,7 +50,7 @@ class Channels:
         self.writes: dict[str, np.ndarray] = {}
         self.aligned: list[np.ndarray] = []  # outputs whose counts must stay multiples of the divisor
         self._parent = [WHOLE]
-        self._called: set[str] = set()
+        self._inputs: dict[str, list[np.ndarray]] = {}  # of a layer's first call
         self._numbers: dict[int, np.ndarray] = {}  # by the id of a tensor
         followed = keras.models.clone_model(model, call_function=self._call)
         for tensor in followed.outputs:
@@ -113,20 +113,27 @@ class Channels:
         tensors = [x for x in keras.tree.flatten((args, kwargs)) if keras.backend.is_keras_tensor(x)]
         inputs = [self._of(tensor) for tensor in tensors]
         output, *others = keras.tree.flatten(outputs)
-        again = layer.name in self._called
-        known = type(layer) in propagate.registry and not (again or others)  # a subclass may compute anything
-        numbers = propagate(layer, self, inputs, tuple(output.shape[1:])) if known else None
+        known = type(layer) in propagate.registry and not others  # a subclass may compute anything
+        before = self._inputs.setdefault(layer.name, inputs)
+        if before is not inputs:  # the layer's second call, which has the channels of the first
+            numbers = self._again(before, inputs, self.writes.get(layer.name))
+        else:
+            numbers = propagate(layer, self, inputs, tuple(output.shape[1:])) if known else None
         if numbers is None:
-            for array in [
-                *inputs,
-                *([self.reads[layer.name], self.writes[layer.name]] if layer.name in self.reads else []),
-            ]:
+            of_layer = (of[layer.name] for of in (self.reads, self.writes) if layer.name in of)
+            for array in (*inputs, *before, *of_layer):
                 self.tie(array, WHOLE)
         else:
-            self.reads[layer.name], self.writes[layer.name] = inputs[0], numbers
+            self.reads[layer.name], self.writes[layer.name] = before[0], numbers
             self._numbers[id(output)] = numbers
-        self._called.add(layer.name)
         return outputs
+
+    def _again(self, before: list[np.ndarray], now: list[np.ndarray], numbers: np.ndarray | None) -> np.ndarray | None:
+        if [array.shape for array in before] != [array.shape for array in now]:
+            return None
+        for first, second in zip(before, now, strict=True):
+            self.tie(first, second)
+        return numbers
 
     def _components(self) -> list[set[int]]:
         """The numbers that share a layer's output, directly or through others; none with number 0."""

@@ -14,6 +14,7 @@ import numpy as np
 from keras_mobilenets import files
 from keras_mobilenets.costs.model_cost import cost
 from keras_mobilenets.errors import UserError, unknown
+from keras_mobilenets.models.plain_layers import plain_model
 from keras_mobilenets.training.channel_pruning.budget import Budget
 from keras_mobilenets.training.channel_pruning.groups import Channels
 from keras_mobilenets.training.channel_pruning.importance import IMPORTANCES, scores
@@ -45,10 +46,10 @@ def prune_channels(
     Channels are removed with all that depends on them: batch normalization, depthwise convolution, squeeze-and-excite,
     the other inputs of a residual addition, and the weights that read them. The model's input and outputs keep their
     channels. So does every tensor that reaches an unsupported layer: one of another class than the families' plain
-    layers, one that is called twice, a nested model.
+    layers. A layer that is called twice loses the same channels in both places.
 
     Args:
-        model: Functional or sequential Keras 3 model of a fixed input size; it is left as it is.
+        model: Keras 3 model of a fixed input size, which may have others inside it; it is left as it is.
         macs: Multiply-adds of the result as a fraction of the model's, above 0 and below 1; reached within 3%.
         importance: Importance criterion: "bn_scale", |γ| of its batch normalization (Network Slimming,
             arXiv:1708.06519); "l1", its filter (arXiv:1608.08710); "taylor", the change of the loss to first order on
@@ -62,13 +63,16 @@ def prune_channels(
             nothing can or need be removed.
 
     Returns:
-        An ordinary functional model with the layer names of `model` and the remaining weights. It is no longer the
+        An ordinary functional model with the remaining weights, no model inside it, and the layer names of `model` (two
+        layers of one name are named after the models that they are in). It is no longer the
         builder's variant, whose published weights do not fit it.
 
     Raises:
         UserError: An argument is out of range, nothing can be pruned, or so few multiply-adds cannot be reached.
     """
-    model = _functional(model)
+    if isinstance(model, str | Path):
+        raise UserError("channel pruning takes a model: load the file with training.load_model first")
+    model = plain_model(model)
     _check(macs, importance, data, steps, recipe, divisor)
     plan = _Plan(model.name, cost(model).macs, macs, importance, steps, divisor)
     run_dir = None if run_dir is None or recipe is None else Path(run_dir)
@@ -96,18 +100,6 @@ class _Plan:
     importance: str
     steps: int
     divisor: int
-
-
-def _functional(model: Any) -> keras.Model:
-    """The model as a functional one, which a sequential one is too."""
-    if isinstance(model, keras.Sequential) and model.built:
-        return keras.Model(model.inputs, model.outputs, name=model.name)
-    if not isinstance(model, keras.Model) or not hasattr(model, "operations"):
-        raise UserError(
-            f"channel pruning takes a functional Keras 3 model, such as a builder returns, not {type(model).__name__}"
-            + ("; load the file with keras.models.load_model first" if isinstance(model, str | Path) else "")
-        )
-    return model
 
 
 def _check(macs: Any, importance: Any, data: Any, steps: Any, recipe: Any, divisor: Any) -> None:

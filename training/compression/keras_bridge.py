@@ -4,7 +4,7 @@ TensorFlow Model Optimization supports tf_keras (Keras 2) models only; the build
 Initializers, regularizers and constraints are dropped, since the weights are copied.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -13,6 +13,8 @@ import tf_keras
 
 from keras_mobilenets import blocks
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.models.flat_model import calls
+from keras_mobilenets.models.plain_layers import plain_model
 from keras_mobilenets.training.compression import tf_keras_layers
 
 # Constructor arguments of each layer, which have the same names in Keras 3 and in tf_keras.
@@ -71,17 +73,18 @@ def to_tf_keras(model: keras.Model) -> tf_keras.Model:
     """Rebuilds a functional Keras 3 model in tf_keras.
 
     Args:
-        model: Functional or Sequential model whose layers are each used once; nested models are flattened.
+        model: Keras 3 model; models inside it are taken apart, and layers used twice are so again.
 
     Returns:
         The tf_keras model: the same layer names, weights and outputs, with no optimizer.
 
     Raises:
-        UserError: The model is not functional, or has a layer without a counterpart in tf_keras; the layer is named.
+        UserError: The model was never built, its graph cannot be seen, or it has a layer without a counterpart in
+            tf_keras; the layer is named.
     """
     if not isinstance(model, keras.Model):
         raise UserError(f"to_tf_keras takes a Keras 3 model, not {type(model).__module__}.{type(model).__name__}")
-    _check_functional(model)
+    model = plain_model(model)
     inputs = [tf_keras.Input(tensor.shape[1:], name=tensor.name) for tensor in model.inputs]
     outputs = rebuild(model, inputs, lambda layer: call_with_weights(tf_keras_layer(layer), layer))
     return tf_keras.Model(_one(inputs), _one(outputs), name=model.name)
@@ -107,58 +110,48 @@ def to_keras(model: tf_keras.Model) -> keras.Model:
     return keras.Model(_one(inputs), _one(outputs), name=model.name)
 
 
-def _check_functional(model: Any) -> None:
-    sequential = isinstance(model, keras.Sequential | tf_keras.Sequential)
-    functional = hasattr(model, "operations") if isinstance(model, keras.Model) else model._is_graph_network
-    if not (sequential and model.built) and not functional:
-        raise UserError(f"{model.name} is no functional model; build it from layers with keras.Input and keras.Model")
+def _check_functional(model: tf_keras.Model) -> None:
+    if not model._is_graph_network:
+        raise UserError(f"{model.name} is no functional model; build it from layers with Input and Model, or save it")
 
 
 def rebuild(model: Any, inputs: Sequence[Any], make: Callable[[Any], Callable[[Any], Any]]) -> list[Any]:
     """Rebuilds a functional model with another layer in place of each of its layers.
 
     Args:
-        model: Functional or Sequential model, Keras 3 or tf_keras; nested models are flattened.
+        model: Functional or Sequential model, Keras 3 or tf_keras; models inside a tf_keras one are taken apart.
         inputs: One tensor for each input of the model.
-        make: Function of a layer to the callable in its place, which takes one tensor or a list of tensors.
+        make: Function of a layer to the callable in its place, which takes one tensor or a list of tensors; it is asked
+            once for a layer that is used twice.
 
     Returns:
         The outputs.
-
-    Raises:
-        UserError: A layer is used more than once.
     """
+    made: dict[int, Callable[[Any], Any]] = {}
 
-    def place(layer: Any, sources: Sequence[Any]) -> list[Any]:
-        if isinstance(layer, keras.Model | tf_keras.Model):
-            return rebuild(layer, sources, make)
-        return keras.tree.flatten(make(layer)(_one(sources)))
+    def place(layer: Any, sources: list[Any]) -> list[Any]:
+        if isinstance(layer, tf_keras.Model):
+            return run(layer, sources)
+        if id(layer) not in made:
+            made[id(layer)] = make(layer)
+        return keras.tree.flatten(made[id(layer)](_one(sources)))
 
-    if isinstance(model, keras.Sequential | tf_keras.Sequential):
-        for layer in model.layers:
-            inputs = place(layer, inputs)
-        return list(inputs)
-    tensors = {id(old): new for old, new in zip(model.inputs, inputs, strict=True)}
-    # In topological order; in Keras 3, these may be operations that are no layers.
-    for layer in model.operations if isinstance(model, keras.Model) else model.layers:
-        if type(layer).__name__ == "InputLayer":
-            continue
-        before, after = _only_call(model, layer)
-        results = place(layer, [tensors[id(tensor)] for tensor in before])
-        tensors |= {id(old): new for old, new in zip(after, results, strict=True)}
-    return [tensors[id(tensor)] for tensor in model.outputs]
+    def run(model: Any, inputs: Sequence[Any]) -> list[Any]:
+        tensors = {id(old): new for old, new in zip(model.inputs, inputs, strict=True)}
+        for layer, before, after, *_ in calls(model) if isinstance(model, keras.Model) else _tf_keras_calls(model):
+            results = place(layer, [tensors[id(tensor)] for tensor in before])
+            tensors |= {id(old): new for old, new in zip(after, results, strict=True)}
+        return [tensors[id(tensor)] for tensor in model.outputs]
+
+    return run(model, inputs)
 
 
-def _only_call(model: Any, layer: Any) -> tuple[list[Any], list[Any]]:
-    """The inputs and outputs of a layer's only call in a model."""
-    nodes = {id(node) for level in model._nodes_by_depth.values() for node in level}
-    calls = [node for node in layer._inbound_nodes if id(node) in nodes]
-    if len(calls) != 1:
-        raise UserError(f"layer {layer.name} is called more than once; use a separate layer for each call")
-    (call,) = calls
-    if isinstance(layer, tf_keras.layers.Layer):
-        return call.keras_inputs, keras.tree.flatten(call.outputs)
-    return call.input_tensors, call.output_tensors
+def _tf_keras_calls(model: Any) -> Iterator[tuple[Any, list[Any], list[Any]]]:
+    """The layers of a tf_keras model with the tensors they read and give, in the order of its graph."""
+    for _, level in sorted(model._nodes_by_depth.items(), reverse=True):
+        for node in level:
+            if not isinstance(node.layer, tf_keras.layers.InputLayer):
+                yield node.layer, list(node.keras_inputs), keras.tree.flatten(node.outputs)
 
 
 def tf_keras_layer(layer: Any) -> Any:

@@ -11,6 +11,7 @@ from networks import answers, randomize
 
 import keras_mobilenets as km
 from keras_mobilenets import UserError, blocks, tflite, training
+from keras_mobilenets.models.plain_layers import plain_model
 from keras_mobilenets.training.channel_pruning.groups import Channels
 
 SIZE = 32
@@ -209,15 +210,14 @@ class ScaledConv(layers.Conv2D):
 
 
 def _with_strangers():
-    """Channels that reach an unknown layer, an inner model, or a layer used twice."""
+    """Channels that reach an unknown layer, or a layer used twice that has other channels each time."""
     image = keras.Input((SIZE, SIZE, 3), name="image")
     x = blocks.conv_bn(image, 16, strides=2, name="free")
     x = Unknown(name="unknown")(blocks.conv_bn(x, 16, 1, name="to_unknown"))
-    inner = keras.Sequential([keras.Input((16, 16, 16)), layers.Conv2D(16, 1), layers.ReLU()], name="inner")
-    x = inner(blocks.conv_bn(x, 16, 1, name="to_inner"))
     x = ScaledConv(16, 1, name="subclass")(blocks.conv_bn(x, 16, 1, name="to_subclass"))
-    twice = layers.Conv2D(16, 1, name="twice")
-    x = twice(twice(blocks.conv_bn(x, 16, 1, name="to_twice")))
+    twice = layers.ReLU(name="twice")
+    y = twice(layers.Conv2D(24, 1, name="to_twice_again")(x))
+    x = layers.Concatenate(name="both")([y, twice(blocks.conv_bn(x, 16, 1, name="to_twice"))])
     x = layers.Softmax(name="mixes")(blocks.conv_bn(x, 16, 1, name="to_softmax"))
     x = blocks.conv_bn(x, 32, 1, name="also_free")
     x = layers.GlobalAveragePooling2D(name="pool")(x)
@@ -233,6 +233,96 @@ def test_channels_that_reach_what_is_not_known_stay_whole():
     assert [name for name in before if after[name] != before[name]] == ["free"]
     for ours, whole in zip(pruned(_images()), _silenced(model, pruned)(_images()), strict=True):
         np.testing.assert_allclose(ours, whole, atol=1e-5)
+
+
+def _backbone(name=None):
+    return km.MobileNetV2((SIZE, SIZE, 3), alpha=0.35, include_top=False, pooling="avg", name=name)
+
+
+def _base_and_head():
+    image = keras.Input((SIZE, SIZE, 3))
+    x = _backbone()(layers.Rescaling(0.5)(image), training=False)
+    return keras.Model(image, layers.Dense(3, activation="softmax")(layers.Dense(32, activation="relu")(x)))
+
+
+def _in_sequential():
+    return keras.Sequential([keras.Input((SIZE, SIZE, 3)), keras.Sequential([_backbone()]), layers.Dense(3)])
+
+
+def _one_backbone_twice():
+    one, image = _backbone(), keras.Input((SIZE, SIZE, 3))
+    return keras.Model(image, layers.Dense(3)(layers.Concatenate()([one(image), one(layers.Rescaling(-1.0)(image))])))
+
+
+def _two_backbones():
+    image = keras.Input((SIZE, SIZE, 3))
+    both = [_backbone(name)(image) for name in ("left", "right")]
+    return keras.Model(image, layers.Dense(3)(layers.Concatenate()(both)))
+
+
+def _convolution_twice():
+    image, conv = keras.Input((SIZE, SIZE, 3)), layers.Conv2D(96, 3, padding="same", name="twice")
+    x = blocks.conv_bn(image, 96, strides=4, name="stem")
+    return keras.Model(image, layers.Dense(3)(layers.GlobalMaxPooling2D()(conv(conv(x)))))
+
+
+def _with_operations():
+    base = keras.applications.MobileNetV3Small(
+        (SIZE, SIZE, 3), 0.35, include_top=False, weights=None, minimalistic=False
+    )
+    image = keras.Input((SIZE, SIZE, 3))
+    return keras.Model(image, layers.Dense(3)(layers.GlobalAveragePooling2D()(base(image))))
+
+
+class _OwnModel(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = layers.Conv2D(96, 3, 4, "same"), layers.Conv2D(96, 3, padding="same")
+        self.pool, self.head = layers.GlobalAveragePooling2D(), layers.Dense(3)
+
+    def call(self, x):
+        x = keras.ops.relu(self.one(x))
+        return self.head(self.pool(x + self.two(x)))
+
+
+def _subclassed():
+    model = _OwnModel()
+    model(np.zeros((1, SIZE, SIZE, 3), np.float32))
+    return model
+
+
+NESTED = [
+    _base_and_head,
+    _in_sequential,
+    _one_backbone_twice,
+    _two_backbones,
+    _convolution_twice,
+    _with_operations,
+    _subclassed,
+]
+
+
+@pytest.mark.parametrize(
+    "make", _slow_but((_base_and_head, _one_backbone_twice, _convolution_twice, _subclassed), NESTED)
+)
+def test_models_inside_a_model_and_layers_used_twice_are_pruned(make):
+    keras.utils.set_random_seed(0)
+    model = plain_model(make())
+    randomize(model, biases=0.3, kernels=True)
+    images = _images()
+    pruned = training.prune_channels(model, 0.6, divisor=1)
+    assert km.cost(pruned).macs == pytest.approx(0.6 * km.cost(model).macs, rel=0.03)
+    assert not any(isinstance(layer, keras.Model) for layer in pruned.layers)
+    _assert_equal_without_the_removed(model, pruned, images)
+
+
+def test_a_nested_model_is_pruned_as_the_flat_one():
+    keras.utils.set_random_seed(0)
+    model = _base_and_head()
+    flat = plain_model(model)
+    randomize(flat, biases=0.3, kernels=True)  # the layers are the nested model's
+    pruned, expected = training.prune_channels(model, 0.6), training.prune_channels(flat, 0.6)
+    np.testing.assert_array_equal(answers(pruned, _images()), answers(expected, _images()))
 
 
 def test_each_importance_removes_the_channels_it_names():
@@ -349,8 +439,8 @@ def test_a_model_that_cannot_be_pruned_is_said_in_one_line(tmp_path):
     image = keras.Input((SIZE, SIZE, 3))
     bound = keras.Model(image, layers.Dense(16)(layers.Flatten()(image)), name="bound")
     for model, message in (
-        (tmp_path / "model.keras", "load the file with keras.models.load_model first"),
-        (Subclassed(), "takes a functional Keras 3 model, such as a builder returns, not Subclassed"),
+        (tmp_path / "model.keras", "load the file with training.load_model first"),
+        (Subclassed(), "not built"),
         (bound, "bound has no channels to prune"),
         (km.MobileNetV2((None, None, 3), 0.35), "build it with input_shape="),
     ):

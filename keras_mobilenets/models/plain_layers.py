@@ -1,0 +1,87 @@
+"""Plain layers in place of operations on tensors: people write `x + 3.0` and `keras.ops.relu(x)`."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+
+from keras_mobilenets.models.flat_model import flat_model, run
+
+_MERGES = {
+    "Add": layers.Add,
+    "Maximum": layers.Maximum,
+    "Minimum": layers.Minimum,
+    "Multiply": layers.Multiply,
+    "Subtract": layers.Subtract,
+}
+_ACTIVATIONS = {
+    "HardSigmoid": "hard_sigmoid",
+    "HardSilu": "hard_silu",
+    "Relu": "relu",
+    "Relu6": "relu6",
+    "Sigmoid": "sigmoid",
+    "Silu": "silu",
+    "Tanh": "tanh",
+}
+
+
+def plain_model(model: Any) -> keras.Model:
+    """The same network, without models inside it, in which layers stand for arithmetic and activations.
+
+    Args:
+        model: As for `flat_model`.
+
+    Returns:
+        A functional model of the same layers, which share their weights. A factor and an addend become a Rescaling of
+        the operation's name; operations that have no such layer stay.
+
+    Raises:
+        UserError: As `flat_model`.
+    """
+    flat = flat_model(model)
+    if all(isinstance(part, layers.Layer) for part in flat.operations):
+        return flat
+    names = {layer.name for layer in flat.layers}
+
+    def call(part: Any, *args: Any, **kwargs: Any) -> Any:
+        layer = None if isinstance(part, layers.Layer) or kwargs else _plain_layer(part, args)
+        if layer is None:
+            return part(*args, **kwargs)
+        layer.name = part.name
+        while layer.name in names:
+            layer.name += "_"
+        names.add(layer.name)
+        tensors = [x for x in args if keras.backend.is_keras_tensor(x)]
+        return layer(tensors if len(tensors) > 1 else tensors[0])
+
+    inputs = [keras.Input(batch_shape=x.shape, dtype=x.dtype, name=x.name) for x in flat.inputs]
+    outputs = run(flat, inputs, call)
+    return keras.Model(keras.tree.pack_sequence_as(flat.input, inputs), outputs, name=flat.name)
+
+
+def _plain_layer(operation: Any, args: tuple[Any, ...]) -> Any:
+    kind = type(operation).__name__
+    is_tensor = [keras.backend.is_keras_tensor(x) for x in args]
+    if kind in _ACTIVATIONS and is_tensor == [True]:
+        return layers.Activation(_ACTIVATIONS[kind])
+    if kind == "Softmax" and is_tensor == [True]:
+        return layers.Softmax(operation.axis)
+    if kind in _MERGES and is_tensor == [True, True] and len(args[0].shape) == len(args[1].shape):
+        return _MERGES[kind]()
+    if sorted(is_tensor) != [False, True]:
+        return None
+    tensor, constant = args if is_tensor[0] else args[::-1]
+    constant = np.asarray(constant, np.float64)
+    if constant.size != 1 and not constant.size == constant.shape[-1] == tensor.shape[-1]:
+        return None
+    constant = constant.reshape(-1) if constant.size > 1 else constant.item()
+    if kind == "Multiply":
+        return layers.Rescaling(constant)
+    if kind in ("Divide", "TrueDivide") and is_tensor[0]:
+        return layers.Rescaling(1 / constant)
+    if kind == "Add":
+        return layers.Rescaling(1.0, constant)
+    if kind == "Subtract":
+        return layers.Rescaling(1.0, -constant) if is_tensor[0] else layers.Rescaling(-1.0, constant)
+    return None
