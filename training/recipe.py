@@ -3,6 +3,7 @@
 `RECIPES` holds the named ones; augmentations are sums of parts, such as "flip+randaugment:9+mixup:0.2".
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from keras_mobilenets.errors import UserError
 OPTIMIZERS = ("adamw", "sgd", "rmsprop")
 SCHEDULES = ("cosine", "constant")
 PRECISIONS = ("float32", "bfloat16", "float16")
+STEPS = 125  # of an epoch that the default epochs of a compression are meant for: 8,000 images in batches of 64
 
 
 class Part(NamedTuple):
@@ -248,6 +250,17 @@ RECIPES = {
         128,
     ),
 }
+
+
+def compression_epochs(epochs: int, steps: int, most: int = Recipe.epochs) -> int:
+    """The epochs of a compression: as many as usual, and on small data as many steps as these are on `STEPS`.
+
+    Args:
+        epochs: The usual number.
+        steps: Training steps in an epoch.
+        most: No more than this to make up for few steps, such as the epochs of the training before.
+    """
+    return max(epochs, min(most, math.ceil(epochs * STEPS / max(1, steps))))
 
 
 def find(name: str) -> NamedRecipe:

@@ -41,7 +41,7 @@ class Kind(NamedTuple):
 
     Attributes:
         description: In words.
-        epochs: How long it trains by default.
+        epochs: How long it trains by default; longer on small data (`usual_epochs`).
         rate: Its default learning rate, as a factor on that of the run's training.
         defaults: Options that stand for what is not said.
         make: From the work to the compressed model.
@@ -149,14 +149,14 @@ def compress(
     """
     if kind not in KINDS:
         raise UserError(f"{kind!r} is none of {', '.join(KINDS)}")
-    what, epochs, rate, defaults, make = KINDS[kind]
+    what, _, rate, defaults, make = KINDS[kind]
     source = MADE_FROM.get(kind, "")
     before = run.model_of(source)
     if not before.exists():
         verb = f"keras-mobilenets prune {run.folder}" if source else "keras-mobilenets train"
         raise UserError(f"{before} is missing: make it first with {verb}")
-    recipe = _recipe(run, epochs, rate, dict(changes or {}))
     folder, made = run.folder / kind, run.model_of(kind)
+    recipe = _recipe(run, usual_epochs(run, kind), rate, dict(changes or {}))
     asked: dict[str, Any] = {
         "kind": kind,
         "model_sha256": files.sha256(before),
@@ -184,6 +184,23 @@ def compress(
         with files.atomic(made) as path:
             model.save(path)
         return made
+
+
+def usual_epochs(run: RunFolder, kind: str) -> int:
+    """The epochs of a kind of compression of this run: more where few steps make an epoch, but no more than the run's.
+
+    Args:
+        run: The run; `train` has filled it, or is to.
+        kind: A name in KINDS.
+    """
+    from keras_mobilenets.training.recipe import compression_epochs
+
+    epochs, data, recipe = KINDS[kind].epochs, run.asked.get("data", {}), run.asked.get("recipe", {})
+    # An earlier version took no more on small data: what it made, or began to make, stays.
+    is_of_before = files.read_record(run.folder / kind).get("recipe", {}).get("epochs") == epochs
+    if is_of_before or "train_images" not in data or "epochs" not in recipe:
+        return epochs
+    return compression_epochs(epochs, data["train_images"] // data["batch_size"], recipe["epochs"])
 
 
 def _recipe(run: RunFolder, epochs: int, rate: float, changes: dict[str, Any]) -> Any:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from keras_mobilenets.pipeline import accuracy, compression, conversion, explanation, latency, model, quantization_error
 from keras_mobilenets.pipeline.folder import RunFolder
+from keras_mobilenets.plurals import count
 
 Announce = Callable[[str], object]  # called with a line on what is done next
 
@@ -109,7 +110,8 @@ class Run(RunFolder):
         announce(f"{next(numbers)} train {builder} on {data} at {size} px into {self.folder}")
         self.train(builder, arguments, **training)
         for kind, epochs in kinds.items():
-            announce(f"{next(numbers)} {compression.KINDS[kind].description}")
+            length = count(epochs or compression.usual_epochs(self, kind), "epoch")
+            announce(f"{next(numbers)} {compression.KINDS[kind].description} for {length}")
             self.compress(kind, given.get(kind), {"epochs": epochs} if epochs else {})
         announce(f"{next(numbers)} convert to {', '.join([*quantize, *kinds])}")
         self.convert(quantize, calibration, target, **int8 or {})

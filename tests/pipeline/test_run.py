@@ -9,6 +9,7 @@ import pytest
 
 from keras_mobilenets import UserError, pipeline
 from keras_mobilenets.cli import main
+from keras_mobilenets.pipeline.compression import KINDS, usual_epochs
 from keras_mobilenets.training import load_model
 
 NETWORK = "MobileNetV1", {"alpha": 0.25}
@@ -122,3 +123,25 @@ def test_the_import_is_light():
         "print({'keras', 'numpy'} & {*sys.modules})"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
+
+
+@pytest.mark.parametrize(
+    ("images", "trained", "kind", "epochs"),
+    [
+        (8000, 20, "prune", 3),
+        (10**6, 90, "channels", 3),
+        (1437, 20, "channels", 18),  # 396 steps of 22, where 3 epochs of 8,000 images are 375
+        (1437, 20, "qat", 6),
+        (1437, 8, "prune", 8),  # no longer than the training
+        (1437, 1, "prune", 3),
+        (20, 20, "prune", 20),
+    ],
+)
+def test_small_data_give_a_compression_more_epochs(tmp_path, images, trained, kind, epochs):
+    run = pipeline.Run(tmp_path)
+    run.record("data", {"train_images": images, "batch_size": 64})
+    run.record("recipe", {"epochs": trained})
+    assert usual_epochs(run, kind) == epochs
+    (tmp_path / kind).mkdir()
+    (tmp_path / kind / "run.json").write_text(json.dumps({"recipe": {"epochs": KINDS[kind].epochs}}))
+    assert usual_epochs(run, kind) == KINDS[kind].epochs  # of an earlier version

@@ -13,6 +13,7 @@ from keras_mobilenets.errors import UserError
 from keras_mobilenets.training.compression.wrappers import (
     check_arguments,
     compressible_layers,
+    default_recipe,
     record_settings,
     wrap_layers,
 )
@@ -38,8 +39,8 @@ def cluster(
         model: Trained functional Keras 3 classifier; it is left as it is.
         data: What `load_data` returns.
         clusters: Number of clusters per kernel, 2 or more.
-        recipe: How to train. Default: 2 epochs without augmentation at a tenth of the learning rate of a training from
-            scratch.
+        recipe: How to train. Default: 2 epochs (of fewer than 125 steps: 250 steps, at most 20 epochs) without
+            augmentation at a tenth of the learning rate of a training from scratch.
         run_dir: Folder of the training; called again after a kill, it resumes there. Default: none is kept.
         layers: Names of the layers to cluster. Default: all convolutions but the first and the depthwise ones, and all
             dense layers.
@@ -65,5 +66,5 @@ def cluster(
     tools = tfmot.clustering.keras
     start = tools.CentroidInitialization.KMEANS_PLUS_PLUS
     clustered = wrap_layers(to_tf_keras(model), names, lambda layer: tools.cluster_weights(layer, clusters, start))
-    fit(clustered, data, recipe or RECIPE, run_dir, verbose=verbose)
+    fit(clustered, data, recipe or default_recipe(RECIPE, data, run_dir), run_dir, verbose=verbose)
     return to_keras(tools.strip_clustering(clustered))

@@ -19,6 +19,7 @@ from keras_mobilenets.progress import track
 from keras_mobilenets.training.compression.wrappers import (
     check_arguments,
     compressible_layers,
+    default_recipe,
     record_settings,
     wrap_layers,
 )
@@ -56,8 +57,8 @@ def prune(
         data: What `load_data` returns.
         sparsity: Share of zeros in each pruned kernel, from 0 to below 1; or the sparsity of each layer by name, as
             `sensitivity(...).sparsities(...)` gives them.
-        recipe: How to train. Default: 4 epochs without augmentation at half the learning rate of a training from
-            scratch.
+        recipe: How to train. Default: 4 epochs (of fewer than 125 steps: 500 steps, at most 20 epochs) without
+            augmentation at half the learning rate of a training from scratch.
         run_dir: Folder of the training; called again after a kill, it resumes there. Default: none is kept.
         schedule: Pruning schedule: "polynomial", from 0 to `sparsity`, fast at first and slowly at last (section 3), or
             "constant", `sparsity` at once.
@@ -78,7 +79,8 @@ def prune(
     """
     check_arguments(model, data, "prune")
     shares = _shares(model, sparsity, layers, pattern)
-    plan = _plan(schedule, begin, end, frequency, (recipe or RECIPE).epochs * data.steps_per_epoch())
+    recipe = recipe or default_recipe(RECIPE, data, run_dir)
+    plan = _plan(schedule, begin, end, frequency, recipe.epochs * data.steps_per_epoch())
     record_settings(run_dir, "pruning", {"sparsity": shares, "pattern": pattern, "schedule": schedule, **plan})
 
     import tensorflow_model_optimization as tfmot
@@ -101,7 +103,7 @@ def prune(
     pruned = wrap_layers(to_tf_keras(model), shares, prunable)
     final = math.ceil(plan["end_step"] / data.steps_per_epoch())  # earlier epochs are not at the final sparsity
     callbacks = (tools.UpdatePruningStep(),)
-    fit(pruned, data, recipe or RECIPE, run_dir, callbacks=callbacks, best_from=final, verbose=verbose)
+    fit(pruned, data, recipe, run_dir, callbacks=callbacks, best_from=final, verbose=verbose)
     return to_keras(tools.strip_pruning(pruned))
 
 

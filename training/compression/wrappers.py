@@ -1,5 +1,6 @@
 """What weight pruning and weight clustering share: the layers to compress, and tfmot's wrappers around them."""
 
+import dataclasses
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import keras
 from keras_mobilenets import files
 from keras_mobilenets.errors import UserError, unknown
 from keras_mobilenets.training.datasets.dataset import Data
+from keras_mobilenets.training.recipe import Recipe, compression_epochs
 
 
 def compressible_layers(model: keras.Model, names: Collection[str] | None, verb: str) -> list[Any]:
@@ -50,6 +52,13 @@ def check_arguments(model: Any, data: Any, verb: str) -> None:
         raise UserError(f"{verb} takes a Keras 3 model, not {type(model).__module__}.{type(model).__name__}")
     if not isinstance(data, Data):
         raise UserError(f"{verb} needs data: give it what training.load_data returns, not {type(data).__name__}")
+
+
+def default_recipe(usual: Recipe, data: Data, run_dir: str | Path | None) -> Recipe:
+    """The recipe where none is given: the usual one, on small data with as many steps; that of a run which is there."""
+    recorded = files.read_record(run_dir).get("recipe", {}) if run_dir is not None else {}
+    epochs = compression_epochs(usual.epochs, data.steps_per_epoch())
+    return dataclasses.replace(usual, epochs=recorded.get("epochs", epochs))
 
 
 def wrap_layers(model: Any, names: Collection[str], wrap: Callable[[Any], Any]) -> Any:

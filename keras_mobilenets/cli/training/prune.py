@@ -37,7 +37,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     group.add_argument(
         "--steps", type=int, default=1, metavar="N", help="prune and train in so many turns (default: 1)"
     )
-    add_recipe(parser, "default: the run's own, 3 epochs at about half of its learning rate")
+    add_recipe(parser, "default: the run's own, 3 epochs (more of few steps) at about half of its learning rate")
 
 
 def run(options: Namespace) -> None:

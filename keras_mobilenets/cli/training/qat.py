@@ -27,7 +27,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--keep", choices=["sparsity", "clusters"], help="train on the run's pruned or clustered model")
     parser.add_argument("--no-teacher", action="store_true", help="train on the labels alone, not on the float model")
-    add_recipe(parser, "default: the run's own, 1 epoch at a tenth of its learning rate")
+    add_recipe(parser, "default: the run's own, 1 epoch (more of few steps) at a tenth of its learning rate")
 
 
 def run(options: Namespace) -> None:
