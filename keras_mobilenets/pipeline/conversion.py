@@ -7,6 +7,7 @@ from typing import Any
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.files import sha256
 from keras_mobilenets.pipeline.folder import QUANTIZE, SEED, RunFolder, alone
+from keras_mobilenets.pixels.folder_layout import read_tree
 
 CALIBRATION = 200  # training images
 USUAL = ("float32", "float16", "int8")
@@ -99,7 +100,7 @@ def convert_file(
         quantize: As in `convert`.
         calibration: As in `convert`.
         target: As in `convert`.
-        data: Where calibration images come from: "shapes", a TFDS name or a folder of class folders.
+        data: Where calibration images come from: "shapes", a TFDS name or a folder of images, in class folders or not.
         data_dir: Where TFDS data sets are kept.
         out: Folder of the .tflite files; None for that of the .keras file.
         **settings: As in `convert`.
@@ -115,12 +116,17 @@ def convert_file(
 
     source = Path(source)
     model, is_quantization_aware = opened(source)
-    images, paths = None, []
+    images: Any = None
+    paths = []
     if "int8" in quantize and not is_quantization_aware:
         if not data:
             raise UserError("int8 needs calibration images: give --data shapes, a folder of images or a TFDS name")
-        opened_data = training.load_data(data, model.input_shape[1], data_dir=data_dir)
-        images, _ = opened_data.images("train", calibration, seed=SEED)
+        folder = Path(data).expanduser()
+        if folder.is_dir() and not read_tree(folder).filled:
+            images = folder
+        else:
+            opened_data = training.load_data(data, model.input_shape[1], data_dir=data_dir)
+            images, _ = opened_data.images("train", calibration, seed=SEED)
     for quantization in ["int8"] if is_quantization_aware else quantize:
         path = Path(out or source.parent) / f"{source.stem}_{quantization}.tflite"
         is_calibrated = quantization == "int8" and not is_quantization_aware

@@ -3,23 +3,22 @@
 Integer images are pixels and get scaled as the model wants them (`scaling`); float images are scaled already.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.pixels import image_source
 from keras_mobilenets.pixels.scaling import MINUS_ONE_TO_ONE, PixelScaling
 
-BATCH = 64
 
-
-def batches(data: Any) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+def batches(data: Any, input_shape: Sequence[int] | None = None) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
     """Yields batches of images and, where there are any, their labels.
 
     Args:
-        data: N×H×W×C images (array), a pair (images, labels), or an iterable of batches of either, such as a tf.data
-            pipeline (unbatched elements are taken too). Labels are class numbers, or one-hot rows.
+        data: Images in any of the forms of `image_source.read`. Labels are class numbers, or one-hot rows.
+        input_shape: As in `image_source.read`.
 
     Yields:
         Images as an N×H×W×C array, and int64 labels of length N or None.
@@ -27,24 +26,11 @@ def batches(data: Any) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
     Raises:
         UserError: There is no image, or images and labels differ in number.
     """
-    empty = True
-    for images, labels in _pieces(data):
-        if images.ndim == 3:
-            images, labels = images[None], None if labels is None else np.asarray(labels)[None]
-        if images.ndim != 4:
-            raise UserError(f"images have shape {images.shape}; give N×height×width×channels")
-        if labels is not None:
-            labels = _class_numbers(np.asarray(labels))
-            if len(labels) != len(images):
-                raise UserError(f"{len(images)} images come with {len(labels)} labels; give one label for each image")
-        if len(images):
-            empty = False
-            yield images, labels
-    if empty:
-        raise UserError("there are no images in the data; give at least one")
+    for images, labels in _filled(data, input_shape):
+        yield images, None if labels is None else _class_numbers(labels, len(images))
 
 
-def first_labelled(data: Any, limit: int, input_shape: Iterable[int]) -> tuple[np.ndarray, np.ndarray | None]:
+def first_labelled(data: Any, limit: int, input_shape: Sequence[int]) -> tuple[np.ndarray, np.ndarray | None]:
     """The first images as one array, as they are, and their labels where there are any.
 
     Args:
@@ -60,8 +46,10 @@ def first_labelled(data: Any, limit: int, input_shape: Iterable[int]) -> tuple[n
     """
     images: list[np.ndarray] = []
     labels: list[np.ndarray] = []
-    for batch, batch_labels in batches(data):
+    for batch, beside in _filled(image_source.sample(data, limit), input_shape):
         check_images(batch, input_shape, "the model")
+        # Masks and boxes are no labels; calibration needs none.
+        batch_labels = None if beside is None or np.ndim(beside) > 2 else _class_numbers(beside, len(batch))
         batch = batch[: limit - sum(map(len, images))]
         images.append(batch)
         labels += [] if batch_labels is None else [batch_labels[: len(batch)]]
@@ -86,6 +74,8 @@ def check_images(images: np.ndarray, input_shape: Iterable[int], path: object) -
         raise UserError(f"{path} takes input of shape {_times(shape)}; convert it for one image at a time (1×h×w×c)")
     if images.shape[1:] != shape[1:]:
         given = _times(images.shape[1:])
+        if images.shape[1:] == (shape[3], *shape[1:3]):
+            raise UserError(f"images are channels first, {given}; give {_times(shape[1:])} by transpose(0, 2, 3, 1)")
         raise UserError(f"images are {given} but {path} takes {_times(shape[1:])}; resize them or pick another model")
     if images.dtype.kind == "f":
         if not np.isfinite(images).all():
@@ -150,28 +140,28 @@ def quantize(values: np.ndarray, dtype: Any, quantization: tuple[float, int]) ->
     return np.clip(np.rint(values / np.float32(scale)) + zero_point, lowest, highest).astype(dtype)
 
 
-def _pieces(data: Any) -> Iterator[tuple[np.ndarray, Any]]:
-    if isinstance(data, tuple) and len(data) == 2:
-        images, labels = np.asarray(data[0]), np.asarray(data[1])
-        if images.shape[:1] != labels.shape[:1]:
-            raise UserError(f"{len(images)} images come with {labels.size} labels; give one label for each image")
-        yield from ((images[i : i + BATCH], labels[i : i + BATCH]) for i in range(0, len(images), BATCH))
-    elif isinstance(data, list) or hasattr(data, "__array__"):
-        images = np.asarray(data)
-        if images.ndim != 4:
-            raise UserError(f"images have shape {images.shape}; give N×height×width×channels")
-        yield from ((images[i : i + BATCH], None) for i in range(0, len(images), BATCH))
-    elif isinstance(data, Iterable):
-        for item in data:
-            yield (np.asarray(item[0]), item[1]) if isinstance(item, tuple | list) else (np.asarray(item), None)
-    else:
-        raise UserError(f"data is a {type(data).__name__}; give images, (images, labels) or a tf.data pipeline of them")
+def _filled(data: Any, input_shape: Sequence[int] | None) -> Iterator[tuple[np.ndarray, Any]]:
+    """The batches that hold an image."""
+    empty = True
+    for images, labels in image_source.read(data, input_shape):
+        if len(images):
+            empty = False
+            yield images, labels
+    if empty:
+        raise UserError("there are no images in the data; give at least one")
 
 
-def _class_numbers(labels: np.ndarray) -> np.ndarray:
-    if labels.ndim == 2 and labels.shape[1] > 1:
-        return labels.argmax(axis=1).astype(np.int64)
-    return labels.reshape(-1).astype(np.int64)
+def _class_numbers(labels: Any, count: int) -> np.ndarray:
+    try:
+        numbers = np.asarray(labels)
+        if numbers.ndim == 2 and numbers.shape[1] > 1:
+            numbers = numbers.argmax(axis=1)
+        numbers = numbers.reshape(-1).astype(np.int64)
+    except (ValueError, TypeError) as error:
+        raise UserError("labels are no class numbers; give integers, or one-hot rows") from error
+    if len(numbers) != count:
+        raise UserError(f"{count} images come with {len(numbers)} labels; give one label for each image")
+    return numbers
 
 
 def _times(shape: Iterable[int]) -> str:

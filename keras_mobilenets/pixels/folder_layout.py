@@ -125,6 +125,30 @@ def find_layout(path: Path) -> Layout:
     return Layout(list(classes), roots, dict(zip(roots, images, strict=True)))
 
 
+def image_files(path: Path) -> list[Path]:
+    """The images of a folder, whether in class folders or not, sorted; those of its training split, if it has one.
+
+    Args:
+        path: A folder, or one image file.
+
+    Raises:
+        UserError: It does not exist, or holds no image.
+    """
+    if not path.is_dir():
+        if not path.is_file():
+            raise UserError(f"{path} does not exist; give a folder of images, or an image file")
+        return [path]
+    folder = _unwrapped(read_tree(path))
+    splits = [split_of_name(inner.path.name) for inner in folder.filled]
+    trains = [inner for inner, split in zip(folder.filled, splits, strict=True) if split and split[0] == "train"]
+    if len(trains) == 1 and None not in splits:
+        (folder,) = trains
+    files = sorted(folder.all_images())
+    if not files:
+        raise UserError(f"{path} holds no images; give a folder of {', '.join(sorted(SUFFIXES))} files")
+    return files
+
+
 def split_of_name(name: str) -> tuple[str, bool] | None:
     """The split that a folder's name speaks of, and whether it speaks of nothing else.
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.pixels.batches import BATCH, batches, check_images, to_input
+from keras_mobilenets.pixels.batches import batches, check_images, to_input
+from keras_mobilenets.pixels.image_source import BATCH
 from keras_mobilenets.processors import usable_threads
 from keras_mobilenets.progress import track
 from keras_mobilenets.tflite.runtime.interpreter import open_model
@@ -61,7 +62,9 @@ def evaluate(
     source, scaling = model.input, scaling_of_file(path, pixels)
     outputs: list[np.ndarray] = []
     labels: list[np.ndarray] = []
-    for images, batch_labels in track(batches(data), f"Evaluating {Path(path).name}", total=_batch_count(data)):
+    for images, batch_labels in track(
+        batches(data, source["shape"]), f"Evaluating {Path(path).name}", total=_batch_count(data)
+    ):
         images = images[: None if limit is None else limit - len(outputs)]
         check_images(images, source["shape"], path)
         values = to_input(images, scaling, source["dtype"], source["quantization"], path)

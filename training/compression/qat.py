@@ -13,7 +13,8 @@ import tensorflow as tf
 import tf_keras
 
 from keras_mobilenets.errors import UserError, unknown
-from keras_mobilenets.pixels.batches import BATCH, first_labelled, to_input
+from keras_mobilenets.pixels.batches import first_labelled, to_input
+from keras_mobilenets.pixels.image_source import BATCH
 from keras_mobilenets.pixels.preprocessing_layers import scaling_of
 from keras_mobilenets.pixels.scaling import PixelScaling
 from keras_mobilenets.progress import track

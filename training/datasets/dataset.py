@@ -76,6 +76,10 @@ class Data:
         images, labels, _ = zip(*drawn.as_numpy_iterator(), strict=True)
         return np.stack(images), np.array(labels, np.int64)
 
+    def pixels(self, split: str = "test") -> tf.data.Dataset:
+        """Batches of (uint8 images, integer labels) of a split, always in the same order."""
+        return self._batches(split).map(lambda images, labels, _: (images, labels))
+
     def steps_per_epoch(self) -> int:
         """Number of batches in one epoch of `epochs`."""
         return max(1, self.count("train") // self.batch_size)

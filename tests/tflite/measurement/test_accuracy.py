@@ -122,7 +122,7 @@ def test_another_input_scale_follows_the_quantization_formula():
         (np.zeros((2, 16, 16, 3), np.uint8), ("16×16×3", "32×32×3")),
         (np.zeros((2, 32, 32, 1), np.uint8), ("32×32×1", "32×32×3")),
         (np.zeros((0, 32, 32, 3), np.uint8), ("no images",)),
-        (np.zeros((32, 32, 3), np.uint8), ("(32, 32, 3)", "N×height×width×channels")),
+        (np.zeros((32, 32), np.uint8), ("(32, 32)", "N×height×width×channels")),
         (np.full((1, 32, 32, 3), 200.0), ("200", "-1 to 1", "uint8")),
         (np.full((1, 32, 32, 3), np.nan), ("NaN",)),
         (np.full((1, 32, 32, 3), -5), ("pixels 0..255",)),
