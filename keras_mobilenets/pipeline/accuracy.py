@@ -58,4 +58,4 @@ def _known(run: RunFolder, variant: str, data: Any, figures: dict[str, int] | No
     if figures is None:
         counted = cost(model)
         figures = {"parameters": counted.parameters, "macs": counted.macs}
-    return figures, model.predict(data.test, verbose=0)
+    return figures, model.predict(data.scaled_for(model).test, verbose=0)

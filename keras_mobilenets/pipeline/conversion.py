@@ -74,6 +74,8 @@ def convert(
             path,
             quantize=QUANTIZE[quantization],
             target=target,
+            pixels=run.pixels,
+            labels=run.asked.get("data", {}).get("class_names"),
             **({"calibration": images, "calibration_images": calibration} | settings if is_calibrated else {}),
         )
         if is_calibrated:
@@ -91,6 +93,7 @@ def convert_file(
     data: str | None = None,
     data_dir: str | None = None,
     out: str | Path | None = None,
+    pixels: Any = None,
     **settings: Any,
 ) -> list[Path]:
     """Writes the .tflite files of a .keras file; of one that is quantization-aware, the int8 one alone.
@@ -103,6 +106,7 @@ def convert_file(
         data: Where calibration images come from: "shapes", a TFDS name or a folder of images, in class folders or not.
         data_dir: Where TFDS data sets are kept.
         out: Folder of the .tflite files; None for that of the .keras file.
+        pixels: What the model's input means, as in `tflite.convert`.
         **settings: As in `convert`.
 
     Returns:
@@ -131,7 +135,7 @@ def convert_file(
         path = Path(out or source.parent) / f"{source.stem}_{quantization}.tflite"
         is_calibrated = quantization == "int8" and not is_quantization_aware
         how = {"calibration": images, "calibration_images": calibration} | settings if is_calibrated else {}
-        paths.append(tflite.convert(model, path, quantize=QUANTIZE[quantization], target=target, **how))
+        paths.append(tflite.convert(model, path, quantize=QUANTIZE[quantization], target=target, pixels=pixels, **how))
     return paths
 
 

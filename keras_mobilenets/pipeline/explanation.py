@@ -64,9 +64,9 @@ def explain(
     size = model.input_shape[1] or run.asked["data"]["image_size"]
     shown = [_read(image, max(size, SIDE)) for image in paths]
     pixels = np.stack([_read(image, size) for image in paths])
-    shares = probabilities(model, pixels)
+    shares = probabilities(model, pixels, run.pixels)
     classes = shares.argmax(axis=1) if of is None else np.full(len(paths), names.index(of))
-    heat, explained = grad_cam(model, pixels, classes, layer), []
+    heat, explained = grad_cam(model, pixels, classes, layer, run.pixels), []
     for image, picture, large, share, number, warm in zip(
         paths, _places(paths, run, out), shown, shares, classes, heat, strict=True
     ):

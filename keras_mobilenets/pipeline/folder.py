@@ -63,6 +63,11 @@ class RunFolder:
         """The content of run.json; empty when there is none."""
         return files.read_record(self.folder)
 
+    @property
+    def pixels(self) -> str | None:
+        """What its models' inputs mean: as the user said, or as they were trained; None where neither is known."""
+        return self.asked.get("pixels") or self.asked.get("model", {}).get("pixels")
+
     def record(self, key: str, value: Any) -> None:
         """Puts one entry into run.json."""
         files.write_json(self.folder / "run.json", self.asked | {key: value})

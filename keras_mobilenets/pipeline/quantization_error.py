@@ -26,7 +26,9 @@ def layer_errors(run: RunFolder, limit: int = 64) -> list[Any]:
     if not paths:
         raise UserError(f"{run.folder} holds no int8 file; run keras-mobilenets convert {run.folder}")
     images, _ = run.data().images("validation", limit, seed=SEED)
-    found = [tflite.layer_errors(run.model_of(variant_of(path)), path, images, limit) for path in paths]
+    found = [
+        tflite.layer_errors(run.model_of(variant_of(path)), path, images, limit, pixels=run.pixels) for path in paths
+    ]
     for errors in found:
         errors.save(run.folder / "layer_errors.json")
     return found
@@ -46,4 +48,6 @@ def sensitivity(run: RunFolder, by: str = "layer", limit: int = 64) -> Any:
     from keras_mobilenets import tflite
 
     model = run.trained_model_file()
-    return tflite.sensitivity(model, run.data().images("validation", limit, seed=SEED), limit=limit, by=by)
+    return tflite.sensitivity(
+        model, run.data().images("validation", limit, seed=SEED), limit=limit, by=by, pixels=run.pixels
+    )

@@ -253,7 +253,7 @@ def sensitivity(
     for level in levels:
         check_sparsity(level)
     scanned = compressible_layers(model, layers, "prune")
-    batches = data.validation.take(math.ceil(images / data.batch_size)).cache()
+    batches = data.scaled_for(model).validation.take(math.ceil(images / data.batch_size)).cache()
     predict = keras.models.Model.predict_on_batch
 
     def accuracy() -> float:

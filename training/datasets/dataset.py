@@ -4,13 +4,17 @@ Images are decoded once and held in memory as uint8 where they fit, else streame
 of (seed, epoch) alone and the randomness of a batch of (seed, step) alone, so that a training can resume anywhere.
 """
 
+import copy
 import hashlib
 import warnings
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.pixels.preprocessing_layers import scaling_of_layers
+from keras_mobilenets.pixels.scaling import MINUS_ONE_TO_ONE, PixelScaling
 from keras_mobilenets.progress import track
 from keras_mobilenets.training.datasets import augmentation as augment
 from keras_mobilenets.training.datasets.split import UNREADABLE, Selection, Split, permutation, select_all
@@ -35,8 +39,19 @@ class Data:
         self.image_size = image_size
         self.batch_size = batch_size
         self._splits = splits
+        self.scaling = MINUS_ONE_TO_ONE
         self._in_memory = sum(split.count for split in splits.values()) * image_size**2 * 3 <= MEMORY_LIMIT
         self._arrays: dict[str, tuple[tf.Tensor, tf.Tensor]] = {}
+
+    def scaled(self, scaling: PixelScaling) -> "Data":
+        """The same data, its batches with images of another scaling than [−1, 1]."""
+        other = copy.copy(self)
+        other.scaling = scaling
+        return other
+
+    def scaled_for(self, model: Any) -> "Data":
+        """The same data with images as a model says that it takes them; as they are where it says nothing."""
+        return self.scaled(scaling_of_layers(model) or self.scaling)
 
     @property
     def train(self) -> tf.data.Dataset:
@@ -134,8 +149,9 @@ class Data:
                 images = tf.cast(tf.round(images), tf.uint8)
             if seen is not None:
                 view = step // steps % views
-                return seen(images, places, view), labels, view * self.count("train") + places
-            return augmented(images, labels, tf.stack([tf.constant(-1 - seed, tf.int64), step]))
+                return self._values(seen(images, places, view)), labels, view * self.count("train") + places
+            images, labels = augmented(images, labels, tf.stack([tf.constant(-1 - seed, tf.int64), step]))
+            return self._values(images), labels
 
         batches = tf.data.Dataset.range(first, last).flat_map(one_epoch).enumerate(start=first * steps + first_step)
         return batches.map(prepare, tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
@@ -145,7 +161,7 @@ class Data:
         seen = augment.fixed_views(augmentation)
 
         def prepare(images: tf.Tensor, labels: tf.Tensor, places: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            return seen(images, places, tf.constant(number, tf.int64)), places
+            return self._values(seen(images, places, tf.constant(number, tf.int64))), places
 
         batches = self._batches("train").map(prepare, tf.data.AUTOTUNE, deterministic=True)
         return batches.prefetch(tf.data.AUTOTUNE)
@@ -179,7 +195,7 @@ class Data:
         weight = steps * self.batch_size / self.count("validation")
 
         def prepare(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            images = augment.scale(tf.ensure_shape(images, [size, side, side, 3]))
+            images = self._values(augment.scale(tf.ensure_shape(images, [size, side, side, 3])))
             return images, tf.maximum(labels, 0), tf.where(labels == UNREADABLE, 0.0, weight)
 
         batches = filled.batch(size, drop_remainder=True).take(steps)
@@ -233,8 +249,17 @@ class Data:
 
     def _scaled(self, batches: tf.data.Dataset) -> tf.data.Dataset:
         return batches.map(
-            lambda images, labels, _: (augment.scale(images), labels), tf.data.AUTOTUNE, deterministic=True
+            lambda images, labels, _: (self._values(augment.scale(images)), labels),
+            tf.data.AUTOTUNE,
+            deterministic=True,
         ).prefetch(tf.data.AUTOTUNE)
+
+    def _values(self, images: tf.Tensor) -> tf.Tensor:
+        """Images of [−1, 1] in the scaling of this data."""
+        if self.scaling.range == (-1, 1):
+            return images
+        mean, std = (tf.constant(value, tf.float32) for value in (self.scaling.mean, self.scaling.std))
+        return ((images + 1) * 127.5 - mean) / std
 
     def _load(self, split: str) -> tuple[tf.Tensor, tf.Tensor]:
         """Decodes a split once, without the images that cannot be read."""

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mobilenets.pixels.batches import to_pixels
+from keras_mobilenets.pixels.scaling import PixelScaling
 from keras_mobilenets.training.engine.recorder import Recorder
 
 SAMPLES = 16
@@ -57,17 +58,18 @@ class Summaries:
                     tf.summary.scalar(f"epoch_{tag}", value, step=epoch + 1)
         self._flush()
 
-    def write_images(self, batches: tf.data.Dataset, class_names: list[str]) -> None:
+    def write_images(self, batches: tf.data.Dataset, class_names: list[str], scaling: PixelScaling) -> None:
         """Writes the first batch of images with the names of their classes.
 
         Args:
-            batches: (float32 images in [−1, 1], integer or soft labels).
+            batches: (float32 images, integer or soft labels).
             class_names: The classes.
+            scaling: What the values of the images mean.
         """
         if not self.recorder.is_kept:
             return
         images, labels, *_ = next(iter(batches.take(1)))
-        shown = to_pixels(np.asarray(images[:SAMPLES], np.float32))
+        shown = to_pixels(np.asarray(images[:SAMPLES], np.float32), scaling)
         names = [_label_text(label, class_names) for label in np.asarray(labels[:SAMPLES])]
         with self._writer("train").as_default():
             tf.summary.image("augmented_images", image_grid(shown, names)[None], step=len(self.recorder.rows) + 1)

@@ -56,8 +56,8 @@ def fit(
     XLA is never used on a CPU, where it makes depthwise convolutions about ten times slower.
 
     Args:
-        model: Takes images of the data's size in [−1, 1]; gives one probability (or logit) per class. A Keras 3 model,
-            or a tf_keras model such as `quantize_aware` gives.
+        model: Takes images of the data's size, in [−1, 1] unless its first layers say otherwise; gives one probability
+            (or logit) per class. A Keras 3 model, or a tf_keras model such as `quantize_aware` gives.
         data: What `load_data` returns.
         recipe: How to train. Default: `Recipe()`.
         run_dir: Folder for checkpoints and logs. Default: none is kept.
@@ -77,7 +77,7 @@ def fit(
         UserError: Model and data do not fit together, the run folder holds another training, is in use or cannot be
             written, or the loss became NaN.
     """
-    recipe = recipe or Recipe()
+    recipe, data = recipe or Recipe(), data.scaled_for(model)
     objective = objective or classification(model, recipe, len(data.class_names))
     if not checkpoint_seconds >= 0:
         raise UserError(f"checkpoint_seconds={checkpoint_seconds}: give seconds, 0 or more, such as 60")
@@ -154,7 +154,7 @@ def _fit(
     targets = objective.targets(batches)
     _build_metrics(model, targets)
     if epoch == stage.first and not step:
-        logs.write_images(batches, data.class_names)
+        logs.write_images(batches, data.class_names, data.scaling)
     validation = objective.validation(device_strategy.validation(data))
     with fused_batch_norm():
         model.fit(
@@ -220,6 +220,7 @@ def _record_settings(run_dir: Path, model: Any, data: Data, more: dict[str, Any]
             "input_shape": list(model.input_shape[1:]),
             "classes": model.output_shape[-1],
             "parameters": model.count_params(),
+            "pixels": str(data.scaling),
         },
         "data": {
             "name": data.name,

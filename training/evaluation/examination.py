@@ -18,7 +18,7 @@ from keras_mobilenets.errors import UserError
 from keras_mobilenets.files import atomic, sha256
 from keras_mobilenets.pixels.batches import to_input, to_pixels
 from keras_mobilenets.pixels.preprocessing_layers import scaling_of
-from keras_mobilenets.pixels.scaling import MINUS_ONE_TO_ONE
+from keras_mobilenets.pixels.scaling import PixelScaling
 from keras_mobilenets.progress import track
 from keras_mobilenets.training.introspection import gives_logits, without_nesting
 from keras_mobilenets.weights.imagenet_classes import softmax
@@ -111,7 +111,8 @@ def examine(model: Any, data: Any, split: str = "validation", mistakes: int = MI
     Batches are evaluated one at a time, so that the split may have any size.
 
     Args:
-        model: A Keras 3 or tf_keras model: images in [−1, 1] to one probability or logit for each class.
+        model: A Keras 3 or tf_keras model: images, in [−1, 1] unless it says otherwise, to one probability or logit for
+            each class.
         data: What `load_data` returns.
         split: "train", "validation" or "test".
         mistakes: Maximum number of misclassified images to keep.
@@ -130,19 +131,20 @@ def examine(model: Any, data: Any, split: str = "validation", mistakes: int = MI
     classes, size = len(data.class_names), data.image_size
     if tuple(model.output_shape[1:]) != (classes,):
         raise UserError(f"the model has output {model.output_shape[1:]} but {data.name} has {classes} classes")
+    data = data.scaled_for(model)
     confusion = np.zeros((classes, classes), np.int64)
-    worst = _WorstMistakes(mistakes, size)
+    worst = _WorstMistakes(mistakes, size, data.scaling)
     total = -(-data.count(split) // data.batch_size)
     for images, labels in track(getattr(data, split), f"evaluating {split} images", total):
         images, labels = np.asarray(images), np.asarray(labels, np.int64)
-        scores = probabilities(model, images, MINUS_ONE_TO_ONE)
+        scores = probabilities(model, images, data.scaling)
         predicted = scores.argmax(axis=1)
         np.add.at(confusion, (labels, predicted), 1)
         worst.take(images, labels, predicted, scores.max(axis=1))
     pictures, labels, predicted, confidence = worst.arrays
     found = Examination(tuple(data.class_names), split, confusion, pictures, labels, predicted, confidence)
     with contextlib.suppress(UserError):  # a model without a feature map
-        heat = grad_cam(model, found.images, found.predicted, pixels=MINUS_ONE_TO_ONE)
+        heat = grad_cam(model, found.images, found.predicted, pixels=data.scaling)
         found = dataclasses.replace(found, heat=np.rint(255 * heat).astype(np.uint8))
     return found
 
@@ -213,15 +215,15 @@ def read_examination(path: str | Path) -> Examination:
 class _WorstMistakes:
     """Collects the most confident mistakes."""
 
-    def __init__(self, count: int, size: int):
-        self.count = count
+    def __init__(self, count: int, size: int, scaling: PixelScaling):
+        self.count, self.scaling = count, scaling
         none = np.empty(0, np.int64)
         self.arrays: list[np.ndarray] = [np.empty((0, size, size, 3), np.uint8), none, none, np.empty(0, np.float32)]
 
     def take(self, images: np.ndarray, labels: np.ndarray, predicted: np.ndarray, confidence: np.ndarray) -> None:
         wrong = np.flatnonzero(labels != predicted)
         wrong = wrong[np.argsort(-confidence[wrong], kind="stable")[: self.count]]
-        pixels = to_pixels(images[wrong])
+        pixels = to_pixels(images[wrong], self.scaling)
         both = [
             np.concatenate(pair)
             for pair in zip(self.arrays, [pixels, labels[wrong], predicted[wrong], confidence[wrong]], strict=True)

@@ -70,6 +70,12 @@ def distill(
     process_group.require_single("distillation")
     if {id(weight) for weight in teacher.weights} & {id(weight) for weight in student.weights}:
         raise UserError("student and teacher share weights; give the student weights of its own")
+    data = data.scaled_for(student)
+    if data.scaled_for(teacher).scaling.range != data.scaling.range:
+        raise UserError(
+            f"the teacher takes pixels of {data.scaled_for(teacher).scaling} and the student of {data.scaling}: put a "
+            "layer Rescaling in front of one of them"
+        )
     file = Path(cache_file) if cache_file else Path(run_dir) / FILE if run_dir else None
     targets = TeacherTargets(data, teacher, recipe.augmentation, cached_views, file)
     objective = _objective(student, targets, len(data.class_names), temperature, alpha)
