@@ -49,8 +49,11 @@ def evaluate(run: RunFolder, data: Any = None) -> list[Any]:
 
 def _known(run: RunFolder, variant: str, data: Any, figures: dict[str, int] | None) -> tuple[dict[str, int], Any]:
     """Parameters and multiply-adds of a model, counted where not given, and what it says of the test images."""
+    import numpy as np
+
     from keras_mobilenets import cost
     from keras_mobilenets.training.compression.model_loader import load_model
+    from keras_mobilenets.training.evaluation.forward_pass import forward_pass
 
     if not run.model_of(variant).exists():
         return {}, None
@@ -58,4 +61,5 @@ def _known(run: RunFolder, variant: str, data: Any, figures: dict[str, int] | No
     if figures is None:
         counted = cost(model)
         figures = {"parameters": counted.parameters, "macs": counted.macs}
-    return figures, model.predict(data.scaled_for(model).test, verbose=0)
+    forward = forward_pass(model)
+    return figures, np.concatenate([forward(images) for images, _ in data.scaled_for(model).test])

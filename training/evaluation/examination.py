@@ -20,6 +20,7 @@ from keras_mobilenets.pixels.batches import to_input, to_pixels
 from keras_mobilenets.pixels.preprocessing_layers import scaling_of
 from keras_mobilenets.pixels.scaling import PixelScaling
 from keras_mobilenets.progress import track
+from keras_mobilenets.training.evaluation.forward_pass import forward_pass
 from keras_mobilenets.training.introspection import gives_logits, without_nesting
 from keras_mobilenets.weights.imagenet_classes import softmax
 
@@ -134,10 +135,10 @@ def examine(model: Any, data: Any, split: str = "validation", mistakes: int = MI
     data = data.scaled_for(model)
     confusion = np.zeros((classes, classes), np.int64)
     worst = _WorstMistakes(mistakes, size, data.scaling)
-    total = -(-data.count(split) // data.batch_size)
+    total, forward = -(-data.count(split) // data.batch_size), forward_pass(model)
     for images, labels in track(getattr(data, split), f"evaluating {split} images", total):
         images, labels = np.asarray(images), np.asarray(labels, np.int64)
-        scores = probabilities(model, images, data.scaling)
+        scores = _probabilities(model, forward(to_input(images, data.scaling, model=model.name)))
         predicted = scores.argmax(axis=1)
         np.add.at(confusion, (labels, predicted), 1)
         worst.take(images, labels, predicted, scores.max(axis=1))
@@ -161,7 +162,10 @@ def probabilities(model: Any, images: np.ndarray, pixels: Any = None) -> np.ndar
         float32 N×C.
     """
     values = to_input(images, scaling_of(model, pixels, images), model=model.name)
-    outputs = np.asarray(model.predict_on_batch(values), np.float32)
+    return _probabilities(model, forward_pass(model)(values))
+
+
+def _probabilities(model: Any, outputs: np.ndarray) -> np.ndarray:
     outputs = np.nan_to_num(outputs)
     return softmax(outputs) if gives_logits(model) else outputs
 

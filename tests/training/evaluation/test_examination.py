@@ -1,5 +1,6 @@
 """What a classifier gets wrong: counted by hand, kept in a run folder, told on the command line."""
 
+import logging
 import re
 
 import keras
@@ -176,3 +177,21 @@ def test_bad_calls_of_explain_are_answered_by_one_line(run, tmp_path, capsys, ar
 def test_explain_needs_a_trained_run(tmp_path, capsys):
     assert main(["explain", str(tmp_path)]) == 2
     assert "holds no model.keras; run keras-mobilenets train" in capsys.readouterr().err
+
+
+def test_examining_many_models_of_small_data_draws_no_word_from_tensorflow(data):
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())
+    logging.getLogger("tensorflow").addHandler(handler)
+    try:
+        for _ in range(6):
+            image = keras.Input((data.image_size, data.image_size, 3))
+            pooled = keras.layers.GlobalAveragePooling2D()(image)
+            model = keras.Model(image, keras.layers.Dense(len(data.class_names), activation="softmax")(pooled))
+            found = training.examine(model, data)
+            theirs = np.concatenate([model(images).numpy().argmax(axis=1) for images, _ in data.validation])
+            np.testing.assert_array_equal(found.confusion.sum(axis=0), np.bincount(theirs, minlength=3))
+    finally:
+        logging.getLogger("tensorflow").removeHandler(handler)
+    assert not lines

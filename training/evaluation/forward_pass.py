@@ -1,0 +1,30 @@
+"""A model's answers, traced once for batches of any size."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from keras_mobilenets.training.introspection import library_of
+
+
+def forward_pass(model: Any) -> Callable[[np.ndarray], np.ndarray]:
+    """Makes a function from a batch of images to the model's outputs.
+
+    `predict` traces the model anew for the size of the last batch; over the few batches of small data and several
+    models, TensorFlow warns of it.
+
+    Args:
+        model: A Keras 3 or tf_keras model of one input and one output.
+
+    Returns:
+        A function of float32 N×H×W×C, scaled as the model takes them, to float32 outputs.
+    """
+    library = library_of(model)
+    if library.__name__ == "keras" and library.backend.backend() != "tensorflow":
+        return lambda images: np.asarray(model.predict_on_batch(images), np.float32)
+    import tensorflow as tf
+
+    images = tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)
+    graph = tf.function(lambda images: model(images, training=False)).get_concrete_function(images)
+    return lambda images: np.asarray(graph(tf.constant(images, tf.float32)), np.float32)
