@@ -1,6 +1,6 @@
 """The arguments that name what a verb works on: run folders and .tflite files."""
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,6 +25,22 @@ def add_sources(parser: ArgumentParser) -> None:
 def tflite_files(sources: Sequence[str | Path]) -> list[Path]:
     """The files themselves, and those of folders."""
     return [path for s in map(Path, sources) for path in (pipeline.Run(s).tflite_files() if s.is_dir() else [s])]
+
+
+def add_size(parser: ArgumentParser) -> None:
+    """Adds the sizes of inputs that leave them open."""
+    parser.add_argument(
+        "--size",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="height and width, or one number for all, of an input whose sizes the file leaves open",
+    )
+
+
+def input_shape(options: Namespace) -> int | Sequence[int] | None:
+    """What `--size` says."""
+    return options.size[0] if options.size and len(options.size) == 1 else options.size
 
 
 def add_threads(parser: ArgumentParser) -> None:

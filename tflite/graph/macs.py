@@ -13,7 +13,10 @@ from keras_mobilenets.tflite.graph.file_identifier import check_file
 
 Shapes = Sequence[Sequence[int]]  # of all tensors of a graph
 
-COUNTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL")
+COUNTED = (
+    "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL", "CONV_3D", "CONV_3D_TRANSPOSE",
+    "SVDF", "UNIDIRECTIONAL_SEQUENCE_LSTM",
+)  # fmt: skip
 
 
 def multiply_adds(
@@ -40,6 +43,15 @@ def multiply_adds(
         return math.prod(inputs[2]) * math.prod(inputs[1][:3])
     if name == "BATCH_MATMUL":
         return math.prod(output) * inputs[0][-2 if transposed else -1]
+    if name == "CONV_3D":
+        return math.prod(output) * math.prod(inputs[1][:4])
+    if name == "CONV_3D_TRANSPOSE":
+        return math.prod(inputs[2]) * math.prod(inputs[1][:4])
+    if name == "SVDF":  # the weights of features and of time
+        return inputs[0][0] * sum(math.prod(weights) for weights in inputs[1:3])
+    if name == "UNIDIRECTIONAL_SEQUENCE_LSTM":  # every step multiplies by the weights of the gates, and the projection
+        steps = math.prod(inputs[0][:2])
+        return steps * sum(math.prod(weights) for weights in (*inputs[1:9], inputs[16]) if weights)
     return 0
 
 

@@ -11,8 +11,11 @@ from keras_mobilenets.pixels.batches import batches, check_images, to_input
 from keras_mobilenets.pixels.image_source import BATCH
 from keras_mobilenets.processors import usable_threads
 from keras_mobilenets.progress import track
+from keras_mobilenets.tflite.graph import flatbuffer
+from keras_mobilenets.tflite.graph.file_identifier import check_file
 from keras_mobilenets.tflite.runtime.interpreter import open_model
 from keras_mobilenets.tflite.runtime.model import Model
+from keras_mobilenets.tflite.runtime.sandbox import validate
 
 
 @dataclass(frozen=True)
@@ -52,20 +55,25 @@ def evaluate(
         The `Evaluation`.
 
     Raises:
-        UserError: The file cannot be opened, the images or labels do not fit the model, or it answers with NaN.
+        UserError: The file cannot be opened, is no image classifier, or answers with NaN; or the images or labels do
+            not fit it.
     """
     from keras_mobilenets.tflite.runtime.input_scaling import scaling_of_file
 
     if limit is not None and limit < 1:
         raise UserError(f"limit is {limit}; give 1 or more images")
-    model = open_model(path, threads or min(4, usable_threads()))
-    source, scaling = model.input, scaling_of_file(path, pixels)
+    is_open = -1 in image_shape(path)[1:]
+    model, scaling = None, scaling_of_file(path, pixels)
     outputs: list[np.ndarray] = []
     labels: list[np.ndarray] = []
     for images, batch_labels in track(
         batches(data, source["shape"]), f"Evaluating {Path(path).name}", total=_batch_count(data)
     ):
         images = images[: None if limit is None else limit - len(outputs)]
+        if model is None or (is_open and images.shape[1:] != tuple(model.input["shape"][1:])):
+            size = (1, *images.shape[1:]) if is_open else None
+            model = open_model(path, threads or min(4, usable_threads()), size)
+        source = model.input
         check_images(images, source["shape"], path)
         values = to_input(images, scaling, source["dtype"], source["quantization"], path)
         outputs += [model.run(value[None]).reshape(-1) for value in values]
@@ -73,7 +81,35 @@ def evaluate(
             labels.append(batch_labels[: len(images)])
         if len(outputs) == limit:
             break
+    assert model is not None  # there is an image
     return score(_answers(model, outputs), np.concatenate(labels) if labels else None)
+
+
+def image_shape(path: str | Path) -> tuple[int, ...]:
+    """The shape N×H×W×C of the images that a classifier takes; −1 where it takes any size.
+
+    Args:
+        path: The .tflite file.
+
+    Raises:
+        UserError: The file is missing, is no .tflite, is damaged, or is no image classifier.
+    """
+    check_file(path)
+    validate(path, run=False)
+    model = flatbuffer.read(Path(path).read_bytes(), path)
+    graph = model.subgraphs[0]
+    sources, answers = ([flatbuffer.shape_of(graph.tensors[i]) for i in side] for side in (graph.inputs, graph.outputs))
+    is_classifier = (
+        len(sources) == len(answers) == 1
+        and len(sources[0]) == 4
+        and sum(size != 1 for size in answers[0][1:]) <= 1  # one number for each class, not for each place
+    )
+    if not is_classifier:
+        raise UserError(
+            f"{path} is no image classifier, {flatbuffer.ends(model)}; give one with one input 1×h×w×c and one output "
+            "1×classes"
+        )
+    return sources[0]
 
 
 def score(predictions: np.ndarray, labels: np.ndarray | None) -> Evaluation:

@@ -14,11 +14,14 @@ import numpy as np
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.progress import track
+from keras_mobilenets.tflite.graph import flatbuffer
+from keras_mobilenets.tflite.graph.file_identifier import check_file
 from keras_mobilenets.tflite.graph.macs import file_macs
 from keras_mobilenets.tflite.measurement.roofline import best_convolution
 from keras_mobilenets.tflite.results.results import Row, dtype_of
 from keras_mobilenets.tflite.runtime.interpreter import cold_start, open_model
-from keras_mobilenets.tflite.runtime.model import InputShape, Model, load, open_places
+from keras_mobilenets.tflite.runtime.model import InputShape, Model, load
+from keras_mobilenets.tflite.runtime.sandbox import validate
 
 TURNS = 10  # that each model takes at least
 LONGEST_TURN = 100  # runs, unless they take less than the shortest turn
@@ -154,10 +157,14 @@ def statistics(nanoseconds: Sequence[int]) -> dict[str, float]:
 
 def _open(path: Path, threads: int, input_shape: InputShape) -> Model:
     """The model, all sizes of its inputs given."""
-    model = open_model(path, threads, input_shape)
-    if input_shape is None and any(map(open_places, model.inputs)):
-        raise UserError(f"{path} leaves sizes open ({model.ends}); give --size, in Python input_shape")
-    return model
+    check_file(path)
+    validate(path, run=False)
+    model = flatbuffer.read(path.read_bytes(), path)
+    first = model.subgraphs[0]
+    if input_shape is None and any(flatbuffer.open_places(flatbuffer.shape_of(first.tensors[i])) for i in first.inputs):
+        ends = flatbuffer.ends(model)
+        raise UserError(f"{path} leaves sizes open, {ends}; give them with --size, in Python input_shape")
+    return open_model(path, threads, input_shape)
 
 
 def _macs(model: Model) -> int | None:

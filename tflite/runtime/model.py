@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.runtime.native_output import suppress_native_output
 
 InputShape = int | Sequence[int] | None  # what open sizes of inputs become, see `open_model`
@@ -22,13 +23,16 @@ def load(path: str | Path, threads: int = 1, input_shape: InputShape = None, *, 
     """As `open_model`, of a file known to be valid: a damaged one may crash this process."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    kinds = OpResolverType
-    resolver = kinds.AUTO if delegate else kinds.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    resolver = OpResolverType.AUTO if delegate else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     interpreter = None
     try:
         with suppress_native_output():  # the runtime announces each delegate on standard error
             interpreter = Interpreter(model_path=str(path), num_threads=threads, experimental_op_resolver_type=resolver)
-            for source in interpreter.get_input_details():
+            sources = interpreter.get_input_details()
+            if input_shape is not None and not any(-1 in source["shape_signature"] for source in sources):
+                taken = ", ".join(map(_described, sources))
+                raise UserError(f"{path} leaves no size open, it takes {taken}; leave out input_shape {input_shape}")
+            for source in sources:
                 wanted = _filled(source, input_shape, path)
                 if wanted != tuple(source["shape"]):
                     interpreter.resize_tensor_input(source["index"], wanted)
@@ -75,12 +79,6 @@ class Model:
     def output(self) -> dict[str, Any]:
         """The runtime's record of the one output."""
         return self._only(self.outputs)
-
-    @property
-    def ends(self) -> str:
-        """What goes in and comes out, in words."""
-        sides = (", ".join(map(_described, side)) or "none" for side in (self.inputs, self.outputs))
-        return "inputs {}; outputs {}".format(*sides)
 
     def feed(self, values: np.ndarray) -> None:
         """Sets the input; `values` already have its shape and dtype."""
@@ -133,7 +131,7 @@ class Model:
 
     def quantization(self) -> str:
         """How the file is quantized, in the words of `convert`: none, float16, dynamic or int8."""
-        if np.dtype(self.input["dtype"]).kind in "iu":
+        if any(np.dtype(source["dtype"]).kind in "iu" and source["quantization"][0] for source in self.inputs):
             return "int8"
         dtypes = {np.dtype(tensor["dtype"]) for tensor in self.interpreter.get_tensor_details()}
         if np.dtype(np.int8) in dtypes:
@@ -181,14 +179,15 @@ class Model:
 
     def _only(self, details: list[dict[str, Any]]) -> dict[str, Any]:
         if len(details) != 1:
-            raise UserError(f"{self.path} is no classifier of one input and one output: {self.ends}; give a classifier")
+            ends = flatbuffer.ends(flatbuffer.read(self.path.read_bytes(), self.path))
+            raise UserError(f"{self.path} has {ends}; a classifier has one of each")
         return details[0]
 
 
 def _filled(source: Mapping[str, Any], input_shape: InputShape, path: str | Path) -> tuple[int, ...]:
     """An input's shape with sizes in the place of those that it leaves open."""
-    shape, places = tuple(map(int, source["shape"])), open_places(source)
-    if input_shape is None:
+    shape, places = tuple(map(int, source["shape"])), flatbuffer.open_places(source["shape_signature"])
+    if input_shape is None or -1 not in source["shape_signature"]:
         return shape
     given = [input_shape] * len(places) if isinstance(input_shape, int) else [int(size) for size in input_shape]
     whole = len(given) == len(shape) and len(places) < len(shape)
@@ -198,16 +197,9 @@ def _filled(source: Mapping[str, Any], input_shape: InputShape, path: str | Path
             filled[place] = size
     fits = all(asked in (-1, size) for asked, size in zip(source["shape_signature"], filled, strict=True))
     if not fits or min(given, default=1) < 1 or (not whole and len(given) != len(places)):
-        raise UserError(
-            f"input_shape is {input_shape}, but {path} takes {_described(source)}; give it whole or what is open"
-        )
+        taken = _described(source)
+        raise UserError(f"{path} takes {taken}, and input_shape is {input_shape}: give it whole or what is open")
     return tuple(filled)
-
-
-def open_places(source: Mapping[str, Any]) -> list[int]:
-    """The dimensions of an input that the file leaves open, beyond the batch, which is 1."""
-    signature = [int(size) for size in source["shape_signature"]]
-    return [place for place, size in enumerate(signature) if size == -1 and (place or len(signature) == 1)]
 
 
 def _refusal(path: str | Path, interpreter: Any, error: Exception, input_shape: InputShape, what: str) -> UserError:
@@ -219,10 +211,11 @@ def _refusal(path: str | Path, interpreter: Any, error: Exception, input_shape: 
                 f"{path} needs the operator {found[1]}, which this runtime lacks; run it where its maker says"
             )
     sources = interpreter.get_input_details() if interpreter is not None else []
-    if any(map(open_places, sources)):
-        given = "no input_shape" if input_shape is None else f"input_shape {input_shape}"
+    if any(flatbuffer.open_places(source["shape_signature"]) for source in sources):
+        given = "sizes of 1" if input_shape is None else f"input_shape {input_shape}"
         return UnsupportedModelError(
-            f"{path} does not run with {given} ({reason}); it takes {', '.join(map(_described, sources))}: give another"
+            f"{path} does not run with {given} ({reason}); give others for {', '.join(map(_described, sources))} with "
+            "--size, in Python input_shape"
         )
     return UserError(f"{path} {what}: {reason}; convert it again")
 
@@ -237,9 +230,7 @@ _MISSING_OPERATOR = (
 
 
 def _described(details: Mapping[str, Any]) -> str:
-    """A tensor of the runtime in words: "image float32 1×?×?×3"."""
-    sizes = "×".join("?" if length == -1 else str(length) for length in details["shape_signature"])
-    return f"{details['name']} {np.dtype(details['dtype']).name} {sizes}".strip()
+    return flatbuffer.describe(details["name"], np.dtype(details["dtype"]).name, details["shape_signature"])
 
 
 def _noise(rng: np.random.Generator, shape: Sequence[int], dtype: np.dtype) -> np.ndarray:

@@ -150,8 +150,8 @@ class Inspection:
         )
         rows = {
             "file": f"{self.path}, {self.size_bytes / 1e6:.2f} MB, {self.gzip_bytes / 1e6:.2f} MB after gzip",
-            "input": "; ".join(map(_describe, self.inputs)),
-            "output": "; ".join(map(_describe, self.outputs)),
+            "input": "; ".join(map(_describe, self.inputs)) or "none",
+            "output": "; ".join(map(_describe, self.outputs)) or "none",
             "zeros": self._zeros(),
             "operators": f"{len(self.operators)}{self._in_graphs()}: {operators}",
             "tensors": dtypes,
@@ -258,7 +258,7 @@ def _share(counted: dict[int, Zeros]) -> float | None:
 def _tensors(model: Any, graph: Any) -> list[Tensor]:
     return [
         Tensor(
-            (tensor.name or b"").decode("utf-8", "replace"),
+            flatbuffer.text(tensor.name),
             flatbuffer.type_name(tensor.type),
             flatbuffer.shape_of(tensor),
             flatbuffer.is_constant(model, tensor),
@@ -282,5 +282,4 @@ def _minimum_runtime(model: Any) -> str:
 
 def _describe(tensor: Tensor) -> str:
     scale = f", scale {tensor.scales[0]:.6g}, zero point {tensor.zero_point}" if tensor.scales else ""
-    sizes = "×".join("?" if size == -1 else str(size) for size in tensor.shape)
-    return f"{tensor.name} {tensor.dtype} {sizes}".rstrip() + scale
+    return flatbuffer.describe(tensor.name, tensor.dtype, tensor.shape) + scale

@@ -2,7 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 
-from keras_mobilenets.cli.sources import add_sources, tflite_files
+from keras_mobilenets.cli.sources import add_size, add_sources, input_shape, tflite_files
 
 PURPOSE = "show what is in .tflite files"
 EXAMPLE = "keras-mobilenets inspect runs/photos"
@@ -11,6 +11,7 @@ EXAMPLE = "keras-mobilenets inspect runs/photos"
 def add_arguments(parser: ArgumentParser) -> None:
     """Adds the verb's arguments."""
     add_sources(parser)
+    add_size(parser)
     parser.add_argument("--operators", action="store_true", help="also list every operator with its tensors")
     parser.add_argument(
         "--nnapi", type=int, metavar="LEVEL", help="also say which operators NNAPI takes at this API level, 27 to 35"
@@ -23,7 +24,7 @@ def run(options: Namespace) -> None:
     from keras_mobilenets import tflite
 
     for number, path in enumerate(tflite_files(options.sources)):
-        found = tflite.inspect(path)
+        found = tflite.inspect(path, input_shape(options))
         print("\n" * bool(number), end="")
         print(found)
         if options.nnapi is not None:
@@ -32,7 +33,8 @@ def run(options: Namespace) -> None:
             print(f"\n{tflite.check_gpu(path)}")
         for operator in found.operators if options.operators else ():
             shapes = " → ".join(
-                ", ".join(f"{t.dtype} {'×'.join(map(str, t.shape))}" for t in side)
+                ", ".join(f"{t.dtype} {'×'.join(map(str, t.shape))}".strip() for t in side)
                 for side in (operator.inputs, operator.outputs)
             )
-            print(f"{operator.index:4} {operator.name} v{operator.version}: {shapes}")
+            graph = f" of graph {operator.graph}" if operator.graph else ""
+            print(f"{operator.index:4}{graph} {operator.name} v{operator.version}: {shapes}")

@@ -7,11 +7,11 @@ from typing import Any
 
 from keras_mobilenets import pipeline
 from keras_mobilenets.cli.output import say, show
-from keras_mobilenets.cli.sources import add_threads, tflite_files
+from keras_mobilenets.cli.sources import add_size, add_threads, input_shape, tflite_files
 from keras_mobilenets.cli.startup import import_tensorflow
 from keras_mobilenets.errors import UserError
 
-PURPOSE = "measure the latency of .tflite files on this CPU"
+PURPOSE = "measure the latency of any .tflite files on this CPU, about three seconds a row"
 EXAMPLE = """keras-mobilenets benchmark runs/photos --threads 1 2 --peers
   keras-mobilenets benchmark runs/photos --baseline old.json --fail-over 5%
   keras-mobilenets benchmark model.tflite --profile"""
@@ -23,6 +23,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "sources", nargs="+", metavar="FOLDER|FILE", help="run folders, folders of .tflite files, or files"
     )
     add_threads(parser)
+    add_size(parser)
     parser.add_argument("--again", action="store_true", help="measure again what was measured before")
     parser.add_argument(
         "--peers",
@@ -63,6 +64,8 @@ def run(options: Namespace) -> int:
     loose = [source for source in map(Path, options.sources) if source not in folders]
     if options.out and len(folders) + bool(loose) > 1:
         raise UserError("--out holds what is measured in one go: give one folder, or files only")
+    if options.size and folders:
+        raise UserError(f"--size is for files of open sizes, and {folders[0]} is a folder: give the files")
     if options.peers and loose:
         raise UserError(f"{loose[0]} does not say what its model is: --peers needs the folder of a run")
     rows = []
@@ -72,7 +75,7 @@ def run(options: Namespace) -> int:
         rows += timed
         _show_timed(timed, run_folder.results_file if options.out else run_folder.folder, options)
     if loose:
-        timed = tflite.benchmark(loose, threads=options.threads, limit=True)
+        timed = tflite.benchmark(loose, threads=options.threads, limit=True, input_shape=input_shape(options))
         rows += timed
         if options.out:
             tflite.write_results(options.out, timed, environment(loose))

@@ -17,6 +17,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_sources(parser)
     parser.add_argument("--data", help="shapes, a TFDS name or a folder (default: the run's data)")
     parser.add_argument("--data-dir", help="where TFDS data sets are kept")
+    parser.add_argument("--size", type=int, metavar="N", help="height and width, for files that take any size")
     parser.add_argument("--limit", type=int, metavar="N", help="at most N images (nothing is recorded then)")
 
 
@@ -33,14 +34,22 @@ def run(options: Namespace) -> None:
         if source.is_dir():
             data = pipeline.Run(source).data(options.data, options.data_dir)
         elif options.data:
-            from keras_mobilenets.tflite.runtime.interpreter import open_model
-
-            data = training.load_data(
-                options.data, int(open_model(source).input["shape"][1]), data_dir=options.data_dir
-            )
+            data = training.load_data(options.data, _image_size(source, options.size), data_dir=options.data_dir)
         else:
             raise UserError(f"what shall {source} be tested on? give --data shapes, a folder of images or a TFDS name")
         for path in tflite_files([source]):
             result = tflite.evaluate(path, data.test, limit=options.limit)
             top5 = f", top-5 {result.top5:.2%}" if result.top5 is not None else ""
             print(f"{path}: top-1 {result.top1:.2%}{top5} on {result.images:,} images")
+
+
+def _image_size(path: Path, asked: int | None) -> int:
+    """The height of the images that a .tflite takes."""
+    from keras_mobilenets.tflite.measurement.accuracy import image_shape
+
+    height = image_shape(path)[1]
+    if height == -1 and asked is None:
+        raise UserError(f"{path} takes images of any size; give --size, such as 224")
+    if height != -1 and asked not in (None, height):
+        raise UserError(f"{path} takes images of height {height}, not {asked}; leave out --size")
+    return height if asked is None else asked
