@@ -181,7 +181,7 @@ class Graph:
 
     def insert(self, name: str, inputs: list[int], output: int, place: int, version: int = 1) -> Any:
         """Makes a new operator, such as an "ADD", the one at a place; returns it."""
-        options = f"{name.title()}Options"
+        options = f"{name.title().replace('_', '')}Options"
         operator = schema.OperatorT(
             opcodeIndex=self._code(getattr(schema.BuiltinOperator, name), version),
             inputs=np.array(inputs, np.int32),

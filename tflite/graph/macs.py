@@ -15,7 +15,7 @@ Shapes = Sequence[Sequence[int]]  # of all tensors of a graph
 
 COUNTED = (
     "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL", "CONV_3D", "CONV_3D_TRANSPOSE",
-    "SVDF", "UNIDIRECTIONAL_SEQUENCE_LSTM",
+    "SVDF", "UNIDIRECTIONAL_SEQUENCE_LSTM", "Convolution2DTransposeBias",
 )  # fmt: skip
 
 
@@ -41,6 +41,8 @@ def multiply_adds(
         return math.prod(output) * inputs[1][-1]
     if name == "TRANSPOSE_CONV":
         return math.prod(inputs[2]) * math.prod(inputs[1][:3])
+    if name == "Convolution2DTransposeBias":  # MediaPipe's, which XNNPACK takes
+        return math.prod(inputs[0]) * math.prod(inputs[1][:3])
     if name == "BATCH_MATMUL":
         return math.prod(output) * inputs[0][-2 if transposed else -1]
     if name == "CONV_3D":

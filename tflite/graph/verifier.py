@@ -164,12 +164,12 @@ def _check_order(model: Any, graph: Any) -> None:
 
 def _check_answer(graph: Any) -> None:
     """What the operators of the first graph compute from its inputs reaches an output, or a variable."""
-    fed, operators = set(_numbers(graph.inputs)), graph.operators or ()
-    if not fed or not operators or any(not _numbers(operator.outputs) for operator in operators):
+    fed, outputs, operators = set(_numbers(graph.inputs)), _numbers(graph.outputs), graph.operators
+    if not (fed and outputs and operators) or any(not _numbers(operator.outputs) for operator in operators):
         return
     for operator in operators:
         fed.update(_numbers(operator.outputs) if fed.intersection(_numbers(operator.inputs)) else ())
-    _need(not fed.isdisjoint(_numbers(graph.outputs)), "its answer does not depend on its input")
+    _need(not fed.isdisjoint(outputs), "its answer does not depend on its input")
 
 
 def _check_places(places: Iterable[int], tensors: list[Any]) -> None:

@@ -20,7 +20,7 @@ from keras_mobilenets.tflite.graph.macs import file_macs
 from keras_mobilenets.tflite.measurement.roofline import best_convolution
 from keras_mobilenets.tflite.results.results import Row, dtype_of
 from keras_mobilenets.tflite.runtime.interpreter import cold_start, open_model
-from keras_mobilenets.tflite.runtime.model import InputShape, Model, load
+from keras_mobilenets.tflite.runtime.model import InputShape, Model, UnsupportedModelError, load
 from keras_mobilenets.tflite.runtime.sandbox import validate
 
 TURNS = 10  # that each model takes at least
@@ -168,8 +168,11 @@ def _open(path: Path, threads: int, input_shape: InputShape) -> Model:
 
 
 def _macs(model: Model) -> int | None:
-    """Multiply-adds of one run, with the sizes it has there; None where it repeats some, no file tells how often."""
-    return file_macs(model.path, model.shapes() if model.is_open() else None)
+    """Multiply-adds of one run, with the sizes it has there; None where nothing tells those or its repetitions."""
+    try:
+        return file_macs(model.path, model.shapes() if model.is_open() else None)
+    except UnsupportedModelError:  # an operator that only the delegate has hides the sizes behind it
+        return None
 
 
 @dataclass

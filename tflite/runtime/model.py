@@ -207,8 +207,9 @@ def _refusal(path: str | Path, interpreter: Any, error: Exception, input_shape: 
     reason = one_line(error)
     for pattern in _MISSING_OPERATOR:
         if found := re.search(pattern, reason):
+            operator = " of version ".join(found.groups())
             return UnsupportedModelError(
-                f"{path} needs the operator {found[1]}, which this runtime lacks; run it where its maker says"
+                f"{path} needs the operator {operator}, which this runtime lacks; run it where its maker says"
             )
     sources = interpreter.get_input_details() if interpreter is not None else []
     if any(flatbuffer.open_places(source["shape_signature"]) for source in sources):
@@ -224,7 +225,7 @@ def _refusal(path: str | Path, interpreter: Any, error: Exception, input_shape: 
 _MISSING_OPERATOR = (
     r"unresolved custom op: (.+?)\. See",
     r"Select TensorFlow op.*Node number \d+ \((\w+)\)",
-    r"Didn't find op for builtin opcode '(\w+' version '\d+)'",
+    r"Didn't find op for builtin opcode '(\w+)' version '(\d+)'",
     r"Op builtin_code out of range: (\d+)",
 )
 

@@ -1,6 +1,7 @@
 """Latency figures: their arithmetic against NumPy and statistics, and the measurement itself on small models."""
 
 import statistics as stdlib
+import time
 
 import numpy as np
 import pytest
@@ -61,6 +62,20 @@ def test_minimum_seconds_and_warmup_seconds_add_runs(tflite_files):
     )
     assert row.num_runs * row.avg_ms > 99  # 100, but for the rounding of avg_ms
     assert row.num_warmup_runs > 1
+
+
+def test_a_model_of_microseconds_takes_the_time_it_is_asked_for(tmp_path):
+    import keras
+    import tensorflow as tf
+
+    model = keras.Sequential([keras.Input((4,), batch_size=1), keras.layers.Dense(3)])
+    path = tmp_path / "tiny.tflite"
+    path.write_bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
+    open_model(path)  # starts the process that tries files
+    start = time.perf_counter()
+    (row,) = tflite.benchmark(path, warmup_seconds=0.5, min_seconds=1)
+    assert 1.5 < time.perf_counter() - start < 6  # half a second more for the cold start, on a machine that is not busy
+    assert row.num_runs * row.avg_ms > 900 and row.num_runs > 10_000
 
 
 def test_maximum_seconds_end_a_long_measurement(tflite_files):
