@@ -1,6 +1,5 @@
 """A .tflite as Python objects and back, by the schema that ships with the runtime."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import flatbuffers
@@ -8,6 +7,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.tflite.graph import tensor_shape
 
 
 def read(content: bytes, path: object = "the model") -> Any:
@@ -98,24 +98,15 @@ def stored_bytes(model: Any, tensor: Any) -> np.ndarray | None:
     return np.asarray(data, np.uint8) if data is not None and len(data) else None
 
 
-def describe(name: str, dtype: str, sizes: Iterable[int]) -> str:
-    """A tensor in words: "image float32 1×?×?×3", where −1 is a size that only running the model tells."""
-    return f"{name} {dtype} {'×'.join('?' if size == -1 else str(size) for size in sizes)}".strip()
-
-
 def ends(model: Any) -> str:
     """The inputs and outputs of a model, in words."""
     graph, sides = model.subgraphs[0], []
     for side in (graph.inputs, graph.outputs):
         tensors = [graph.tensors[place] for place in side]
-        sides.append(", ".join(describe(text(t.name), type_name(t.type), shape_of(t)) for t in tensors) or "none")
+        sides.append(
+            ", ".join(tensor_shape.describe(text(t.name), type_name(t.type), shape_of(t)) for t in tensors) or "none"
+        )
     return "inputs {}; outputs {}".format(*sides)
-
-
-def open_places(signature: Iterable[int]) -> list[int]:
-    """The dimensions of an input that a file leaves open, beyond the batch, which is 1."""
-    sizes = list(map(int, signature))
-    return [place for place, size in enumerate(sizes) if size == -1 and (place or len(sizes) == 1)]
 
 
 def text(name: bytes | None) -> str:

@@ -11,7 +11,6 @@ from keras_mobilenets.pixels.batches import batches, check_images, to_input
 from keras_mobilenets.pixels.image_source import BATCH
 from keras_mobilenets.processors import usable_threads
 from keras_mobilenets.progress import track
-from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.graph.file_identifier import check_file
 from keras_mobilenets.tflite.runtime.interpreter import open_model
 from keras_mobilenets.tflite.runtime.model import Model
@@ -62,12 +61,13 @@ def evaluate(
 
     if limit is not None and limit < 1:
         raise UserError(f"limit is {limit}; give 1 or more images")
-    is_open = -1 in image_shape(path)[1:]
+    shape = image_shape(path)
+    is_open = -1 in shape[1:]
     model, scaling = None, scaling_of_file(path, pixels)
     outputs: list[np.ndarray] = []
     labels: list[np.ndarray] = []
     for images, batch_labels in track(
-        batches(data, source["shape"]), f"Evaluating {Path(path).name}", total=_batch_count(data)
+        batches(data, None if is_open else shape), f"Evaluating {Path(path).name}", total=_batch_count(data)
     ):
         images = images[: None if limit is None else limit - len(outputs)]
         if model is None or (is_open and images.shape[1:] != tuple(model.input["shape"][1:])):
@@ -94,6 +94,8 @@ def image_shape(path: str | Path) -> tuple[int, ...]:
     Raises:
         UserError: The file is missing, is no .tflite, is damaged, or is no image classifier.
     """
+    from keras_mobilenets.tflite.graph import flatbuffer
+
     check_file(path)
     validate(path, run=False)
     model = flatbuffer.read(Path(path).read_bytes(), path)

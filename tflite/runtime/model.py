@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.tflite.graph import flatbuffer
+from keras_mobilenets.tflite.graph import tensor_shape
 from keras_mobilenets.tflite.runtime.native_output import suppress_native_output
 
 InputShape = int | Sequence[int] | None  # what open sizes of inputs become, see `open_model`
@@ -179,6 +179,8 @@ class Model:
 
     def _only(self, details: list[dict[str, Any]]) -> dict[str, Any]:
         if len(details) != 1:
+            from keras_mobilenets.tflite.graph import flatbuffer
+
             ends = flatbuffer.ends(flatbuffer.read(self.path.read_bytes(), self.path))
             raise UserError(f"{self.path} has {ends}; a classifier has one of each")
         return details[0]
@@ -186,7 +188,7 @@ class Model:
 
 def _filled(source: Mapping[str, Any], input_shape: InputShape, path: str | Path) -> tuple[int, ...]:
     """An input's shape with sizes in the place of those that it leaves open."""
-    shape, places = tuple(map(int, source["shape"])), flatbuffer.open_places(source["shape_signature"])
+    shape, places = tuple(map(int, source["shape"])), tensor_shape.open_places(source["shape_signature"])
     if input_shape is None or -1 not in source["shape_signature"]:
         return shape
     given = [input_shape] * len(places) if isinstance(input_shape, int) else [int(size) for size in input_shape]
@@ -212,7 +214,7 @@ def _refusal(path: str | Path, interpreter: Any, error: Exception, input_shape: 
                 f"{path} needs the operator {operator}, which this runtime lacks; run it where its maker says"
             )
     sources = interpreter.get_input_details() if interpreter is not None else []
-    if any(flatbuffer.open_places(source["shape_signature"]) for source in sources):
+    if any(tensor_shape.open_places(source["shape_signature"]) for source in sources):
         given = "sizes of 1" if input_shape is None else f"input_shape {input_shape}"
         return UnsupportedModelError(
             f"{path} does not run with {given} ({reason}); give others for {', '.join(map(_described, sources))} with "
@@ -231,7 +233,7 @@ _MISSING_OPERATOR = (
 
 
 def _described(details: Mapping[str, Any]) -> str:
-    return flatbuffer.describe(details["name"], np.dtype(details["dtype"]).name, details["shape_signature"])
+    return tensor_shape.describe(details["name"], np.dtype(details["dtype"]).name, details["shape_signature"])
 
 
 def _noise(rng: np.random.Generator, shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
