@@ -5,6 +5,7 @@ every output of a channel. It is subtracted from the layer's bias. The means are
 so that the padding of small maps counts as it is.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,20 +16,20 @@ from keras_mobilenets.tflite.graph.weights import WeightedGraph
 from keras_mobilenets.tflite.runtime.activations import Activations
 
 
-def correct_biases(floats: bytes, quantized: bytes, images: np.ndarray) -> bytes:
+def correct_biases(floats: bytes, quantized: bytes, samples: Sequence[np.ndarray]) -> bytes:
     """Moves the biases of int8 layers such that rounding their weights shifts no channel's mean.
 
     Args:
         floats: The float32 .tflite that was quantized.
         quantized: The int8 .tflite, not yet rewritten for a target.
-        images: float32 N×H×W×C, those of the calibration.
+        samples: float32 N×… for each input, those of the calibration.
 
     Returns:
         The int8 .tflite with other biases.
     """
     before, after = WeightedGraph(floats), WeightedGraph(quantized)
     original = {before.tensors[op.outputs[0]].name: op for op in before.operators if before.has_own_weights(op)}
-    means = _means(floats, images)
+    means = _means(floats, samples)
     for operator in after.operators:
         source = original.get(after.tensors[operator.outputs[0]].name)
         if source is None or not after.has_own_weights(operator) or after.weights(operator).dtype != np.int8:
@@ -43,18 +44,19 @@ def correct_biases(floats: bytes, quantized: bytes, images: np.ndarray) -> bytes
     return after.write()
 
 
-def _means(content: bytes, images: np.ndarray) -> dict[int, np.ndarray]:
-    """The mean over the images of every activation, place by place, and of the image."""
+def _means(content: bytes, samples: Sequence[np.ndarray]) -> dict[int, np.ndarray]:
+    """The mean over the samples of every activation, place by place, and of the inputs."""
     activations = Activations(content)
     graph = flatbuffer.read(content).subgraphs[0]
     sums: dict[int, np.ndarray] = {}
-    for image, values in activations.over(images, "Measuring means"):
-        for tensor, value in zip([int(graph.inputs[0]), *activations.tensors], [image, *values], strict=True):
+    tensors = [*map(int, graph.inputs), *activations.tensors]
+    for sample, values in activations.over(samples, "Measuring means"):
+        for tensor, value in zip(tensors, [*sample, *values], strict=True):
             if tensor in sums:
                 sums[tensor] += value
             else:
                 sums[tensor] = value.astype(np.float32)
-    return {tensor: total / len(images) for tensor, total in sums.items()}
+    return {tensor: total / len(samples[0]) for tensor, total in sums.items()}
 
 
 def _response(name: str, operator: Any, values: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 int8 follows TensorFlow Lite's quantization specification: weights symmetric and per channel, activations per tensor.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +11,14 @@ from typing import Any
 
 from keras_mobilenets import files
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.pixels.batches import first_labelled, to_input
 from keras_mobilenets.pixels.preprocessing_layers import scaling_of
 from keras_mobilenets.pixels.scaling import PixelScaling
+from keras_mobilenets.tflite.conversion import tfmot_model
 from keras_mobilenets.tflite.conversion.calibration import METHODS, calibrate
-from keras_mobilenets.tflite.conversion.float_graph import FloatGraph, float_graph, input_shape, opened
+from keras_mobilenets.tflite.conversion.float_graph import FloatGraph, float_graph, opened
 from keras_mobilenets.tflite.conversion.quantizer import quantized
-from keras_mobilenets.tflite.graph import layer_names
+from keras_mobilenets.tflite.conversion.samples import Samples, samples, takes_one_image
+from keras_mobilenets.tflite.graph import flatbuffer, layer_names
 from keras_mobilenets.tflite.graph.metadata import attach
 from keras_mobilenets.tflite.runtime.sandbox import mark_valid
 from keras_mobilenets.tflite.targets.operator_forms import FORMS, Forms
@@ -42,12 +44,14 @@ def convert(
     pixels: Any = None,
     labels: Sequence[str] | None = None,
     io_dtype: str = "int8",
+    input_shape: Sequence[int] | None = None,
 ) -> Path:
     """Converts a model to a .tflite that runs one image at a time.
 
     Args:
-        model: Keras 3 model of a fixed input size on the TensorFlow backend, one image input; a quantization-aware or
-            pruned tf_keras model; or the path of a `.keras` file of one of these.
+        model: Keras 3 model on the TensorFlow backend, functional or subclassed, of any inputs and outputs; a tf_keras
+            one, also quantization-aware or pruned, by tfmot itself too; or the path of a `.keras` or `.h5` file or of a
+            SavedModel folder. Mixed precision becomes float32.
         path: Where the .tflite is written.
         quantize: "none" (float32), "float16" (weights), "dynamic" (int8 weights, float activations), or "int8": every
             tensor, the input and output too. Its input is then raw pixels minus 128 (scale 1/127.5 for a model of
@@ -81,6 +85,7 @@ def convert(
         labels: Names of the classes, in their order, which the metadata carries for MediaPipe and ML Kit.
         io_dtype: Input and output of an int8 model: "int8", or "uint8", which MediaPipe and ML Kit ask for. The input
             is then the pixels themselves; two operators more run outside of XNNPACK's partition.
+        input_shape: (height, width, channels), for a model that leaves its input size open.
 
     Returns:
         The path. A `TargetWarning` says when the model is not fully delegated on its target: which operators, and why.
@@ -106,21 +111,26 @@ def convert(
     quantize = quantize or ("int8" if is_trained else "none")
     how = Int8(calibration_method, leave_in_float, equalize, bias_correction, io_dtype)
     _check(model.name, quantize, is_trained, calibration is not None, sparse, how)
-    values = None
-    if calibration is not None:
-        values, _ = first_labelled(calibration, calibration_images, input_shape(model))
-    scaling = scaling_of(model, pixels, values)
-    if values is not None:
-        values = to_input(values, scaling, model=model.name)
-    graph = float_graph(model, "sparse" if sparse else "none" if quantize == "int8" else quantize)
-    content = graph.content
-    if sparse:
-        from keras_mobilenets.tflite.graph.sparsity import fit_sparse_kernels
+    if tfmot_model.is_of_tfmot(model):
+        content = tfmot_model.int8(model, per_channel_dense=FORMS[target].per_channel_dense)
+    else:
+        weights = "sparse" if sparse else "none" if quantize == "int8" else quantize
+        graph = float_graph(model, weights, input_shape, for_int8=quantize == "int8")
+        scaling, found = None, None
+        if calibration is not None:
+            meaning = functools.partial(scaling_of, model, pixels)
+            found = samples(calibration, calibration_images, graph.inputs, meaning, model.name)
+            scaling = found.scaling
+        elif takes_one_image(graph.inputs):
+            scaling = scaling_of(model, pixels)
+        content = graph.content
+        if sparse:
+            from keras_mobilenets.tflite.graph.sparsity import fit_sparse_kernels
 
-        content = fit_sparse_kernels(content)
-    if quantize == "int8":
-        content = _int8(graph, values, scaling, how, FORMS[target])
-    content = attach(content, model.name, scaling, labels)
+            content = fit_sparse_kernels(content)
+        if quantize == "int8":
+            content = _int8(graph, found, how, FORMS[target])
+        content = _described(content, model.name, scaling, pixels, labels)
     with files.atomic(path) as temporary:
         temporary.write_bytes(content)
     mark_valid(path)
@@ -161,32 +171,41 @@ def _check(name: str, quantize: str, is_trained: bool, is_calibrated: bool, spar
         raise UserError("equalize and bias_correction are for an int8 model that calibration= images quantize")
 
 
-def _int8(graph: FloatGraph, images: Any, scaling: PixelScaling, how: Int8, forms: Forms) -> bytes:
-    """The int8 .tflite for a target; `images` are float32 N×H×W×C, or None for a model that knows its ranges."""
+def _described(content: bytes, name: str, scaling: PixelScaling | None, pixels: Any, labels: Any) -> bytes:
+    """A .tflite with metadata, where it is an image classifier: the format's readers know no other."""
+    if scaling is not None and flatbuffer.is_classifier(content):
+        return attach(content, name, scaling, labels)
+    if labels is not None or (pixels is not None and scaling is None):
+        raise UserError(f"pixels and labels are for a model of one image and one vector of scores; {name} is none")
+    return content
+
+
+def _int8(graph: FloatGraph, found: Samples | None, how: Int8, forms: Forms) -> bytes:
+    """The int8 .tflite for a target; without samples for a model that knows its ranges."""
     from keras_mobilenets.tflite.conversion.target_rewriter import rewrite
     from keras_mobilenets.tflite.conversion.uint8_ends import with_uint8_ends
 
-    content = graph.content
+    content, values = graph.content, found.values if found else None
     if how.equalize:
         from keras_mobilenets.tflite.conversion.equalization import equalize
 
-        content = equalize(content, images)
-    if not graph.is_trained:
-        content = calibrate(content, images, how.calibration_method, scaling.range)
+        content = equalize(content, values)
+    if found is not None and not graph.is_trained:
+        content = calibrate(content, values, how.calibration_method, found.ranges)
     layers = how.leave_in_float
     if isinstance(layers, int):
-        layers = _worst(content, images, layers) if layers else ()
+        layers = _worst(content, values, layers) if layers else ()
     in_float = [*graph.left_in_float, *layer_names.tensors_of(content, layers)]
     result = quantized(content, in_float, per_channel_dense=forms.per_channel_dense)
     if how.bias_correction:
         from keras_mobilenets.tflite.conversion.bias_correction import correct_biases
 
-        result = correct_biases(content, result, images)
+        result = correct_biases(content, result, values)
     result = rewrite(result, forms)
     return with_uint8_ends(result) if how.io_dtype == "uint8" else result
 
 
-def _worst(calibrated: bytes, images: Any, count: int) -> list[str]:
+def _worst(calibrated: bytes, values: Any, count: int) -> list[str]:
     from keras_mobilenets.tflite.conversion.sensitivity import scan
 
-    return scan(calibrated, images[:64]).worst(count)
+    return scan(calibrated, [array[:64] for array in values]).worst(count)

@@ -4,12 +4,14 @@ Between two layers with weights, a channel may be divided by a number and the we
 number is chosen such that both layers' weights of a channel span the same range.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from keras_mobilenets.tflite.graph import layer_names
 from keras_mobilenets.tflite.graph.weights import WeightedGraph
 from keras_mobilenets.tflite.runtime.activations import Activations
 
@@ -17,15 +19,15 @@ _NONE, _RELU, _RELU6 = (getattr(schema.ActivationFunctionType, name) for name in
 _ROUNDS, _MOST = 40, 1e3
 
 
-def equalize(content: bytes, images: np.ndarray) -> bytes:
+def equalize(content: bytes, samples: Sequence[np.ndarray]) -> bytes:
     """Equalizes every pair of layers between which nothing but ReLU stands.
 
     The model computes the same: channels pass ReLU as they are scaled. ReLU6 they do not; there a channel is scaled
-    where it stays below 6 on all of the images, before and after, and left alone otherwise.
+    where it stays below 6 on all of the samples, before and after, and left alone otherwise.
 
     Args:
         content: A float32 .tflite.
-        images: float32 N×H×W×C for the maxima before ReLU6.
+        samples: float32 N×… for each input, for the maxima before ReLU6.
 
     Returns:
         The .tflite. Activations whose channels were scaled have " equalized" in their name.
@@ -33,7 +35,7 @@ def equalize(content: bytes, images: np.ndarray) -> bytes:
     graph = WeightedGraph(content)
     pairs = _pairs(graph)
     clipped = [pair for pair in pairs if pair.first.builtinOptions.fusedActivationFunction == _RELU6]
-    maxima = _maxima(content, images, {pair.tensor for pair in clipped}) if clipped else {}
+    maxima = _maxima(content, samples, {pair.tensor for pair in clipped}) if clipped else {}
     for _ in range(_ROUNDS):
         largest = 0.0
         for pair in pairs:
@@ -45,7 +47,7 @@ def equalize(content: bytes, images: np.ndarray) -> bytes:
         if largest < 1e-3:
             break
     for pair in pairs:
-        graph.tensors[pair.tensor].name += b" equalized"
+        graph.tensors[pair.tensor].name += layer_names.EQUALIZED.encode()
     return graph.write()
 
 
@@ -106,10 +108,10 @@ def _reads(graph: WeightedGraph, second: Any, first: Any) -> bool:
     )
 
 
-def _maxima(content: bytes, images: np.ndarray, tensors: set[int]) -> dict[int, np.ndarray]:
+def _maxima(content: bytes, samples: Sequence[np.ndarray], tensors: set[int]) -> dict[int, np.ndarray]:
     activations = Activations(content)
     maxima: dict[int, np.ndarray] = {}
-    for _, values in activations.over(images, "Looking for what ReLU6 cuts"):
+    for _, values in activations.over(samples, "Looking for what ReLU6 cuts"):
         for tensor, value in zip(activations.tensors, values, strict=True):
             if tensor in tensors:
                 largest = value.reshape(-1, value.shape[-1]).max(axis=0)

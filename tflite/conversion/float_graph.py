@@ -1,11 +1,23 @@
 """The float .tflite of a Keras model, from which all else is made; its activations are named after the layers."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.tflite.graph import flatbuffer, layer_names
+from keras_mobilenets.tflite.conversion.tfmot_model import is_of_tfmot
+from keras_mobilenets.tflite.conversion.traced_graph import (
+    ExportedModel,
+    Input,
+    TracedGraph,
+    check_backend,
+    declared_inputs,
+    frozen,
+    traced,
+)
+from keras_mobilenets.tflite.graph import flatbuffer, layer_names, signature
 from keras_mobilenets.tflite.runtime.native_output import suppress_native_output
 
 
@@ -16,34 +28,51 @@ class FloatGraph:
     Attributes:
         name: The model's.
         content: The .tflite; that of a quantization-aware model has the ranges that it was trained with.
-        input_shape: 1×H×W×C.
+        inputs: What it takes.
         is_trained: Whether the model is quantization-aware.
         left_in_float: Names of what its float layers give.
     """
 
     name: str
     content: bytes
-    input_shape: tuple[int, ...]
+    inputs: tuple[Input, ...]
     is_trained: bool
     left_in_float: tuple[str, ...] = ()
 
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """That of the first input, 1×H×W×C of an image."""
+        return self.inputs[0].shape
 
-def float_graph(model: Any, weights: str = "none") -> FloatGraph:
+
+def float_graph(
+    model: Any, weights: str = "none", input_shape: Sequence[int] | None = None, *, for_int8: bool = False
+) -> FloatGraph:
     """Converts a model in float.
 
     Args:
-        model: Keras 3 or tf_keras model, or the path of a `.keras` file.
+        model: As `convert` takes it, or what `opened` gives.
         weights: "none" (float32), "float16", "dynamic" or "sparse"; a quantization-aware model's stay in float32.
+        input_shape: As in `convert`.
+        for_int8: Whether uint8 inputs become float ones, which quantization turns into int8.
 
     Raises:
         UserError: The file cannot be loaded, or the model does not convert.
     """
     model, is_trained = opened(model)
-    shape = input_shape(model)
+    if is_of_tfmot(model):
+        raise UserError(
+            f"{model.name} was made quantization-aware by tfmot itself: convert takes it as it is; for all else give "
+            "the float model, or training.quantize_aware of it"
+        )
     if is_trained:
-        content, in_float = _trained_model(model)
-        return FloatGraph(model.name, content, shape, True, tuple(in_float))
-    return FloatGraph(model.name, _float_model(model, weights), shape, False)
+        check_backend()
+        return _trained_model(model)
+    graph = traced(model, input_shape, for_int8)
+    converted = flatbuffer.read(_convert(graph, weights))
+    signature.name_ends(converted, [source.name for source in graph.declared], graph.output_names)
+    layer_names.name_by_layers(converted, graph.model)
+    return FloatGraph(model.name, flatbuffer.write(converted), graph.declared, False)
 
 
 def opened(model: Any) -> tuple[Any, bool]:
@@ -52,48 +81,31 @@ def opened(model: Any) -> tuple[Any, bool]:
 
     if isinstance(model, str | Path):
         from keras_mobilenets.training.compression.model_loader import load_model
+        from keras_mobilenets.weights.saved_model import model_format
 
-        model = load_model(model)
-    if isinstance(model, keras.Model):
+        model = ExportedModel(model) if model_format(model) == "export" else load_model(model)
+    if isinstance(model, keras.Model | ExportedModel):
         return model, False
-    from keras_mobilenets.training.compression import keras_bridge, qat
+    import tf_keras
 
-    if qat.is_quantize_aware(model):
+    if not isinstance(model, tf_keras.Model):
+        raise UserError(
+            f"a Keras model or the path of one is needed, not {type(model).__module__}.{type(model).__name__}"
+        )
+    from keras_mobilenets.training.compression import qat
+    from keras_mobilenets.training.compression.model_loader import in_keras
+
+    if qat.is_quantize_aware(model) or qat.is_quantize_aware_by_tfmot(model):
         return model, True
-    return keras_bridge.to_keras(model), False
+    return in_keras(model), False
 
 
-def _float_model(model: Any, quantize: str) -> bytes:
-    """Converts from a graph traced with the weights as constants.
-
-    `TFLiteConverter.from_keras_model` saves the model, loads it and freezes it before it converts it: six times the
-    work for the same operators.
-    """
-    import keras
-    import tensorflow as tf
-
-    graph = tf.Graph()
-    weights = [(variable, keras.ops.convert_to_numpy(variable)) for variable in model.variables]
-    with graph.as_default():
-        image = tf.compat.v1.placeholder(tf.float32, input_shape(model), name="image")
-        constants = [(variable, tf.constant(value)) for variable, value in weights]
-        with keras.StatelessScope(state_mapping=constants):
-            outputs = [tf.identity(y, name="output") for y in keras.tree.flatten(model(image, training=False))]
-    converted = flatbuffer.read(_convert(model.name, graph, [image], outputs, quantize))
-    layer_names.name_by_layers(converted, model)
-    return flatbuffer.write(converted)
-
-
-def _trained_model(model: Any) -> tuple[bytes, list[str]]:
+def _trained_model(model: Any) -> FloatGraph:
     """Converts a quantization-aware model in float, with the ranges that it was trained with in the place of measured.
 
     Every value with a range is made an output, so that its tensor is found again in the .tflite.
-
-    Returns:
-        The .tflite, and the names of what its float layers give.
     """
     import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     from keras_mobilenets.training.compression.quantizers import Point, unquantized
 
@@ -106,9 +118,9 @@ def _trained_model(model: Any) -> tuple[bytes, list[str]]:
         recorded[:] = found
         return [tf.identity(output), *(tf.identity(p.values, name=f"{p.values.op.name}/range") for p in found[1:])]
 
-    with suppress_native_output():
-        frozen = convert_variables_to_constants_v2(run.get_concrete_function(tf.TensorSpec(input_shape(model))))
-    converted = flatbuffer.read(_convert(model.name, frozen.graph, frozen.inputs, frozen.outputs, "none"))
+    _, declared = declared_inputs(model.name, model, None)
+    traced_graph = frozen(model.name, model, run, declared, ["output"])
+    converted = flatbuffer.read(_convert(traced_graph, "none"))
     graph = converted.subgraphs[0]
     image, *points = recorded
     tensors = dict(zip(map(int, graph.outputs[1:]), points, strict=True))
@@ -119,17 +131,17 @@ def _trained_model(model: Any) -> tuple[bytes, list[str]]:
         flatbuffer.set_range(graph.tensors[tensor], low, high)
     flatbuffer.set_range(graph.tensors[graph.inputs[0]], float(image.low), float(image.high))
     graph.outputs = graph.outputs[:1]
-    graph.tensors[graph.outputs[0]].name = b"output"
+    signature.name_ends(converted, [source.name for source in declared], ["output"])
     layer_names.name_by_layers(converted, model)
     in_float = [graph.tensors[tensor].name.decode() for tensor, point in tensors.items() if point.is_float]
-    return flatbuffer.write(converted), in_float
+    return FloatGraph(model.name, flatbuffer.write(converted), declared, True, tuple(in_float))
 
 
-def _convert(name: str, graph: Any, inputs: list[Any], outputs: list[Any], quantize: str) -> bytes:
+def _convert(graph: TracedGraph, quantize: str) -> bytes:
     import tensorflow as tf
 
     # The public converter that takes a frozen graph as it is.
-    converter = tf.compat.v1.lite.TFLiteConverter(graph.as_graph_def(), inputs, outputs)
+    converter = tf.compat.v1.lite.TFLiteConverter(graph.graph.as_graph_def(), graph.inputs, graph.outputs)
     if quantize in ("float16", "dynamic"):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         # One scale for each output of a dense layer is version 12 of the operator: TensorFlow Lite 2.16 lacks it.
@@ -142,26 +154,14 @@ def _convert(name: str, graph: Any, inputs: list[Any], outputs: list[Any], quant
         try:
             return converter.convert()
         except Exception as error:
-            reason = str(error).strip().splitlines() or [last_line()]
-            raise UserError(f"{name} does not convert: {' '.join(reason[0].split())}") from error
+            raise UserError(f"{graph.name} does not convert: {_reason(str(error) or last_line(), graph)}") from error
 
 
-def input_shape(model: Any) -> tuple[int, ...]:
-    """1×H×W×C of a model that can be converted.
-
-    Raises:
-        UserError: It has several inputs, or one of no fixed size, or another backend.
-    """
-    import keras
-
-    if keras.backend.backend() != "tensorflow":
-        raise UserError(
-            f"conversion needs the TensorFlow backend, Keras runs on {keras.backend.backend()}: save the model, set "
-            "KERAS_BACKEND=tensorflow and convert the file"
-        )
-    if len(model.inputs) != 1:
-        raise UserError(f"{model.name} has {len(model.inputs)} inputs; a model with one image input is needed")
-    shape = tuple(model.inputs[0].shape[1:])
-    if None in shape:
-        raise UserError(f"{model.name} takes images of any size: build it with input_shape=(height, width, 3)")
-    return 1, *shape
+def _reason(message: str, graph: TracedGraph) -> str:
+    """Why the converter refuses, in one line: the operator that TensorFlow Lite lacks, and the layer that it is of."""
+    lacking = re.search(r"'tf\.(\w+)' op is neither a custom op nor a flex op", message)
+    if lacking is None:
+        return " ".join(message.split("\n")[0].split())
+    place = re.search(rf'"{lacking[1]}:?", "([^"]+)"', message)
+    layer = layer_names.layer_of(place[1], graph.model) if place else None
+    return f"TensorFlow Lite has no operator {lacking[1]}" + (f"; layer {layer} needs it" if layer else "")

@@ -4,17 +4,19 @@ SQNR is the power of the float values over that of the differences, in decibels;
 """
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.pixels.batches import first_labelled, to_input
+from keras_mobilenets.tflite.conversion.samples import samples
+from keras_mobilenets.tflite.conversion.traced_graph import Input
 from keras_mobilenets.tflite.graph import flatbuffer, layer_names
 from keras_mobilenets.tflite.graph.file_identifier import check_file
 from keras_mobilenets.tflite.results.layer_errors import LayerError, LayerErrors
-from keras_mobilenets.tflite.runtime.activations import Activations
+from keras_mobilenets.tflite.runtime.activations import Activations, each
 from keras_mobilenets.tflite.runtime.input_scaling import scaling_of_file
 from keras_mobilenets.tflite.runtime.model import dequantized
 
@@ -41,11 +43,10 @@ def layer_errors(
         UserError: A file cannot be read, the images do not fit, or the two files have no activation in common.
     """
     check_file(path)
-    content = _float_content(float_model)
+    content, inputs = _float_content(float_model)
     model, quantized = flatbuffer.read(content), flatbuffer.read(Path(path).read_bytes(), path)
     graph = model.subgraphs[0]
-    values, _ = first_labelled(images, limit, graph.tensors[graph.inputs[0]].shape)
-    values = to_input(values, scaling_of_file(path, pixels), model=path)
+    values = samples(images, limit, inputs, lambda _: scaling_of_file(path, pixels), path).values
     expected, computed = Activations(content), Activations(Path(path).read_bytes())
     place_of = {graph.tensors[t].name.decode(): place for place, t in enumerate(expected.tensors)}
     points = _points(quantized, computed.tensors, place_of)
@@ -53,20 +54,26 @@ def layer_errors(
     if not matched:
         raise UserError(f"{path} has no activation of the float model by name; convert both with this version")
     for (_, floats), (_, stored) in zip(
-        expected.over(values, "Comparing layers"), ((None, computed.run(image[None])) for image in values), strict=True
+        expected.over(values, "Comparing layers"),
+        ((None, computed.run(sample)) for sample in each(values)),
+        strict=True,
     ):
         for point in matched:
             point.add(floats[point.expected], stored[point.place])
-    return LayerErrors(Path(path), tuple(point.error() for point in matched), len(points), len(values))
+    return LayerErrors(Path(path), tuple(point.error() for point in matched), len(points), len(values[0]))
 
 
-def _float_content(model: Any) -> bytes:
+def _float_content(model: Any) -> tuple[bytes, Sequence[Input]]:
     if isinstance(model, str | Path) and Path(model).suffix == ".tflite":
         check_file(model)
-        return Path(model).read_bytes()
+        content = Path(model).read_bytes()
+        graph = flatbuffer.read(content, model).subgraphs[0]
+        found = [graph.tensors[tensor] for tensor in graph.inputs]
+        return content, [Input(t.name.decode(), tuple(map(int, t.shape)), flatbuffer.type_name(t.type)) for t in found]
     from keras_mobilenets.tflite.conversion.float_graph import float_graph
 
-    return float_graph(model).content
+    converted = float_graph(model, for_int8=True)
+    return converted.content, converted.inputs
 
 
 def _points(quantized: Any, tensors: list[int], place_of: dict[str, int]) -> list["_Point"]:

@@ -4,17 +4,19 @@ One conversion and a run over the images for each layer: under half a second for
 `layer_errors` shows add up from layer to layer; these do not, so that they say which layer to leave in float.
 """
 
+import functools
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.pixels.batches import first_labelled, to_input
 from keras_mobilenets.pixels.preprocessing_layers import scaling_of
 from keras_mobilenets.progress import track
+from keras_mobilenets.tflite.conversion.samples import samples
 from keras_mobilenets.tflite.graph import flatbuffer, layer_names
 from keras_mobilenets.tflite.runtime.activations import outputs
 from keras_mobilenets.weights.imagenet_classes import softmax
@@ -27,7 +29,7 @@ class LayerSensitivity:
     Attributes:
         layer: Name of the Keras layer or block.
         sqnr_db: Power of the float output (before a softmax) over that of the difference, in decibels; infinite when
-            there is none.
+            there is none. Of several outputs the one that suffers most; what follows is of the first.
         divergence: Mean Kullback–Leibler divergence from the float model's probabilities (softmax), in nats.
         agreement: Share of the images that get the same class as in float.
         top1: Share of the images that get their label; None without labels.
@@ -103,38 +105,38 @@ def sensitivity(
         if given not in known:
             raise UserError(f"{name}={given!r}: choose one of {', '.join(known)}")
     model, _ = opened(model)
-    graph = float_graph(model)
-    values, labels = first_labelled(images, limit, graph.input_shape)
-    scaling = scaling_of(model, pixels, values)
-    values = to_input(values, scaling, model=model.name)
-    ranges = calibration_method, scaling.range
-    content = graph.content if graph.is_trained else calibrate(graph.content, values, *ranges)
-    return scan(content, values, labels, by)
+    graph = float_graph(model, for_int8=True)
+    found = samples(images, limit, graph.inputs, functools.partial(scaling_of, model, pixels), model.name)
+    content = graph.content
+    if not graph.is_trained:
+        content = calibrate(content, found.values, calibration_method, found.ranges)
+    return scan(content, found.values, found.labels, by)
 
 
-def scan(calibrated: bytes, images: np.ndarray, labels: Any = None, by: str = "layer") -> Sensitivity:
-    """As `sensitivity`, of a float .tflite with ranges in it and images ready for it."""
+def scan(calibrated: bytes, values: Sequence[np.ndarray], labels: Any = None, by: str = "layer") -> Sensitivity:
+    """As `sensitivity`, of a float .tflite with ranges in it and an array for each of its inputs."""
     from keras_mobilenets.tflite.conversion.quantizer import quantized
 
     calibrated = _without_softmax(calibrated)
     groups = _groups(calibrated, by)
-    expected = outputs(calibrated, images)
+    expected = outputs(calibrated, values)
     rows = []
     for layer, tensors in track(groups.items(), "Quantizing layer by layer", total=len(groups)):
         others = [name for group in groups.values() for name in group if name not in tensors]
-        found = outputs(quantized(calibrated, others, float_ends=True), images)
+        found = outputs(quantized(calibrated, others, float_ends=True), values)
         rows.append(_compare(layer, expected, found, labels))
-    top1 = None if labels is None else float((expected.argmax(axis=1) == labels).mean())
-    return Sensitivity(tuple(sorted(rows, key=lambda row: row.sqnr_db)), len(images), top1)
+    top1 = None if labels is None else float((_answer(expected) == labels).mean())
+    return Sensitivity(tuple(sorted(rows, key=lambda row: row.sqnr_db)), len(values[0]), top1)
 
 
 def _without_softmax(content: bytes) -> bytes:
     """Without it the output tells apart what a sure answer hides."""
     model = flatbuffer.read(content)
     graph = model.subgraphs[0]
-    if flatbuffer.operator_name(model, graph.operators[-1]) != "SOFTMAX":
+    if flatbuffer.operator_name(model, graph.operators[-1]) != "SOFTMAX" or len(graph.outputs) > 1:
         return content
     graph.outputs = graph.operators.pop().inputs[:1]
+    model.signatureDefs = None  # it names the output
     return flatbuffer.write(model)
 
 
@@ -151,13 +153,22 @@ def _groups(content: bytes, by: str) -> dict[str, list[str]]:
     return groups
 
 
-def _compare(layer: str, expected: np.ndarray, found: np.ndarray, labels: Any) -> LayerSensitivity:
-    noise = float(((found - expected) ** 2).sum())
-    p, q = (np.maximum(softmax(x.astype(np.float64)), 1e-12) for x in (expected, found))
+def _compare(layer: str, expected: Sequence[np.ndarray], found: Sequence[np.ndarray], labels: Any) -> LayerSensitivity:
+    p, q = (np.maximum(softmax(x[0].astype(np.float64)), 1e-12) for x in (expected, found))
     return LayerSensitivity(
         layer,
-        sqnr_db=10 * math.log10(float((expected**2).sum()) / noise) if noise else math.inf,
+        sqnr_db=min(_sqnr_db(x, y) for x, y in zip(expected, found, strict=True)),
         divergence=float((p * np.log(p / q)).sum(axis=1).mean()),
-        agreement=float((expected.argmax(axis=1) == found.argmax(axis=1)).mean()),
-        top1=None if labels is None else float((found.argmax(axis=1) == labels).mean()),
+        agreement=float((_answer(expected) == _answer(found)).mean()),
+        top1=None if labels is None else float((_answer(found) == labels).mean()),
     )
+
+
+def _sqnr_db(expected: np.ndarray, found: np.ndarray) -> float:
+    noise = float(((found - expected) ** 2).sum())
+    return 10 * math.log10(float((expected**2).sum()) / noise) if noise else math.inf
+
+
+def _answer(given: Sequence[np.ndarray]) -> np.ndarray:
+    """The class of each sample, by the first output."""
+    return given[0].argmax(axis=1)

@@ -87,6 +87,13 @@ def type_name(number: int) -> str:
     return _TYPES.get(number, f"type {number}").lower()
 
 
+def is_classifier(content: bytes) -> bool:
+    """Whether a .tflite takes one image 1×H×W×C and gives one vector of scores."""
+    graph = read(content).subgraphs[0]
+    ends = [[graph.tensors[tensor].shape for tensor in side] for side in (graph.inputs, graph.outputs)]
+    return [[len(shape) if shape is not None else 0 for shape in side] for side in ends] == [[4], [2]]
+
+
 def is_constant(model: Any, tensor: Any) -> bool:
     """Whether a tensor's values are stored in the file."""
     return stored_bytes(model, tensor) is not None

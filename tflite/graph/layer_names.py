@@ -12,6 +12,7 @@ from typing import Any
 from keras_mobilenets.errors import unknown
 from keras_mobilenets.tflite.graph import flatbuffer
 
+EQUALIZED = " equalized"  # "stem equalized": its channels were scaled
 TIMES = " *"  # "stem *0.408": the tensor stands for that multiple of what the layer gives
 
 
@@ -20,9 +21,13 @@ def name_by_layers(model: Any, keras_model: Any) -> None:
 
     Args:
         model: What the converter gave.
-        keras_model: What it was given, Keras 3 or tf_keras.
+        keras_model: What it was given, Keras 3 or tf_keras; None where there are no layers.
     """
-    order = {name.removeprefix("quant_"): place for place, name in enumerate(_layer_names(keras_model))}
+    order = (
+        {name.removeprefix("quant_"): place for place, name in enumerate(_layer_names(keras_model))}
+        if keras_model
+        else {}
+    )
     graph = model.subgraphs[0]
     used: set[str] = set()
     for operator in graph.operators:
@@ -43,9 +48,14 @@ def name_by_layers(model: Any, keras_model: Any) -> None:
             tensor.name = name.encode()
 
 
+def layer_of(scope: str, keras_model: Any) -> str | None:
+    """The Keras layer that a TensorFlow name, such as "net_1/stem_1/convolution", belongs to."""
+    return _layer(scope, _order(keras_model))
+
+
 def layers(name: str) -> list[str]:
     """The layers in the name of an activation; the first has the weights, where one has."""
-    return name.split(TIMES)[0].split(":")[0].split(";")
+    return name.split(TIMES)[0].removesuffix(EQUALIZED).split(":")[0].split(";")
 
 
 def tensors_of(content: bytes, wanted: Sequence[str]) -> list[str]:
@@ -92,6 +102,11 @@ def _layer(part: str, known: dict[str, int]) -> str | None:
             if name in known:
                 return name
     return None
+
+
+def _order(keras_model: Any) -> dict[str, int]:
+    names = _layer_names(keras_model) if keras_model is not None else ()
+    return {name.removeprefix("quant_"): place for place, name in enumerate(names)}
 
 
 def _layer_names(model: Any) -> Iterable[str]:

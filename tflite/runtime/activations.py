@@ -1,6 +1,6 @@
 """A .tflite run with all its activations as outputs, so that XNNPACK runs it and every value can be read afterwards."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -20,37 +20,55 @@ class Activations:
     """
 
     def __init__(self, content: bytes) -> None:
-        """Takes a .tflite, float or int8, with one image input."""
+        """Takes a .tflite, float or int8."""
         model = flatbuffer.read(content)
         graph = model.subgraphs[0]
         self.tensors = [int(tensor) for operator in graph.operators for tensor in operator.outputs]
         graph.outputs = np.array(self.tensors, np.int32)
+        model.signatureDefs = None  # it lists outputs
         self._runner = _Runner(flatbuffer.write(model))
 
-    def run(self, image: np.ndarray) -> list[np.ndarray]:
-        """Runs a float32 image 1×H×W×C.
+    def run(self, sample: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Runs one sample, a float32 array 1×… for each input.
 
         Returns:
             The values of `tensors` as they are stored.
         """
-        self._runner.run(image)
+        self._runner.run(sample)
         return [self._runner.interpreter.get_tensor(index) for index in self.tensors]
 
-    def over(self, images: np.ndarray, description: str) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
-        """Yields each image 1×H×W×C with its activations, behind a progress bar."""
-        for image in track(images, description, total=len(images)):
-            yield image[None], self.run(image[None])
+    def over(
+        self, samples: Sequence[np.ndarray], description: str
+    ) -> Iterator[tuple[list[np.ndarray], list[np.ndarray]]]:
+        """Yields each sample with its activations, behind a progress bar; `samples` are N×… for each input."""
+        for sample in track(each(samples), description, total=len(samples[0])):
+            yield sample, self.run(sample)
 
 
-def outputs(content: bytes, images: np.ndarray) -> np.ndarray:
-    """What a .tflite with float or int8 ends says of float32 images N×H×W×C: N×… float32, dequantized."""
+def each(samples: Sequence[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    """The samples one by one: of arrays N×… for each input, arrays 1×…."""
+    for place in range(len(samples[0])):
+        yield [array[place : place + 1] for array in samples]
+
+
+def outputs(content: bytes, samples: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """What a .tflite with float or int8 ends says of samples.
+
+    Args:
+        content: The .tflite.
+        samples: float32 N×… for each input.
+
+    Returns:
+        N×values float32 for each output, dequantized.
+    """
     runner = _Runner(content)
-    found = runner.interpreter.get_output_details()[0]
-    results = []
-    for image in images:
-        runner.run(image[None])
-        results.append(runner.interpreter.get_tensor(found["index"]).reshape(-1))
-    return dequantized(np.stack(results), *found["quantization"])
+    found = runner.interpreter.get_output_details()
+    results: list[list[np.ndarray]] = [[] for _ in found]
+    for sample in each(samples):
+        runner.run(sample)
+        for result, output in zip(results, found, strict=True):
+            result.append(runner.interpreter.get_tensor(output["index"]).reshape(-1))
+    return [dequantized(np.stack(r), *output["quantization"]) for r, output in zip(results, found, strict=True)]
 
 
 class _Runner:
@@ -60,9 +78,13 @@ class _Runner:
         with suppress_native_output():
             self.interpreter = Interpreter(model_content=content, num_threads=min(4, usable_threads()))
             self.interpreter.allocate_tensors()
-        self._input = self.interpreter.get_input_details()[0]
+        self._inputs = self.interpreter.get_input_details()
 
-    def run(self, image: np.ndarray) -> None:
-        values = quantize(image, self._input["dtype"], self._input["quantization"])
-        self.interpreter.set_tensor(self._input["index"], values)
+    def run(self, sample: Sequence[np.ndarray]) -> None:
+        for values, found in zip(sample, self._inputs, strict=True):
+            if np.dtype(found["dtype"]).kind in "iub" and not found["quantization"][0]:
+                values = values.astype(found["dtype"])  # indices, or pixels that are cast inside
+            else:
+                values = quantize(values, found["dtype"], found["quantization"])
+            self.interpreter.set_tensor(found["index"], values)
         self.interpreter.invoke()

@@ -15,9 +15,10 @@ from keras_mobilenets import blocks
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.models.flat_model import calls
 from keras_mobilenets.models.plain_layers import plain_model
-from keras_mobilenets.training.compression import tf_keras_layers
+from keras_mobilenets.training.compression import tf_keras_layers, tf_operators
 
 # Constructor arguments of each layer, which have the same names in Keras 3 and in tf_keras.
+_CONVOLUTION = "kernel_size strides padding dilation_rate activation use_bias"
 _ARGUMENTS = {
     "Activation": "activation",
     "Add": "",
@@ -25,24 +26,42 @@ _ARGUMENTS = {
     "AveragePooling2D": "pool_size strides padding",
     "BatchNormalization": "axis momentum epsilon center scale",
     "Concatenate": "axis",
-    "Conv2D": "filters kernel_size strides padding dilation_rate groups activation use_bias",
+    "CenterCrop": "height width",
+    "Conv1D": f"filters groups {_CONVOLUTION}",
+    "Conv2D": f"filters groups {_CONVOLUTION}",
+    "Conv2DTranspose": f"filters {_CONVOLUTION}",
     "Cropping2D": "cropping",
     "Dense": "units activation use_bias",
-    "DepthwiseConv2D": "kernel_size strides padding depth_multiplier dilation_rate activation use_bias",
+    "DepthwiseConv2D": f"depth_multiplier {_CONVOLUTION}",
     "Dot": "axes normalize",
     "Dropout": "rate",
+    "ELU": "alpha",
     "Flatten": "",
+    "GaussianNoise": "stddev",
+    "GlobalAveragePooling1D": "keepdims",
     "GlobalAveragePooling2D": "keepdims",
+    "GlobalMaxPooling1D": "keepdims",
     "GlobalMaxPooling2D": "keepdims",
     "Identity": "",
+    "LayerNormalization": "axis epsilon center scale",
+    "MaxPooling1D": "pool_size strides padding",
     "MaxPooling2D": "pool_size strides padding",
     "Maximum": "",
     "Minimum": "",
     "Multiply": "",
+    "PReLU": "shared_axes",
     "Permute": "dims",
+    "RandomBrightness": "factor value_range",
+    "RandomContrast": "factor",
+    "RandomFlip": "mode",
+    "RandomRotation": "factor fill_mode interpolation",
+    "RandomTranslation": "height_factor width_factor fill_mode interpolation",
+    "RandomZoom": "height_factor width_factor fill_mode interpolation",
     "ReLU": "max_value negative_slope threshold",
     "Rescaling": "scale offset",
     "Reshape": "target_shape",
+    "Resizing": "height width interpolation crop_to_aspect_ratio",
+    "SeparableConv2D": f"filters depth_multiplier {_CONVOLUTION}",
     "Softmax": "axis",
     "SpatialDropout2D": "rate",
     "Subtract": "",
@@ -160,7 +179,7 @@ def tf_keras_layer(layer: Any) -> Any:
     Raises:
         UserError: There is none.
     """
-    settings, kind = _settings(layer, tf_keras), type(layer).__name__
+    kind, settings = _settings(layer, tf_keras)
     if kind == "Activation" and settings["activation"] == "hard_sigmoid":
         made = tf_keras_layers.HardSigmoid(name=layer.name)
     else:
@@ -179,42 +198,75 @@ def call_with_weights(made: Any, layer: Any) -> Callable[[Any], Any]:
 
     def call(*x: Any) -> Any:
         y = made(*x)
-        made.set_weights(layer.get_weights())
+        made.set_weights(weights_of(layer))
         return y
 
     return call
 
 
+def weights_of(layer: Any) -> list[np.ndarray]:
+    """The weights that a layer's counterpart has too: those of Normalization are its counterpart's arguments."""
+    return [] if type(layer).__name__ == "Normalization" else layer.get_weights()
+
+
 def _keras_layer(layer: Any) -> Callable[[Any], Any]:
+    name = layer.name.replace("/", "_")  # the layers of Keras 2's MobileNetV3 are called like paths
     if isinstance(layer, tf_keras_layers.HardSigmoid):
-        return keras.layers.Activation("hard_sigmoid", name=layer.name)
-    kind = type(layer).__name__
-    settings = _settings(layer, keras)
-    made = (getattr(blocks, kind, None) or getattr(keras.layers, kind))(**settings, name=layer.name)
+        return keras.layers.Activation("hard_sigmoid", name=name)
+    if type(layer).__name__ == "TFOpLambda" and (plain := tf_operators.plain_layer(layer)) is not None:
+        return plain
+    kind, settings = _settings(layer, keras)
+    made = (getattr(blocks, kind, None) or getattr(keras.layers, kind))(**settings, name=name)
     made.trainable = layer.trainable
     call = call_with_weights(made, layer)
     return (lambda tensors: call(*tensors)) if kind == "RowsToMap" else call
 
 
-def _settings(layer: Any, library: Any) -> dict[str, Any]:
-    """The arguments of a layer, its activation by name."""
+def _settings(layer: Any, library: Any) -> tuple[str, dict[str, Any]]:
+    """The class of the counterpart of a layer and its arguments, its activation by name."""
     kind = type(layer).__name__
-    activation = getattr(getattr(layer, "activation", None), "__name__", "linear")
-    if kind not in _ARGUMENTS or not isinstance(layer, keras.layers.Layer | tf_keras.layers.Layer):
+    activation = _activation_name(layer)
+    if kind not in {*_ARGUMENTS, "LeakyReLU", "Normalization"} or not _is_layer(layer):
         problem = f"({type(layer).__module__}.{kind})"
     elif getattr(layer, "data_format", "channels_last") == "channels_first":
         problem = f"({kind}, channels first)"
     elif activation not in _ACTIVATIONS:
         problem = f"({kind} with activation {activation})"
+    elif kind == "Normalization":
+        return _rescaling(layer)
     else:
         config = layer.get_config() | {"activation": activation}
-        if kind == "BatchNormalization" and not isinstance(config["axis"], int):
+        if kind == "LeakyReLU":
+            return "ReLU", {"negative_slope": float(config.get("negative_slope", config.get("alpha")))}
+        if kind in ("BatchNormalization", "LayerNormalization") and not isinstance(config["axis"], int):
             (config["axis"],) = config["axis"]
-        return {name: _plain(config[name]) for name in _ARGUMENTS[kind].split()}
+        return kind, {name: _plain(config[name]) for name in _ARGUMENTS[kind].split()}
     raise UserError(
         f"layer {layer.name} {problem} has no counterpart in {library.__name__}; use plain layers such as those that "
         "keras_mobilenets.blocks are made of"
     )
+
+
+def _is_layer(layer: Any) -> bool:
+    return isinstance(layer, keras.layers.Layer | tf_keras.layers.Layer)
+
+
+def _activation_name(layer: Any) -> str:
+    function = getattr(layer, "activation", None)
+    if function is tf_keras.activations.hard_sigmoid:
+        return "hard_sigmoid of slope 0.2"  # Keras 3's has a slope of 1/6
+    name = getattr(function, "__name__", "linear")
+    return "silu" if name == "swish" else name
+
+
+def _rescaling(layer: Any) -> tuple[str, dict[str, Any]]:
+    """Normalization as Rescaling: (x − mean) / deviation, which it inverts on request, one of each for a channel."""
+    mean, variance = (np.asarray(value, "float64").reshape(-1) for value in (layer.mean, layer.variance))
+    deviation = np.maximum(np.sqrt(variance), keras.config.epsilon())
+    scale, offset = (deviation, mean) if layer.invert else (1 / deviation, -mean / deviation)
+    if any(size != 1 for size in layer.mean.shape[:-1]):
+        raise UserError(f"layer {layer.name} (Normalization over axis {layer.axis}) has no counterpart: use axis=-1")
+    return "Rescaling", {"scale": _plain(scale), "offset": _plain(offset)}
 
 
 def _plain(value: Any) -> Any:

@@ -128,7 +128,14 @@ def quantized_layers(model: tf_keras.Model) -> list[QuantizedLayer]:
 
 def is_quantize_aware(model: Any) -> bool:
     """Whether a model is one that `quantize_aware` made."""
-    return isinstance(model, tf_keras.Model) and any(_wrappers(model))
+    return isinstance(model, tf_keras.Model) and any(
+        isinstance(wrapper.quantize_config, LayerQuantization) for wrapper in _wrappers(model)
+    )
+
+
+def is_quantize_aware_by_tfmot(model: Any) -> bool:
+    """Whether a model is one that tfmot's own `quantize_model` or `quantize_apply` made."""
+    return isinstance(model, tf_keras.Model) and bool(_wrappers(model)) and not is_quantize_aware(model)
 
 
 def _wrappers(model: tf_keras.Model) -> list[Any]:
@@ -164,7 +171,8 @@ def _annotated(model: keras.Model, freeze_after: int | None) -> tf_keras.Model:
 
         def call(*x: Any) -> Any:
             y = wrapper(*x)
-            made.set_weights([*layer.get_weights(), *made.get_weights()[len(layer.get_weights()) :]])
+            weights = keras_bridge.weights_of(layer)
+            made.set_weights([*weights, *made.get_weights()[len(weights) :]])
             return y
 
         return call

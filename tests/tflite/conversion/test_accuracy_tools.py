@@ -197,8 +197,8 @@ def _again(layer):
 @pytest.mark.parametrize("name", ["MobileNetV1", "MobileNetV2", "ResNet18"])
 def test_equalization_keeps_the_function_and_evens_out_the_channels(name, scaled):
     content = float_graph(_relu_network(name)).content
-    equalized = equalize(content, scaled[:8])
-    before, after = outputs(content, scaled), outputs(equalized, scaled)
+    equalized = equalize(content, [scaled[:8]])
+    (before,), (after,) = outputs(content, [scaled]), outputs(equalized, [scaled])
     np.testing.assert_allclose(after, before, atol=1e-5)
     graph, names = WeightedGraph(equalized), []
     for operator in graph.operators:
@@ -214,9 +214,9 @@ def test_equalization_keeps_the_function_and_evens_out_the_channels(name, scaled
 
 def test_equalization_with_relu6_is_exact_on_the_images_it_has_seen(scaled):
     content = float_graph(randomize(km.MobileNetV1((SIZE, SIZE, 3), 0.35, classes=10))).content
-    equalized = equalize(content, scaled)
+    equalized = equalize(content, [scaled])
     assert equalized != content
-    np.testing.assert_allclose(outputs(equalized, scaled), outputs(content, scaled), atol=1e-5)
+    np.testing.assert_allclose(outputs(equalized, [scaled]), outputs(content, [scaled]), atol=1e-5)
 
 
 def test_bias_correction_lessens_the_mean_error_of_channels(uneven, scaled, images, tmp_path):
@@ -240,8 +240,8 @@ def _mean_errors(floats, quantized, images):
     place = {t.name: i for i, t in enumerate(flatbuffer.read(floats).subgraphs[0].tensors)}
     sums = {}
     for image in images:
-        real = dict(zip(expected.tensors, expected.run(image[None]), strict=True))
-        for tensor, stored in zip(computed.tensors, computed.run(image[None]), strict=True):
+        real = dict(zip(expected.tensors, expected.run([image[None]]), strict=True))
+        for tensor, stored in zip(computed.tensors, computed.run([image[None]]), strict=True):
             if stored.ndim == 4 and tensors[tensor].name in place:
                 (scale,), zero_point = flatbuffer.scales(tensors[tensor])
                 x = real[place[tensors[tensor].name]]
