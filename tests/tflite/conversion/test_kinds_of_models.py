@@ -50,7 +50,7 @@ def dictionaries():
 
 def normalization():
     layer = layers.Normalization()
-    layer.adapt(RNG.normal(0.2, 0.4, (64, 32, 32, 3)))
+    layer.adapt(RNG.uniform(0, 1, (64, 32, 32, 3)))
     image = keras.Input((32, 32, 3))
     return keras.Model(image, layers.Dense(3)(head(layer(image))))
 
@@ -126,7 +126,7 @@ def feeds(model, count=16):
     for leaf in keras.tree.flatten(structure):
         shape = (count, *leaf.shape[1:])
         most = {"int32": 10, "uint8": 256}.get(leaf.dtype)
-        values = RNG.uniform(-1, 1, shape) if most is None else RNG.integers(0, most, shape)
+        values = RNG.uniform(0, 1, shape) if most is None else RNG.integers(0, most, shape)
         arrays.append(values.astype(leaf.dtype))
     return arrays, keras.tree.pack_sequence_as(structure, arrays)
 
