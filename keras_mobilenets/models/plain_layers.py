@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_mobilenets.models.flat_model import flat_model, run
+from keras_mobilenets.models.flat_model import calls, flat_model, run
 
 _MERGES = {
     "Add": layers.Add,
@@ -34,24 +34,35 @@ def plain_model(model: Any) -> keras.Model:
 
     Returns:
         A functional model of the same layers, which share their weights. A factor and an addend become a Rescaling of
-        the operation's name; operations that have no such layer stay.
+        the operation's name; operations that have no such layer stay. A layer without weights, such as a ReLU, that is
+        used again becomes a copy of another name.
 
     Raises:
         UserError: As `flat_model`.
     """
     flat = flat_model(model)
-    if all(isinstance(part, layers.Layer) for part in flat.operations):
+    found = [call.layer for call in calls(flat)]
+    is_plain = all(isinstance(part, layers.Layer) for part in found)
+    if is_plain and len({id(part) for part in found if not part.weights}) == sum(not part.weights for part in found):
         return flat
+    used: set[int] = set()
     names = {layer.name for layer in flat.layers}
 
     def call(part: Any, *args: Any, **kwargs: Any) -> Any:
-        layer = None if isinstance(part, layers.Layer) or kwargs else _plain_layer(part, args)
-        if layer is None:
+        if isinstance(part, layers.Layer):
+            again = id(part) in used and not part.weights
+            used.add(id(part))
+            layer = type(part).from_config(part.get_config()) if again else part
+        else:
+            layer = None if kwargs else _plain_layer(part, args)
+        if layer is None or layer is part:
             return part(*args, **kwargs)
         layer.name = part.name
         while layer.name in names:
             layer.name += "_"
         names.add(layer.name)
+        if isinstance(part, layers.Layer):
+            return layer(*args, **kwargs)
         tensors = [x for x in args if keras.backend.is_keras_tensor(x)]
         return layer(tensors if len(tensors) > 1 else tensors[0])
 

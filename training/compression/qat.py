@@ -3,6 +3,7 @@
 Jacob et al. 2018, arXiv:1712.05877, section 3; Krishnamoorthi 2018, arXiv:1806.08342, section 3.2.
 """
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ import tensorflow as tf
 import tf_keras
 
 from keras_mobilenets.errors import UserError, unknown
+from keras_mobilenets.models.flat_model import calls
+from keras_mobilenets.models.plain_layers import plain_model
 from keras_mobilenets.pixels.batches import first_labelled, to_input
 from keras_mobilenets.pixels.image_source import BATCH
 from keras_mobilenets.pixels.preprocessing_layers import scaling_of
@@ -38,7 +41,8 @@ def quantize_aware(
     """Rebuilds a trained model with fake quantization to int8, for quantization-aware training with `fit`.
 
     Args:
-        model: Functional Keras 3 model (or tf_keras model of the same layers) with one image input.
+        model: Keras 3 model (or tf_keras model of the same layers) from an image to classes; models inside it are taken
+            apart. Each of its layers with weights is used once.
         calibration: Representative images, as `tflite.convert` takes them: uint8 N×H×W×C (scaled as the model wants
             them) or floats already scaled; an array, or a tf.data pipeline. They set the initial ranges of the
             activations, so that the model starts as accurate as post-training quantization. None: the first training
@@ -59,8 +63,8 @@ def quantize_aware(
         `fit`, then convert it with `tflite.convert`, without calibration.
 
     Raises:
-        UserError: A layer has no counterpart in tf_keras, a name or an option is unknown, or the calibration images do
-            not fit the model.
+        UserError: A layer with weights is used twice or has no counterpart in tf_keras, the model has several inputs or
+            outputs, a name or an option is unknown, or the calibration images do not fit the model.
     """
     if preserve is not None and preserve not in PRESERVED:
         raise UserError(f"preserve={preserve!r}: choose {' or '.join(map(repr, PRESERVED))}, or None")
@@ -70,10 +74,8 @@ def quantize_aware(
         raise UserError(f"freeze_batch_norm_after={freeze_batch_norm_after}: give a number of steps, 0 or more")
     if is_quantize_aware(model):
         raise UserError(f"{model.name} is quantization-aware already; give the float model")
-    if isinstance(model, tf_keras.Model):
-        model = keras_bridge.to_keras(model)
-    if len(model.inputs) != 1:
-        raise UserError(f"{model.name} has {len(model.inputs)} inputs; a model with one image input is needed")
+    model = plain_model(keras_bridge.to_keras(model) if isinstance(model, tf_keras.Model) else model)
+    _check_graph(model)
     settings = {"preserve": preserve, "decay": range_decay}
     scheme = MobileScheme(_reasons(model, left_in_float), settings, dense_axes=1 if per_channel_dense else 0)
     quantized = _plainly(lambda: qat.quantize_apply(_annotated(model, freeze_batch_norm_after), scheme))()
@@ -85,6 +87,22 @@ def quantize_aware(
     if values is not None:
         _take_ranges(quantized, to_input(values, scaling, model=model.name))
     return quantized
+
+
+def _check_graph(model: keras.Model) -> None:
+    """Checks what tfmot's wrappers, and training by `fit`, ask of a graph."""
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise UserError(
+            f"{model.name} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; quantization-aware "
+            "training is for one of each: convert the model with calibration images instead"
+        )
+    count = Counter(call.layer.name for call in calls(model))
+    twice = [name for name, times in count.items() if times > 1]
+    if twice:
+        raise UserError(
+            f"layer {twice[0]} is used {count[twice[0]]} times, but tfmot's wrapper keeps one output range for a "
+            "layer: convert the model with calibration images instead"
+        )
 
 
 _plainly = tf.autograph.experimental.do_not_convert  # without AutoGraph, building is faster
@@ -143,9 +161,8 @@ def _wrappers(model: tf_keras.Model) -> list[Any]:
 
 
 def _reasons(model: keras.Model, names: Collection[str]) -> dict[str, str]:
-    layers = [layer for layer in model._flatten_layers(include_self=False) if not isinstance(layer, keras.Model)]
-    known = [layer.name for layer in layers]
-    kernels = [layer.name for layer in layers if type(layer).__name__ in KERNELS]
+    known = [layer.name for layer in model.layers]
+    kernels = [layer.name for layer in model.layers if type(layer).__name__ in KERNELS]
     stand_for = {"first": kernels[0], "last": kernels[-1]} if kernels else {}
     for name in names:
         if name not in known and name not in stand_for:

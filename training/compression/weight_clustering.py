@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.models.plain_layers import plain_model
 from keras_mobilenets.training.compression.wrappers import (
     check_arguments,
     compressible_layers,
@@ -36,7 +37,7 @@ def cluster(
     """Clusters the weights of each kernel and fine-tunes the centroids.
 
     Args:
-        model: Trained functional Keras 3 classifier; it is left as it is.
+        model: Trained Keras 3 classifier, which may have models inside it; it is left as it is.
         data: What `load_data` returns.
         clusters: Number of clusters per kernel, 2 or more.
         recipe: How to train. Default: 2 epochs (of fewer than 125 steps: 250 steps, at most 20 epochs) without
@@ -53,6 +54,7 @@ def cluster(
         UserError: An argument is out of range, there is no layer to cluster, or as in `fit`.
     """
     check_arguments(model, data, "cluster")
+    model = plain_model(model)
     if clusters < 2:
         raise UserError(f"clusters must be 2 or more, such as 16, not {clusters}")
     names = [layer.name for layer in compressible_layers(model, layers, "cluster")]

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.models.plain_layers import plain_model
 from keras_mobilenets.progress import track
 from keras_mobilenets.training.compression.wrappers import (
     check_arguments,
@@ -53,7 +54,7 @@ def prune(
     The layers keep their shapes, so the .tflite is no smaller and no faster; but after gzip it is half the size.
 
     Args:
-        model: Trained functional Keras 3 classifier; it is left as it is.
+        model: Trained Keras 3 classifier, which may have models inside it; it is left as it is.
         data: What `load_data` returns.
         sparsity: Share of zeros in each pruned kernel, from 0 to below 1; or the sparsity of each layer by name, as
             `sensitivity(...).sparsities(...)` gives them.
@@ -78,6 +79,7 @@ def prune(
         UserError: An argument is out of range, there is nothing to prune, or as in `fit`.
     """
     check_arguments(model, data, "prune")
+    model = plain_model(model)
     shares = _shares(model, sparsity, layers, pattern)
     recipe = recipe or default_recipe(RECIPE, data, run_dir)
     plan = _plan(schedule, begin, end, frequency, recipe.epochs * data.steps_per_epoch())
@@ -250,6 +252,7 @@ def sensitivity(
         UserError: An argument is out of range, or there is no layer to prune.
     """
     check_arguments(model, data, "sensitivity")
+    model = plain_model(model)
     for level in levels:
         check_sparsity(level)
     scanned = compressible_layers(model, layers, "prune")

@@ -289,3 +289,50 @@ def test_a_quantization_aware_model_converts_to_int8_only(tmp_path):
         tflite.convert(quantized, tmp_path / "m.tflite", quantize="float16")
     with pytest.raises(UserError, match="quantization-aware already"):
         training.quantize_aware(quantized)
+
+
+def _nested():
+    base = km.MobileNetV2((32, 32, 3), alpha=0.35, include_top=False, pooling="avg")
+    image = keras.Input((32, 32, 3))
+    return keras.Model(image, keras.layers.Dense(3)(base(image)))
+
+
+def _relu_used_twice():
+    image, relu = keras.Input((32, 32, 3)), keras.layers.ReLU()
+    x = relu(keras.layers.Conv2D(8, 3, 2)(relu(keras.layers.Conv2D(8, 3, 2)(image))))
+    return keras.Model(image, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(x + 1.0)))
+
+
+@pytest.mark.parametrize("make", [_nested, _relu_used_twice])
+def test_other_peoples_graphs_are_quantized_near_their_float_answers(make):
+    keras.utils.set_random_seed(0)
+    model = make()
+    images = np.random.default_rng(0).uniform(-1, 1, (8, 32, 32, 3)).astype(np.float32)
+    expected = np.asarray(model(images))
+    found = np.asarray(training.quantize_aware(model, images, pixels="-1..1")(images))
+    assert 0 < np.abs(found - expected).max() < 0.1 * np.abs(expected).max()
+
+
+def _conv_used_twice():
+    image, conv = keras.Input((32, 32, 3)), keras.layers.Conv2D(3, 3, name="shared")
+    return keras.Model(image, conv(conv(image)))
+
+
+def _two_outputs():
+    image = keras.Input((32, 32, 3))
+    x = keras.layers.GlobalAveragePooling2D()(image)
+    return keras.Model(image, [keras.layers.Dense(3)(x), keras.layers.Dense(2)(x)])
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (_conv_used_twice, "layer shared is used 2 times"),
+        (_two_outputs, "1 inputs and 2 outputs"),
+        (lambda: keras.Sequential([keras.layers.Dense(3)]), "not built"),
+    ],
+)
+def test_graphs_that_tfmot_cannot_quantize_are_refused_in_one_line(make, says):
+    with pytest.raises(UserError, match=says) as raised:
+        training.quantize_aware(make())
+    assert "\n" not in str(raised.value)
