@@ -120,6 +120,7 @@ def builder(
 
         build.__signature__ = signature  # type: ignore[attr-defined]
         build.any_size = not flatten  # type: ignore[attr-defined]
+        build.default_size = default_size  # type: ignore[attr-defined]
         build.__doc__ = _document(body, own, default_size)
         return build
 

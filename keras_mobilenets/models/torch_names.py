@@ -5,14 +5,18 @@ have TensorFlow's.
 """
 
 import re
+import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_mobilenets.errors import UserError, unknown
 from keras_mobilenets.models.catalog import builder_named, create_model, list_models
-from keras_mobilenets.weights import pytorch
+from keras_mobilenets.pixels import scaling as pixel_scaling
+from keras_mobilenets.weights import pytorch, torch_models
 from keras_mobilenets.weights.adapt import adapted
 from keras_mobilenets.weights.checkpoints import state_dict
 from keras_mobilenets.weights.tensor_names import natural
@@ -22,40 +26,83 @@ EPSILON = 1e-5
 TORCHVISION_EPSILON_1E3 = re.compile("MobileNetV3|EfficientNetV2|EfficientNetB[567]")
 
 
-def from_torch(name: str, state: Any, **overrides: Any) -> keras.Model:
+def from_torch(name: str, state: Any, *, pixels: Any = None, **overrides: Any) -> keras.Model:
     """Builds the Keras model of a PyTorch model and loads its weights.
 
+    From a file or the hub, the model takes images in [−1, 1] as every other of this package: a layer `scaling` makes of
+    them what the weights were trained on, by the mean and standard deviation that torchvision and timm publish for the
+    name. From a dictionary in memory it is the network alone, as in PyTorch: its images are scaled by mean and standard
+    deviation, and its input is called `imagenet_pixels`, by which `convert`, `evaluate` and all others know it.
+
     Args:
-        name: Name of the model in timm or torchvision, such as "mobilenetv2_100" or "mobilenet_v3_large".
+        name: Name of the model in timm or torchvision, such as "mobilenetv2_100" or "mobilenet_v3_large", in any case,
+            with the prefix of the hub and the tag of the weights or without them.
         state: Its weights: path of a `.safetensors` file or of one that `torch.save` wrote (`.pth`, `.pt`, `.bin`,
             `.ckpt`; read without unpickling, so that it cannot run code); {name of the tensor: array}; a PyTorch
             module; or the id of a repository on the Hugging Face hub, such as "timm/mobilenetv2_100.ra_in1k" (needs
             the package huggingface_hub). The state dictionary is found in a training's checkpoint, the averaged one
             first, and without the prefixes of DataParallel, torch.compile, EMA or Lightning.
+        pixels: What the weights were trained on, where it is not what is published: "imagenet", "-1..1", "0..1",
+            "0..255", or a pair (mean, standard deviation), in pixels or in shares of 255. The scaling is then inside.
         **overrides: Arguments for the builder. Without them the model takes images of any size (of its default size if
             it must know it), ends in logits, and has as many classes as the weights.
 
     Returns:
-        The Keras model, with the padding and the epsilons of PyTorch: images in [−1, 1] to logits. timm's and
-        torchvision's own preprocessing may scale the images otherwise; the weights decide.
+        The Keras model, with the padding and the epsilons of PyTorch: images to logits.
 
     Raises:
         UserError: There is no builder for the name, the weights cannot be read, or they do not fit; the message names
             the tensors that are missing, too many, or of another shape.
     """
     arrays = state_dict.read(state)
-    plain = name.split("/")[-1].split(".")[0]  # of the hub's "timm/mobilenetv2_100.ra_in1k" too
+    plain, tag = torch_models.parsed(name)
+    if not tag and isinstance(state, str):
+        tag = torch_models.parsed(state)[1]
     arguments = _arguments(plain, arrays) | overrides
     model = create_model(arguments.pop("builder"), **arguments)
+    torchvision = any(tensor.startswith("features.") for tensor in arrays)
+    differences: dict[str, Any] = {}
     if not plain.startswith("tf_"):
-        torchvision = any(tensor.startswith("features.") for tensor in arrays)
         large = torchvision and TORCHVISION_EPSILON_1E3.match(model.variant[0])
-        model = adapted(model, symmetric=True, epsilon=1e-3 if large else EPSILON)
+        differences = {"symmetric": True, "epsilon": 1e-3 if large else EPSILON}
+    trained_on, ambiguity = torch_models.published_pixels(plain, tag, "torchvision" if torchvision else "timm")
+    if pixels is None and not isinstance(state, str | Path):
+        differences |= _named_input(trained_on)
+    else:
+        if ambiguity and pixels is None:
+            warnings.warn(ambiguity, pixel_scaling.PixelWarning, stacklevel=2)
+        differences |= _scaling(trained_on if pixels is None else pixels)
+    if differences:
+        model = adapted(model, **differences)
     try:
         pytorch.fill(model, arrays, top=arguments.get("include_top", True))
     except ValueError as error:
-        raise UserError(f"the weights do not fit {name}: {error}") from error
+        raise UserError(f"the weights do not fit {name}: {error}{torch_models.fitting(arrays, plain)}") from error
     return model
+
+
+def default_size(name: str) -> int:
+    """The side of the images, in pixels, that a PyTorch model's paper has.
+
+    Raises:
+        UserError: There is no builder for the name.
+    """
+    size: int = builder_named(_arguments(torch_models.parsed(name)[0], {})["builder"]).default_size
+    return size
+
+
+def _named_input(trained_on: str) -> dict[str, Any]:
+    """What lets the network alone tell what its pixels are, as an argument of `adapted`."""
+    name = next((name for name, pixels in pixel_scaling.INPUT_NAMES.items() if pixels == trained_on), None)
+    return {"input_name": name} if name else {}
+
+
+def _scaling(trained_on: Any) -> dict[str, Any]:
+    """What makes of images in [−1, 1] those that weights were trained on, as an argument of `adapted`."""
+    scaling = pixel_scaling.said(trained_on)
+    mean, std = np.array(scaling.mean), np.array(scaling.std)
+    factors, offsets = 127.5 / std, (127.5 - mean) / std
+    return {"scaling": (factors.tolist(), offsets.tolist())} if (factors != 1).any() or offsets.any() else {}
 
 
 def _arguments(name: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
@@ -64,7 +111,7 @@ def _arguments(name: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
     builders = {builder.lower(): builder for builder in list_models()}
     builder = builders.get(match["words"].replace("_", "")) if match else None
     if match is None or builder is None:
-        raise unknown("PyTorch model", name, list(builders.values()), "keras-mobilenets models")
+        raise unknown("PyTorch model", name, torch_models.names(), "help(keras_mobilenets.from_torch)")
     arguments: dict[str, Any] = {"builder": builder, "classifier_activation": None}
     if builder_named(builder).any_size:
         arguments["input_shape"] = (None, None, 3)

@@ -94,19 +94,23 @@ def convert_file(
     data_dir: str | None = None,
     out: str | Path | None = None,
     pixels: Any = None,
+    torch: str | None = None,
+    size: int | None = None,
     **settings: Any,
 ) -> list[Path]:
-    """Writes the .tflite files of a .keras file; of one that is quantization-aware, the int8 one alone.
+    """Writes the .tflite files of a .keras file or of PyTorch's; of a quantization-aware model, the int8 one alone.
 
     Args:
-        source: The .keras file.
+        source: The .keras file, or weights that `from_torch` reads.
         quantize: As in `convert`.
         calibration: As in `convert`.
         target: As in `convert`.
         data: Where calibration images come from: "shapes", a TFDS name or a folder of images, in class folders or not.
         data_dir: Where TFDS data sets are kept.
-        out: Folder of the .tflite files; None for that of the .keras file.
-        pixels: What the model's input means, as in `tflite.convert`.
+        out: Folder of the .tflite files; None for that of the source.
+        pixels: What the model's input means, as in `tflite.convert`; of PyTorch's weights, as in `from_torch`.
+        torch: Name of a PyTorch model in timm or torchvision; None to take it from the file's name.
+        size: Side of a PyTorch model's images in pixels; None for its paper's.
         **settings: As in `convert`.
 
     Returns:
@@ -119,7 +123,9 @@ def convert_file(
     from keras_mobilenets.tflite.conversion.float_graph import opened
 
     source = Path(source)
-    model, is_quantization_aware = opened(source)
+    foreign = _from_torch(source, torch, size, pixels)
+    model, is_quantization_aware = opened(foreign or source)
+    pixels = None if foreign else pixels  # which are inside then
     images: Any = None
     paths = []
     if "int8" in quantize and not is_quantization_aware:
@@ -137,6 +143,25 @@ def convert_file(
         how = {"calibration": images, "calibration_images": calibration} | settings if is_calibrated else {}
         paths.append(tflite.convert(model, path, quantize=QUANTIZE[quantization], target=target, pixels=pixels, **how))
     return paths
+
+
+def _from_torch(source: Path, name: str | None, size: int | None, pixels: Any) -> Any:
+    """The model of PyTorch's weights; None for a file of Keras."""
+    from keras_mobilenets.models import torch_names
+    from keras_mobilenets.weights import torch_models
+    from keras_mobilenets.weights.checkpoints import torch_files
+
+    if source.suffix not in (*torch_files.SUFFIXES, ".safetensors") and not name:
+        if size is not None:
+            raise UserError(f"{source} has a size of its own: leave --size out")
+        return None
+    model = name or torch_models.parsed(source.name)[0]
+    if not name and model not in torch_models.names():
+        raise UserError(
+            f"say which model {source} has the weights of, by its name in timm or torchvision: --torch NAME"
+        )
+    side = torch_names.default_size(model) if size is None else size
+    return torch_names.from_torch(model, source, pixels=pixels, input_shape=(side, side, 3))
 
 
 def _found(path: Path, images: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.pixels.scaling import MINUS_ONE_TO_ONE, NAMED, PixelScaling, nearest, said
+from keras_mobilenets.pixels.scaling import INPUT_NAMES, MINUS_ONE_TO_ONE, NAMED, PixelScaling, nearest, said
 
 _SPATIAL = {"CenterCrop", "Resizing", "ZeroPadding2D", "Cropping2D", "UpSampling2D"}
 _IDENTITIES = {"Activation", "Cast", "Dropout", "GaussianNoise", "Identity", "InputLayer", "Stack", "GetItem"}
@@ -78,9 +78,19 @@ def scaling_of_layers(model: Any) -> PixelScaling | None:
         mean, std, names, first = _first_layers(_calls(model))
     except UserError:  # a model whose graph cannot be seen says nothing
         return None
+    named = _named_input(model)
+    if named and not names:
+        return PixelScaling(*NAMED[INPUT_NAMES[named]], f"its input {named}")
     if first == _STEM and set(names) <= _ADAPTED:
         return MINUS_ONE_TO_ONE
     return _expected(mean, std, f"its {'layer' if len(names) == 1 else 'layers'} {', '.join(names)}") if names else None
+
+
+def _named_input(model: Any) -> str | None:
+    """The name of an input that tells what it takes, the model's or that of a model inside it."""
+    own = [tensor.name.split(":")[0] for tensor in getattr(model, "inputs", None) or []]
+    inside = (_named_input(layer) for layer in getattr(model, "layers", []))
+    return next((name for name in (*own, *inside) if name in INPUT_NAMES), None)
 
 
 def _dtype(tensor: Any) -> str:

@@ -104,6 +104,8 @@ NAMED: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
 }
 MINUS_ONE_TO_ONE = PixelScaling(*NAMED["-1..1"], "as every builder of keras_mobilenets")
+# How the input of a network is called that takes pixels scaled otherwise than the builders' and has no layer for it.
+INPUT_NAMES = {"imagenet_pixels": "imagenet", "unit_pixels": "0..1"}
 
 
 def said(pixels: Any) -> PixelScaling:

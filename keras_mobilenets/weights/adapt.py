@@ -20,6 +20,7 @@ def adapted(
     scaling: tuple[list[float], list[float]] | None = None,
     changes: Callable[[Any], dict[str, Any]] = lambda layer: {},
     shared: Collection[Any] = (),
+    input_name: str | None = None,
 ) -> keras.Model:
     """Rebuilds a functional model with new layers, freshly initialized.
 
@@ -31,6 +32,7 @@ def adapted(
         scaling: Factors and offsets, one a channel, of a layer `scaling` in front of the network; None for no layer.
         changes: What to change in the configuration of a layer.
         shared: Layers in front of the network (those of `input_tensor`), which the result shares with the model.
+        input_name: What the input is called, where it tells what its pixels mean; None for any name.
 
     Returns:
         The new model; it remembers the builder's `variant`.
@@ -60,9 +62,8 @@ def adapted(
                 x = layers.ZeroPadding2D(pad, name=f"{layer.name}_pad")(x)
         return layer(x, *rest, **kwargs)
 
-    result = keras.models.clone_model(
-        model, input_tensors=model.input if kept else None, clone_function=clone, call_function=call
-    )
+    inputs = model.input if kept else keras.Input(model.input_shape[1:], name=input_name) if input_name else None
+    result = keras.models.clone_model(model, input_tensors=inputs, clone_function=clone, call_function=call)
     result.variant = model.variant
     return result
 

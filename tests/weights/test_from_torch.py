@@ -11,6 +11,8 @@ import pytest
 
 import keras_mobilenets as km
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.pixels.preprocessing_layers import scaling_of_layers
+from keras_mobilenets.weights import torch_models
 from keras_mobilenets.weights.checkpoints import state_dict
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -213,10 +215,103 @@ def test_damaged_and_missing_files_are_one_line(tmp_path):
             km.from_torch("mobilenetv2_100", path)
 
 
-@pytest.mark.parametrize("name", ["mobilenetv9_100", "resnet50d", ""])
-def test_unknown_names_are_one_line(name, small):
-    with pytest.raises(UserError, match="keras-mobilenets models"):
+@pytest.mark.parametrize(
+    ("name", "suggestion"),
+    [
+        ("mobilenetv9_100", "mobilenetv1_100"),
+        ("mobilenetv2_10", "mobilenetv2_100"),
+        ("mobilenet_v3", "mobilenet_v3_small"),
+        ("resnet50d", "resnet50"),
+        ("", "help"),
+    ],
+)
+def test_unknown_names_are_one_line_with_names_that_exist(name, suggestion, small):
+    with pytest.raises(UserError, match=suggestion) as caught:
         km.from_torch(name, small[1])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["MobileNetV2_050", "timm/mobilenetv2_050.lamb_in1k", "hf-hub:timm/mobilenetv2_050", "mobilenetv2_050.pth"]
+)
+def test_names_as_people_write_them(name, small):
+    assert km.from_torch(name, small[1]).variant == km.from_torch(*small).variant
+
+
+def test_weights_of_another_model_are_recognized(small):
+    few = {name: value[:7] if name.startswith("classifier") else value for name, value in small[1].items()}
+    for state in (small[1], few):
+        with pytest.raises(UserError, match="as many parameters as mobilenetv2_050: give that name"):
+            km.from_torch("mobilenetv3_large_100", state)
+
+
+def images_of_pixels():
+    return np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("tag", "mean", "std"),
+    [
+        ("mobilenetv2_050", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ("mobilenetv2_050.lamb_in1k", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    ],
+)
+def test_from_a_file_the_model_takes_images_of_minus_one_to_one(small, tmp_path, tag, mean, std):
+    from safetensors.numpy import save_file
+
+    save_file(small[1], tmp_path / "model.safetensors")
+    pixels = images_of_pixels()
+    network, model = km.from_torch(tag, small[1]), km.from_torch(tag, tmp_path / "model.safetensors")
+    expected = np.asarray(network(((pixels / 255 - mean) / std).astype(np.float32), training=False))
+    found = np.asarray(model(km.preprocess_input(pixels), training=False))
+    assert np.linalg.norm(found - expected) / np.linalg.norm(expected) < 1e-5
+    assert (str(scaling_of_layers(network)), str(scaling_of_layers(model))) == ("imagenet", "-1..1")
+
+
+@pytest.mark.parametrize(
+    ("pixels", "mean", "std"),
+    [
+        ("0..1", 0, 1),
+        ("imagenet", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ((0.4, 0.2), 0.4, 0.2),
+        ("-1..1", 0.5, 0.5),
+    ],
+)
+def test_what_is_said_of_pixels_is_inside(small, pixels, mean, std):
+    images = images_of_pixels()
+    network, model = km.from_torch(*small), km.from_torch(*small, pixels=pixels)
+    expected = np.asarray(network(((images / 255 - mean) / std).astype(np.float32), training=False))
+    found = np.asarray(model(km.preprocess_input(images), training=False))
+    assert np.linalg.norm(found - expected) / np.linalg.norm(expected) < 1e-5
+
+
+def test_the_network_alone_says_what_it_takes_also_from_its_file_and_inside_another(small, tmp_path):
+    import keras
+
+    network = km.from_torch(*small, input_shape=(64, 64, 3))
+    network.save(tmp_path / "network.keras")
+    image = keras.Input((64, 64, 3))
+    for model in (keras.models.load_model(tmp_path / "network.keras"), keras.Model(image, network(image))):
+        assert str(scaling_of_layers(model)) == "imagenet"
+
+
+@pytest.mark.parametrize(
+    ("name", "tag", "library", "pixels", "ambiguous"),
+    [
+        ("mobilenet_v2", "", "torchvision", "imagenet", False),
+        ("efficientnet_v2_l", "", "torchvision", "-1..1", False),
+        ("mobilenetv3_large_100", "miil_in21k", "timm", "0..1", False),
+        ("mobilenetv1_100", "", "timm", "-1..1", False),
+        ("tf_efficientnetv2_s", "in21k", "timm", "-1..1", False),
+        ("efficientnet_b0", "ra4_e3600_r224_in1k", "timm", "-1..1", False),
+        ("efficientnet_b0", "", "torchvision", "imagenet", False),
+        ("efficientnet_b0", "", "timm", "imagenet", True),
+        ("another", "", "timm", "imagenet", False),
+    ],
+)
+def test_published_pixels(name, tag, library, pixels, ambiguous):
+    found, line = torch_models.published_pixels(name, tag, library)
+    assert (found, bool(line)) == (pixels, ambiguous)
 
 
 @pytest.mark.parametrize("state", [None, 3, {}, {"conv_stem.weight": "text"}], ids=str)

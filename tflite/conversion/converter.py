@@ -18,6 +18,7 @@ from keras_mobilenets.tflite.conversion.calibration import METHODS, calibrate
 from keras_mobilenets.tflite.conversion.float_graph import FloatGraph, float_graph, opened
 from keras_mobilenets.tflite.conversion.quantizer import quantized
 from keras_mobilenets.tflite.conversion.samples import Samples, samples, takes_one_image
+from keras_mobilenets.tflite.conversion.scaling_fold import fold_scaling
 from keras_mobilenets.tflite.graph import flatbuffer, layer_names
 from keras_mobilenets.tflite.graph.metadata import attach
 from keras_mobilenets.tflite.runtime.sandbox import mark_valid
@@ -192,6 +193,7 @@ def _int8(graph: FloatGraph, found: Samples | None, how: Int8, forms: Forms) -> 
         content = equalize(content, values)
     if found is not None and not graph.is_trained:
         content = calibrate(content, values, how.calibration_method, found.ranges)
+    content = fold_scaling(content)
     layers = how.leave_in_float
     if isinstance(layers, int):
         layers = _worst(content, values, layers) if layers else ()

@@ -14,27 +14,37 @@ EXAMPLE = "keras-mobilenets convert runs/photos --quantize float32 int8"
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Adds the verb's arguments."""
-    parser.add_argument("source", metavar="RUN", help="run folder, or a .keras file")
+    parser.add_argument(
+        "source", metavar="RUN", help="run folder, a .keras file, or a PyTorch file (.pth, .safetensors)"
+    )
     add_conversion(parser)
+    parser.add_argument(
+        "--torch",
+        metavar="NAME",
+        help="the PyTorch file's model in timm or torchvision, such as mobilenet_v2 (default: by the file's name)",
+    )
+    parser.add_argument("--size", type=int, metavar="PIXELS", help="side of its images (default: as in its paper)")
     parser.add_argument("--data", help="calibration images: shapes, a TFDS name or a folder (default: the run's data)")
     parser.add_argument("--data-dir", help="where TFDS data sets are kept")
     parser.add_argument(
-        "--out", metavar="DIR", help="folder of the .tflite files (default: the run, or beside the .keras)"
+        "--out", metavar="DIR", help="folder of the .tflite files (default: the run, or beside the file)"
     )
 
 
 def run(options: Namespace) -> None:
-    """Converts a run's model, or a .keras file."""
+    """Converts a run's model, a .keras file, or PyTorch's weights."""
     import_tensorflow(options)
     source = Path(options.source)
     if source.is_dir():
         if options.out:
-            raise UserError("--out goes with a .keras file; a run keeps its .tflite files in its own folder")
+            raise UserError("--out goes with a file; a run keeps its .tflite files in its own folder")
+        if options.torch or options.size:
+            raise UserError("--torch and --size go with a PyTorch file, not with a run folder")
         filled = pipeline.Run(source)
         data = filled.data(options.data, options.data_dir) if options.data else None
         paths = filled.convert(options.quantize, options.calibration, options.target, data, **int8(options))
     else:
         asked = options.quantize, options.calibration, options.target, options.data, options.data_dir, options.out
-        paths = pipeline.convert_file(source, *asked, **int8(options))
+        paths = pipeline.convert_file(source, *asked, torch=options.torch, size=options.size, **int8(options))
     for path in paths:
         print(f"{path}  {path.stat().st_size / 1e6:.2f} MB")
