@@ -3,7 +3,6 @@
 from typing import Any
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.models.flat_model import flat_model
 
 
 def library_of(model: Any) -> Any:
@@ -25,7 +24,11 @@ def without_nesting(model: Any) -> Any:
     Raises:
         UserError: It is no Keras model, was never built, or its graph cannot be seen.
     """
-    return flat_model(model) if library_of(model).__name__ == "keras" else model
+    if library_of(model).__name__ != "keras":
+        return model
+    from keras_mobilenets.models.flat_model import flat_model  # loads Keras
+
+    return flat_model(model)
 
 
 def gives_logits(model: Any) -> bool:

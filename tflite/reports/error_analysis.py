@@ -6,7 +6,6 @@ import numpy as np
 
 from keras_mobilenets.tflite.reports import image_grid
 from keras_mobilenets.training.evaluation.examination import Examination
-from keras_mobilenets.training.evaluation.saliency import overlay
 
 LISTED = 20  # classes, the worst
 PAIRS = 10  # of classes that are confused most
@@ -66,6 +65,8 @@ def _pairs(found: Examination) -> list[dict[str, Any]]:
 
 
 def _cards(found: Examination) -> list[dict[str, Any]]:
+    from keras_mobilenets.training import overlay  # loads Keras, which a page without mistakes does not need
+
     return [
         {
             "image": image_grid.picture(image),
