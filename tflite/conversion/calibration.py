@@ -58,6 +58,8 @@ def calibrate(
         if graph.tensors[tensor].type == schema.TensorType.FLOAT32:
             ranges[int(tensor)] = min(low, 0.0), max(high, 0.0)
     for tensor, (low, high) in ranges.items():
+        if low == high == 0:  # nothing is known of it; steps near zero are more than XNNPACK can divide by
+            high = 1.0
         flatbuffer.set_range(graph.tensors[tensor], low, high)
     hard_swish.align(model)
     return flatbuffer.write(model)

@@ -227,3 +227,15 @@ def test_layers_of_nested_models_can_stay_in_float(tmp_path):
     assert found["first equalized"] == "float32"
     assert found["conv"] == "int8"
     assert {row.layer for row in tflite.sensitivity(model, images).layers} >= {"first", "conv"}
+
+
+def test_activations_that_are_always_zero_get_a_range_that_runs(tmp_path):
+    """As those of a network without biases on black images, or of a dead channel's layer."""
+    image = keras.Input((32, 32, 3))
+    model = keras.Model(image, layers.Dense(3)(layers.Flatten()(layers.Conv2D(32, 3, activation="relu")(image))))
+    black = np.zeros((4, 32, 32, 3), "float32")
+
+    path = tflite.convert(model, tmp_path / "m.tflite", quantize="int8", calibration=black, pixels="-1..1")
+
+    np.testing.assert_array_equal(run(path, [black[:1]])[0], 0)
+    assert len(tflite.sensitivity(model, black, pixels="-1..1").layers) >= 2
