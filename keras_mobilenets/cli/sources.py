@@ -22,6 +22,24 @@ def add_sources(parser: ArgumentParser) -> None:
     parser.add_argument("sources", nargs="+", metavar="RUN|FILE", help="run folders or .tflite files")
 
 
+def add_pixels(parser: ArgumentParser) -> None:
+    """Adds what the model's input means."""
+    parser.add_argument(
+        "--pixels",
+        metavar="RANGE",
+        help="what the model's input means: -1..1, 0..1, 0..255, imagenet, or mean/std such as 127.5/127.5 "
+        "(default: what the model, the file or the run says)",
+    )
+
+
+def run_of(options: Namespace) -> pipeline.Run:
+    """The run folder that a verb works on; what is said of its pixels is recorded there."""
+    found = pipeline.Run(options.run)
+    if options.pixels:
+        found.say_pixels(options.pixels)
+    return found
+
+
 def tflite_files(sources: Sequence[str | Path]) -> list[Path]:
     """The files themselves, and those of folders."""
     return [path for s in map(Path, sources) for path in (pipeline.Run(s).tflite_files() if s.is_dir() else [s])]

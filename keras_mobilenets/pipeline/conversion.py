@@ -56,6 +56,8 @@ def convert(
         is_calibrated = quantization == "int8" and variant not in QUANTIZATION_AWARE
         if quantization == "int8":
             asked["target"] = target
+        if "pixels" in run.asked:
+            asked["pixels"] = run.asked["pixels"]
         if is_calibrated:
             name = data.name if data else run.asked.get("data", {}).get("name")
             drawn = {"data": name, "split": "train", "images": calibration, "seed": SEED}

@@ -68,6 +68,18 @@ class RunFolder:
         """What its models' inputs mean: as the user said, or as they were trained; None where neither is known."""
         return self.asked.get("pixels") or self.asked.get("model", {}).get("pixels")
 
+    def say_pixels(self, pixels: str) -> None:
+        """Records what its models' inputs mean, which is not what they say.
+
+        Raises:
+            UserError: `scaling.said` does not know it, or the folder holds no model.
+        """
+        from keras_mobilenets.pixels.scaling import said
+
+        said(pixels)
+        self.trained_model_file()
+        self.record("pixels", pixels)
+
     def record(self, key: str, value: Any) -> None:
         """Puts one entry into run.json."""
         files.write_json(self.folder / "run.json", self.asked | {key: value})
@@ -79,12 +91,15 @@ class RunFolder:
             UserError: The run does not say what it was trained on.
         """
         from keras_mobilenets import training
+        from keras_mobilenets.pixels.scaling import said
 
         settings = self.asked.get("data")
         if settings is None:
             raise UserError(f"{self.folder} has no run.json that names its data; give a folder that `train` made")
         data_dir = data_dir or self.asked.get("data_dir")
-        return training.load_data(name or settings["name"], settings["image_size"], settings["batch_size"], data_dir)
+        source = name or settings["name"]
+        data = training.load_data(source, settings["image_size"], settings["batch_size"], data_dir)
+        return data.scaled(said(self.asked["pixels"])) if "pixels" in self.asked else data
 
     def tflite_files(self) -> list[Path]:
         """The .tflite files, float32 first.

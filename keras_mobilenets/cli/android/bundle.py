@@ -4,6 +4,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from keras_mobilenets.cli.output import say
+from keras_mobilenets.cli.sources import add_pixels
 from keras_mobilenets.cli.startup import import_tensorflow
 
 PURPOSE = "put models into a folder with probes and labelled images, for the app"
@@ -16,6 +17,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--probes", type=int, default=4, metavar="N", help="inputs with this machine's answers (default: 4)"
     )
+    add_pixels(parser)
     add_bundle(parser)
 
 
@@ -25,7 +27,12 @@ def run(options: Namespace) -> None:
     from keras_mobilenets import tflite
 
     made = tflite.bundle(
-        options.sources, options.out, probes=options.probes, labelled=options.labelled, title=options.title
+        options.sources,
+        options.out,
+        probes=options.probes,
+        labelled=options.labelled,
+        title=options.title,
+        pixels=options.pixels,
     )
     describe(made)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from keras_mobilenets import pipeline
 from keras_mobilenets.cli.conversion_arguments import add_conversion, int8
+from keras_mobilenets.cli.sources import add_pixels
 from keras_mobilenets.cli.startup import import_tensorflow
 from keras_mobilenets.errors import UserError
 
@@ -24,6 +25,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="the PyTorch file's model in timm or torchvision, such as mobilenet_v2 (default: by the file's name)",
     )
     parser.add_argument("--size", type=int, metavar="PIXELS", help="side of its images (default: as in its paper)")
+    add_pixels(parser)
     parser.add_argument("--data", help="calibration images: shapes, a TFDS name or a folder (default: the run's data)")
     parser.add_argument("--data-dir", help="where TFDS data sets are kept")
     parser.add_argument(
@@ -41,10 +43,13 @@ def run(options: Namespace) -> None:
         if options.torch or options.size:
             raise UserError("--torch and --size go with a PyTorch file, not with a run folder")
         filled = pipeline.Run(source)
+        if options.pixels:
+            filled.say_pixels(options.pixels)
         data = filled.data(options.data, options.data_dir) if options.data else None
         paths = filled.convert(options.quantize, options.calibration, options.target, data, **int8(options))
     else:
         asked = options.quantize, options.calibration, options.target, options.data, options.data_dir, options.out
-        paths = pipeline.convert_file(source, *asked, torch=options.torch, size=options.size, **int8(options))
+        given = {"pixels": options.pixels, "torch": options.torch, "size": options.size}
+        paths = pipeline.convert_file(source, *asked, **given, **int8(options))
     for path in paths:
         print(f"{path}  {path.stat().st_size / 1e6:.2f} MB")

@@ -2,8 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 
-from keras_mobilenets import pipeline
-from keras_mobilenets.cli.sources import add_trained_run
+from keras_mobilenets.cli.sources import add_pixels, add_trained_run, run_of
 from keras_mobilenets.cli.startup import import_tensorflow
 
 PURPOSE = "how far each int8 activation of a run is from float; also into RUN/layer_errors.json"
@@ -13,6 +12,7 @@ EXAMPLE = "keras-mobilenets errors runs/photos --worst 20"
 def add_arguments(parser: ArgumentParser) -> None:
     """Adds the verb's arguments."""
     add_trained_run(parser)
+    add_pixels(parser)
     parser.add_argument("--worst", type=int, default=10, metavar="N", help="activations to show (default: 10)")
     parser.add_argument("--limit", type=int, default=64, metavar="N", help="validation images (default: 64)")
 
@@ -20,5 +20,5 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> None:
     """Compares the activations of a run's int8 files with float."""
     import_tensorflow(options)
-    for found in pipeline.Run(options.run).layer_errors(options.limit):
+    for found in run_of(options).layer_errors(options.limit):
         print("\n".join(str(found).splitlines()[: 2 + options.worst]))

@@ -2,8 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 
-from keras_mobilenets import pipeline
-from keras_mobilenets.cli.sources import add_trained_run
+from keras_mobilenets.cli.sources import add_pixels, add_trained_run, run_of
 from keras_mobilenets.cli.startup import import_tensorflow
 
 PURPOSE = "quantize a run's model layer by layer and show which layers int8 hurts most"
@@ -13,6 +12,7 @@ EXAMPLE = "keras-mobilenets sensitivity runs/photos --by block"
 def add_arguments(parser: ArgumentParser) -> None:
     """Adds the verb's arguments."""
     add_trained_run(parser)
+    add_pixels(parser)
     parser.add_argument("--by", choices=["layer", "block"], default="layer", help="what is quantized at a time")
     parser.add_argument("--limit", type=int, default=64, metavar="N", help="validation images (default: 64)")
 
@@ -20,4 +20,4 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> None:
     """Shows which layers int8 hurts most."""
     import_tensorflow(options)
-    print(pipeline.Run(options.run).sensitivity(options.by, options.limit))
+    print(run_of(options).sensitivity(options.by, options.limit))

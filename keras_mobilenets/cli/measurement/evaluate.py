@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from keras_mobilenets import pipeline
-from keras_mobilenets.cli.sources import add_sources, tflite_files
+from keras_mobilenets.cli.sources import add_pixels, add_sources, tflite_files
 from keras_mobilenets.cli.startup import import_tensorflow
 from keras_mobilenets.errors import UserError
 
@@ -15,6 +15,7 @@ EXAMPLE = "keras-mobilenets evaluate runs/photos"
 def add_arguments(parser: ArgumentParser) -> None:
     """Adds the verb's arguments."""
     add_sources(parser)
+    add_pixels(parser)
     parser.add_argument("--data", help="shapes, a TFDS name or a folder (default: the run's data)")
     parser.add_argument("--data-dir", help="where TFDS data sets are kept")
     parser.add_argument("--size", type=int, metavar="N", help="height and width, for files that take any size")
@@ -25,9 +26,10 @@ def run(options: Namespace) -> None:
     """Scores .tflite files; a run's figures go into its results.json."""
     import_tensorflow(options)
     from keras_mobilenets import tflite, training
+    from keras_mobilenets.tflite.runtime.input_scaling import scaling_of_file
 
     for source in map(Path, options.sources):
-        if source.is_dir() and not (options.data or options.limit):
+        if source.is_dir() and not (options.data or options.limit or options.pixels):
             for row in pipeline.Run(source).evaluate():
                 print(f"{row.model}: top-1 {row.top1:.2%}")
             continue
@@ -38,7 +40,8 @@ def run(options: Namespace) -> None:
         else:
             raise UserError(f"what shall {source} be tested on? give --data shapes, a folder of images or a TFDS name")
         for path in tflite_files([source]):
-            result = tflite.evaluate(path, data.test, limit=options.limit)
+            scaling = scaling_of_file(path, options.pixels)
+            result = tflite.evaluate(path, data.scaled(scaling).test, limit=options.limit, pixels=scaling)
             top5 = f", top-5 {result.top5:.2%}" if result.top5 is not None else ""
             print(f"{path}: top-1 {result.top1:.2%}{top5} on {result.images:,} images")
 

@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 
 from keras_mobilenets import pipeline
 from keras_mobilenets.cli.output import grid, say, show
-from keras_mobilenets.cli.sources import add_trained_run
+from keras_mobilenets.cli.sources import add_pixels, add_trained_run, run_of
 from keras_mobilenets.cli.startup import import_tensorflow
 from keras_mobilenets.errors import UserError
 
@@ -18,6 +18,7 @@ WORST = 5  # classes and pairs that are listed
 def add_arguments(parser: ArgumentParser) -> None:
     """Adds the verb's arguments."""
     add_trained_run(parser)
+    add_pixels(parser)
     parser.add_argument("images", nargs="*", metavar="IMAGE", help="image files; each gets a picture with its heat")
     parser.add_argument(
         "--class", dest="of", metavar="NAME", help="what speaks for this class (default: for the answer)"
@@ -29,7 +30,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> None:
     """Shows what drew a run's model to its answers, or what it gets wrong."""
     import_tensorflow(options)
-    source = pipeline.Run(options.run)
+    source = run_of(options)
     if not options.images:
         if options.out:
             raise UserError("--out is where pictures go: give images too")

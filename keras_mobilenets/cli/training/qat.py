@@ -2,9 +2,8 @@
 
 from argparse import ArgumentParser, Namespace
 
-from keras_mobilenets import pipeline
 from keras_mobilenets.cli.output import say
-from keras_mobilenets.cli.sources import add_trained_run
+from keras_mobilenets.cli.sources import add_pixels, add_trained_run, run_of
 from keras_mobilenets.cli.startup import import_tensorflow
 from keras_mobilenets.cli.training_arguments import add_recipe, recipe_changes
 
@@ -15,6 +14,7 @@ EXAMPLE = "keras-mobilenets qat runs/photos --epochs 2"
 def add_arguments(parser: ArgumentParser) -> None:
     """Adds the verb's arguments."""
     add_trained_run(parser)
+    add_pixels(parser)
     parser.add_argument(
         "--left-in-float",
         nargs="+",
@@ -39,5 +39,5 @@ def run(options: Namespace) -> None:
         "freeze_batch_norm_after": options.freeze_bn_after,
         "distil": not options.no_teacher,
     }
-    made = pipeline.Run(options.run).compress(kind, given, recipe_changes(options))
+    made = run_of(options).compress(kind, given, recipe_changes(options))
     say(f"{made} computes as int8 will; next: keras-mobilenets convert {options.run}")
