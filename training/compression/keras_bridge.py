@@ -13,7 +13,7 @@ import tf_keras
 
 from keras_mobilenets import blocks
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.models.flat_model import calls
+from keras_mobilenets.models.flat_model import calls, flat_model
 from keras_mobilenets.models.plain_layers import plain_model
 from keras_mobilenets.training.compression import tf_keras_layers, tf_operators
 
@@ -146,6 +146,7 @@ def rebuild(model: Any, inputs: Sequence[Any], make: Callable[[Any], Callable[[A
     Returns:
         The outputs.
     """
+    model = flat_model(model) if isinstance(model, keras.Model) else model  # a Sequential model has no graph of its own
     made: dict[int, Callable[[Any], Any]] = {}
 
     def place(layer: Any, sources: list[Any]) -> list[Any]:
