@@ -49,7 +49,8 @@ def run(options: Namespace) -> None:
         paths = filled.convert(options.quantize, options.calibration, options.target, data, **int8(options))
     else:
         asked = options.quantize, options.calibration, options.target, options.data, options.data_dir, options.out
-        given = {"pixels": options.pixels, "torch": options.torch, "size": options.size}
-        paths = pipeline.convert_file(source, *asked, **given, **int8(options))
+        paths = pipeline.convert_file(
+            source, *asked, options.pixels, torch=options.torch, size=options.size, **int8(options)
+        )
     for path in paths:
         print(f"{path}  {path.stat().st_size / 1e6:.2f} MB")
