@@ -22,7 +22,7 @@ CORE = {
     "blocks": set(),
     "pixels": {"models"},
     "weights": {"blocks"},
-    "models": {"blocks", "weights"},
+    "models": {"blocks", "pixels", "weights"},
     "costs": {"models"},
 }
 TRAINING = {
