@@ -43,7 +43,7 @@ from .errors import UserError as UserError
 from .models.catalog import create_model as create_model
 from .models.catalog import list_models as list_models
 from .models.torch_names import from_torch as from_torch
-from .models.feature_maps import features as features
+from .graphs.feature_maps import features as features
 from .pixels.scaling import preprocess_input as preprocess_input
 from .weights.imagenet_classes import decode_predictions as decode_predictions
 from .weights.keras_files import load_weights as load_weights

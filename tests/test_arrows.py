@@ -20,10 +20,11 @@ FOUNDATION = {
 }  # modules that every room may import
 CORE = {
     "blocks": set(),
-    "pixels": {"models"},
+    "graphs": set(),
+    "pixels": {"graphs"},
     "weights": {"blocks"},
-    "models": {"blocks", "pixels", "weights"},
-    "costs": {"models"},
+    "models": {"blocks", "graphs", "pixels", "weights"},
+    "costs": {"graphs", "models"},
 }
 TRAINING = {
     "introspection": set(),

@@ -26,7 +26,7 @@ def without_nesting(model: Any) -> Any:
     """
     if library_of(model).__name__ != "keras":
         return model
-    from keras_mobilenets.models.flat_model import flat_model  # loads Keras
+    from keras_mobilenets.graphs.flat_model import flat_model  # loads Keras
 
     return flat_model(model)
 

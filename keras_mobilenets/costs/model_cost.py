@@ -15,7 +15,7 @@ from keras import layers
 
 from keras_mobilenets.costs.multiply_adds import multiply_adds
 from keras_mobilenets.errors import UserError, first_line
-from keras_mobilenets.models.flat_model import Call, calls, flat_model, run
+from keras_mobilenets.graphs.flat_model import Call, calls, flat_model, run
 
 
 @dataclass(frozen=True)

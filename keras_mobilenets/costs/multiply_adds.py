@@ -12,7 +12,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from keras_mobilenets.models.flat_model import Call, calls
+from keras_mobilenets.graphs.flat_model import Call, calls
 
 # Keras layers with weights and without products of matrices. (A lookup in a table is none.)
 _WITHOUT_PRODUCTS = (

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import keras
 
 from keras_mobilenets.costs.model_cost import Cost, cost
-from keras_mobilenets.models.flat_model import calls, flat_model
+from keras_mobilenets.graphs.flat_model import calls, flat_model
 
 
 @dataclass(frozen=True)

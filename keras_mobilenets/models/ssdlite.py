@@ -11,7 +11,7 @@ from keras import layers
 
 from keras_mobilenets import blocks
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.models.feature_maps import features
+from keras_mobilenets.graphs.feature_maps import features
 
 EXTRA_FILTERS = (512, 256, 256, 128)  # of the maps behind the network's last, each half the size of the one before
 ANCHORS = (3, 6, 6, 6, 6, 6)  # boxes at each position, map by map

@@ -109,7 +109,7 @@ def _trained_range(model: Any) -> PixelScaling | None:
 
 def _calls(model: Any) -> Iterator[Any]:
     """The layer calls between the input of a model and the first layer that is no preprocessing, and some more."""
-    from keras_mobilenets.models.flat_model import calls, flat_model
+    from keras_mobilenets.graphs.flat_model import calls, flat_model
 
     if type(model).__module__.startswith("tf_keras"):  # whose layers stand in the order of their calls
         for layer in model._flatten_layers(include_self=False, recursive=True):

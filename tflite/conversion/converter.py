@@ -14,9 +14,9 @@ from keras_mobilenets.errors import UserError
 from keras_mobilenets.pixels.preprocessing_layers import scaling_of
 from keras_mobilenets.pixels.scaling import PixelScaling
 from keras_mobilenets.tflite.conversion import tfmot_model
-from keras_mobilenets.tflite.conversion.calibration import METHODS, calibrate
 from keras_mobilenets.tflite.conversion.float_graph import FloatGraph, float_graph, opened
-from keras_mobilenets.tflite.conversion.quantizer import quantized
+from keras_mobilenets.tflite.conversion.quantization.calibration import METHODS, calibrate
+from keras_mobilenets.tflite.conversion.quantization.quantizer import quantized
 from keras_mobilenets.tflite.conversion.samples import Samples, samples, takes_one_image
 from keras_mobilenets.tflite.conversion.scaling_fold import fold_scaling
 from keras_mobilenets.tflite.graph import flatbuffer, layer_names
@@ -188,7 +188,7 @@ def _int8(graph: FloatGraph, found: Samples | None, how: Int8, forms: Forms) -> 
 
     content, values = graph.content, found.values if found else None
     if how.equalize:
-        from keras_mobilenets.tflite.conversion.equalization import equalize
+        from keras_mobilenets.tflite.conversion.quantization.equalization import equalize
 
         content = equalize(content, values)
     if found is not None and not graph.is_trained:
@@ -200,7 +200,7 @@ def _int8(graph: FloatGraph, found: Samples | None, how: Int8, forms: Forms) -> 
     in_float = [*graph.left_in_float, *layer_names.tensors_of(content, layers)]
     result = quantized(content, in_float, per_channel_dense=forms.per_channel_dense)
     if how.bias_correction:
-        from keras_mobilenets.tflite.conversion.bias_correction import correct_biases
+        from keras_mobilenets.tflite.conversion.quantization.bias_correction import correct_biases
 
         result = correct_biases(content, result, values)
     result = rewrite(result, forms)

@@ -98,8 +98,8 @@ def sensitivity(
     Raises:
         UserError: As `convert` does.
     """
-    from keras_mobilenets.tflite.conversion.calibration import METHODS, calibrate
     from keras_mobilenets.tflite.conversion.float_graph import float_graph, opened
+    from keras_mobilenets.tflite.conversion.quantization.calibration import METHODS, calibrate
 
     for name, given, known in (("by", by, ("layer", "block")), ("calibration_method", calibration_method, METHODS)):
         if given not in known:
@@ -115,7 +115,7 @@ def sensitivity(
 
 def scan(calibrated: bytes, values: Sequence[np.ndarray], labels: Any = None, by: str = "layer") -> Sensitivity:
     """As `sensitivity`, of a float .tflite with ranges in it and an array for each of its inputs."""
-    from keras_mobilenets.tflite.conversion.quantizer import quantized
+    from keras_mobilenets.tflite.conversion.quantization.quantizer import quantized
 
     calibrated = _without_softmax(calibrated)
     groups = _groups(calibrated, by)

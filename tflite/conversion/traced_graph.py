@@ -127,7 +127,7 @@ def check_backend() -> None:
 
 def _flat(model: Any) -> Any:
     """The model without models inside it, so that each layer has a name of its own; else the model as it is."""
-    from keras_mobilenets.models.flat_model import flat_model
+    from keras_mobilenets.graphs.flat_model import flat_model
 
     try:
         return flat_model(model)

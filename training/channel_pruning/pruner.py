@@ -14,7 +14,7 @@ import numpy as np
 from keras_mobilenets import files
 from keras_mobilenets.costs.model_cost import cost
 from keras_mobilenets.errors import UserError, unknown
-from keras_mobilenets.models.plain_layers import plain_model
+from keras_mobilenets.graphs.plain_layers import plain_model
 from keras_mobilenets.training.channel_pruning.budget import Budget
 from keras_mobilenets.training.channel_pruning.groups import Channels
 from keras_mobilenets.training.channel_pruning.importance import IMPORTANCES, scores

@@ -13,8 +13,8 @@ import tf_keras
 
 from keras_mobilenets import blocks
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.models.flat_model import calls, flat_model
-from keras_mobilenets.models.plain_layers import plain_model
+from keras_mobilenets.graphs.flat_model import calls, flat_model
+from keras_mobilenets.graphs.plain_layers import plain_model
 from keras_mobilenets.training.compression import tf_keras_layers, tf_operators
 
 # Constructor arguments of each layer, which have the same names in Keras 3 and in tf_keras.

@@ -14,8 +14,8 @@ import tensorflow as tf
 import tf_keras
 
 from keras_mobilenets.errors import UserError, unknown
-from keras_mobilenets.models.flat_model import calls
-from keras_mobilenets.models.plain_layers import plain_model
+from keras_mobilenets.graphs.flat_model import calls
+from keras_mobilenets.graphs.plain_layers import plain_model
 from keras_mobilenets.pixels.batches import first_labelled, to_input
 from keras_mobilenets.pixels.image_source import BATCH
 from keras_mobilenets.pixels.preprocessing_layers import scaling_of

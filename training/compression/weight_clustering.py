@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.models.plain_layers import plain_model
+from keras_mobilenets.graphs.plain_layers import plain_model
 from keras_mobilenets.training.compression.wrappers import (
     check_arguments,
     compressible_layers,

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.models.plain_layers import plain_model
+from keras_mobilenets.graphs.plain_layers import plain_model
 from keras_mobilenets.progress import track
 from keras_mobilenets.training.compression.wrappers import (
     check_arguments,

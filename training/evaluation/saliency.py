@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_mobilenets.errors import UserError, unknown
-from keras_mobilenets.models.flat_model import Call, calls
+from keras_mobilenets.graphs.flat_model import Call, calls
 from keras_mobilenets.pixels.batches import check_images, to_input
 from keras_mobilenets.pixels.preprocessing_layers import scaling_of
 from keras_mobilenets.training.introspection import gives_logits, library_of, without_nesting

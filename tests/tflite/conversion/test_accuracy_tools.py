@@ -9,9 +9,9 @@ from networks import answers, randomize
 
 import keras_mobilenets as km
 from keras_mobilenets import tflite
-from keras_mobilenets.tflite.conversion.calibration import Histogram
-from keras_mobilenets.tflite.conversion.equalization import equalize
 from keras_mobilenets.tflite.conversion.float_graph import float_graph
+from keras_mobilenets.tflite.conversion.quantization.calibration import Histogram
+from keras_mobilenets.tflite.conversion.quantization.equalization import equalize
 from keras_mobilenets.tflite.graph import flatbuffer, layer_names
 from keras_mobilenets.tflite.graph.weights import WeightedGraph
 from keras_mobilenets.tflite.runtime.activations import Activations, dequantized, outputs

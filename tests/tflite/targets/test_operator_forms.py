@@ -11,7 +11,7 @@ from networks import answers
 
 import keras_mobilenets as km
 from keras_mobilenets import tflite, training
-from keras_mobilenets.tflite.conversion import hard_swish
+from keras_mobilenets.tflite.conversion.quantization import hard_swish
 from keras_mobilenets.tflite.conversion.target_rewriter import rewrite
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.runtime.model import Model

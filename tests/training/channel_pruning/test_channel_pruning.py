@@ -11,7 +11,7 @@ from networks import answers, randomize
 
 import keras_mobilenets as km
 from keras_mobilenets import UserError, blocks, tflite, training
-from keras_mobilenets.models.plain_layers import plain_model
+from keras_mobilenets.graphs.plain_layers import plain_model
 from keras_mobilenets.training.channel_pruning.groups import Channels
 
 SIZE = 32

@@ -7,7 +7,7 @@ from keras import layers
 
 import keras_mobilenets as km
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.models.flat_model import calls, flat_model
+from keras_mobilenets.graphs.flat_model import calls, flat_model
 
 SHAPE = (32, 32, 3)
 

@@ -7,7 +7,7 @@ import keras
 from keras import layers
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.models.flat_model import Call, calls, flat_model
+from keras_mobilenets.graphs.flat_model import Call, calls, flat_model
 
 STRIDES = (4, 8, 16, 32)
 _STRIDED = (

@@ -18,7 +18,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.tflite.conversion import hard_swish
+from keras_mobilenets.tflite.conversion.quantization import hard_swish
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.runtime.activations import Activations
 

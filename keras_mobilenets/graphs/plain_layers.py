@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_mobilenets.models.flat_model import calls, flat_model, run
+from keras_mobilenets.graphs.flat_model import calls, flat_model, run
 
 _MERGES = {
     "Add": layers.Add,

@@ -1,0 +1,1 @@
+"""int8: ranges from images, equalization, the quantizer, bias correction."""
