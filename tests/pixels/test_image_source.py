@@ -156,7 +156,7 @@ def test_grey_images_need_no_channel_axis(grey):
         ((IMAGES, LABELS[:5]), "12 images come with 5 labels"),
         ((IMAGES, [str(label) + "x" for label in LABELS]), "labels are no class numbers"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_what_is_no_image_of_the_model_is_one_line(data, says):
     with pytest.raises(UserError, match=says) as caught:
