@@ -1,6 +1,7 @@
 """Which room may import which: the arrows that CONTRIBUTING.md draws, with every import that a function makes too."""
 
 import ast
+import tomllib
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -121,3 +122,13 @@ def test_the_models_need_no_tensorflow():
     for module, names in IMPORTS.items():
         if _room(module) in {"", *FOUNDATION, *CORE}:
             assert not {name for name in names if name.split(".")[0] in ("tensorflow", "tf_keras")}, module
+
+
+def test_every_folder_is_in_the_wheel():
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]["packages"]
+    folders = {
+        ".".join(["keras_mobilenets", *prefix.split(".")[:-1], *path.parent.relative_to(ROOT / folder).parts])
+        for folder, prefix in FOLDERS.items()
+        for path in (ROOT / folder).rglob("__init__.py")
+    }
+    assert set(listed) == folders

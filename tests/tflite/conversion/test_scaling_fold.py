@@ -74,7 +74,7 @@ def test_an_int8_model_takes_pixels_and_has_no_arithmetic_before_its_stem(stem):
     assert not {"MUL", "ADD", "QUANTIZE"} & set(operators(path.read_bytes()))
     found = answers(path, (images.astype(np.int16) - 128).astype(np.int8))
     error = np.square(found - expected).sum() / np.square(expected).sum()
-    assert error < 10**-3.2  # SQNR above 32 dB; with zeros in the place of the pixels' mean around the image, 14 dB
+    assert error < 10**-3.2  # SQNR above 32 dB
 
 
 def test_what_is_no_scaling_of_a_convolution_stays(tmp_path):
