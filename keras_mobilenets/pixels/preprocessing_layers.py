@@ -11,10 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.pixels.assumption import known_or_assumed
 from keras_mobilenets.pixels.scaling import INPUT_NAMES, MINUS_ONE_TO_ONE, NAMED, PixelScaling, nearest, said
 
 _SPATIAL = {"CenterCrop", "Resizing", "ZeroPadding2D", "Cropping2D", "UpSampling2D"}
 _IDENTITIES = {"Activation", "Cast", "Dropout", "GaussianNoise", "Identity", "InputLayer", "Stack", "GetItem"}
+_COPIES = {"Concatenate", "Repeat", "Tile"}  # of a grey image, for its three channels
 _STEM = "stem"  # what the first convolution of every builder is called
 _ADAPTED = {"scaling"}  # the layer with which `weights.adapt` lets other weights take −1..1
 
@@ -34,34 +36,8 @@ def scaling_of(model: Any, pixels: Any = None, images: np.ndarray | None = None)
     Raises:
         UserError: What the user says cannot be, or the images have no usual range.
     """
-    if pixels is not None:
-        return said(pixels)
-    known = scaling_of_layers(model)
-    if known is None:
-        known = _of_images(images) if images is not None and images.dtype.kind == "f" else _assumed("-1..1", "")
-        known.warn_if_assumed(model.name)
-    return known
-
-
-def _assumed(name: str, source: str) -> PixelScaling:
-    return PixelScaling(*NAMED[name], source, is_assumed=True)
-
-
-def _of_images(images: np.ndarray) -> PixelScaling:
-    """By floats of which nothing else is known. Scaled to −1..1, dark pixels are negative: none is in 0..1."""
-    low, high = float(images.min(initial=0)), float(images.max(initial=0))
-    source = f", since its images run from {low:.3g} to {high:.3g}"
-    if low >= 0:
-        return _assumed("0..1" if high <= 1 else "0..255", source)
-    if low >= -1 and high <= 1:
-        return _assumed("-1..1", source)
-    least, greatest = PixelScaling(*NAMED["imagenet"]).range
-    if low >= 1.05 * least and high <= 1.05 * greatest:
-        return _assumed("imagenet", source)
-    raise UserError(
-        f"float images run from {low:.4g} to {high:.4g}, which is no usual range: pass uint8 pixels and say by pixels= "
-        "what the model takes, such as a pair (mean, std)"
-    )
+    known = scaling_of_layers(model) if pixels is None else said(pixels)
+    return known_or_assumed(known, images, model.name)
 
 
 def scaling_of_layers(model: Any) -> PixelScaling | None:
@@ -69,15 +45,16 @@ def scaling_of_layers(model: Any) -> PixelScaling | None:
     trained = _trained_range(model)
     if trained is not None:
         return trained
-    if not hasattr(model, "inputs") or not model.inputs or len(model.inputs) != 1:
-        return None
-    source = model.inputs[0]
-    if np.issubdtype(_dtype(source), np.integer):
-        return PixelScaling(*NAMED["0..255"], f"an input of {_dtype(source)}")
     try:
-        mean, std, names, first = _first_layers(_calls(model))
+        graph = _graph(model)
     except UserError:  # a model whose graph cannot be seen says nothing
         return None
+    if not graph.inputs or len(graph.inputs) != 1:
+        return None
+    (source,) = graph.inputs
+    if np.issubdtype(_dtype(source), np.integer):
+        return PixelScaling(*NAMED["0..255"], f"an input of {_dtype(source)}")
+    mean, std, names, first = _first_layers(_calls(graph))
     named = _named_input(model)
     if named and not names:
         return PixelScaling(*NAMED[INPUT_NAMES[named]], f"its input {named}")
@@ -107,18 +84,28 @@ def _trained_range(model: Any) -> PixelScaling | None:
     return found if distance < 0.02 else None
 
 
+def _graph(model: Any) -> Any:
+    """A Keras 3 model, subclassed ones too, without models inside it; a tf_keras model as it is."""
+    from keras_mobilenets.graphs.flat_model import flat_model
+
+    return model if _is_of_tf_keras(model) else flat_model(model)
+
+
+def _is_of_tf_keras(model: Any) -> bool:
+    return any(base.__module__.startswith("tf_keras") for base in type(model).__mro__)
+
+
 def _calls(model: Any) -> Iterator[Any]:
     """The layer calls between the input of a model and the first layer that is no preprocessing, and some more."""
-    from keras_mobilenets.graphs.flat_model import calls, flat_model
+    from keras_mobilenets.graphs.flat_model import calls
 
-    if type(model).__module__.startswith("tf_keras"):  # whose layers stand in the order of their calls
+    if _is_of_tf_keras(model):  # whose layers stand in the order of their calls
         for layer in model._flatten_layers(include_self=False, recursive=True):
             if not hasattr(layer, "layers") and not hasattr(layer, "layer"):
                 yield _TfKerasCall(layer, [None], [None])
         return
-    flat = flat_model(model)
-    tensors = {id(flat.inputs[0])}
-    for call in calls(flat):
+    tensors = {id(model.inputs[0])}
+    for call in calls(model):
         if tensors.intersection(id(tensor) for tensor in call.inputs):
             yield call
             tensors |= {id(tensor) for tensor in call.outputs}
@@ -134,9 +121,14 @@ def _first_layers(calls: Iterable[Any]) -> tuple[np.ndarray, np.ndarray, list[st
     """Mean and deviation that the layers before the network take off, their names, and the network's first layer."""
     scale, offset = np.ones(1), np.zeros(1)
     names: list[str] = []
+    scaled: Any = None
     for call in calls:
-        kind = type(call.layer).__name__
+        if scaled is not None and all(tensor is not scaled for tensor in call.inputs):
+            continue  # another branch
+        kind, scaled = type(call.layer).__name__, call.outputs[0]
         if kind.startswith("Random") or (kind in _SPATIAL | _IDENTITIES and _is_linear(call.layer)):
+            continue
+        if kind in _COPIES and len({id(tensor) for tensor in call.inputs}) == 1 and scale.size == offset.size == 1:
             continue
         step = _affine(call)
         if step is None:
@@ -158,6 +150,9 @@ def _affine(call: Any) -> tuple[np.ndarray, np.ndarray] | None:
     if kind == "Normalization" and getattr(layer, "mean", None) is not None:
         mean, deviation = _vector(layer.mean), np.sqrt(np.maximum(_vector(layer.variance), 1e-14))
         return (deviation, mean) if getattr(layer, "invert", False) else (1 / deviation, -mean / deviation)
+    is_own = not (type(layer).__module__.startswith(("keras.src.", "tf_keras.")) or layer.weights)
+    if call.inputs[0] is not None and (kind == "Lambda" or is_own):
+        return _probed(call)
     if kind not in ("Add", "Divide", "Multiply", "Subtract", "TrueDivide") or len(call.inputs) != 1:
         return None
     node = next(node for node in layer._inbound_nodes if node.output_tensors[0] is call.outputs[0])
@@ -171,6 +166,24 @@ def _affine(call: Any) -> tuple[np.ndarray, np.ndarray] | None:
         "Multiply": (c, none),
         "Subtract": (one, -c) if is_first else (-one, c),
     }.get(kind) or (1 / c, none)
+
+
+def _probed(call: Any) -> tuple[np.ndarray, np.ndarray] | None:
+    """Of a Lambda or a layer without weights that is not Keras's: by what it makes of images."""
+    import keras
+
+    shape = (1, *(size or 8 for size in call.inputs[0].shape[1:]))
+    samples = np.zeros(shape), np.full(shape, 255.0), np.random.default_rng(0).uniform(0, 255, shape)
+    try:
+        black, white, any_ = (keras.ops.convert_to_numpy(call.layer(x.astype(np.float32))) for x in samples)
+    except Exception:  # whatever the user's own code makes of them
+        return None
+    if len(call.inputs) != 1 or not black.shape == white.shape == any_.shape == shape:
+        return None
+    channels = (0,) * (len(shape) - 1)
+    scale, offset = (white - black)[channels].astype(np.float64) / 255, black[channels].astype(np.float64)
+    is_affine = scale.all() and np.abs(samples[2] * scale + offset - any_).max() < 1e-3 * np.abs(255 * scale).max()
+    return (scale, offset) if is_affine else None
 
 
 def _vector(values: Any) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Pixels to model input: value = (pixel − mean) / standard deviation, and what people call the usual pairs."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -55,8 +54,7 @@ class PixelScaling:
     def check(self, values: np.ndarray, model: object) -> None:
         """Refuses values that no pixel becomes; a twentieth of the range beyond it is granted to resized images.
 
-        Values of a much smaller range are of another scaling, too: whole numbers apart, which may be dark pixels. That
-        several images of −1..1 have no pixel below mid-grey is unlikely, but not impossible.
+        Values of a much smaller range are of another scaling, too: whole numbers apart, which may be dark pixels.
 
         Raises:
             UserError: It names both ranges.
@@ -64,22 +62,11 @@ class PixelScaling:
         (low, high), least, greatest = self.range, float(values.min(initial=np.inf)), float(values.max(initial=-np.inf))
         slack = (high - low) / 20
         is_tiny = high - low > 100 and greatest <= (1 if least >= 0 else 3) and bool((values % 1).any())
-        if low <= -0.5 and least >= 0 and 0.5 < greatest <= 1 and len(values) >= 4:
-            line = f"float images run from {least:.4g} to {greatest:.4g} and {model} takes {low:.4g} to {high:.4g}"
-            warnings.warn(
-                f"{line}: if they are of 0..1, pass uint8 pixels, or {HOW_TO_SAY}", PixelWarning, stacklevel=4
-            )
         if least < low - slack or greatest > high + slack or is_tiny:
             raise UserError(
                 f"float images run from {least:.4g} to {greatest:.4g} but {model} takes {low:.4g} to {high:.4g} "
-                f"({self.source}): pass uint8 pixels, scale them so, or {HOW_TO_SAY}"
+                f"({'assumed' if self.is_assumed else self.source}): pass uint8 pixels, scale them so, or {HOW_TO_SAY}"
             )
-
-    def warn_if_assumed(self, model: object) -> None:
-        """Says in one line what is assumed and how to say otherwise."""
-        if self.is_assumed:
-            line = f"{model} does not say what its pixels mean: {self} is assumed{self.source}; {HOW_TO_SAY}"
-            warnings.warn(line, PixelWarning, stacklevel=4)
 
     def __str__(self) -> str:
         for name, (mean, std) in NAMED.items():

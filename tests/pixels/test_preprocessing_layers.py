@@ -10,14 +10,39 @@ from keras import layers
 
 import keras_mobilenets as km
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.pixels.assumption import known_or_assumed
 from keras_mobilenets.pixels.preprocessing_layers import scaling_of
 from keras_mobilenets.pixels.scaling import PixelWarning, said
 from keras_mobilenets.weights.saved_model import load_model
 
 
-def after(*first, dtype="float32"):
+class Scaled(layers.Layer):
+    """A layer of somebody's own that scales."""
+
+    def call(self, x):
+        return x / 127.5 - 1
+
+
+class Subclassed(keras.Model):
+    """A model whose `call` scales."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.scaling = layers.Conv2D(4, 1), layers.Rescaling(1 / 255)
+
+    def call(self, x):
+        return self.body(self.scaling(x))
+
+
+def subclassed():
+    model = Subclassed()
+    model(np.zeros((1, 32, 32, 3), np.float32))
+    return model
+
+
+def after(*first, dtype="float32", channels=3):
     """A model that begins in these layers or functions."""
-    x = image = keras.Input((32, 32, 3), dtype=dtype)
+    x = image = keras.Input((32, 32, channels), dtype=dtype)
     for layer in first:
         x = layer(x)
     return keras.Model(image, layers.Conv2D(4, 1)(x))
@@ -79,6 +104,18 @@ MODELS = {
     "ResNet50 of Keras": (
         None,
         lambda: keras.applications.ResNet50(weights=None, input_shape=(32, 32, 3), include_top=False),
+    ),
+    "a subclassed model": ("0..255", subclassed),
+    "Lambda of x / 255": ("0..255", lambda: after(layers.Lambda(lambda x: x / 255))),
+    "Lambda of another order": (None, lambda: after(layers.Lambda(lambda x: x[..., ::-1] / 255))),
+    "a layer of one's own": ("0..255", lambda: after(Scaled())),
+    "grey made to colour": (
+        "0..255",
+        lambda: after(lambda x: layers.Concatenate()([x, x, x]), layers.Rescaling(1 / 255), channels=1),
+    ),
+    "two scalings of pixels": (
+        "0..255",
+        lambda: after(lambda x: layers.Concatenate()([layers.Rescaling(1 / 255)(x), layers.Rescaling(1 / 128, -1)(x)])),
     ),
     "no layer": (None, lambda: after()),
     "Rescaling(1)": (None, lambda: after(layers.Rescaling(1.0))),
@@ -173,7 +210,18 @@ def test_grey_images_are_not_scaled_by_three_means():
 def test_images_that_may_be_of_0_to_1_are_asked_about():
     values = np.linspace(0, 1, 48, dtype=np.float32).reshape(4, 2, 2, 3)
     with pytest.warns(PixelWarning, match=r"0 to 1 and m takes -1 to 1: if they are of 0..1, pass uint8"):
-        said("-1..1").check(values, "m")
+        known_or_assumed(said("-1..1"), values, "m")
+
+
+@pytest.mark.parametrize("value", [-1, 0, 0.5, 1])
+def test_blank_images_show_no_range(value):
+    with pytest.warns(PixelWarning, match=r"-1..1 is assumed; say it by"):
+        assert str(known_or_assumed(None, np.full((4, 2, 2, 3), value, np.float32), "m")) == "-1..1"
+
+
+def test_the_range_of_images_is_said_as_it_is():
+    with pytest.warns(PixelWarning, match=r"0..1 is assumed, since its images run from 0.3 to 0.9;"):
+        known_or_assumed(None, np.linspace(0.3, 0.9, 48, dtype=np.float32).reshape(4, 2, 2, 3), "m")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 SQNR is the power of the float values over that of the differences, in decibels; about 6 dB are one bit.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,7 +47,7 @@ def layer_errors(
     content, inputs = _float_content(float_model)
     model, quantized = flatbuffer.read(content), flatbuffer.read(Path(path).read_bytes(), path)
     graph = model.subgraphs[0]
-    values = samples(images, limit, inputs, lambda _: scaling_of_file(path, pixels), path).values
+    values = samples(images, limit, inputs, functools.partial(scaling_of_file, path, pixels), path).values
     expected, computed = Activations(content), Activations(Path(path).read_bytes())
     place_of = {graph.tensors[t].name.decode(): place for place, t in enumerate(expected.tensors)}
     points = _points(quantized, computed.tensors, place_of)

@@ -86,7 +86,7 @@ def attach(content: bytes, name: str, scaling: PixelScaling, labels: Sequence[st
     Args:
         content: The .tflite, with one image input.
         name: The model's.
-        scaling: What its pixels mean; left out where that is assumed.
+        scaling: What its pixels mean; left out where that is assumed without any sign of it.
         labels: Names of the classes, as many as it has; None for no names.
 
     Raises:
@@ -145,7 +145,7 @@ def _image(tensor: Any, scaling: PixelScaling) -> dict[str, Any]:
         "name": _text(tensor.name),
         "description": "Image to classify, in RGB order",
         "content": {"content_properties_type": _IMAGE_PROPERTIES, "content_properties": {"color_space": space}},
-        **({} if scaling.is_assumed else known),
+        **({} if scaling.is_assumed and not scaling.source else known),
     }
 
 

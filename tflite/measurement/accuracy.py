@@ -63,7 +63,7 @@ def evaluate(
         raise UserError(f"limit is {limit}; give 1 or more images")
     shape = image_shape(path)
     is_open = -1 in shape[1:]
-    model, scaling = None, scaling_of_file(path, pixels)
+    model, scaling = None, None
     outputs: list[np.ndarray] = []
     labels: list[np.ndarray] = []
     for images, batch_labels in track(
@@ -75,6 +75,7 @@ def evaluate(
             model = open_model(path, threads or min(4, usable_threads()), size)
         source = model.input
         check_images(images, source["shape"], path)
+        scaling = scaling or scaling_of_file(path, pixels, images)
         values = to_input(images, scaling, source["dtype"], source["quantization"], path)
         outputs += [model.run(value[None]).reshape(-1) for value in values]
         if batch_labels is not None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_mobilenets.pixels.assumption import known_or_assumed
 from keras_mobilenets.pixels.scaling import NAMED, PixelScaling, nearest, said
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.graph.metadata import metadata_of
@@ -13,31 +14,30 @@ CLEAR = 0.15  # of a usual range: how far a calibrated one may be from it and me
 FAR = 0.4
 
 
-def scaling_of_file(path: str | Path, pixels: Any = None) -> PixelScaling:
+def scaling_of_file(path: str | Path, pixels: Any = None, images: np.ndarray | None = None) -> PixelScaling:
     """What the image input of a .tflite means.
 
     Args:
         path: A .tflite that is known to be sound.
         pixels: What the user says of it (`scaling.said`); None for nothing.
+        images: Images that were made for it, N×H×W×C; where the file says nothing, floats show what range they have.
 
     Returns:
-        The scaling. Where neither metadata nor quantization says it, −1..1 or the usual range that is nearest to its
-        input's; a `PixelWarning` says so.
+        The scaling. Where neither metadata nor quantization says it, that of the images, the usual range that is
+        nearest to its input's, or −1..1; a `PixelWarning` says so.
 
     Raises:
-        UserError: What the user says cannot be.
+        UserError: What the user says cannot be, or the images have no usual range.
     """
     if pixels is not None:
-        return said(pixels)
+        return known_or_assumed(said(pixels), images, path)
     content = Path(path).read_bytes()
     model = flatbuffer.read(content, path)
     graph = model.subgraphs[0]
-    found = _scaling(content, graph.tensors[graph.inputs[0]])
-    found.warn_if_assumed(path)
-    return found
+    return known_or_assumed(_scaling(content, graph.tensors[graph.inputs[0]]), images, path)
 
 
-def _scaling(content: bytes, tensor: Any) -> PixelScaling:
+def _scaling(content: bytes, tensor: Any) -> PixelScaling | None:
     metadata = metadata_of(content)
     scales, zero_point = flatbuffer.scales(tensor)
     dtype = flatbuffer.type_name(tensor.type)
@@ -50,7 +50,7 @@ def _scaling(content: bytes, tensor: Any) -> PixelScaling:
         if range_ is None or _agree(found, range_):
             return found
     if range_ is None:
-        return PixelScaling(*NAMED["-1..1"], is_assumed=True)
+        return None
     by_range, distance = nearest(*range_)
     shown = f"its input runs from {range_[0]:.3g} to {range_[1]:.3g}"
     if distance <= CLEAR or (range_[0] >= -0.5 and range_[1] > 16 and str(by_range) == "0..255"):

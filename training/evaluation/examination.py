@@ -161,6 +161,7 @@ def probabilities(model: Any, images: np.ndarray, pixels: Any = None) -> np.ndar
     Returns:
         float32 N×C.
     """
+    model = without_nesting(model)
     values = to_input(images, scaling_of(model, pixels, images), model=model.name)
     return _probabilities(model, forward_pass(model)(values))
 

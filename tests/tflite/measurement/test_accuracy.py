@@ -123,7 +123,7 @@ def test_another_input_scale_follows_the_quantization_formula():
         (np.zeros((2, 32, 32, 1), np.uint8), ("32×32×1", "32×32×3")),
         (np.zeros((0, 32, 32, 3), np.uint8), ("no images",)),
         (np.zeros((32, 32), np.uint8), ("(32, 32)", "N×height×width×channels")),
-        (np.full((1, 32, 32, 3), 200.0), ("200", "-1 to 1", "uint8")),
+        (np.linspace(-200, 200, 3072).reshape(1, 32, 32, 3), ("-200 to 200", "no usual range", "uint8")),
         (np.full((1, 32, 32, 3), np.nan), ("NaN",)),
         (np.full((1, 32, 32, 3), -5), ("pixels 0..255",)),
         ((np.zeros((2, 32, 32, 3), np.uint8), np.zeros(3, int)), ("2 images", "3 labels")),

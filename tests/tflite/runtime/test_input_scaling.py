@@ -1,5 +1,7 @@
 """What the pixels of a .tflite mean, seen in its answers: a network tells five brightnesses apart, or it does not."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -118,6 +120,26 @@ def test_a_float_file_that_says_nothing_is_said_to_be_assumed(trained, brightnes
     with pytest.warns(PixelWarning, match=r"m.tflite does not say what its pixels mean: -1..1 is assumed"):
         wrong = tflite.evaluate(path, brightness).top1
     assert wrong < tflite.evaluate(path, brightness, pixels="0..1").top1 == 1.0
+
+
+def test_a_float_file_carries_what_calibration_shows(trained, brightness, tmp_path):
+    (images, labels), path = brightness, tmp_path / "m.tflite"
+    with pytest.warns(PixelWarning, match=r"0..1 is assumed, since its images run"):
+        tflite.convert(trained("trained on 0..1"), path, calibration=said("0..1").values(images))
+    assert tflite.evaluate(path, (images, labels)).top1 == 1.0
+
+
+@pytest.mark.parametrize("name", ["0..1", "0..255", "imagenet"])
+def test_floats_are_given_as_they_are_to_a_file_that_says_nothing(name, trained, brightness, tmp_path):
+    front = {"0..1": "trained on 0..1", "0..255": "Rescaling(1/255)", "imagenet": "trained as PyTorch does"}[name]
+    import tensorflow as tf
+
+    (images, labels), path = brightness, tmp_path / "stock.tflite"
+    path.write_bytes(tf.lite.TFLiteConverter.from_keras_model(trained(front)).convert())
+    with warnings.catch_warnings(record=True) as said_so:
+        warnings.simplefilter("always", PixelWarning)
+        assert tflite.evaluate(path, (said(name).values(images), labels)).top1 == 1.0  # in several batches
+    assert [f"{name} is assumed, since" in str(each.message) for each in said_so] == [True]
 
 
 @pytest.mark.parametrize(
