@@ -215,7 +215,6 @@ def _take_ranges(model: tf_keras.Model, images: np.ndarray) -> None:
     """Calibration: sets every range to the minimum and maximum of the float activations on these images."""
     points: list[Point] = []
 
-    @tf.function(autograph=False)
     def extremes(image: tf.Tensor) -> Any:
         with unquantized() as found:
             model(image, training=False)
@@ -224,7 +223,9 @@ def _take_ranges(model: tf_keras.Model, images: np.ndarray) -> None:
         return tf.stack([tf.reduce_min(v) for v in values]), tf.stack([tf.reduce_max(v) for v in values])
 
     batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
-    found = [extremes(tf.constant(batch)) for batch in track(batches, "Calibrating")]
+    signature = tf.TensorSpec((None, *images.shape[1:]), tf.float32)
+    traced = tf.function(extremes, autograph=False).get_concrete_function(signature)  # once, without a warning of it
+    found = [traced(tf.constant(batch)) for batch in track(batches, "Calibrating")]
     low = np.min([least for least, _ in found], axis=0)
     high = np.max([greatest for _, greatest in found], axis=0)
     if not np.isfinite([low, high]).all():
