@@ -148,7 +148,8 @@ def _bits(image: Image.Image, pixels: np.ndarray) -> int:
     tags = getattr(image, "tag_v2", {})
     white, stored = tags.get(_MAX_SAMPLE_VALUE), max(tags.get(ExifTags.Base.BitsPerSample, (16,)))
     declared = max(white if isinstance(white, tuple) else (white,)).bit_length() if white else stored
-    return next(bits for bits in (8, 10, 12, 14, 16) if pixels.max() < 2**bits and (declared == 16 or bits >= declared))
+    least = 8 if declared >= 16 else declared  # 32 bits are those of the container
+    return next(bits for bits in (8, 10, 12, 14, 16) if pixels.max() < 2**bits and bits >= least)
 
 
 def _bits_of_file(file: str | Path) -> int | None:

@@ -104,6 +104,12 @@ def test_integers_beyond_16_bits_are_refused(tmp_path):
             read_image(tmp_path / f"{name}.tif", 32)
 
 
+def test_a_tiff_of_32_bits_has_the_depth_of_its_brightest_pixel(tmp_path):
+    for bits in (8, 12, 16):
+        Image.fromarray(stored(bits).astype(np.int32)).save(tmp_path / "deep.tif")
+        np.testing.assert_array_equal(read_image(tmp_path / "deep.tif", 32)[..., 0], stored(bits) >> bits - 8)
+
+
 def test_the_first_page_of_a_tiff_is_read(tmp_path):
     pages = [Image.new("RGB", (32, 32), colour) for colour in ("red", "blue")]
     pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
