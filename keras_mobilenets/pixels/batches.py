@@ -155,10 +155,14 @@ def _class_numbers(labels: Any, count: int) -> np.ndarray:
     try:
         numbers = np.asarray(labels)
         if numbers.ndim == 2 and numbers.shape[1] > 1:
-            numbers = numbers.argmax(axis=1)
+            rows, numbers = numbers, numbers.argmax(axis=1)
+            if ((rows == rows.max(axis=1, keepdims=True)).sum(axis=1) > 1).any():
+                raise ValueError("rows of several classes, or of none")
+        if numbers.dtype.kind == "f" and not (numbers % 1 == 0).all():
+            raise ValueError("not whole")
         numbers = numbers.reshape(-1).astype(np.int64)
     except (ValueError, TypeError) as error:
-        raise UserError("labels are no class numbers; give integers, or one-hot rows") from error
+        raise UserError("labels are no class numbers, one for each image; give integers, or one-hot rows") from error
     if len(numbers) != count:
         raise UserError(f"{count} images come with {len(numbers)} labels; give one label for each image")
     return numbers

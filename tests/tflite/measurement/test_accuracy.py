@@ -128,6 +128,9 @@ def test_another_input_scale_follows_the_quantization_formula():
         (np.full((1, 32, 32, 3), -5), ("pixels 0..255",)),
         ((np.zeros((2, 32, 32, 3), np.uint8), np.zeros(3, int)), ("2 images", "3 labels")),
         ((np.zeros((2, 32, 32, 3), np.uint8), np.array([0, 7])), ("7", "7 classes")),
+        ((np.zeros((2, 32, 32, 3), np.uint8), np.array([0.5, 1.5])), ("no class numbers",)),
+        ((np.zeros((2, 32, 32, 3), np.uint8), np.array([0, np.nan])), ("no class numbers",)),
+        ((np.zeros((2, 32, 32, 3), np.uint8), np.array([[1, 1, 0], [0, 0, 1]])), ("one for each image",)),
         (5, ("int",)),
     ],
 )
