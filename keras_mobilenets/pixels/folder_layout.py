@@ -21,8 +21,8 @@ SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".bmp", 
 SYSTEM_FILES = {"__macosx", "@eadir", "$recycle.bin", "thumbs.db", "ehthumbs.db", "desktop.ini"}  # besides hidden ones
 SPLIT_WORDS = {
     **dict.fromkeys(("train", "training", "trn"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev", "eval", "evaluation"), "validation"),
-    **dict.fromkeys(("test", "testing", "tst"), "test"),
+    **dict.fromkeys(("val", "valid", "validate", "validation", "dev", "eval", "evaluation"), "validation"),
+    **dict.fromkeys(("test", "tests", "testing", "tst", "holdout"), "test"),
 }
 NO_NEWS = r"(data|sets?|images?|imgs?|photos?|pictures?|folder|split)+$"  # of the words in a split folder's name
 

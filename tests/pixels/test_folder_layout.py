@@ -43,6 +43,8 @@ def found(folder):
         ("trainset", "valset", "testset"),
         ("training data", "validation data", "testing data"),
         ("train2017", "val2017", "test2017"),  # COCO
+        ("Train", "Validate", "holdout"),
+        ("train", "dev", "tests"),
         ("seg_train/seg_train", "seg_val/seg_val", "seg_test/seg_test"),  # Intel's scenes
     ],
 )
