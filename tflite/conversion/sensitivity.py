@@ -130,10 +130,12 @@ def scan(calibrated: bytes, values: Sequence[np.ndarray], labels: Any = None, by
 
 
 def _without_softmax(content: bytes) -> bytes:
-    """Without it the output tells apart what a sure answer hides."""
+    """Without it, or the sigmoid of one score, the output tells apart what a sure answer hides."""
     model = flatbuffer.read(content)
     graph = model.subgraphs[0]
-    if flatbuffer.operator_name(model, graph.operators[-1]) != "SOFTMAX" or len(graph.outputs) > 1:
+    last = flatbuffer.operator_name(model, graph.operators[-1])
+    is_binary = last == "LOGISTIC" and flatbuffer.shape_of(graph.tensors[graph.outputs[0]])[1:] == (1,)
+    if not (last == "SOFTMAX" or is_binary) or len(graph.outputs) > 1:
         return content
     graph.outputs = graph.operators.pop().inputs[:1]
     model.signatureDefs = None  # it names the output
@@ -154,7 +156,7 @@ def _groups(content: bytes, by: str) -> dict[str, list[str]]:
 
 
 def _compare(layer: str, expected: Sequence[np.ndarray], found: Sequence[np.ndarray], labels: Any) -> LayerSensitivity:
-    p, q = (np.maximum(softmax(x[0].astype(np.float64)), 1e-12) for x in (expected, found))
+    p, q = (np.maximum(softmax(_logits(x).astype(np.float64)), 1e-12) for x in (expected, found))
     return LayerSensitivity(
         layer,
         sqnr_db=min(_sqnr_db(x, y) for x, y in zip(expected, found, strict=True)),
@@ -171,4 +173,10 @@ def _sqnr_db(expected: np.ndarray, found: np.ndarray) -> float:
 
 def _answer(given: Sequence[np.ndarray]) -> np.ndarray:
     """The class of each sample, by the first output."""
-    return given[0].argmax(axis=1)
+    return _logits(given).argmax(axis=1)
+
+
+def _logits(given: Sequence[np.ndarray]) -> np.ndarray:
+    """The first output; one score for two classes is that of the second, over 0."""
+    first = given[0]
+    return np.concatenate([np.zeros_like(first), first], axis=1) if first.shape[1:] == (1,) else first

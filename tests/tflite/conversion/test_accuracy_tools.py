@@ -136,6 +136,23 @@ def test_the_layer_with_the_uneven_channel_is_the_most_sensitive(uneven, images)
     assert "b " in str(found)
 
 
+def test_one_score_tells_two_classes_apart(images):
+    labels = (images.mean(axis=(1, 2, 3)) > 128).astype(int)
+    keras.utils.set_random_seed(0)
+    x = image = keras.Input((SIZE, SIZE, 3))
+    for layer in (keras.layers.Rescaling(1 / 255), keras.layers.Conv2D(8, 3), keras.layers.GlobalAveragePooling2D()):
+        x = layer(x)
+    net = keras.Model(image, keras.layers.Dense(1, activation="sigmoid")(x))
+    net.compile("sgd", metrics=["binary_accuracy"], loss="binary_crossentropy")
+    net.layers[-1].bias.assign(
+        -np.median(net.layers[-1].kernel.numpy().T @ keras.Model(image, x).predict(images).T, axis=1)
+    )
+    found = tflite.sensitivity(net, (images, labels), limit=len(images))
+    assert found.float_top1 == pytest.approx(net.evaluate(images.astype(np.float32), labels, verbose=0)[1])
+    assert 0 < found.float_top1 < 1
+    assert max(row.divergence for row in found.layers) > 0
+
+
 def test_blocks_are_quantized_as_one(model, images):
     found = tflite.sensitivity(model, images, limit=2, by="block")
     assert {"stem", "block_0", "block_16", "head"} <= {row.layer for row in found.layers}
