@@ -121,7 +121,9 @@ def said(pixels: Any) -> PixelScaling:
         raise _unknown(pixels) from None
     if not len(mean) == len(std) or len(mean) not in (1, 3) or not np.isfinite([mean, std]).all() or min(std) <= 0:
         raise _unknown(pixels)
-    if max(std) <= 1 and max(map(abs, mean)) <= 1 and (mean, std) != NAMED["0..255"]:
+    if not any(mean) and set(std) == {1}:
+        raise UserError(f"pixels={pixels!r}: mean 0 and std 1 may be of pixels or of shares; say 0..255 or 0..1")
+    if max(std) <= 1 and max(map(abs, mean)) <= 1:
         mean, std = tuple(255 * x for x in mean), tuple(255 * x for x in std)
     return PixelScaling(mean, std, "as said")
 

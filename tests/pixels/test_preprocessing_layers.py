@@ -202,6 +202,12 @@ def test_what_cannot_be_is_refused_in_one_line(wrong):
         said(wrong)
 
 
+@pytest.mark.parametrize("pair", [(0, 1), ([0, 0, 0], [1, 1, 1]), "0/1"])
+def test_what_may_be_pixels_or_shares_is_asked_about(pair):
+    with pytest.raises(UserError, match=r"may be of pixels or of shares; say 0..255 or 0..1"):
+        said(pair)
+
+
 def test_grey_images_are_not_scaled_by_three_means():
     with pytest.raises(UserError, match="1 channels but mean and std are of 3"):
         said("imagenet").values(np.zeros((1, 2, 2, 1), np.uint8))
