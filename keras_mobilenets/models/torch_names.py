@@ -56,8 +56,8 @@ def from_torch(name: str, state: Any, *, pixels: Any = None, **overrides: Any) -
     """
     arrays = state_dict.read(state)
     plain, tag = torch_models.parsed(name)
-    if not tag and isinstance(state, str):
-        tag = torch_models.parsed(state)[1]
+    if not tag and isinstance(state, str | Path):
+        tag = torch_models.parsed(str(state))[1]
     arguments = _arguments(plain, arrays) | overrides
     model = create_model(arguments.pop("builder"), **arguments)
     torchvision = any(tensor.startswith("features.") for tensor in arrays)
