@@ -1,4 +1,5 @@
 from .compression import KINDS as KINDS
+from .conversion import USUAL as USUAL
 from .conversion import convert_file as convert_file
 from .explanation import Explanation as Explanation
 from .run import Outcome as Outcome

@@ -94,6 +94,9 @@ class RunFolder:
         from keras_mobilenets.pixels.scaling import said
 
         settings = self.asked.get("data")
+        if settings is None and "adopted" in self.asked:
+            file = self.asked["adopted"]["file"]
+            raise UserError(f"{self.folder} does not know its data: give {file} --data DATA --run {self.folder}")
         if settings is None:
             raise UserError(f"{self.folder} has no run.json that names its data; give a folder that `train` made")
         data_dir = data_dir or self.asked.get("data_dir")

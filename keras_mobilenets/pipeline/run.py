@@ -4,7 +4,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from keras_mobilenets.pipeline import accuracy, compression, conversion, explanation, latency, model, quantization_error
+from keras_mobilenets.pipeline import (
+    accuracy,
+    adoption,
+    compression,
+    conversion,
+    explanation,
+    latency,
+    model,
+    quantization_error,
+)
 from keras_mobilenets.pipeline.folder import RunFolder
 from keras_mobilenets.plurals import count
 
@@ -37,6 +46,8 @@ class Run(RunFolder):
         run.evaluate()
         rows = run.benchmark()
 
+    `adopt` takes the place of `train` for a model that was trained elsewhere.
+
     Attributes:
         folder: Its path.
         results_file: Its results.json.
@@ -44,6 +55,7 @@ class Run(RunFolder):
 
     train = model.train
     distill = model.distill
+    adopt = adoption.adopt
     compress = compression.compress
     convert = conversion.convert
     evaluate = accuracy.evaluate

@@ -4,20 +4,22 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from keras_mobilenets.cli.output import say
-from keras_mobilenets.cli.sources import add_pixels
+from keras_mobilenets.cli.sources import add_adoption, add_pixels, add_sources, converted
 from keras_mobilenets.cli.startup import import_tensorflow
 
 PURPOSE = "put models into a folder with probes and labelled images, for the app"
-EXAMPLE = "keras-mobilenets android bundle runs/photos runs/small --out runs/bundle"
+EXAMPLE = """keras-mobilenets android bundle runs/photos runs/small --out runs/bundle
+  keras-mobilenets android bundle model.h5 --data ~/photos --run runs/mine --out runs/bundle"""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Adds the verb's arguments."""
-    parser.add_argument("sources", nargs="+", metavar="RUN|FILE", help="run folders or .tflite files")
+    add_sources(parser, "run folders, .tflite files or model files")
     parser.add_argument(
         "--probes", type=int, default=4, metavar="N", help="inputs with this machine's answers (default: 4)"
     )
     add_pixels(parser)
+    add_adoption(parser)
     add_bundle(parser)
 
 
@@ -26,8 +28,9 @@ def run(options: Namespace) -> None:
     import_tensorflow(options)
     from keras_mobilenets import tflite
 
+    sources = converted(options.sources, options, ["pixels"])
     made = tflite.bundle(
-        options.sources,
+        sources,
         options.out,
         probes=options.probes,
         labelled=options.labelled,

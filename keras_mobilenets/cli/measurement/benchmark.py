@@ -7,23 +7,38 @@ from typing import Any
 
 from keras_mobilenets import pipeline
 from keras_mobilenets.cli.output import say, show
-from keras_mobilenets.cli.sources import add_size, add_threads, input_shape, tflite_files
+from keras_mobilenets.cli.sources import (
+    add_adoption,
+    add_pixels,
+    add_size,
+    add_threads,
+    converted,
+    input_shape,
+    is_model,
+    tflite_files,
+)
 from keras_mobilenets.cli.startup import import_tensorflow
 from keras_mobilenets.errors import UserError
 
 PURPOSE = "measure the latency of any .tflite files on this CPU, about three seconds a row"
 EXAMPLE = """keras-mobilenets benchmark runs/photos --threads 1 2 --peers
   keras-mobilenets benchmark runs/photos --baseline old.json --fail-over 5%
-  keras-mobilenets benchmark model.tflite --profile"""
+  keras-mobilenets benchmark model.tflite --profile
+  keras-mobilenets benchmark model.h5 --data ~/photos --run runs/mine"""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Adds the verb's arguments."""
     parser.add_argument(
-        "sources", nargs="+", metavar="FOLDER|FILE", help="run folders, folders of .tflite files, or files"
+        "sources",
+        nargs="+",
+        metavar="FOLDER|FILE",
+        help="run folders, folders of .tflite files, .tflite files, or model files",
     )
     add_threads(parser)
     add_size(parser)
+    add_pixels(parser)
+    add_adoption(parser, has_size=False)
     parser.add_argument("--again", action="store_true", help="measure again what was measured before")
     parser.add_argument(
         "--peers",
@@ -53,19 +68,21 @@ def run(options: Namespace) -> int:
     from keras_mobilenets import tflite
     from keras_mobilenets.tflite.results.results import Results, environment
 
+    own = [source for source in map(Path, options.sources) if source.is_dir() and not is_model(source)]
+    if options.size and own:
+        raise UserError(f"--size is for files of open sizes, and {own[0]} is a folder: give the files")
+    sources = converted(options.sources, options, ["size"])
     if options.profile:
-        for path, threads in itertools.product(tflite_files(options.sources), options.threads):
+        for path, threads in itertools.product(tflite_files(sources), options.threads):
             found = tflite.profile(path, threads=threads)
             say(found.summary)
             show(*found.tables())
         return 0
     before = tflite.read_results(options.baseline) if options.baseline else None
-    folders = [source for source in map(Path, options.sources) if source.is_dir()]
-    loose = [source for source in map(Path, options.sources) if source not in folders]
+    folders = [source for source in sources if source.is_dir()]
+    loose = [source for source in sources if source not in folders]
     if options.out and len(folders) + bool(loose) > 1:
         raise UserError("--out holds what is measured in one go: give one folder, or files only")
-    if options.size and folders:
-        raise UserError(f"--size is for files of open sizes, and {folders[0]} is a folder: give the files")
     if options.peers and loose:
         raise UserError(f"{loose[0]} does not say what its model is: --peers needs the folder of a run")
     rows = []
@@ -82,7 +99,7 @@ def run(options: Namespace) -> int:
         _show_timed(timed, options.out, options)
     if before is None:
         return 0
-    return _compared(before, Results(rows, environment(tflite_files(options.sources))), options.fail_over)
+    return _compared(before, Results(rows, environment(tflite_files(sources))), options.fail_over)
 
 
 def _show_timed(rows: list[Any], results: Any, options: Namespace) -> None:

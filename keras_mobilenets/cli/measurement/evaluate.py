@@ -4,21 +4,28 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from keras_mobilenets import pipeline
-from keras_mobilenets.cli.sources import add_pixels, add_sources, tflite_files
+from keras_mobilenets.cli.sources import (
+    ADOPTION,
+    add_adoption,
+    add_pixels,
+    add_sources,
+    converted,
+    is_model,
+    tflite_files,
+)
 from keras_mobilenets.cli.startup import import_tensorflow
 from keras_mobilenets.errors import UserError
 
 PURPOSE = "measure top-1 and top-5 accuracy of .tflite files on the test split"
-EXAMPLE = "keras-mobilenets evaluate runs/photos"
+EXAMPLE = """keras-mobilenets evaluate runs/photos
+  keras-mobilenets evaluate model.h5 --data ~/photos --run runs/mine"""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Adds the verb's arguments."""
-    add_sources(parser)
+    add_sources(parser, "run folders, .tflite files or model files")
     add_pixels(parser)
-    parser.add_argument("--data", help="shapes, a TFDS name or a folder (default: the run's data)")
-    parser.add_argument("--data-dir", help="where TFDS data sets are kept")
-    parser.add_argument("--size", type=int, metavar="N", help="height and width, for files that take any size")
+    add_adoption(parser, "test images (default: of the run's data)")
     parser.add_argument("--limit", type=int, metavar="N", help="at most N images (nothing is recorded then)")
 
 
@@ -28,8 +35,11 @@ def run(options: Namespace) -> None:
     from keras_mobilenets import tflite, training
     from keras_mobilenets.tflite.runtime.input_scaling import scaling_of_file
 
-    for source in map(Path, options.sources):
-        if source.is_dir() and not (options.data or options.limit or options.pixels):
+    for given, source in zip(
+        options.sources, converted(options.sources, options, ADOPTION.keys() - {"folder"}), strict=True
+    ):
+        # What a model file's options say is its run's own now.
+        if source.is_dir() and not (options.limit or (not is_model(given) and (options.data or options.pixels))):
             for row in pipeline.Run(source).evaluate():
                 print(f"{row.model}: top-1 {row.top1:.2%}")
             continue

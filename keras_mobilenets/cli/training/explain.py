@@ -4,12 +4,13 @@ from argparse import ArgumentParser, Namespace
 
 from keras_mobilenets import pipeline
 from keras_mobilenets.cli.output import grid, say, show
-from keras_mobilenets.cli.sources import add_pixels, add_trained_run, run_of
+from keras_mobilenets.cli.sources import add_trained_run, run_of
 from keras_mobilenets.cli.startup import import_tensorflow
 from keras_mobilenets.errors import UserError
 
 PURPOSE = "what a run's model says of images and what drew it to that (Grad-CAM); without images, what it gets wrong"
 EXAMPLE = """keras-mobilenets explain runs/photos cat.jpg dog.jpg
+  keras-mobilenets explain model.h5 cat.jpg
   keras-mobilenets explain runs/photos"""
 TOP = 3  # classes that are named
 WORST = 5  # classes and pairs that are listed
@@ -18,7 +19,6 @@ WORST = 5  # classes and pairs that are listed
 def add_arguments(parser: ArgumentParser) -> None:
     """Adds the verb's arguments."""
     add_trained_run(parser)
-    add_pixels(parser)
     parser.add_argument("images", nargs="*", metavar="IMAGE", help="image files; each gets a picture with its heat")
     parser.add_argument(
         "--class", dest="of", metavar="NAME", help="what speaks for this class (default: for the answer)"

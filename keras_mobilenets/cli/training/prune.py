@@ -2,14 +2,14 @@
 
 from argparse import ArgumentParser, Namespace
 
-from keras_mobilenets import pipeline
 from keras_mobilenets.cli.output import say
-from keras_mobilenets.cli.sources import add_trained_run
+from keras_mobilenets.cli.sources import add_trained_run, run_of
 from keras_mobilenets.cli.startup import import_tensorflow
 from keras_mobilenets.cli.training_arguments import add_recipe, recipe_changes
 
 PURPOSE = "turn weights into zeros, or (--macs) remove whole channels, and train on; into RUN/prune or RUN/channels"
 EXAMPLE = """keras-mobilenets prune runs/photos --sparsity 0.75
+  keras-mobilenets prune model.h5 --data ~/photos --run runs/mine
   keras-mobilenets prune runs/photos --macs 0.5 --steps 3"""
 
 
@@ -43,7 +43,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> None:
     """Zeros in the weights, or fewer channels."""
     import_tensorflow(options)
-    source, changes = pipeline.Run(options.run), recipe_changes(options)
+    source, changes = run_of(options), recipe_changes(options)
     if options.macs is not None:
         given = {"macs": options.macs, "importance": options.importance, "steps": options.steps}
         made = source.compress("channels", given, changes)
@@ -51,4 +51,4 @@ def run(options: Namespace) -> None:
         given = {"sparsity": options.sparsity, "schedule": options.sparsity_schedule, "pattern": options.pattern}
         given["by_layer"] = options.by_layer
         made = source.compress("prune", given, changes, show=print)
-    say(f"{made} is the pruned model; next: keras-mobilenets convert {options.run}")
+    say(f"{made} is the pruned model; next: keras-mobilenets convert {source.folder}")

@@ -3,18 +3,18 @@
 from argparse import ArgumentParser, Namespace
 
 from keras_mobilenets.cli.output import say
-from keras_mobilenets.cli.sources import add_pixels, add_trained_run, run_of
+from keras_mobilenets.cli.sources import add_trained_run, run_of
 from keras_mobilenets.cli.startup import import_tensorflow
 from keras_mobilenets.cli.training_arguments import add_recipe, recipe_changes
 
 PURPOSE = "train a run's model on as int8 will compute it (quantization-aware training), into RUN/qat"
-EXAMPLE = "keras-mobilenets qat runs/photos --epochs 2"
+EXAMPLE = """keras-mobilenets qat runs/photos --epochs 2
+  keras-mobilenets qat model.h5 --data ~/photos --run runs/mine"""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Adds the verb's arguments."""
     add_trained_run(parser)
-    add_pixels(parser)
     parser.add_argument(
         "--left-in-float",
         nargs="+",
@@ -39,5 +39,6 @@ def run(options: Namespace) -> None:
         "freeze_batch_norm_after": options.freeze_bn_after,
         "distil": not options.no_teacher,
     }
-    made = run_of(options).compress(kind, given, recipe_changes(options))
-    say(f"{made} computes as int8 will; next: keras-mobilenets convert {options.run}")
+    source = run_of(options)
+    made = source.compress(kind, given, recipe_changes(options))
+    say(f"{made} computes as int8 will; next: keras-mobilenets convert {source.folder}")
