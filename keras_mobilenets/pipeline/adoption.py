@@ -98,7 +98,7 @@ def _of_size(model: Any, file: Path, size: int) -> Any:
     """The same layers on an input of that size."""
     import keras
 
-    from keras_mobilenets.models.flat_model import run
+    from keras_mobilenets.graphs.flat_model import run
 
     if not isinstance(model, keras.Model):
         raise UserError(f"{file} leaves its input size open: build it with an input of ({size}, {size}, 3) and save it")
