@@ -112,7 +112,7 @@ def convert_file(
         out: Folder of the .tflite files; None for that of the source.
         pixels: What the model's input means, as in `tflite.convert`; of PyTorch's weights, as in `from_torch`.
         torch: Name of a PyTorch model in timm or torchvision; None to take it from the file's name.
-        size: Side of a PyTorch model's images in pixels; None for its paper's.
+        size: Side of the images in pixels, of a PyTorch model (None for its paper's) or a Keras model of open size.
         **settings: As in `convert`.
 
     Returns:
@@ -128,7 +128,9 @@ def convert_file(
     foreign = _from_torch(source, torch, size, pixels)
     model, is_quantization_aware = opened(foreign or source)
     pixels = None if foreign else pixels  # which are inside then
+    shape = None if foreign or not size else (size, size, model.inputs[0].shape[-1])
     images: Any = None
+    labels: list[str] | None = None
     paths = []
     if "int8" in quantize and not is_quantization_aware:
         if not data:
@@ -137,13 +139,19 @@ def convert_file(
         if folder.is_dir() and not read_tree(folder).filled:
             images = folder
         else:
-            opened_data = training.load_data(data, model.input_shape[1], data_dir=data_dir)
+            side = size or model.input_shape[1]
+            if side is None:
+                raise UserError(f"{source} takes images of any size: say which by --size")
+            opened_data = training.load_data(data, side, data_dir=data_dir)
             images, _ = opened_data.images("train", calibration, seed=SEED)
+            if not foreign and len(opened_data.class_names) == model.output_shape[-1]:
+                labels = opened_data.class_names
     for quantization in ["int8"] if is_quantization_aware else quantize:
         path = Path(out or source.parent) / f"{source.stem}_{quantization}.tflite"
         is_calibrated = quantization == "int8" and not is_quantization_aware
         how = {"calibration": images, "calibration_images": calibration} | settings if is_calibrated else {}
-        paths.append(tflite.convert(model, path, quantize=QUANTIZE[quantization], target=target, pixels=pixels, **how))
+        how |= {"pixels": pixels, "labels": labels, "input_shape": shape}
+        paths.append(tflite.convert(model, path, quantize=QUANTIZE[quantization], target=target, **how))
     return paths
 
 
@@ -154,8 +162,6 @@ def _from_torch(source: Path, name: str | None, size: int | None, pixels: Any) -
     from keras_mobilenets.weights.checkpoints import torch_files
 
     if source.suffix not in (*torch_files.SUFFIXES, ".safetensors") and not name:
-        if size is not None:
-            raise UserError(f"{source} has a size of its own: leave --size out")
         return None
     model = name or torch_models.parsed(source.name)[0]
     if not name and model not in torch_models.names():

@@ -182,3 +182,15 @@ def test_an_unwritable_run_folder_is_answered_by_one_line(photos, capsys):
     run = "/proc/self/run" if os.geteuid() == 0 else "/run_of_nobody"  # root may write anywhere else
     assert main(["train", "MobileNetV2", *PIPELINE[:-2], "--data", str(photos), "--run", run]) == 2
     assert "cannot write" in one_line(capsys)
+
+
+def test_a_model_of_open_size_converts_at_the_size_that_is_said(photos, tmp_path, capsys):
+    import keras_mobilenets as km
+    from keras_mobilenets import tflite
+
+    km.MobileNetV1((None, None, 3), 0.25, classes=3).save(tmp_path / "open.keras")
+    command = ["convert", str(tmp_path / "open.keras"), "--quantize", "int8", "--data", str(photos)]
+    assert main(command) == 2
+    assert "--size" in one_line(capsys)
+    assert main([*command, "--size", "48", "--calibration", "4"]) == 0
+    assert "1×48×48×3" in str(tflite.inspect(tmp_path / "open_int8.tflite"))

@@ -24,7 +24,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="NAME",
         help="the PyTorch file's model in timm or torchvision, such as mobilenet_v2 (default: by the file's name)",
     )
-    parser.add_argument("--size", type=int, metavar="PIXELS", help="side of its images (default: as in its paper)")
+    parser.add_argument(
+        "--size", type=int, metavar="PIXELS", help="side of the images of a PyTorch model or of a model of open size"
+    )
     add_pixels(parser)
     parser.add_argument("--data", help="calibration images: shapes, a TFDS name or a folder (default: the run's data)")
     parser.add_argument("--data-dir", help="where TFDS data sets are kept")
@@ -41,7 +43,7 @@ def run(options: Namespace) -> None:
         if options.out:
             raise UserError("--out goes with a file; a run keeps its .tflite files in its own folder")
         if options.torch or options.size:
-            raise UserError("--torch and --size go with a PyTorch file, not with a run folder")
+            raise UserError("--torch and --size go with a file, not with a run folder")
         filled = pipeline.Run(source)
         if options.pixels:
             filled.say_pixels(options.pixels)

@@ -239,3 +239,37 @@ def test_activations_that_are_always_zero_get_a_range_that_runs(tmp_path):
 
     np.testing.assert_array_equal(run(path, [black[:1]])[0], 0)
     assert len(tflite.sensitivity(model, black, pixels="-1..1").layers) >= 2
+
+
+def test_a_model_of_tfmot_itself_is_what_the_stock_converter_makes_of_it(tmp_path):
+    import tensorflow as tf
+    import tensorflow_model_optimization as tfmot
+    import tf_keras
+
+    parts = [
+        tf_keras.layers.Conv2D(4, 3, activation="relu", input_shape=(8, 8, 3)),
+        tf_keras.layers.GlobalAveragePooling2D(),
+    ]
+    quantized = tfmot.quantization.keras.quantize_model(tf_keras.Sequential(parts))
+    images = np.random.default_rng(0).uniform(-1, 1, (16, 8, 8, 3)).astype(np.float32)
+    quantized(images, training=True)  # ranges
+    converter = tf.lite.TFLiteConverter.from_keras_model(quantized)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    (tmp_path / "stock.tflite").write_bytes(converter.convert())
+    tflite.convert(quantized, tmp_path / "ours.tflite")
+    answers = []
+    for name in ("stock", "ours"):
+        plain = Interpreter(str(tmp_path / f"{name}.tflite"))
+        plain.allocate_tensors()
+        (source,), (target,) = plain.get_input_details(), plain.get_output_details()
+        answers.append([])
+        for pixels in np.random.default_rng(1).integers(-128, 128, (8, 1, 8, 8, 3)).astype(np.int8):
+            plain.set_tensor(source["index"], pixels)
+            plain.invoke()
+            answers[-1].append(plain.get_tensor(target["index"])[0])
+    np.testing.assert_array_equal(*answers)
+    assert len(np.unique(answers[0])) > 4
+    for said in ({"pixels": "0..1"}, {"labels": list("abcd")}, {"io_dtype": "uint8"}):
+        with pytest.raises(UserError, match=f"{next(iter(said))}= is not for"):
+            tflite.convert(quantized, tmp_path / "m.tflite", **said)
