@@ -17,7 +17,7 @@ from keras_mobilenets.errors import UserError, unknown
 from keras_mobilenets.models.catalog import builder_named, create_model, list_models
 from keras_mobilenets.pixels import scaling as pixel_scaling
 from keras_mobilenets.weights import pytorch, torch_models
-from keras_mobilenets.weights.adapt import adapted
+from keras_mobilenets.weights.adaptation import adapted
 from keras_mobilenets.weights.checkpoints import state_dict
 from keras_mobilenets.weights.tensor_names import natural
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_mobilenets.errors import UserError, first_line
 from keras_mobilenets.weights import hdf5
-from keras_mobilenets.weights.adapt import adapted
+from keras_mobilenets.weights.adaptation import adapted
 from keras_mobilenets.weights.hdf5 import Stored, kind_of
 from keras_mobilenets.weights.imagenet import builder_name, download, scaling_of, stride_first
 from keras_mobilenets.weights.tensor_names import check_names

@@ -12,7 +12,7 @@ from keras_mobilenets.errors import UserError
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.graph.sparsity import fit_sparse_kernels
 from keras_mobilenets.tflite.targets.inspection import sizes
-from keras_mobilenets.weights.adapt import adapted
+from keras_mobilenets.weights.adaptation import adapted
 
 
 def pruned(model, share=0.8):
