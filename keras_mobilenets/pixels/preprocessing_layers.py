@@ -18,7 +18,7 @@ _SPATIAL = {"CenterCrop", "Resizing", "ZeroPadding2D", "Cropping2D", "UpSampling
 _IDENTITIES = {"Activation", "Cast", "Dropout", "GaussianNoise", "Identity", "InputLayer", "Stack", "GetItem"}
 _COPIES = {"Concatenate", "Repeat", "Tile"}  # of a grey image, for its three channels
 _STEM = "stem"  # what the first convolution of every builder is called
-_ADAPTED = {"scaling"}  # the layer with which `weights.adapt` lets other weights take −1..1
+_ADAPTED = {"scaling"}  # the layer with which `weights.adaptation` lets other weights take −1..1
 
 
 def scaling_of(model: Any, pixels: Any = None, images: np.ndarray | None = None) -> PixelScaling:
