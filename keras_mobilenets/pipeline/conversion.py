@@ -107,7 +107,8 @@ def convert_file(
         quantize: As in `convert`.
         calibration: As in `convert`.
         target: As in `convert`.
-        data: Where calibration images come from: "shapes", a TFDS name or a folder of images, in class folders or not.
+        data: Where calibration images and the names of the classes come from: "shapes", a TFDS name or a folder of
+            images, in class folders or not.
         data_dir: Where TFDS data sets are kept.
         out: Folder of the .tflite files; None for that of the source.
         pixels: What the model's input means, as in `tflite.convert`; of PyTorch's weights, as in `from_torch`.
@@ -129,23 +130,21 @@ def convert_file(
     model, is_quantization_aware = opened(foreign or source)
     pixels = None if foreign else pixels  # which are inside then
     shape = None if foreign or not size else (size, size, model.inputs[0].shape[-1])
-    images: Any = None
-    labels: list[str] | None = None
-    paths = []
-    if "int8" in quantize and not is_quantization_aware:
-        if not data:
-            raise UserError("int8 needs calibration images: give --data shapes, a folder of images or a TFDS name")
-        folder = Path(data).expanduser()
-        if folder.is_dir() and not read_tree(folder).filled:
-            images = folder
-        else:
-            side = size or model.input_shape[1]
-            if side is None:
-                raise UserError(f"{source} takes images of any size: say which by --size")
-            opened_data = training.load_data(data, side, data_dir=data_dir)
+    images, labels, paths = None, None, []
+    if "int8" in quantize and not is_quantization_aware and not data:
+        raise UserError("int8 needs calibration images: give --data shapes, a folder of images or a TFDS name")
+    folder = Path(data).expanduser() if data else None
+    if folder and folder.is_dir() and not read_tree(folder).filled:
+        images = folder
+    elif data:
+        side = size or model.input_shape[1]
+        if side is None:
+            raise UserError(f"{source} takes images of any size: say which by --size")
+        opened_data = training.load_data(data, side, data_dir=data_dir)
+        if len(opened_data.class_names) == model.output_shape[-1]:
+            labels = opened_data.class_names
+        if not is_quantization_aware:
             images, _ = opened_data.images("train", calibration, seed=SEED)
-            if not foreign and len(opened_data.class_names) == model.output_shape[-1]:
-                labels = opened_data.class_names
     for quantization in ["int8"] if is_quantization_aware else quantize:
         path = Path(out or source.parent) / f"{source.stem}_{quantization}.tflite"
         is_calibrated = quantization == "int8" and not is_quantization_aware

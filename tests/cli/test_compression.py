@@ -45,7 +45,8 @@ def test_pipeline_compares_compressions_in_one_table(compressed):
 def test_a_quantization_aware_keras_file_converts_as_its_run_does(compressed, tmp_path):
     folder, kinds, _ = compressed
     kind = next(kind for kind in kinds if kind in ("qat", "pqat"))
-    assert main(["convert", str(folder / kind / "model.keras"), "--out", str(tmp_path)]) == 0
+    data = json.loads((folder / "run.json").read_text())["data"]["name"]
+    assert main(["convert", str(folder / kind / "model.keras"), "--out", str(tmp_path), "--data", data]) == 0
     expected = folder / f"mobilenetv1_0.35_{kind}_int8.tflite"
     assert (tmp_path / "model_int8.tflite").read_bytes() == expected.read_bytes()
 
