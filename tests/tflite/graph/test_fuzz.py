@@ -15,7 +15,6 @@ from networks import randomize
 import keras_mobilenets as km
 from keras_mobilenets import tflite
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.runtime import interpreter, sandbox
 
 PROGRAM = Path(__file__).parents[2] / "benchmarks" / "fuzz_tflite.py"
@@ -52,20 +51,6 @@ def test_five_thousand_mutated_files(tmp_path):
         }.items():
             seeds.append(tflite.convert(model, tmp_path / f"{builder}_{name}.tflite", **settings))
     assert fuzz(seeds, 5000, tmp_path / "failed")["failures"] == 0
-
-
-@pytest.fixture
-def changed(tflite_files, tmp_path):
-    """Writes the float model with a change of its tables."""
-
-    def write(change, name="float32"):
-        model = flatbuffer.read(tflite_files[name].read_bytes())
-        change(model, model.subgraphs[0])
-        path = tmp_path / "changed.tflite"
-        path.write_bytes(flatbuffer.write(model))
-        return path
-
-    return write
 
 
 def nobody_writes_it(model, graph):

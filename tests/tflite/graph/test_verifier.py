@@ -32,18 +32,6 @@ def assert_runs_as_in_the_plain_interpreter(path, values=INPUT):
         assert str(verb(path))
 
 
-@pytest.fixture
-def changed(tflite_files, tmp_path):
-    def write(change, name="float32"):
-        model = flatbuffer.read(tflite_files[name].read_bytes())
-        change(model, model.subgraphs[0])
-        path = tmp_path / "changed.tflite"
-        path.write_bytes(flatbuffer.write(model))
-        return path
-
-    return write
-
-
 def first_buffer_that_is_not_empty(model, graph):
     model.buffers[0].data = np.arange(12, dtype=np.uint8)  # files of 2018: buffer 0 means "computed" all the same
 
