@@ -113,14 +113,8 @@ def convert(
     how = Int8(calibration_method, leave_in_float, equalize, bias_correction, io_dtype)
     _check(model.name, quantize, is_trained, calibration is not None, sparse, how)
     if tfmot_model.is_of_tfmot(model):
-        said = {"pixels": pixels, "labels": labels, "input_shape": input_shape}
-        refused = [f"{name}=" for name, value in said.items() if value is not None]
-        refused += [] if io_dtype == "int8" else ["io_dtype="]
-        if refused:
-            raise UserError(
-                f"{refused[0]} is not for {model.name}, which tfmot itself made quantization-aware and the stock "
-                "converter converts: leave it out, or make it by training.quantize_aware"
-            )
+        io = None if io_dtype == "int8" else io_dtype
+        tfmot_model.refuse(model.name, pixels=pixels, labels=labels, input_shape=input_shape, io_dtype=io)
         content = tfmot_model.int8(model, per_channel_dense=FORMS[target].per_channel_dense)
     else:
         weights = "sparse" if sparse else "none" if quantize == "int8" else quantize

@@ -23,6 +23,24 @@ def is_of_tfmot(model: Any) -> bool:
     return is_quantize_aware_by_tfmot(model)
 
 
+def refuse(name: str, **said: Any) -> None:
+    """Refuses arguments of `convert` that the stock converter cannot follow.
+
+    Args:
+        name: The model's.
+        **said: Arguments by name; None for what was not said.
+
+    Raises:
+        UserError: One was said.
+    """
+    refused = next((argument for argument, value in said.items() if value is not None), None)
+    if refused:
+        raise UserError(
+            f"{refused}= is not for {name}, which tfmot itself made quantization-aware and the stock converter "
+            "converts: leave it out, or make it by training.quantize_aware"
+        )
+
+
 def int8(model: Any, *, per_channel_dense: bool) -> bytes:
     """The int8 .tflite of such a model, input and output int8 too.
 
