@@ -13,6 +13,7 @@ import numpy as np
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.pixels.folder_layout import image_files
 from keras_mobilenets.pixels.image_decoder import BitDepth, read_image, why_unreadable
+from keras_mobilenets.tensors import detached
 
 BATCH = 64
 Batch = tuple[np.ndarray, Any]  # images N×H×W×C, and what stands beside them: labels or None
@@ -120,7 +121,7 @@ def _split(element: Any, input_shape: Sequence[int] | None) -> Batch:
             raise UserError(f"an element of the data has {len(element)} parts for a model of one input; {FORMS}")
         labels = beside if labels is None else labels
     images = _numbers(element)
-    if images.ndim > 2 and _is_array(labels) and np.shape(_detached(labels)) == images.shape:
+    if images.ndim > 2 and _is_array(labels) and np.shape(detached(labels)) == images.shape:
         raise UserError("an element of the data holds two images, but the model has one input; give images and labels")
     if images.ndim != 4:
         return _with_batch_axis(images, labels, input_shape)
@@ -141,7 +142,7 @@ def _with_batch_axis(images: np.ndarray, labels: Any, input_shape: Sequence[int]
 
 def _of_mapping(element: Mapping[str, Any]) -> tuple[Any, Any]:
     """Images and labels of a dictionary: of the first, there is one entry of three dimensions or more."""
-    found = [name for name, value in element.items() if np.ndim(_detached(value)) in (3, 4)]
+    found = [name for name, value in element.items() if np.ndim(detached(value)) in (3, 4)]
     if len(found) != 1:
         raise UserError(
             f"an element of the data has {', '.join(map(str, element))}, of which {len(found)} hold images; give one"
@@ -151,7 +152,7 @@ def _of_mapping(element: Mapping[str, Any]) -> tuple[Any, Any]:
 
 def _numbers(value: Any) -> np.ndarray:
     try:
-        array = np.asarray(_detached(value))
+        array = np.asarray(detached(value))
     except (ValueError, TypeError) as error:
         raise UserError(f"an element of the data is a {type(value).__name__} that is no array; {FORMS}") from error
     if array.dtype.name == "bfloat16":
@@ -159,11 +160,6 @@ def _numbers(value: Any) -> np.ndarray:
     if array.dtype.kind not in "fiub":
         raise UserError(f"an element of the data is a {type(value).__name__} of {array.dtype}, no images; {FORMS}")
     return array
-
-
-def _detached(value: Any) -> Any:
-    """A tensor of PyTorch without its gradient, on the CPU; anything else as it is."""
-    return value.detach().cpu() if hasattr(value, "detach") else value
 
 
 def _is_array(data: Any) -> bool:

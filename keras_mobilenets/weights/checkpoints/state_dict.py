@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from keras_mobilenets.errors import UserError, first_line
+from keras_mobilenets.tensors import detached
 from keras_mobilenets.weights.checkpoints import checkpoint, torch_files
 
 
@@ -72,7 +73,7 @@ def _download(repository: str) -> Path:
 def _array(name: str, value: Any) -> np.ndarray:
     """An array of what may be a PyTorch tensor with a gradient, on any device, of a type that NumPy lacks."""
     try:
-        return np.asarray(value.detach().cpu().float() if hasattr(value, "detach") else value, np.float32)
+        return np.asarray(detached(value), np.float32)
     except (TypeError, ValueError) as error:
         raise UserError(
             f"{name} is no array of numbers, but {type(value).__name__}: give model.state_dict()"
