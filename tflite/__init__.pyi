@@ -18,6 +18,8 @@ from .results.results import read_results as read_results
 from .results.results import write_results as write_results
 from .results.tables import markdown as markdown
 from .results.tables import table as table
+from .targets.checks import check as check
+from .targets.compatibility import Check as Check
 from .targets.gpu import GpuCheck as GpuCheck
 from .targets.gpu import check_gpu as check_gpu
 from .targets.inspection import inspect as inspect

@@ -148,6 +148,10 @@ class Model:
         partitions, operators, delegated = self._partitions()
         return (len(operators), len(delegated), len(partitions)) if operators else (None, None, None)
 
+    def delegated_operators(self) -> set[int]:
+        """The places, in the order of execution, of the operators that are delegated."""
+        return self._partitions()[2]
+
     def cpu_operators(self) -> list[str]:
         """The names of the operators that are not delegated, in their order; none where the runtime does not tell."""
         _, operators, delegated = self._partitions()

@@ -1,7 +1,8 @@
-"""The verdict on a model and its operators that `check_nnapi` and `check_gpu` give: delegated or refused, and why."""
+"""The verdict on a model and its operators, alike for all targets: delegated or refused, why, and how it is known."""
 
+import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, TypeVar
@@ -16,6 +17,9 @@ from keras_mobilenets.tflite.targets.delegate_graph import Graph, graph_of
 
 STRANGE = "its inputs, outputs or options are not those that the rules here know"
 SMALL = "a small partition"  # how the reason begins where a partition is not among those that the delegate takes
+
+# How a verdict is known, in words.
+EVIDENCE = {"rules": "rules written from source", "compiler": "the target's own compiler", "run": "a run"}
 
 _NAMED = 3  # kinds of refusal that the one-line summary spells out
 
@@ -57,6 +61,11 @@ class Check:
         macs_share: Share 0..1 of the multiply-adds that the delegate runs; None without any.
         blocked: Why the runtime does not apply the delegate at all; empty when it does.
         macs: Multiply-adds of all operators.
+        evidence: How it is known: "rules" written from the delegate's source, the target's own "compiler", or a "run"
+            on the target or its simulator.
+        system: What the verdict and the figures hold for: a tool with its version, or a system configuration.
+        memory: Bytes by the name of the memory, such as {"SRAM": 74752}; empty where the target does not tell.
+        estimate_ms: Milliseconds for one inference as the target's tools estimate it, never measured; None without.
     """
 
     path: Path
@@ -65,14 +74,18 @@ class Check:
     macs_share: float | None
     blocked: str = ""
     macs: int = 0
+    evidence: str = field(default="rules", kw_only=True)
+    system: str = field(default="", kw_only=True)
+    memory: Mapping[str, int] = field(default_factory=dict, kw_only=True, hash=False)
+    estimate_ms: float | None = field(default=None, kw_only=True)
 
     delegate: ClassVar[str]
-    limit: ClassVar[int]  # partitions that the delegate takes, the largest first
+    limit: ClassVar[int] = sys.maxsize  # partitions that the delegate takes, the largest first
 
     @property
     def circumstances(self) -> str:
         """What the verdict holds for."""
-        return ""
+        return self.system
 
     @property
     def delegated(self) -> int:
@@ -92,7 +105,7 @@ class Check:
     @property
     def ok(self) -> bool:
         """Whether the delegate runs the whole model, in one partition."""
-        return self.delegated == self.total and self.partitions == 1
+        return not self.blocked and self.delegated == self.total and self.partitions == 1
 
     @property
     def refused(self) -> tuple[Verdict, ...]:
@@ -120,9 +133,12 @@ class Check:
         rows = [
             ("file", str(self.path)),
             (self.delegate, self.circumstances),
+            ("evidence", EVIDENCE[self.evidence]),
             ("delegated", f"{self.delegated} of {self.total} operators{self._in_partitions()}"),
             ("multiply-adds", "none" if self.macs_share is None else f"{self.macs_share:.1%} delegated"),
             ("operators", kinds),
+            *(("memory", f"{name} {size / 1024:,.1f} KiB") for name, size in self.memory.items()),
+            *([] if self.estimate_ms is None else [("estimate", f"{self.estimate_ms:.3f} ms, not measured")]),
             *([("not applied", self.blocked)] if self.blocked else []),
             *(("refused" if i == 0 else "", text) for i, text in enumerate(self._refusals())),
         ]

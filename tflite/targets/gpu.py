@@ -31,7 +31,8 @@ class GpuCheck(Check):
     @property
     def circumstances(self) -> str:
         """What the verdict holds for."""
-        return "by the source of TensorFlow 2.14, default options"
+        rules = "by the source of TensorFlow 2.14, default options" if self.evidence == "rules" else ""
+        return "; ".join(filter(None, (rules, self.system)))
 
     def _at(self) -> str:
         return " by the GPU delegate"

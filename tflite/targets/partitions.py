@@ -4,7 +4,7 @@ Line numbers are those of TensorFlow 2.14.0: graph_info.cc, `PartitionGraphIntoI
 delegates/utils.cc, `FP16GraphPartitionHelper`; core/subgraph.cc, `Subgraph::ModifyGraphWithDelegate`.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -56,12 +56,17 @@ def judge(
             without = (blocked, where) if blocked else (smaller, limited_at)
             reason, source = ("", refusals[i][1]) if i in delegated else without
         operators.append(Verdict(i, node.name, i in delegated, reason, source))
+    return fields(graph, operators, len(found), blocked)
+
+
+def fields(graph: Graph, operators: Sequence[Verdict], partitions: int, blocked: str = "") -> dict[str, Any]:
+    """The fields of a `Check` that follow the path, where the verdicts on a graph's operators are known."""
     macs = [_macs(node) for node in graph.nodes]
-    share = sum(macs[i] for i in delegated) / sum(macs) if sum(macs) else None
+    delegated = sum(macs[operator.index] for operator in operators if operator.delegated)
     return {
         "operators": tuple(operators),
-        "partitions": len(found),
-        "macs_share": share,
+        "partitions": partitions,
+        "macs_share": delegated / sum(macs) if sum(macs) else None,
         "blocked": blocked,
         "macs": sum(macs),
     }

@@ -1,0 +1,116 @@
+"""Asks any target about a .tflite: the table of targets, and how each is asked."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from keras_mobilenets.errors import UserError
+from keras_mobilenets.tflite.targets.accelerators import gpu, reference
+from keras_mobilenets.tflite.targets.accelerators.environments import Environment
+from keras_mobilenets.tflite.targets.compatibility import Check
+from keras_mobilenets.tflite.targets.nnapi import API_LEVELS, check_nnapi
+from keras_mobilenets.tflite.targets.xnnpack import check_xnnpack
+
+Checker = Callable[[Path, str], Check]
+Runner = Callable[[Path, np.ndarray, str], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What can run a model.
+
+    Attributes:
+        what: In words.
+        known: How its verdict is known: "rules", "compiler" or "run", as in `Check`.
+        check: Says which operators it takes; None where it takes every operator.
+        run: Gives its raw outputs for images in the model's input dtype; None where it cannot be run here.
+        variants: What may follow its name and a colon.
+        variant: Which of them is meant where none is given.
+        environment: What it needs here beside this package.
+    """
+
+    what: str
+    known: str
+    check: Checker | None = None
+    run: Runner | None = None
+    variants: tuple[str, ...] = ()
+    variant: str = ""
+    environment: Environment | None = None
+
+
+TARGETS: Mapping[str, Target] = {
+    "xnnpack": Target("XNNPACK on the CPU", "run", check=lambda path, _: check_xnnpack(path)),
+    "nnapi": Target(
+        "NNAPI of Android, by its API level",
+        "rules",
+        check=lambda path, level: check_nnapi(path, int(level)),
+        variants=tuple(map(str, API_LEVELS)),
+        variant="31",
+    ),
+    "gpu": Target("LiteRT's GPU delegate", "run", gpu.check, gpu.run, environment=gpu.ENVIRONMENT),
+    "reference": Target("TensorFlow Lite's reference kernels", "run", run=reference.run),
+}
+
+
+def check(path: str | Path, target: str) -> Check:
+    """Asks a target whether it takes a model whole: its own compiler or delegate where it can be had here.
+
+    Args:
+        path: The .tflite file.
+        target: A name in `keras-mobilenets targets`, such as "xnnpack", "nnapi:30", "gpu", "qualcomm:SM8750" or
+            "ethos-u55-128".
+
+    Returns:
+        A verdict on every operator with reasons, partitions, the share of multiply-adds delegated, memory and estimate
+        where the target tells them, and how all that is known.
+
+    Raises:
+        UserError: There is no such target, or it cannot be asked here: then with the line that makes it so; or the file
+            is missing, is no .tflite, or is damaged.
+    """
+    found, variant = find(target)
+    if found.check is None:
+        raise UserError(
+            f"{target} takes every operator, there is nothing to check: run it with evaluate(on={target!r})"
+        )
+    return found.check(Path(path), variant)
+
+
+def run_on(path: str | Path, inputs: np.ndarray, target: str) -> np.ndarray:
+    """Runs a .tflite on a target.
+
+    Args:
+        path: A .tflite that is known to be sound, with one input and one output.
+        inputs: Images×height×width×channels in the input's own dtype.
+        target: As in `check`.
+
+    Returns:
+        Raw outputs, images×..., in the output's own dtype.
+
+    Raises:
+        UserError: There is no such target, it cannot be run here, or it fails.
+    """
+    found, variant = find(target)
+    if found.run is None:
+        runnable = ", ".join(name for name, target in TARGETS.items() if target.run)
+        raise UserError(f"{target} cannot be run here; give one of {runnable}")
+    return found.run(Path(path), inputs, variant)
+
+
+def find(target: str) -> tuple[Target, str]:
+    """The target of a name and its variant.
+
+    Raises:
+        UserError: There is none; the message lists them.
+    """
+    name, _, variant = str(target).partition(":")
+    if name not in TARGETS:
+        raise UserError(f"unknown target {target!r}: give one of {', '.join(TARGETS)}")
+    found = TARGETS[name]
+    variant = variant or found.variant
+    if variant not in (found.variants or ("",)):
+        known = f"give {name}:{'|'.join(found.variants)}" if found.variants else f"{name} has none"
+        raise UserError(f"unknown variant {variant!r} of {name}: {known}")
+    return found, variant
