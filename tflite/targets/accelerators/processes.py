@@ -83,8 +83,8 @@ def run(
                 env={**os.environ, **(variables or {})},
                 start_new_session=True,  # what it starts is stopped with it
             )
-        lines = _lines(process, seconds, what)
-        for _ in lines if inputs is None else track(lines, f"Running {what}", total=len(inputs)):
+        lines, images = _lines(process, seconds, what), None if inputs is None else len(inputs)
+        for _ in track(lines, f"Asking {what}" if inputs is None else f"Running {what}", total=images):
             pass
         said = (folder / "log").read_text("utf-8", "replace")
         if process.returncode:
