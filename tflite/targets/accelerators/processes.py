@@ -90,7 +90,10 @@ def run(
         if process.returncode:
             how = f"crashed (signal {-process.returncode})" if process.returncode < 0 else "failed"
             raise UserError(f"{what} {how}: {telling_line(said)}")
-        values = json.loads((folder / "values.json").read_text("utf-8"))
+        try:
+            values = json.loads((folder / "values.json").read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise UserError(f"{what} failed: it gave no answer") from error
         if "error" in values:
             raise UserError(f"{what}: {values['error']}")
         outputs = folder / "outputs.npy"
