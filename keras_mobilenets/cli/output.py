@@ -3,11 +3,7 @@
 import sys
 from typing import Any
 
-# Columns of these titles are aligned to the left.
-WORDS = (
-    *("model", "arguments", "best first", "class", "predicted as"),
-    *("target", "what it is", "known by", "what makes it so"),
-)
+WORDS = ("model", "arguments", "best first", "class", "predicted as")  # columns of these titles are aligned to the left
 
 
 def say(message: str) -> None:

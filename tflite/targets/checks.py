@@ -2,25 +2,19 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.tflite.targets.accelerators import gpu, reference
+from keras_mobilenets.tflite.targets.accelerators import ethos_u, gpu, micro, reference
 from keras_mobilenets.tflite.targets.accelerators.environments import Environment
 from keras_mobilenets.tflite.targets.compatibility import Check
 from keras_mobilenets.tflite.targets.nnapi import API_LEVELS, check_nnapi
 from keras_mobilenets.tflite.targets.xnnpack import check_xnnpack
 
-
-class Runner(Protocol):
-    """Runs a file on a variant of a target."""
-
-    def __call__(self, path: Path, inputs: np.ndarray, variant: str) -> np.ndarray:
-        """As `runner` says."""
+Checker = Callable[[Path, str], Check]
+Runner = Callable[[Path, np.ndarray, str], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -39,7 +33,7 @@ class Target:
 
     what: str
     known: str
-    check: Callable[[Path, str], Check] | None = None
+    check: Checker | None = None
     run: Runner | None = None
     variants: tuple[str, ...] = ()
     variant: str = ""
@@ -56,6 +50,18 @@ TARGETS: Mapping[str, Target] = {
         variant="31",
     ),
     "gpu": Target("LiteRT's GPU delegate", "run", gpu.check, gpu.run, environment=gpu.ENVIRONMENT),
+    "micro": Target("TensorFlow Lite Micro", "run", micro.check, micro.run, environment=micro.ENVIRONMENT),
+    **{
+        f"ethos-{variant}": Target(
+            "Arm's Ethos-U, by Vela",
+            "compiler",
+            ethos_u.check,
+            variants=(variant,),
+            variant=variant,
+            environment=ethos_u.ENVIRONMENT,
+        )
+        for variant in ethos_u.VARIANTS
+    },
     "reference": Target("TensorFlow Lite's reference kernels", "run", run=reference.run),
 }
 
@@ -84,26 +90,25 @@ def check(path: str | Path, target: str) -> Check:
     return found.check(Path(path), variant)
 
 
-def runner(target: str) -> Callable[[Path, np.ndarray], np.ndarray]:
-    """The function that runs a .tflite on a target.
-
-    It takes the path of a file that is known to be sound, with one input and one output, and images×height×width×
-    channels in the input's own dtype; it returns raw outputs, images×..., in the output's own dtype, or raises a
-    `UserError` where the target fails.
+def run_on(path: str | Path, inputs: np.ndarray, target: str) -> np.ndarray:
+    """Runs a .tflite on a target.
 
     Args:
+        path: A .tflite that is known to be sound, with one input and one output.
+        inputs: Images×height×width×channels in the input's own dtype.
         target: As in `check`.
 
+    Returns:
+        Raw outputs, images×..., in the output's own dtype.
+
     Raises:
-        UserError: There is no such target, or it cannot be run here.
+        UserError: There is no such target, it cannot be run here, or it fails.
     """
     found, variant = find(target)
     if found.run is None:
         runnable = ", ".join(name for name, target in TARGETS.items() if target.run)
         raise UserError(f"{target} cannot be run here; give one of {runnable}")
-    if found.environment:
-        found.environment.require()
-    return partial(found.run, variant=variant)
+    return found.run(Path(path), inputs, variant)
 
 
 def find(target: str) -> tuple[Target, str]:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.plurals import count
@@ -172,15 +172,24 @@ class Check:
 C = TypeVar("C", bound=Check)
 
 
-def check_file_for(path: str | Path, check: Callable[[Path, Graph], C]) -> C:
-    """Reads a .tflite and has it checked.
+def read_sound(path: str | Path) -> Any:
+    """Reads a .tflite whose tables fit together, as `flatbuffer.read` does.
 
     Raises:
         UserError: The file is missing, is no .tflite, or is damaged.
     """
     check_file(path)
     validate(path, run=False)
-    model = flatbuffer.read(Path(path).read_bytes(), path)
+    return flatbuffer.read(Path(path).read_bytes(), path)
+
+
+def check_file_for(path: str | Path, check: Callable[[Path, Graph], C]) -> C:
+    """Reads a .tflite and has it checked.
+
+    Raises:
+        UserError: The file is missing, is no .tflite, or is damaged.
+    """
+    model = read_sound(path)
     try:
         found = _together([check(Path(path), graph_of(model, number)) for number in range(len(model.subgraphs))])
     except Exception as error:  # an operator without the inputs or options that its kind has

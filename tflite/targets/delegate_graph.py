@@ -86,6 +86,7 @@ class Graph:
     reads: list[list[int]]
     writes: list[list[int]]
     operands: list[Operand]
+    number: int = 0  # its place among the graphs of the file
 
 
 def graph_of(model: Any, number: int = 0) -> Graph:
@@ -104,7 +105,7 @@ def graph_of(model: Any, number: int = 0) -> Graph:
         )
         for operator, read, written in zip(graph.operators, reads, writes, strict=True)
     ]
-    return Graph(nodes, reads, writes, operands)
+    return Graph(nodes, reads, writes, operands, number)
 
 
 def _operand(model: Any, tensor: Any) -> Operand:

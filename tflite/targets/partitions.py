@@ -59,6 +59,15 @@ def judge(
     return fields(graph, operators, len(found), blocked)
 
 
+def verdicts(graph: Graph, refused: Mapping[tuple[int, int], Reason]) -> list[Verdict]:
+    """The verdicts on a graph's operators, of which some are refused: by the places of graph and operator."""
+    reasons = [refused.get((graph.number, place), ("", "")) for place in range(len(graph.nodes))]
+    return [
+        Verdict(place, node.name, not reason, reason, source)
+        for place, (node, (reason, source)) in enumerate(zip(graph.nodes, reasons, strict=True))
+    ]
+
+
 def fields(graph: Graph, operators: Sequence[Verdict], partitions: int, blocked: str = "") -> dict[str, Any]:
     """The fields of a `Check` that follow the path, where the verdicts on a graph's operators are known."""
     macs = [_macs(node) for node in graph.nodes]

@@ -5,21 +5,17 @@ Debian's packages. Nothing of it is a dependency of this package.
 import glob
 import hashlib
 import os
-import platform
 import shutil
 import subprocess
 import sys
 import venv
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from keras_mobilenets.errors import LONGEST, UserError, first_line
 
 FOLDER = "KERAS_MOBILENETS_TARGETS"  # the variable that names another place for the environments
-
-_OWN_PIP = find_spec("pip")  # installs elsewhere, too; an environment gets one of its own where there is none here
 
 
 @dataclass(frozen=True)
@@ -107,12 +103,11 @@ class Environment:
             raise UserError(f"{self.name} needs packages of Debian, as root: {self.command}")
         unfinished = self.folder.with_name(f".{self.folder.name}.{os.getpid()}")
         try:
-            venv.create(unfinished, with_pip=_OWN_PIP is None, clear=True)
+            venv.create(unfinished, with_pip=True, clear=True)
             _pip(unfinished / "bin" / "python", self.packages, progress)
             if absent := self._absent(unfinished):
                 raise UserError(
-                    f"pip says that {self.name} is installed, but {absent} did not come with it; "
-                    f"its maker does not serve {platform.system()} on {platform.machine()}"
+                    f"pip says that {self.name} is installed, but {absent} is missing; delete nothing, try again"
                 )
             shutil.rmtree(self.folder, ignore_errors=True)  # one that has lost files
             unfinished.rename(self.folder)
@@ -131,9 +126,9 @@ def _find(folder: Path, pattern: str) -> list[str]:
 
 
 def _pip(python: Path, packages: tuple[str, ...], progress: Callable[[str], None]) -> None:
-    pip_of = [sys.executable, "-m", "pip", "--python", str(python)] if _OWN_PIP else [str(python), "-I", "-m", "pip"]
+    command = [str(python), "-I", "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off"]
     with subprocess.Popen(
-        [*pip_of, "install", "--disable-pip-version-check", "--progress-bar", "off", *packages],
+        [*command, *packages],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -161,6 +156,20 @@ ENVIRONMENTS = {
             download_mb=32,
             probe=(SWIFTSHADER, "/usr/lib/*/libvulkan.so.1"),
             debian=("chromium-common", "libvulkan1"),
+        ),
+        Environment(
+            "ethos-u",
+            licence="Vela, Arm's compiler: Apache 2.0, free to use",
+            download_mb=20,
+            probe=("ethosu/regor*.so", "ethosu/config_files/Arm/vela.ini"),
+            packages=("ethos-u-vela==5.2.0", "flatbuffers==25.12.19", "numpy==2.4.6"),
+        ),
+        Environment(
+            "micro",
+            licence="TensorFlow Lite Micro: Apache 2.0, free to use",
+            download_mb=20,
+            probe=("tflite_micro/python/tflite_micro/_runtime.so",),
+            packages=("tflite-micro==0.dev20261023182759", "flatbuffers==25.12.19", "numpy==2.4.6", "pyyaml==6.0.4"),
         ),
     )
 }
