@@ -3,7 +3,11 @@
 import sys
 from typing import Any
 
-WORDS = ("model", "arguments", "best first", "class", "predicted as")  # columns of these titles are aligned to the left
+# Columns of these titles are aligned to the left.
+WORDS = (
+    *("model", "arguments", "best first", "class", "predicted as"),
+    *("target", "what it is", "known by", "what makes it so"),
+)
 
 
 def say(message: str) -> None:

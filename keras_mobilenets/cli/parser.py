@@ -7,7 +7,7 @@ from keras_mobilenets.cli import pipeline
 from keras_mobilenets.cli.android import build, bundle, install, zoo
 from keras_mobilenets.cli.android import report as phone_report
 from keras_mobilenets.cli.android import run as phone_run
-from keras_mobilenets.cli.conversion import convert, errors, inspect, sensitivity
+from keras_mobilenets.cli.conversion import convert, errors, inspect, sensitivity, targets
 from keras_mobilenets.cli.measurement import benchmark, evaluate, report
 from keras_mobilenets.cli.models import choose, models, summary
 from keras_mobilenets.cli.training import distill, explain, prune, qat, train
@@ -26,6 +26,7 @@ VERBS: tuple[Verb, ...] = (
     errors,
     sensitivity,
     inspect,
+    targets,
     evaluate,
     benchmark,
     report,

@@ -1,6 +1,6 @@
-"""Accuracy of a .tflite on labelled images, run one image at a time as the phone does."""
+"""Accuracy of a .tflite on labelled images, run one image at a time as the phone does: on the CPU or on a target."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +9,14 @@ import numpy as np
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.pixels.batches import batches, check_images, to_input
 from keras_mobilenets.pixels.image_source import BATCH
+from keras_mobilenets.plurals import count
 from keras_mobilenets.processors import usable_threads
 from keras_mobilenets.progress import track
 from keras_mobilenets.tflite.graph.file_identifier import check_file
 from keras_mobilenets.tflite.runtime.interpreter import open_model
 from keras_mobilenets.tflite.runtime.model import Model
 from keras_mobilenets.tflite.runtime.sandbox import validate
+from keras_mobilenets.tflite.targets.checks import runner
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,9 @@ class Evaluation:
         images: How many images were run.
         predictions: images×classes float32 outputs, dequantized (probabilities if the model ends in a softmax).
         labels: int64 class numbers, or None.
+        on: The target it was run on; "cpu" by default.
+        agreement: Share of the images (0..1) on which the target names the class that the CPU does; None on the CPU.
+        max_difference: Largest absolute difference between an output of the target and of the CPU; None on the CPU.
     """
 
     top1: float | None
@@ -34,10 +39,27 @@ class Evaluation:
     images: int
     predictions: np.ndarray
     labels: np.ndarray | None
+    on: str = "cpu"
+    agreement: float | None = None
+    max_difference: float | None = None
+
+    def __str__(self) -> str:
+        shares = (("top-1", self.top1), ("top-5", self.top5), ("same class as on the CPU", self.agreement))
+        parts = [f"{name} {share:.2%}" for name, share in shares if share is not None]
+        if self.max_difference is not None:
+            parts.append(f"largest difference {self.max_difference:.3g}")
+        where = "" if self.on == "cpu" else f"on {self.on}: "
+        return f"{where}{', '.join(parts) or 'run'} on {count(self.images, 'image')}"
 
 
 def evaluate(
-    path: str | Path, data: Any, *, threads: int | None = None, limit: int | None = None, pixels: Any = None
+    path: str | Path,
+    data: Any,
+    *,
+    threads: int | None = None,
+    limit: int | None = None,
+    pixels: Any = None,
+    on: str = "cpu",
 ) -> Evaluation:
     """Runs a .tflite over images and scores it.
 
@@ -49,21 +71,27 @@ def evaluate(
         limit: Stop after this many images.
         pixels: What the model's input means, as in `convert`. By default the file says it: by its metadata, or by the
             range of its quantized input; where it does not, −1..1 is assumed and a `PixelWarning` says so.
+        on: A target to run it on, too, and to compare with the CPU: "gpu", "reference" and others that
+            `keras-mobilenets targets` lists.
 
     Returns:
-        The `Evaluation`.
+        The `Evaluation`, of the answers that the target gave.
 
     Raises:
         UserError: The file cannot be opened, is no image classifier, or answers with NaN; or the images or labels do
-            not fit it.
+            not fit it; or the target cannot be asked here, or fails: then with its own message.
     """
     from keras_mobilenets.tflite.runtime.input_scaling import scaling_of_file
 
     if limit is not None and limit < 1:
         raise UserError(f"limit is {limit}; give 1 or more images")
+    run_there = None if on == "cpu" else runner(on)
     shape = image_shape(path)
     is_open = -1 in shape[1:]
+    if run_there and is_open:
+        raise UserError(f"{path} takes images of any size, and {on} one size; convert it with a size")
     model, scaling = None, None
+    inputs: list[np.ndarray] = []
     outputs: list[np.ndarray] = []
     labels: list[np.ndarray] = []
     for images, batch_labels in track(
@@ -78,12 +106,20 @@ def evaluate(
         scaling = scaling or scaling_of_file(path, pixels, images)
         values = to_input(images, scaling, source["dtype"], source["quantization"], path)
         outputs += [model.run(value[None]).reshape(-1) for value in values]
+        if run_there:
+            inputs.append(values)
         if batch_labels is not None:
             labels.append(batch_labels[: len(images)])
         if len(outputs) == limit:
             break
     assert model is not None  # there is an image
-    return score(_answers(model, outputs), np.concatenate(labels) if labels else None)
+    known = np.concatenate(labels) if labels else None
+    here = score(_answers(model, outputs), known)
+    if run_there is None:
+        return here
+    raw = run_there(Path(path), np.concatenate(inputs))
+    there = score(_answers(model, list(raw.reshape(len(raw), -1)), f" on {on}"), known)
+    return replace(there, on=on, agreement=agreement(there, here), max_difference=max_abs_err(there, here))
 
 
 def image_shape(path: str | Path) -> tuple[int, ...]:
@@ -158,14 +194,16 @@ def max_abs_err(one: Any, other: Any) -> float:
     return float(np.abs(first - second).max())
 
 
-def _answers(model: Model, outputs: list[np.ndarray]) -> np.ndarray:
+def _answers(model: Model, outputs: list[np.ndarray], where: str = "") -> np.ndarray:
     """Raw outputs as images×classes float32."""
     if len({output.size for output in outputs}) > 1 or outputs[0].dtype.kind not in "fiu":
         raise UserError(f"{model.path} does not answer with one number for each class; give a classifier")
     predictions = model.dequantize(np.stack(outputs))
     unknown = int(np.isnan(predictions).any(axis=1).sum())
     if unknown:
-        raise UserError(f"{model.path} answers {unknown} of {len(predictions)} images with NaN; convert it again")
+        raise UserError(
+            f"{model.path} answers {unknown} of {len(predictions)} images with NaN{where}; convert it again"
+        )
     return predictions
 
 

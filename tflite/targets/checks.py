@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -13,8 +15,12 @@ from keras_mobilenets.tflite.targets.compatibility import Check
 from keras_mobilenets.tflite.targets.nnapi import API_LEVELS, check_nnapi
 from keras_mobilenets.tflite.targets.xnnpack import check_xnnpack
 
-Checker = Callable[[Path, str], Check]
-Runner = Callable[[Path, np.ndarray, str], np.ndarray]
+
+class Runner(Protocol):
+    """Runs a file on a variant of a target."""
+
+    def __call__(self, path: Path, inputs: np.ndarray, variant: str) -> np.ndarray:
+        """As `runner` says."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ class Target:
 
     what: str
     known: str
-    check: Checker | None = None
+    check: Callable[[Path, str], Check] | None = None
     run: Runner | None = None
     variants: tuple[str, ...] = ()
     variant: str = ""
@@ -90,25 +96,26 @@ def check(path: str | Path, target: str) -> Check:
     return found.check(Path(path), variant)
 
 
-def run_on(path: str | Path, inputs: np.ndarray, target: str) -> np.ndarray:
-    """Runs a .tflite on a target.
+def runner(target: str) -> Callable[[Path, np.ndarray], np.ndarray]:
+    """The function that runs a .tflite on a target.
+
+    It takes the path of a file that is known to be sound, with one input and one output, and images×height×width×
+    channels in the input's own dtype; it returns raw outputs, images×..., in the output's own dtype, or raises a
+    `UserError` where the target fails.
 
     Args:
-        path: A .tflite that is known to be sound, with one input and one output.
-        inputs: Images×height×width×channels in the input's own dtype.
         target: As in `check`.
 
-    Returns:
-        Raw outputs, images×..., in the output's own dtype.
-
     Raises:
-        UserError: There is no such target, it cannot be run here, or it fails.
+        UserError: There is no such target, or it cannot be run here.
     """
     found, variant = find(target)
     if found.run is None:
         runnable = ", ".join(name for name, target in TARGETS.items() if target.run)
         raise UserError(f"{target} cannot be run here; give one of {runnable}")
-    return found.run(Path(path), inputs, variant)
+    if found.environment:
+        found.environment.require()
+    return partial(found.run, variant=variant)
 
 
 def find(target: str) -> tuple[Target, str]:

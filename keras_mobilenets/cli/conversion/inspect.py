@@ -4,8 +4,9 @@ from argparse import ArgumentParser, Namespace
 
 from keras_mobilenets.cli.sources import add_size, add_sources, input_shape, tflite_files
 
-PURPOSE = "show what is in .tflite files"
-EXAMPLE = "keras-mobilenets inspect runs/photos"
+PURPOSE = "show what is in .tflite files, and which operators a target takes"
+EXAMPLE = """keras-mobilenets inspect runs/photos
+  keras-mobilenets inspect runs/photos --on xnnpack nnapi:30 gpu"""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -13,6 +14,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_sources(parser)
     add_size(parser)
     parser.add_argument("--operators", action="store_true", help="also list every operator with its tensors")
+    parser.add_argument(
+        "--on",
+        nargs="+",
+        default=[],
+        metavar="TARGET",
+        help="also ask targets what they take, such as gpu or nnapi:30; keras-mobilenets targets lists them",
+    )
     parser.add_argument(
         "--nnapi", type=int, metavar="LEVEL", help="also say which operators NNAPI takes at this API level, 27 to 35"
     )
@@ -22,7 +30,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> None:
     """Shows what is in .tflite files."""
     from keras_mobilenets import tflite
+    from keras_mobilenets.tflite.targets.checks import find
 
+    for target in options.on:
+        find(target)  # a wrong name is refused before anything is shown
     for number, path in enumerate(tflite_files(options.sources)):
         found = tflite.inspect(path, input_shape(options))
         print("\n" * bool(number), end="")
@@ -31,6 +42,8 @@ def run(options: Namespace) -> None:
             print(f"\n{tflite.check_nnapi(path, options.nnapi)}")
         if options.gpu:
             print(f"\n{tflite.check_gpu(path)}")
+        for target in options.on:
+            print(f"\n{tflite.check(path, target)}")
         for operator in found.operators if options.operators else ():
             shapes = " → ".join(
                 ", ".join(f"{t.dtype} {'×'.join(map(str, t.shape))}".strip() for t in side)

@@ -18,7 +18,8 @@ from keras_mobilenets.errors import UserError
 
 PURPOSE = "measure top-1 and top-5 accuracy of .tflite files on the test split"
 EXAMPLE = """keras-mobilenets evaluate runs/photos
-  keras-mobilenets evaluate model.h5 --data ~/photos --run runs/mine"""
+  keras-mobilenets evaluate model.h5 --data ~/photos --run runs/mine
+  keras-mobilenets evaluate runs/photos --on gpu --limit 200"""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -27,6 +28,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_pixels(parser)
     add_adoption(parser, "test images (default: of the run's data)")
     parser.add_argument("--limit", type=int, metavar="N", help="at most N images (nothing is recorded then)")
+    parser.add_argument(
+        "--on",
+        default="cpu",
+        metavar="TARGET",
+        help="run them on a target too and compare with the CPU, such as gpu or reference; keras-mobilenets targets "
+        "lists them (nothing is recorded then)",
+    )
 
 
 def run(options: Namespace) -> None:
@@ -39,7 +47,8 @@ def run(options: Namespace) -> None:
         options.sources, converted(options.sources, options, ADOPTION.keys() - {"folder"}), strict=True
     ):
         # What a model file's options say is its run's own now.
-        if source.is_dir() and not (options.limit or (not is_model(given) and (options.data or options.pixels))):
+        aside = options.limit or options.on != "cpu"
+        if source.is_dir() and not (aside or (not is_model(given) and (options.data or options.pixels))):
             for row in pipeline.Run(source).evaluate():
                 print(f"{row.model}: top-1 {row.top1:.2%}")
             continue
@@ -51,9 +60,10 @@ def run(options: Namespace) -> None:
             raise UserError(f"what shall {source} be tested on? give --data shapes, a folder of images or a TFDS name")
         for path in tflite_files([source]):
             scaling = scaling_of_file(path, options.pixels)
-            result = tflite.evaluate(path, data.scaled(scaling).test, limit=options.limit, pixels=scaling)
-            top5 = f", top-5 {result.top5:.2%}" if result.top5 is not None else ""
-            print(f"{path}: top-1 {result.top1:.2%}{top5} on {result.images:,} images")
+            result = tflite.evaluate(
+                path, data.scaled(scaling).test, limit=options.limit, pixels=scaling, on=options.on
+            )
+            print(f"{path}: {result}")
 
 
 def _image_size(path: Path, asked: int | None) -> int:

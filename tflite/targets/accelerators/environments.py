@@ -5,17 +5,21 @@ Debian's packages. Nothing of it is a dependency of this package.
 import glob
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
 import venv
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from keras_mobilenets.errors import LONGEST, UserError, first_line
 
 FOLDER = "KERAS_MOBILENETS_TARGETS"  # the variable that names another place for the environments
+
+_OWN_PIP = find_spec("pip")  # installs elsewhere, too; an environment gets one of its own where there is none here
 
 
 @dataclass(frozen=True)
@@ -103,11 +107,12 @@ class Environment:
             raise UserError(f"{self.name} needs packages of Debian, as root: {self.command}")
         unfinished = self.folder.with_name(f".{self.folder.name}.{os.getpid()}")
         try:
-            venv.create(unfinished, with_pip=True, clear=True)
+            venv.create(unfinished, with_pip=_OWN_PIP is None, clear=True)
             _pip(unfinished / "bin" / "python", self.packages, progress)
             if absent := self._absent(unfinished):
                 raise UserError(
-                    f"pip says that {self.name} is installed, but {absent} is missing; delete nothing, try again"
+                    f"pip says that {self.name} is installed, but {absent} did not come with it; "
+                    f"its maker does not serve {platform.system()} on {platform.machine()}"
                 )
             shutil.rmtree(self.folder, ignore_errors=True)  # one that has lost files
             unfinished.rename(self.folder)
@@ -126,9 +131,9 @@ def _find(folder: Path, pattern: str) -> list[str]:
 
 
 def _pip(python: Path, packages: tuple[str, ...], progress: Callable[[str], None]) -> None:
-    command = [str(python), "-I", "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off"]
+    pip_of = [sys.executable, "-m", "pip", "--python", str(python)] if _OWN_PIP else [str(python), "-I", "-m", "pip"]
     with subprocess.Popen(
-        [*command, *packages],
+        [*pip_of, "install", "--disable-pip-version-check", "--progress-bar", "off", *packages],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

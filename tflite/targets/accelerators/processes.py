@@ -83,14 +83,17 @@ def run(
                 env={**os.environ, **(variables or {})},
                 start_new_session=True,  # what it starts is stopped with it
             )
-        lines = _lines(process, seconds, what)
-        for _ in lines if inputs is None else track(lines, f"Running {what}", total=len(inputs)):
+        lines, images = _lines(process, seconds, what), None if inputs is None else len(inputs)
+        for _ in track(lines, f"Asking {what}" if inputs is None else f"Running {what}", total=images):
             pass
         said = (folder / "log").read_text("utf-8", "replace")
         if process.returncode:
             how = f"crashed (signal {-process.returncode})" if process.returncode < 0 else "failed"
             raise UserError(f"{what} {how}: {telling_line(said)}")
-        values = json.loads((folder / "values.json").read_text("utf-8"))
+        try:
+            values = json.loads((folder / "values.json").read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise UserError(f"{what} failed: it gave no answer") from error
         if "error" in values:
             raise UserError(f"{what}: {values['error']}")
         outputs = folder / "outputs.npy"
