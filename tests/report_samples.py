@@ -1,6 +1,8 @@
 """Run folders and a phone's results.json, as the tests of the report use them."""
 
+import html
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -109,3 +111,8 @@ def hostile_run(folder):
     (folder / "layer_errors.json").write_text(json.dumps({HOSTILE: [line]}))
     examination([HOSTILE, HOSTILE], wrong=1).save(folder / "examination.npz")
     return folder
+
+
+def words(fragment):
+    """The text of a piece of a page."""
+    return html.unescape(" ".join(re.sub(r"<[^>]*>", " ", fragment).split()))

@@ -7,7 +7,7 @@ from importlib.resources import files
 from typing import Any
 
 from keras_mobilenets.errors import UserError, unknown
-from keras_mobilenets.variant import parse_arguments
+from keras_mobilenets.variant import label, network_arguments, parse_arguments
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,7 @@ class Published:
     @property
     def label(self) -> str:
         """The variant in one word: `MobileNetV2(alpha=0.5) 224`."""
-        arguments = ", ".join(f"{key}={value}" for key, value in self.arguments.items())
-        return f"{self.builder}({arguments}) {self.input_size}"
+        return label(self.builder, self.arguments, self.input_size)
 
 
 @cache
@@ -74,15 +73,11 @@ def reference(model: str, *, input_size: int | None = None, **arguments: Any) ->
     rows = [row for row in table() if row.builder.lower() == str(model).lower()]
     if not rows:
         raise unknown("published model", model, sorted({row.builder for row in table()}), "keras-mobilenets models")
-    wanted = _without_defaults(arguments)
+    wanted = network_arguments(arguments)
     matching = [
-        row for row in rows if _without_defaults(row.arguments) == wanted and input_size in (None, row.input_size)
+        row for row in rows if network_arguments(row.arguments) == wanted and input_size in (None, row.input_size)
     ]
     if not matching:
         have = ", ".join(row.label for row in rows)
         raise UserError(f"no figures were published for that variant of {rows[0].builder}; there are: {have}")
     return max(matching, key=lambda row: row.imagenet_top1)
-
-
-def _without_defaults(arguments: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in arguments.items() if (key, value) not in (("alpha", 1.0), ("width", 1.0))}

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from keras_mobilenets import files
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.lock import locked
-from keras_mobilenets.tflite.results.tables import COMPRESSIONS
+from keras_mobilenets.tflite.results.tables import COMPRESSIONS, compression_of, split
 
 QUANTIZE = {"float32": "none", "float16": "float16", "dynamic": "dynamic", "int8": "int8"}  # file suffix: for `convert`
 VARIANTS = tuple(COMPRESSIONS)  # made from a run's model, each in its own folder
@@ -121,29 +121,41 @@ class RunFolder:
         return self.folder / "_".join(filter(None, [stem, variant, f"{quantization}.tflite"]))
 
     def rows(self) -> list[Any]:
-        """The rows of results.json that still belong to the files, and an empty row for each other file."""
-        from keras_mobilenets.tflite.results.results import Row, read_results
-
-        rows: list[Row] = []
-        paths = self.tflite_files()
-        if self.results_file.exists():
-            results = read_results(self.results_file)
-            measured = results.environment.get("model_sha256", {})
-            valid = {p.stem for p in paths if measured.get(p.name) == files.sha256(p)}
-            rows = [row for row in results.rows if row.model in valid]
+        """The measured rows of results.json that still belong to the files, and an empty row for each other file."""
+        rows, _ = split(self._known_rows())
         have = {row.model for row in rows}
-        return self.ordered(rows + [_row(p) for p in paths if p.stem not in have])
+        return self.ordered(rows + [_row(p) for p in self.tflite_files() if p.stem not in have])
+
+    def estimates(self) -> list[Any]:
+        """The estimated rows of results.json that still belong to the files."""
+        return self.ordered(split(self._known_rows())[1])
+
+    def _known_rows(self) -> list[Any]:
+        from keras_mobilenets.tflite.results.results import read_results
+
+        if not self.results_file.exists():
+            return []
+        results = read_results(self.results_file)
+        measured = results.environment.get("model_sha256", {})
+        valid = {path.stem for path in self.tflite_files() if measured.get(path.name) == files.sha256(path)}
+        return [row for row in results.rows if row.model in valid]
 
     def ordered(self, rows: list[Any]) -> list[Any]:
         """Rows by their number of threads, then as their files."""
         order = [path.stem for path in self.tflite_files()]
         return sorted(rows, key=lambda row: (row.threads or 0, order.index(row.model)))
 
-    def write(self, rows: list[Any]) -> None:
-        """Writes results.json, with the hashes of the files that the rows are about."""
+    def write(self, rows: list[Any], estimates: list[Any] | None = None) -> None:
+        """Writes results.json, with the hashes of the files that the rows are about.
+
+        Args:
+            rows: The measured ones.
+            estimates: The estimated ones; those that are there when not given.
+        """
         from keras_mobilenets.tflite.results.results import environment, write_results
 
-        write_results(self.results_file, self.ordered(rows), environment(self.tflite_files()))
+        kept = self.estimates() if estimates is None else self.ordered(estimates)
+        write_results(self.results_file, self.ordered(rows) + kept, environment(self.tflite_files()))
 
 
 def alone(step: Step) -> Step:
@@ -164,7 +176,7 @@ def quantization_of(path: Path) -> str | None:
 
 def variant_of(path: Path) -> str:
     """The variant that a .tflite file was made from; empty for the run's own model."""
-    return next((variant for variant in VARIANTS if path.stem.endswith(f"_{variant}_int8")), "")
+    return compression_of(path) or ""
 
 
 def _place(path: Path) -> tuple[int, int]:

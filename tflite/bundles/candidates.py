@@ -10,7 +10,7 @@ from typing import Any
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.files import read_json, sha256
 from keras_mobilenets.tflite.results.results import Row, read_results
-from keras_mobilenets.tflite.results.tables import COMPRESSIONS
+from keras_mobilenets.tflite.results.tables import COMPRESSIONS, compression_of, split
 
 _QUANTIZATIONS = ("float32", "float16", "dynamic", "int8")  # what a run's files end in
 
@@ -51,9 +51,8 @@ def candidates(sources: Sequence[str | Path]) -> list[Candidate]:
         for path in paths:
             if not path.is_file():
                 raise UserError(f"{path} does not exist; give run folders or .tflite files")
-            rows = (
-                results.rows if results and results.environment["model_sha256"].get(path.name) == sha256(path) else ()
-            )
+            same = results and results.environment["model_sha256"].get(path.name) == sha256(path)
+            rows, _ = split(results.rows if results and same else ())
             row = next((row for row in rows if row.model == path.stem), Row(path.stem))
             found.append(Candidate(path, run, row))
     if not found:
@@ -89,8 +88,3 @@ def names(given: Sequence[Candidate]) -> list[str]:
 
 def _with_folder(path: Path) -> str:
     return f"{path.resolve().parent.name}_{path.stem}"
-
-
-def compression_of(path: Path) -> str | None:
-    """The compression that a file's name tells; None where it tells none."""
-    return next((kind for kind in COMPRESSIONS if path.stem.endswith(f"_{kind}_int8")), None)

@@ -15,9 +15,10 @@ from keras_mobilenets.files import read_json
 from keras_mobilenets.pixels.batches import to_input
 from keras_mobilenets.pixels.scaling import MINUS_ONE_TO_ONE, PixelScaling
 from keras_mobilenets.tflite.bundles import manifest
-from keras_mobilenets.tflite.bundles.candidates import NOT_A_NAME, Candidate, candidates, compression_of, names
+from keras_mobilenets.tflite.bundles.candidates import NOT_A_NAME, Candidate, candidates, names
 from keras_mobilenets.tflite.bundles.manifest import Bundle, BundledModel, ImageSet, Probes, TensorSpec
 from keras_mobilenets.tflite.measurement.accuracy import evaluate
+from keras_mobilenets.tflite.results.tables import compression_of
 from keras_mobilenets.tflite.runtime.input_scaling import scaling_of_file
 from keras_mobilenets.tflite.runtime.interpreter import open_model
 from keras_mobilenets.tflite.runtime.model import Model

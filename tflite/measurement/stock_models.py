@@ -15,10 +15,10 @@ from keras_mobilenets.files import atomic, read_json, write_json
 from keras_mobilenets.progress import track
 from keras_mobilenets.tflite.results.results import Row
 from keras_mobilenets.tflite.runtime.native_output import suppress_native_output
+from keras_mobilenets.variant import network_arguments
 
 _RENAMED = {"MobileNetV1": "MobileNet"}
 _WITHOUT_RESCALING = ("MobileNetV3", "EfficientNetV2")  # the others have none, or do not let it be left out
-_HARMLESS = ("dropout_rate", "name", "classifier_activation")  # arguments of ours that leave the operators as they are
 WARM_UP = 8  # images that set the statistics of batch normalization
 
 
@@ -38,8 +38,7 @@ def keras_applications(builder: str, input_shape: Sequence[int], classes: int = 
 
     make = getattr(keras.applications, _RENAMED.get(builder, builder), None)
     known = {"alpha"} if builder.startswith("MobileNet") else set()
-    asked = {name: value for name, value in arguments.items() if name not in _HARMLESS}
-    asked = {name: value for name, value in asked.items() if not (name == "alpha" and value == 1)}
+    asked = network_arguments(arguments)
     if make is None or not set(asked) <= known:
         what = " ".join([builder, *(f"{name}={value}" for name, value in asked.items())])
         raise UserError(f"keras.applications has no counterpart of {what}; benchmark without --peers")

@@ -14,6 +14,7 @@ from keras_mobilenets.plurals import count
 from keras_mobilenets.tflite.reports import comparison, error_analysis, image_grid
 from keras_mobilenets.tflite.reports.comparison import Measurement
 from keras_mobilenets.tflite.reports.headlines import headlines
+from keras_mobilenets.tflite.reports.publications import publications
 from keras_mobilenets.tflite.reports.sources import API_LEVEL, GraphFile, Source, flatten, read_source
 from keras_mobilenets.tflite.results import tables
 from keras_mobilenets.tflite.results.layer_errors import LayerError
@@ -73,7 +74,10 @@ def _render(content: dict[str, Any]) -> str:
         "ms": tables.milliseconds,
         "percent": tables.percent,
         "number": tables.number,
+        "kb": tables.kilobytes,
+        "operators": tables.operators,
         "family": tables.family_name,
+        "variant": tables.variant_name,
         "count": count,
         "drawn": lambda svg: Markup(figure.in_page(svg, next(numbers))),
     }
@@ -99,6 +103,8 @@ def _content(sources: Sequence[Source]) -> dict[str, Any]:
         "matrix": comparison.matrix(measured) if len(places) > 1 else None,
         "lines": _lines(measured),
         "shown": _shown(measured),
+        "estimates": [(source.name, row) for source in sources for row in source.estimates],
+        "published": [each for source in sources for each in publications(source)],
         "scored_elsewhere": sorted({(each.device, each.scored_on) for each in measured if each.scored_on}),
         "plots": _plots(measured, several),
         "errors": [

@@ -27,7 +27,10 @@ _FILES = ("results.json", "run.json", "history.csv", "examination.npz", "predict
 
 @dataclass(frozen=True)
 class GraphFile:
-    """What a .tflite holds and who takes it; `refused` alone is set when it cannot be opened."""
+    """What a .tflite holds and who takes it; `refused` alone is set when it cannot be opened.
+
+    `input_shape` and `output_shape` are those of its first input and output.
+    """
 
     name: str
     refused: str = ""
@@ -35,15 +38,21 @@ class GraphFile:
     dtypes: str = ""
     xnnpack: str = ""
     nnapi: str = ""
+    input_shape: tuple[int, ...] = ()
+    output_shape: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Source:
-    """One run folder or results.json; None or empty for what it lacks."""
+    """One run folder or results.json; None or empty for what it lacks.
+
+    `network` is the builder of the run's model and its arguments.
+    """
 
     name: str
     results: Results | None = None
     asked: dict[str, str] = field(default_factory=dict)
+    network: tuple[str, dict[str, Any]] | None = None
     history: dict[str, list[float]] = field(default_factory=dict)
     examination: Examination | None = None
     predictions: dict[str, np.ndarray] = field(default_factory=dict)
@@ -53,7 +62,12 @@ class Source:
     @property
     def rows(self) -> list[Row]:
         """The measurements."""
-        return self.results.rows if self.results else []
+        return tables.split(self.results.rows if self.results else ())[0]
+
+    @property
+    def estimates(self) -> list[Row]:
+        """The estimated rows."""
+        return tables.split(self.results.rows if self.results else ())[1]
 
     @property
     def environment(self) -> dict[str, Any]:
@@ -82,10 +96,12 @@ def read_source(path: str | Path) -> Source:
     graphs = sorted(path.glob("*.tflite"))
     if not files and not graphs:
         raise UserError(f"{path} holds none of {', '.join(_FILES)} and no .tflite; train or benchmark into it first")
+    record = read_json(files["run.json"]) if "run.json" in files else {}
     return Source(
         name=path.resolve().name,
         results=read_results(files["results.json"]) if "results.json" in files else None,
-        asked=dict(flatten(read_json(files["run.json"]))) if "run.json" in files else {},
+        asked=dict(flatten(record)) if record else {},
+        network=_network(record),
         history=_read_history(files["history.csv"]) if "history.csv" in files else {},
         examination=read_examination(files["examination.npz"]) if "examination.npz" in files else None,
         predictions=image_grid.read_predictions(files["predictions.npz"]) if "predictions.npz" in files else {},
@@ -102,6 +118,14 @@ def flatten(value: Any, name: str = "") -> list[tuple[str, str]]:
     if isinstance(value, list):
         return [(name or "value", ", ".join(str(item) for item in value))]
     return [(name or "value", tables.UNKNOWN if value is None else str(value))]
+
+
+def _network(record: Any) -> tuple[str, dict[str, Any]] | None:
+    trained = record.get("train") if isinstance(record, dict) else None
+    builder, arguments = (
+        (trained.get(k) for k in ("builder", "arguments")) if isinstance(trained, dict) else (None, None)
+    )
+    return (builder, arguments) if isinstance(builder, str) and isinstance(arguments, dict) else None
 
 
 def _read_history(path: Path) -> dict[str, list[float]]:
@@ -155,4 +179,6 @@ def _look_into(path: Path) -> GraphFile:
         dtypes=", ".join(f"{name} ×{count}" for name, count in found.dtypes.most_common()),
         xnnpack=found.delegation,
         nnapi=checked.summary,
+        input_shape=found.inputs[0].shape if found.inputs else (),
+        output_shape=found.outputs[0].shape if found.outputs else (),
     )

@@ -24,7 +24,8 @@ SCHEMA_VERSION = 1
 class Row:
     """One model on one backend; times in milliseconds, sizes in 10⁶ bytes, accuracy and sparsity 0..1.
 
-    The schema says more. A file may lack the last ones, from `compression` on.
+    The schema says more. A file may lack the last ones, from `compression` on. A row that is `estimated` has what the
+    tool of its backend says in `estimate_ms` and `memory` (bytes by name), and no measured figure.
     """
 
     model: str
@@ -64,6 +65,10 @@ class Row:
     limit_share: float | None = None
     drift: float | None = None
     peer_ratio: float | None = None
+    estimated: bool | None = None
+    estimate_ms: float | None = None
+    memory: dict[str, int] | None = None
+    system: str | None = None
 
     @property
     def is_accelerated(self) -> bool:

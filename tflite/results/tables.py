@@ -1,19 +1,21 @@
 """The accuracy/size/latency table: one set of columns for the terminal, Markdown and the report."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keras_mobilenets.plurals import count
 from keras_mobilenets.tflite.results.results import Row, dtype_of
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group, RenderableType
 
 UNKNOWN = "–"
 UNSETTLED = 0.05  # drift of the latency from which on a row is marked
 MARK = "~"
+ESTIMATED = "Estimated by the targets' own tools, not measured"
 COMPRESSIONS = {
     "qat": "QAT",
     "prune": "pruned",
@@ -24,32 +26,38 @@ COMPRESSIONS = {
 }
 
 
-def table(rows: Sequence[Row]) -> "Table":
-    """A table for the terminal; print it with `rich.print`.
+def table(rows: Sequence[Row]) -> "Group":
+    """A table for the terminal; print it with `rich.print`. Estimated rows stand in one of their own below.
 
     Args:
-        rows: As `benchmark` or `read_results` give them.
+        rows: As `benchmark`, `estimate` or `read_results` give them.
     """
     from rich.box import SIMPLE_HEAD
+    from rich.console import Group
     from rich.table import Table
 
-    # Units under the titles, and no edge: so the columns fit 80 characters.
-    columns = _columns(rows)
-    grid = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    for column in columns:
-        title, is_number = column.title.replace(" ", "\n"), column.is_number
-        grid.add_column(title, justify="right" if is_number else "left", no_wrap=is_number)
-    for row in rows:
-        grid.add_row(*_cells(row, columns))
-    return grid
+    parts: list[RenderableType] = []
+    for heading, part, columns in _parts(rows):
+        # Units under the titles, and no edge: so the columns fit 80 characters.
+        grid = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+        for column in columns:
+            title, is_number = column.title.replace(" ", "\n"), column.is_number
+            grid.add_column(title, justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")
+        for row in part:
+            grid.add_row(*(column.text(row) for column in columns))
+        parts += ["", heading, "", grid] if parts else [heading, "", grid] if heading else [grid]
+    return Group(*parts)
 
 
 def markdown(rows: Sequence[Row]) -> str:
     """The same table in Markdown, for an issue or a README."""
-    columns = _columns(rows)
-    lines = [[column.title for column in columns], ["--:" if column.is_number else "---" for column in columns]]
-    lines += [[cell.replace("|", "\\|") for cell in _cells(row, columns)] for row in rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+    parts = []
+    for heading, part, columns in _parts(rows):
+        lines = [[column.title for column in columns], ["--:" if column.is_number else "---" for column in columns]]
+        lines += [[cell.replace("|", "\\|") for cell in (column.text(row) for column in columns)] for row in part]
+        title = f"**{heading}**\n\n" if heading else ""
+        parts.append(title + "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n")
+    return "\n".join(parts)
 
 
 def notes(rows: Sequence[Row]) -> list[str]:
@@ -90,6 +98,11 @@ def family_name(row: Row) -> str:
     return name.removesuffix(f"_{row.compression}")
 
 
+def compression_of(path: Path) -> str | None:
+    """The compression that a file's name tells; None where it tells none."""
+    return next((kind for kind in COMPRESSIONS if path.stem.endswith(f"_{kind}_int8")), None)
+
+
 def variant_name(row: Row, *, among_compressed: bool = False) -> str:
     """How a model was made smaller, in the words people use: "float32", "int8 QAT", "int8 pruned".
 
@@ -111,6 +124,24 @@ def are_compressed(rows: Iterable[Row]) -> bool:
 def quantization_name(quantization: str | None) -> str:
     """What people call it: float32 for none."""
     return {"none": "float32", "dynamic": "dynamic range", None: UNKNOWN}.get(quantization, quantization or UNKNOWN)
+
+
+def split(rows: Iterable[Row]) -> tuple[list[Row], list[Row]]:
+    """The rows that were measured, or will be, and those that are estimated."""
+    kept = list(rows)
+    return [row for row in kept if not row.estimated], [row for row in kept if row.estimated]
+
+
+def kilobytes(memory: Mapping[str, int] | None) -> str:
+    """Bytes by name in 10³ bytes: "SRAM 74.8 kB"; – when unknown."""
+    return ", ".join(f"{name} {value / 1e3:,.1f} kB" for name, value in (memory or {}).items()) or UNKNOWN
+
+
+def operators(row: Row) -> str:
+    """How many operators are delegated, of how many: "34 of 36"; – when unknown."""
+    if row.nodes_delegated is None or row.nodes_total is None:
+        return UNKNOWN
+    return f"{row.nodes_delegated} of {row.nodes_total}"
 
 
 def megabytes(value: float | None) -> str:
@@ -144,26 +175,29 @@ class Column:
     is_number: bool = False
 
 
+def _parts(rows: Sequence[Row]) -> list[tuple[str, list[Row], list[Column]]]:
+    """The measured rows, and those that are estimated under a heading; each with their columns."""
+    measured, estimates = split(rows)
+    parts = [("", measured, [*_names(rows), *_columns(measured)])] if measured or not estimates else []
+    return parts + ([(ESTIMATED, estimates, [*_names(rows), *_ESTIMATES])] if estimates else [])
+
+
+def _names(rows: Sequence[Row]) -> list[Column]:
+    if are_compressed(rows):  # the file's name would only repeat the variant
+        return [Column("model", family_name), Column("variant", partial(variant_name, among_compressed=True))]
+    return [Column("model", lambda row: row.model), Column("quantization", variant_name)]
+
+
 def _columns(rows: Sequence[Row]) -> list[Column]:
     """The columns that have something to say of these rows."""
-    if are_compressed(rows):  # the file's name would only repeat the variant
-        names = [Column("model", family_name), Column("variant", partial(variant_name, among_compressed=True))]
-    else:
-        names = [Column("model", lambda row: row.model), Column("quantization", variant_name)]
     small = [column for column in _SMALL if any(column.text(row) != UNKNOWN for row in rows)]
     rates = [column for column in _RATES if any(column.text(row) != UNKNOWN for row in rows)]
-    return [*names, _SIZE, *small, *_FIGURES, *rates, *_WHERE]
-
-
-def _cells(row: Row, columns: Sequence[Column]) -> list[str]:
-    """The text of each column for one row; the last but one says why a failed row has no figures."""
-    texts = [column.text(row) for column in columns]
-    if row.status != "ok":
-        texts[-2] = f"{row.backend or UNKNOWN} ({row.status}: {row.error or 'no reason given'})"
-    return texts
+    return [_SIZE, *small, *_FIGURES, *rates, *_WHERE]
 
 
 def _backend(row: Row) -> str:
+    if row.status != "ok":
+        return f"{row.backend or UNKNOWN} ({row.status}: {row.error or 'no reason given'})"
     return f"CPU (nothing delegated to {row.backend})" if row.is_undelegated else row.backend or UNKNOWN
 
 
@@ -185,4 +219,11 @@ _RATES = (  # likewise
 _WHERE = (
     Column("backend", _backend),
     Column("threads", lambda row: number(row.threads), True),
+)
+_ESTIMATES = (
+    Column("target", _backend),
+    Column("estimate ms", lambda row: milliseconds(row.estimate_ms), True),
+    Column("memory", lambda row: kilobytes(row.memory)),
+    Column("delegated", operators),
+    Column("system", lambda row: row.system or UNKNOWN),
 )

@@ -1,6 +1,5 @@
 """The report page: what it says, and that it needs nothing else. test_report_in_chromium.py opens it in a browser."""
 
-import html
 import html.parser
 import json
 import re
@@ -8,7 +7,16 @@ import shutil
 
 import numpy as np
 import pytest
-from report_samples import PHONE, compressed_rows, examination, host_beside_phone, hostile_run, layer_errors, make_run
+from report_samples import (
+    PHONE,
+    compressed_rows,
+    examination,
+    host_beside_phone,
+    hostile_run,
+    layer_errors,
+    make_run,
+    words,
+)
 
 from keras_mobilenets import tflite
 from keras_mobilenets.errors import UserError
@@ -259,10 +267,6 @@ def test_a_plain_run_has_no_column_for_compression(page):
 def both(tmp_path_factory):
     host = host_beside_phone(tmp_path_factory.mktemp("both") / "demo")
     return tflite.report([host, PHONE], host / "both.html").read_text(encoding="utf-8")
-
-
-def words(fragment):
-    return html.unescape(" ".join(re.sub(r"<[^>]*>", " ", fragment).split()))
 
 
 def rows_of(page, start):

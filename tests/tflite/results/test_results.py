@@ -1,15 +1,17 @@
 """results.json: what its schema takes and refuses, and that nothing is lost on the way through a file."""
 
 import dataclasses
+import io
 import json
 
 import jsonschema
 import pytest
+from rich.console import Console
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.files import sha256
 from keras_mobilenets.tflite.results.results import SCHEMA, Row, environment, read_results, write_results
-from keras_mobilenets.tflite.results.tables import markdown
+from keras_mobilenets.tflite.results.tables import ESTIMATED, markdown, table
 
 # The names of the design, which the Android app writes too.
 NAMES = """model, quantization, backend, threads, parameters, macs, model_size_mb, num_runs, num_warmup_runs, init_ms,
@@ -19,6 +21,19 @@ nodes_total, nodes_delegated, partitions, accelerator, thermal_start, thermal_en
 ).split(", ")
 # Younger than the first files.
 OPTIONAL = ["compression", "gzip_size_mb", "sparsity", "gmacs_per_s", "limit_share", "drift", "peer_ratio"]
+OPTIONAL += ["estimated", "estimate_ms", "memory", "system"]
+ESTIMATE = Row(
+    "m_int8",
+    "int8",
+    "ethos-u55-128",
+    nodes_total=66,
+    nodes_delegated=64,
+    partitions=2,
+    estimated=True,
+    estimate_ms=3.21,
+    memory={"SRAM": 74_752},
+    system="Ethos_U55_High_End_Embedded, Shared_Sram, Vela 5.1.0",
+)
 
 PHONE = {
     "device": "Google Pixel 6",
@@ -61,6 +76,7 @@ def test_rows_and_environment_come_back_as_written(tmp_path):
     rows = [
         Row("m", "int8", "xnnpack", 1, median_ms=0.5, top1=0.9),
         Row("n", status="failed", error="no such delegate"),
+        ESTIMATE,
     ]
     path = write_results(tmp_path / "run" / "results.json", rows, PHONE)
     results = read_results(path)
@@ -91,6 +107,41 @@ def test_this_machine_describes_itself_within_the_schema(tmp_path):
     assert here["runtime"] == "LiteRT" and here["threads_available"] >= 1
 
 
+@pytest.mark.parametrize(
+    ("row", "name"),
+    [
+        (ESTIMATE.with_(median_ms=3.21), "median_ms"),
+        (ESTIMATE.with_(top1=0.9), "top1"),
+        (ESTIMATE.with_(backend=None), "backend"),
+        (ESTIMATE.with_(estimated=None), "estimate_ms"),
+        (ESTIMATE.with_(memory={"SRAM": 0.5}), "memory.SRAM"),
+    ],
+)
+def test_a_row_is_measured_or_estimated_and_never_both(tmp_path, row, name):
+    with pytest.raises(UserError, match=f"rows\\[0\\].{name}"):
+        write_results(tmp_path / "results.json", [row], PHONE)
+
+
+def test_estimates_stand_under_their_own_heading():
+    measured = Row("m_int8", "int8", "xnnpack", 1, median_ms=2.0)
+    above, below = markdown([ESTIMATE, measured]).split(f"\n**{ESTIMATED}**\n\n")
+    assert above == markdown([measured])
+    assert below.splitlines()[2:] == [
+        "| m_int8 | int8 | ethos-u55-128 | 3.21 | SRAM 74.8 kB | 64 of 66 | "
+        "Ethos_U55_High_End_Embedded, Shared_Sram, Vela 5.1.0 |"
+    ]
+    refused = ESTIMATE.with_(status="failed", error="no operator is delegated", estimate_ms=None)
+    assert "| ethos-u55-128 (failed: no operator is delegated) | – |" in markdown([refused])
+
+
+def test_the_terminal_shows_all_of_an_estimate():
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(table([Row("m_int8", "int8", "xnnpack", 1, median_ms=2.0), ESTIMATE]))
+    above, below = console.export_text().split(ESTIMATED)
+    assert "2.00" in above and "3.21" not in above
+    assert all(word in below for word in ("3.21", "SRAM 74.8 kB", "64 of 66", "Vela 5.1.0")) and "2.00" not in below
+
+
 def set_in(content, path, value):
     *outer, last = path
     for key in outer:
@@ -118,6 +169,7 @@ def set_in(content, path, value):
         (("rows", 0, "sparsity"), 75),
         (("rows", 0, "drift"), -2),
         (("rows", 0, "peer_ratio"), 0),
+        (("rows", 0, "estimated"), "yes"),
         (("rows", 0, "latency"), 3),
         (("environment", "timestamp"), "yesterday"),
         (("environment", "model_sha256"), {"m.tflite": "abc"}),
