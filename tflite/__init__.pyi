@@ -8,6 +8,7 @@ from .conversion.sensitivity import Sensitivity as Sensitivity
 from .conversion.sensitivity import sensitivity as sensitivity
 from .measurement.accuracy import Evaluation as Evaluation
 from .measurement.accuracy import evaluate as evaluate
+from .measurement.estimates import estimate as estimate
 from .measurement.latency import benchmark as benchmark
 from .measurement.profiler import Profile as Profile
 from .measurement.profiler import profile as profile

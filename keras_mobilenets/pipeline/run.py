@@ -9,6 +9,7 @@ from keras_mobilenets.pipeline import (
     adoption,
     compression,
     conversion,
+    estimates,
     explanation,
     latency,
     model,
@@ -60,6 +61,7 @@ class Run(RunFolder):
     convert = conversion.convert
     evaluate = accuracy.evaluate
     benchmark = latency.benchmark
+    estimate = estimates.estimate
     layer_errors = quantization_error.layer_errors
     sensitivity = quantization_error.sensitivity
     explain = explanation.explain

@@ -23,6 +23,7 @@ from keras_mobilenets.errors import UserError
 PURPOSE = "measure the latency of any .tflite files on this CPU, about three seconds a row"
 EXAMPLE = """keras-mobilenets benchmark runs/photos --threads 1 2 --peers
   keras-mobilenets benchmark runs/photos --baseline old.json --fail-over 5%
+  keras-mobilenets benchmark runs/photos --on ethos-u55-128
   keras-mobilenets benchmark model.tflite --profile
   keras-mobilenets benchmark model.h5 --data ~/photos --run runs/mine"""
 
@@ -45,6 +46,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         action="store_true",
         help="beside keras.applications' model through the stock converter (of a run folder)",
     )
+    parser.add_argument(
+        "--on",
+        nargs="+",
+        default=[],
+        metavar="TARGET",
+        help="also what the own tools of these targets estimate, such as ethos-u55-128; in a table of its own",
+    )
     parser.add_argument("--profile", action="store_true", help="instead: which operators the time goes into")
     parser.add_argument(
         "--out", metavar="FILE", help="the results.json (default: in the folder; none for single files)"
@@ -66,11 +74,15 @@ def run(options: Namespace) -> int:
     if options.peers:
         import_tensorflow(options)
     from keras_mobilenets import tflite
+    from keras_mobilenets.tflite.measurement.estimates import targets
     from keras_mobilenets.tflite.results.results import Results, environment
 
     own = [source for source in map(Path, options.sources) if source.is_dir() and not is_model(source)]
     if options.size and own:
         raise UserError(f"--size is for files of open sizes, and {own[0]} is a folder: give the files")
+    if options.profile and options.on:
+        raise UserError("--profile is of this CPU, and --on asks other targets: give one of them")
+    targets(options.on)  # before minutes are spent
     sources = converted(options.sources, options, ["size"])
     if options.profile:
         for path, threads in itertools.product(tflite_files(sources), options.threads):
@@ -90,19 +102,21 @@ def run(options: Namespace) -> int:
         again = options.again or before is not None
         timed = run_folder.benchmark(options.threads, again, peers=options.peers)
         rows += timed
-        _show_timed(timed, run_folder.results_file if options.out else run_folder.folder, options)
+        estimates = run_folder.estimate(options.on, options.again) if options.on else run_folder.estimates()
+        _show(timed + estimates, run_folder.results_file if options.out else run_folder.folder, options)
     if loose:
         timed = tflite.benchmark(loose, threads=options.threads, limit=True, input_shape=input_shape(options))
         rows += timed
+        timed += tflite.estimate(loose, options.on) if options.on else []
         if options.out:
             tflite.write_results(options.out, timed, environment(loose))
-        _show_timed(timed, options.out, options)
+        _show(timed, options.out, options)
     if before is None:
         return 0
     return _compared(before, Results(rows, environment(tflite_files(sources))), options.fail_over)
 
 
-def _show_timed(rows: list[Any], results: Any, options: Namespace) -> None:
+def _show(rows: list[Any], results: Any, options: Namespace) -> None:
     """The table, its notes, and the page about what was written."""
     from keras_mobilenets import tflite
     from keras_mobilenets.tflite.results.tables import notes

@@ -1,0 +1,69 @@
+"""What the targets' own tools estimate of .tflite files: rows of results.json in which nothing is measured."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from keras_mobilenets.errors import LONGEST, UserError
+from keras_mobilenets.progress import track
+from keras_mobilenets.tflite.results.results import Row
+from keras_mobilenets.tflite.runtime.interpreter import open_model
+from keras_mobilenets.tflite.targets.checks import check, find
+
+
+def estimate(paths: str | Path | Sequence[str | Path], on: str | Sequence[str]) -> list[Row]:
+    """Asks targets' own tools for the latency and the memory of models.
+
+    Args:
+        paths: .tflite files.
+        on: Names of targets whose tools estimate, such as "ethos-u55-128"; as in `check`.
+
+    Returns:
+        A row for each target and path, `estimated`, with the target as its backend. `estimate_ms` (None where the tool
+        gives memory only) is of the delegated operators alone; `memory` is in bytes by the name of the memory; `system`
+        is what both hold for. A model of which the target takes no operator has a failed row that says why.
+
+    Raises:
+        UserError: There is no such target, it cannot be asked here, its tools estimate nothing, or a file is missing or
+            damaged.
+    """
+    files = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
+    if not files:
+        raise UserError("there is nothing to estimate; give at least one .tflite file")
+    cases = [(path, target) for target in targets(on) for path in files]
+    return [_row(*case) for case in track(cases, "Asking the targets' tools")]
+
+
+def targets(on: str | Sequence[str]) -> list[str]:
+    """The targets' names with the variant that each stands for, once each.
+
+    Raises:
+        UserError: There is no such target, or it cannot be asked here.
+    """
+    named = []
+    for target in [on] if isinstance(on, str) else on:
+        found, variant = find(target)
+        if found.environment:
+            found.environment.require()
+        named.append(":".join(filter(None, [target.partition(":")[0], variant])))
+    return list(dict.fromkeys(named))
+
+
+def _row(path: Path, target: str) -> Row:
+    found = check(path, target)
+    row = Row(
+        path.stem,
+        quantization=open_model(path).quantization(),
+        backend=target,
+        macs=found.macs or None,
+        model_size_mb=round(path.stat().st_size / 1e6, 6),
+        nodes_total=found.total,
+        nodes_delegated=found.delegated,
+        partitions=found.partitions,
+        system=found.system or None,
+        estimated=True,
+    )
+    if found.blocked or not found.delegated:
+        return row.with_(status="failed", error=found.summary[:LONGEST])
+    if found.estimate_ms is None and not found.memory:
+        raise UserError(f"the tools of {target} estimate neither latency nor memory: inspect --on {target} asks them")
+    return row.with_(estimate_ms=found.estimate_ms, memory=dict(found.memory) or None)
