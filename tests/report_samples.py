@@ -1,5 +1,6 @@
 """Run folders and a phone's results.json, as the tests of the report use them."""
 
+import dataclasses
 import html
 import json
 import re
@@ -104,6 +105,8 @@ def hostile_run(folder):
         row |= {"model": HOSTILE, "top1": 0.5, "macs": row["threads"], "accelerator": HOSTILE, "thermal_end": HOSTILE}
         row["error"] = HOSTILE
     content["rows"][0]["backend"] = HOSTILE
+    estimate = Row(HOSTILE, "int8", HOSTILE, estimated=True, memory={HOSTILE: 1}, system=HOSTILE)
+    content["rows"] += map(dataclasses.asdict, (estimate, estimate.with_(status="failed", error=HOSTILE)))
     folder.mkdir()
     (folder / "results.json").write_text(json.dumps(content))
     (folder / "run.json").write_text(json.dumps({HOSTILE: HOSTILE}))
