@@ -18,9 +18,9 @@ def estimate(paths: str | Path | Sequence[str | Path], on: str | Sequence[str]) 
         on: Names of targets whose tools estimate, such as "ethos-u55-128"; as in `check`.
 
     Returns:
-        A row for each target and path, `estimated`, with the target as its backend. `estimate_ms` (None where the tool
-        gives memory only) is of the delegated operators alone; `memory` is in bytes by the name of the memory; `system`
-        is what both hold for. A model of which the target takes no operator has a failed row that says why.
+        A row for each target and path, `estimated`, with the target as its backend. `estimate_ms`, None where the tool
+        gives none, leaves out operators on the CPU; `memory` is in bytes by the name of the memory; `system` is what
+        both hold for. A model of which the target takes no operator has a failed row that says why.
 
     Raises:
         UserError: There is no such target, it cannot be asked here, its tools estimate nothing, or a file is missing or
@@ -34,7 +34,7 @@ def estimate(paths: str | Path | Sequence[str | Path], on: str | Sequence[str]) 
 
 
 def targets(on: str | Sequence[str]) -> list[str]:
-    """The targets' names with the variant that each stands for, once each.
+    """The targets' names, with the variant where there are several, once each.
 
     Raises:
         UserError: There is no such target, or it cannot be asked here.
@@ -44,7 +44,8 @@ def targets(on: str | Sequence[str]) -> list[str]:
         found, variant = find(target)
         if found.environment:
             found.environment.require()
-        named.append(":".join(filter(None, [target.partition(":")[0], variant])))
+        name = target.partition(":")[0]
+        named.append(f"{name}:{variant}" if len(found.variants) > 1 else name)
     return list(dict.fromkeys(named))
 
 
