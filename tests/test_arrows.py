@@ -17,6 +17,7 @@ FOUNDATION = {
     "plurals",
     "processors",
     "progress",
+    "tensors",
     "variant",
 }  # modules that every room may import
 CORE = {
