@@ -32,8 +32,9 @@ class Target:
         known: How its verdict is known: "rules", "compiler" or "run", as in `Check`.
         check: Says which operators it takes; None where it takes every operator.
         run: Gives its raw outputs for images in the model's input dtype; None where it cannot be run here.
-        variants: What may follow its name and a colon.
+        variants: What may follow its name and the separator.
         variant: Which of them is meant where none is given.
+        separator: What stands between name and variant.
         environment: What it needs here beside this package.
     """
 
@@ -43,6 +44,7 @@ class Target:
     run: Runner | None = None
     variants: tuple[str, ...] = ()
     variant: str = ""
+    separator: str = ":"
     environment: Environment | None = None
 
 
@@ -57,17 +59,15 @@ TARGETS: Mapping[str, Target] = {
     ),
     "gpu": Target("LiteRT's GPU delegate", "run", gpu.check, gpu.run, environment=gpu.ENVIRONMENT),
     "micro": Target("TensorFlow Lite Micro", "run", micro.check, micro.run, environment=micro.ENVIRONMENT),
-    **{
-        f"ethos-{variant}": Target(
-            "Arm's Ethos-U, by Vela",
-            "compiler",
-            ethos_u.check,
-            variants=(variant,),
-            variant=variant,
-            environment=ethos_u.ENVIRONMENT,
-        )
-        for variant in ethos_u.VARIANTS
-    },
+    "ethos": Target(
+        "Arm's Ethos-U, by Vela",
+        "compiler",
+        ethos_u.check,
+        variants=ethos_u.VARIANTS,
+        variant="u55-128",
+        separator="-",
+        environment=ethos_u.ENVIRONMENT,
+    ),
     "reference": Target("TensorFlow Lite's reference kernels", "run", run=reference.run),
 }
 
@@ -124,12 +124,14 @@ def find(target: str) -> tuple[Target, str]:
     Raises:
         UserError: There is none; the message lists them.
     """
-    name, _, variant = str(target).partition(":")
-    if name not in TARGETS:
+    for name, found in TARGETS.items():
+        called, _, variant = str(target).partition(found.separator)
+        if called == name:
+            break
+    else:
         raise UserError(f"unknown target {target!r}: give one of {', '.join(TARGETS)}")
-    found = TARGETS[name]
     variant = variant or found.variant
     if variant not in (found.variants or ("",)):
-        known = f"give {name}:{'|'.join(found.variants)}" if found.variants else f"{name} has none"
+        known = f"give {name}{found.separator}{'|'.join(found.variants)}" if found.variants else f"{name} has none"
         raise UserError(f"unknown variant {variant!r} of {name}: {known}")
     return found, variant

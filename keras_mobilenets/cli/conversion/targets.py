@@ -35,14 +35,15 @@ def run(options: Namespace) -> None:
         needs = target.environment
         ready = needs is None or needs.is_ready()
         table.add_row(
-            f"{name}:{target.variant}" if target.variant else name,
+            f"{name}{target.separator}{target.variant}" if target.variant else name,
             target.what,
             target.known,
             "yes" if target.run else "no",
             "yes" if ready else "no",
             "" if needs is None or ready else needs.command,
         )
-    show(table, *(f"{name}:{'|'.join(target.variants)}" for name, target in TARGETS.items() if target.variants))
+    variants = {f"{name}{target.separator}": "|".join(target.variants) for name, target in TARGETS.items()}
+    show(table, *(f"{start}{known}" for start, known in variants.items() if known))
 
 
 def _install(name: str) -> None:

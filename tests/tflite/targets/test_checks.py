@@ -50,6 +50,7 @@ def test_without_its_driver_the_gpu_is_judged_by_rules_and_says_so(tflite_files,
     [
         ("gpuu", "unknown target 'gpuu': give one of xnnpack, nnapi, gpu, "),
         ("nnapi:20", "unknown variant '20' of nnapi: give nnapi:27|"),
+        ("ethos-u55-100", "unknown variant 'u55-100' of ethos: give ethos-u55-32|u55-64|"),
         ("gpu:2", "unknown variant '2' of gpu: gpu has none"),
         ("reference", "there is nothing to check"),
     ],
@@ -63,7 +64,7 @@ def test_a_target_that_cannot_be_asked_is_one_line(tflite_files, target, says, c
 
 
 def test_nnapi_cannot_be_run_here(tflite_files):
-    with pytest.raises(UserError, match="nnapi cannot be run here; give one of gpu, reference"):
+    with pytest.raises(UserError, match="nnapi cannot be run here; give one of gpu, micro, reference"):
         tflite.evaluate(tflite_files["int8"], np.zeros((1, 32, 32, 3), np.uint8), on="nnapi")
 
 
@@ -97,6 +98,6 @@ def test_the_reference_kernels_answer_beside_the_cpu(tflite_files, pixels):
 def test_the_targets_are_listed_with_what_makes_them_so(without_gpu, capsys):
     assert cli.main(["targets"]) == 0
     rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
-    assert rows.keys() >= {"xnnpack", "nnapi:31", "gpu", "reference"}
+    assert rows.keys() >= {"xnnpack", "nnapi:31", "gpu", "ethos-u55-128", "micro", "reference"}
     assert rows["gpu"].rstrip().endswith("no  apt-get install chromium-common libvulkan1")
     assert "rules" in rows["nnapi:31"]
