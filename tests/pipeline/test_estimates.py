@@ -9,8 +9,7 @@ import pytest
 from keras_mobilenets import pipeline, tflite
 from keras_mobilenets.cli import main
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.tflite.targets import checks
-from keras_mobilenets.tflite.targets.checks import Target
+from keras_mobilenets.tflite.targets.checks import TARGETS, Target
 from keras_mobilenets.tflite.targets.xnnpack import check_xnnpack
 
 FIGURES = {"system": "Stand-In 1.0, two cores", "memory": {"SRAM": 74_752}, "estimate_ms": 3.21}
@@ -26,8 +25,10 @@ def asked(monkeypatch):
         found = dataclasses.replace(check_xnnpack(path), **FIGURES)
         return found if "int8" in path.name else dataclasses.replace(found, blocked="float is not for this machine")
 
-    target = Target("a stand-in", "compiler", check, variants=("small", "large"), variant="small")
-    monkeypatch.setattr(checks, "TARGETS", {**checks.TARGETS, "stand-in": target})
+    target = Target("a stand-in", "compiler", check, variants=("small", "large"), variant="small", estimates=True)
+    silent = Target("says nothing", "compiler", lambda path, _: check_xnnpack(path), estimates=True)
+    monkeypatch.setitem(TARGETS, "stand-in", target)
+    monkeypatch.setitem(TARGETS, "silent", silent)
     return paths
 
 
@@ -96,7 +97,8 @@ def test_files_outside_of_a_run_are_estimated_too(run, asked, tmp_path):
     [
         ("toaster", "unknown target 'toaster'"),
         ("stand-in:huge", "unknown variant 'huge' of stand-in"),
-        ("xnnpack", "the tools of xnnpack estimate neither latency nor memory"),
+        ("xnnpack", "no tool estimates what a model takes on xnnpack: give one of micro, ethos"),
+        ("silent", "silent estimates neither latency nor memory"),
     ],
 )
 def test_a_target_that_estimates_nothing_is_refused_in_one_line(run, asked, target, says):

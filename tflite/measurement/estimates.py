@@ -7,7 +7,7 @@ from keras_mobilenets.errors import LONGEST, UserError
 from keras_mobilenets.progress import track
 from keras_mobilenets.tflite.results.results import Row
 from keras_mobilenets.tflite.runtime.interpreter import open_model
-from keras_mobilenets.tflite.targets.checks import check, find
+from keras_mobilenets.tflite.targets.checks import TARGETS, check, find, full_name
 
 
 def estimate(paths: str | Path | Sequence[str | Path], on: str | Sequence[str]) -> list[Row]:
@@ -34,19 +34,20 @@ def estimate(paths: str | Path | Sequence[str | Path], on: str | Sequence[str]) 
 
 
 def targets(on: str | Sequence[str]) -> list[str]:
-    """The targets' names, with the variant where there are several, once each.
+    """The full names of targets, once each.
 
     Raises:
-        UserError: There is no such target, or it cannot be asked here.
+        UserError: There is no such target, its tools estimate nothing, or they are not here.
     """
-    named = []
-    for target in [on] if isinstance(on, str) else on:
-        found, variant = find(target)
+    names = [full_name(target) for target in ([on] if isinstance(on, str) else on)]
+    for name in names:
+        found, _ = find(name)
+        if not found.estimates:
+            others = ", ".join(name for name, target in TARGETS.items() if target.estimates)
+            raise UserError(f"no tool estimates what a model takes on {name}: give one of {others}")
         if found.environment:
             found.environment.require()
-        name = target.partition(":")[0]
-        named.append(f"{name}:{variant}" if len(found.variants) > 1 else name)
-    return list(dict.fromkeys(named))
+    return list(dict.fromkeys(names))
 
 
 def _row(path: Path, target: str) -> Row:
@@ -66,5 +67,5 @@ def _row(path: Path, target: str) -> Row:
     if found.blocked or not found.delegated:
         return row.with_(status="failed", error=found.summary[:LONGEST])
     if found.estimate_ms is None and not found.memory:
-        raise UserError(f"the tools of {target} estimate neither latency nor memory: inspect --on {target} asks them")
+        raise UserError(f"{target} estimates neither latency nor memory: inspect --on {target} says what it takes")
     return row.with_(estimate_ms=found.estimate_ms, memory=dict(found.memory) or None)

@@ -36,6 +36,7 @@ class Target:
         variant: Which of them is meant where none is given.
         separator: What stands between name and variant.
         environment: What it needs here beside this package.
+        estimates: Whether its check may tell latency or memory.
     """
 
     what: str
@@ -46,6 +47,7 @@ class Target:
     variant: str = ""
     separator: str = ":"
     environment: Environment | None = None
+    estimates: bool = False
 
 
 TARGETS: Mapping[str, Target] = {
@@ -58,7 +60,9 @@ TARGETS: Mapping[str, Target] = {
         variant="31",
     ),
     "gpu": Target("LiteRT's GPU delegate", "run", gpu.check, gpu.run, environment=gpu.ENVIRONMENT),
-    "micro": Target("TensorFlow Lite Micro", "run", micro.check, micro.run, environment=micro.ENVIRONMENT),
+    "micro": Target(
+        "TensorFlow Lite Micro", "run", micro.check, micro.run, environment=micro.ENVIRONMENT, estimates=True
+    ),
     "ethos": Target(
         "Arm's Ethos-U, by Vela",
         "compiler",
@@ -67,6 +71,7 @@ TARGETS: Mapping[str, Target] = {
         variant="u55-128",
         separator="-",
         environment=ethos_u.ENVIRONMENT,
+        estimates=True,
     ),
     "reference": Target("TensorFlow Lite's reference kernels", "run", run=reference.run),
 }
@@ -135,3 +140,14 @@ def find(target: str) -> tuple[Target, str]:
         known = f"give {name}{found.separator}{'|'.join(found.variants)}" if found.variants else f"{name} has none"
         raise UserError(f"unknown variant {variant!r} of {name}: {known}")
     return found, variant
+
+
+def full_name(target: str) -> str:
+    """A target's name with its variant, such as "nnapi:31" of "nnapi".
+
+    Raises:
+        UserError: There is no such target.
+    """
+    found, variant = find(target)
+    name = next(name for name, each in TARGETS.items() if each is found)
+    return f"{name}{found.separator}{variant}" if variant else name
