@@ -9,6 +9,7 @@ import pytest
 from keras_mobilenets import pipeline, tflite
 from keras_mobilenets.cli import main
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.tflite.targets.accelerators import ethos_u
 from keras_mobilenets.tflite.targets.checks import TARGETS, Target
 from keras_mobilenets.tflite.targets.xnnpack import check_xnnpack
 
@@ -107,6 +108,19 @@ def test_a_target_that_estimates_nothing_is_refused_in_one_line(run, asked, targ
         run.estimate([target])
     assert says in str(refused.value) and "\n" not in str(refused.value)
     assert run.results_file.read_bytes() == before
+
+
+@pytest.mark.slow
+def test_vela_estimates_an_int8_model_and_takes_no_float(run):
+    if missing := ethos_u.ENVIRONMENT.missing():
+        pytest.skip(missing)
+    refused, found = run.estimate(["ethos-u55-128"])
+    assert (found.model, found.backend, found.nodes_delegated) == ("int8", "ethos-u55-128", found.nodes_total)
+    assert 0 < found.estimate_ms < 1 and 0 < found.memory["SRAM"] < 384 * 1024
+    assert "Vela" in found.system and "Ethos_U55_High_End_Embedded" in found.system
+    assert refused.status == "failed" and refused.nodes_delegated == 0 and "Float32" in refused.error
+    (faster,) = tflite.estimate(run.folder / "int8.tflite", "ethos-u55-256")
+    assert faster.estimate_ms < found.estimate_ms  # twice the multiply-adds in a cycle
 
 
 def test_nothing_and_the_profile_cannot_be_estimated(run, asked, capsys):

@@ -65,7 +65,8 @@ def _row(path: Path, target: str) -> Row:
         estimated=True,
     )
     if found.blocked or not found.delegated:
-        return row.with_(status="failed", error=found.summary[:LONGEST])
+        first = next((f"{operator.name}: {operator.reason}" for operator in found.refused), "there are none")
+        return row.with_(status="failed", error=f"takes no operator, {found.blocked or first}"[:LONGEST])
     if found.estimate_ms is None and not found.memory:
         raise UserError(f"{target} estimates neither latency nor memory: inspect --on {target} says what it takes")
     return row.with_(estimate_ms=found.estimate_ms, memory=dict(found.memory) or None)
