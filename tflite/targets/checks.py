@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.tflite.targets.accelerators import ethos_u, gpu, micro, reference
+from keras_mobilenets.tflite.targets.accelerators import ethos_u, gpu, micro, qualcomm, reference
 from keras_mobilenets.tflite.targets.accelerators.environments import Environment
 from keras_mobilenets.tflite.targets.compatibility import Check
 from keras_mobilenets.tflite.targets.nnapi import API_LEVELS, check_nnapi
@@ -60,6 +60,15 @@ TARGETS: Mapping[str, Target] = {
         variant="31",
     ),
     "gpu": Target("LiteRT's GPU delegate", "run", gpu.check, gpu.run, environment=gpu.ENVIRONMENT),
+    "qualcomm": Target(
+        "Qualcomm's NPU: its compiler, and its simulator",
+        "compiler",
+        qualcomm.check,
+        qualcomm.run,
+        variants=qualcomm.SOCS,
+        variant="SM8750",
+        environment=qualcomm.ENVIRONMENT,
+    ),
     "micro": Target(
         "TensorFlow Lite Micro", "run", micro.check, micro.run, environment=micro.ENVIRONMENT, estimates=True
     ),

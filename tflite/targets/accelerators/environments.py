@@ -163,6 +163,28 @@ ENVIRONMENTS = {
             debian=("chromium-common", "libvulkan1"),
         ),
         Environment(
+            "qualcomm",
+            licence="Qualcomm's libraries: for developing one's own applications and for benchmarking, not to be "
+            "redistributed alone; LiteRT: Apache 2.0; ONNX Runtime: MIT",
+            download_mb=185,
+            probe=(
+                "ai_edge_litert/tools/apply_plugin_main",
+                "ai_edge_litert/vendors/qualcomm/compiler/libLiteRtCompilerPlugin_Qualcomm.so",
+                "onnxruntime_qnn/libQnnHtp.so",
+                "onnxruntime_qnn/libQnnSystem.so",
+                "onnxruntime_qnn/libonnxruntime_providers_qnn.so",
+            ),
+            packages=(
+                "ai-edge-litert==2.2.0",
+                "onnxruntime-qnn==2.7.0",
+                "onnxruntime==1.32.0",
+                "onnx==1.23.2",
+                "numpy==2.4.6",
+                "flatbuffers==25.12.19",
+                "protobuf==7.36.2",
+            ),
+        ),
+        Environment(
             "ethos-u",
             licence="Vela, Arm's compiler: Apache 2.0, free to use",
             download_mb=20,

@@ -1,0 +1,130 @@
+"""Qualcomm's own compiler for its NPU, and the simulator of that NPU, in a helper environment."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from keras_mobilenets.errors import UserError
+from keras_mobilenets.tflite.graph import flatbuffer
+from keras_mobilenets.tflite.graph.file_identifier import check_file
+from keras_mobilenets.tflite.graph.macs import operator_macs
+from keras_mobilenets.tflite.runtime.sandbox import validate
+from keras_mobilenets.tflite.targets.accelerators import processes
+from keras_mobilenets.tflite.targets.accelerators.environments import ENVIRONMENTS
+from keras_mobilenets.tflite.targets.accelerators.qualcomm_report import Report
+from keras_mobilenets.tflite.targets.compatibility import Check, Verdict
+
+ENVIRONMENT = ENVIRONMENTS["qualcomm"]
+
+# Those that LiteRT compiles for (its aot/vendors/qualcomm/target.py). The compiler takes a hundred more names, among
+# them chips without this NPU, and compiles for another one then.
+SOCS = (
+    *("SM8350", "SM8450", "SM8475", "SM8550", "SM8650", "SM8750", "SM8845", "SM8850"),  # phones
+    *("SA8255", "SA8295"),  # cars
+)
+
+
+@dataclass(frozen=True)
+class QualcommCheck(Check):
+    """What Qualcomm's compiler makes of a model, see `Check`.
+
+    Attributes:
+        soc: The chip.
+    """
+
+    soc: str = ""
+
+    delegate: ClassVar[str] = "Qualcomm NPU"
+    limit: ClassVar[int] = 1 << 30  # every partition
+
+    def _at(self) -> str:
+        return f" on {self.soc}"
+
+
+def check(path: Path, variant: str) -> QualcommCheck:
+    """Compiles a model.
+
+    Args:
+        path: The .tflite file.
+        variant: One of `SOCS`.
+
+    Returns:
+        The compiler's verdict on every operator; its reasons are those of its validator of operators.
+
+    Raises:
+        UserError: The compiler cannot be had here, or crashes; or the file is missing, is no .tflite, or is damaged.
+    """
+    check_file(path)
+    validate(path, run=False)
+    return _judged(path, variant, _ask(path, variant).values)
+
+
+def run(path: Path, inputs: np.ndarray, variant: str) -> np.ndarray:
+    """Compiles a model and runs it on the simulator of the NPU, which takes a tenth of a second for a small image.
+
+    Args:
+        path: A .tflite that is known to be sound, with one input and one output.
+        inputs: Images×height×width×channels in the input's own dtype.
+        variant: One of `SOCS`.
+
+    Returns:
+        Raw outputs, images×..., in the output's own dtype.
+
+    Raises:
+        UserError: The compiler cannot be had here, it leaves operators to the CPU, or the simulator fails.
+    """
+    answer = _ask(path, variant, inputs)
+    if answer.outputs is None:
+        found = _judged(path, variant, answer.values)
+        raise UserError(f"{path} does not run on the simulator alone: {found.summary}")
+    return answer.outputs
+
+
+def _ask(path: Path, soc: str, inputs: np.ndarray | None = None) -> processes.Answer:
+    ENVIRONMENT.require()
+    return processes.run(
+        ENVIRONMENT.python,
+        "qualcomm",
+        {"path": path.absolute(), "soc": soc},
+        inputs,
+        what=f"{path.name} on {soc}",
+        seconds=300,  # to compile it, and for an image on the simulator
+    )
+
+
+def _judged(path: Path, soc: str, said: dict[str, Any]) -> QualcommCheck:
+    """The check of a model from what the compiler says."""
+    model = flatbuffer.read(path.read_bytes(), path)
+    graphs = [flatbuffer.Graph(model, number) for number in range(len(model.subgraphs))]
+    report = Report.read(said["report"], said["validator"])
+    blocked = ""
+    if said["ended"] or len(report.graphs) != len(graphs):
+        blocked = f"the compiler fails: {report.failure or processes.telling_line(said['report'])}"
+    operators, macs = [], []
+    for number, graph in enumerate(graphs):
+        refused = report.graphs[number].refused if number < len(report.graphs) else {}
+        if not blocked:
+            report.graphs[number].check(path, [_code(graph, operator) for operator in graph.operators])
+        for i, operator in enumerate(graph.operators):
+            reason = refused[i].reason if i in refused else blocked
+            operators.append(Verdict(i, graph.name(operator), not reason, reason, "", number))
+            macs.append(operator_macs(graph, operator))
+    share = sum(n for n, operator in zip(macs, operators, strict=True) if operator.delegated)
+    return QualcommCheck(
+        path,
+        tuple(operators),
+        partitions=0 if blocked else sum(found.partitions for found in report.graphs),
+        macs_share=share / sum(macs) if sum(macs) else None,
+        blocked=blocked,
+        macs=sum(macs),
+        evidence="compiler",
+        system=f"{soc}, Qualcomm's compiler {report.version}, LiteRT {said['version']}",
+        soc=soc,
+    )
+
+
+def _code(graph: flatbuffer.Graph, operator: Any) -> int:
+    code = graph.model.operatorCodes[operator.opcodeIndex]
+    return max(int(code.builtinCode), int(code.deprecatedBuiltinCode))
