@@ -101,7 +101,7 @@ def _graphs(report: str, reasons: Mapping[str, str]) -> Iterator[Graph]:
             )
             why = ""
         else:
-            yield Graph(*(int(entry[name]) for name in ("selected", "total", "partitions")), refused)
+            yield Graph(int(entry["selected"]), int(entry["total"]), int(entry["partitions"]), refused)
             refused = {}
 
 

@@ -4,18 +4,18 @@ import subprocess
 
 import numpy as np
 import pytest
+from networks import answers, randomize
 
 from keras_mobilenets import tflite
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.tflite.runtime.interpreter import open_model
 from keras_mobilenets.tflite.targets.accelerators import qualcomm
 from keras_mobilenets.tflite.targets.accelerators.qualcomm_report import Report
-from networks import answers, randomize
 
 # Two operators of five refused, as the compiler's standard error has it: one by the NPU's validator, one unknown.
 REPORT = """\
 INFO: [compiler_plugin.cc:947] Applying plugin with SDK version: v2.51.0.260929181845
-ERROR: [qnn_manager.cc:470] 
+ERROR: [qnn_manager.cc:470]
 QNN op validation failed: 'Conv2d_16' (type=Conv2d)
   Inputs:
     [0] name="0_litert_120" dtype=QNN_DATATYPE_FLOAT_32 dims=[1,8,8,16] (no quantization)
@@ -23,17 +23,17 @@ QNN op validation failed: 'Conv2d_16' (type=Conv2d)
   Outputs:
     [0] name="4_qnn" dtype=QNN_DATATYPE_FLOAT_32 dims=[1,8,8,72] (no quantization)
   QNN error=3110. See the QNN validator log lines above for the specific reason.
-ERROR: [qnn_compiler_plugin.cc:515] 
+ERROR: [qnn_compiler_plugin.cc:515]
 LiteRT Op #1 'Conv2d' (code=3) is not supported in Qualcomm Compiler.
   Inputs:
     [0] name="block_0_project"  tensor_idx=120
-ERROR: [qnn_compose_graph.cc:1680] 
+ERROR: [qnn_compose_graph.cc:1680]
 LiteRT Op #3 'Densify' (code=124) is not supported in Qualcomm Compiler.
 INFO: [compiler_plugin.cc:741] Partitioned subgraph<0>, selected 3 ops, from a total of 5 ops. resulted in 2 partitions.
-"""  # noqa: W291  (as the compiler writes it)
+"""
 VALIDATOR = """\
-     0.0ms [ ERROR ]   <E> Unsupported input/output datatypes requested for the HTP Op 'Conv2d' in the node 'Conv2d_16'. \
-There is a mismatch for the combination of inputs and outputs.
+     0.0ms [ ERROR ]   <E> Unsupported input/output datatypes requested for the HTP Op 'Conv2d' in the node \
+'Conv2d_16'. There is a mismatch for the combination of inputs and outputs.
      0.0ms [ ERROR ]   <E> Requested I/O datatype set:
    in[0]:QNN_DATATYPE_FL     0.0ms [ ERROR ]   <E> Supported I/O datatype sets for the configuration: BF16
      0.0ms [ ERROR ]   <E> QnnBackend_validateOpConfig failed 3110
@@ -80,7 +80,7 @@ def test_a_chip_that_the_compiler_does_not_know_is_one_line_with_those_that_it_k
 
 def test_without_the_environment_the_line_says_how_to_get_it(tflite_files, tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_MOBILENETS_TARGETS", str(tmp_path))
-    with pytest.raises(UserError, match="keras-mobilenets targets --install qualcomm$"):
+    with pytest.raises(UserError, match=r"keras-mobilenets targets --install qualcomm$"):
         tflite.check(tflite_files["int8"], "qualcomm:SM8750")
 
 
