@@ -107,7 +107,7 @@ def network(name, images, **size):
 
     keras.utils.set_random_seed(0)
     model = km.create_model(name, input_shape=(64, 64, 3), classes=10, classifier_activation=None, **size)
-    randomize(model, kernels=True)
+    randomize(model)
     bias = model.layers[-1].bias
     bias.assign(bias - answers(model, images).mean(axis=0))
     return model
