@@ -56,10 +56,10 @@ def check_gpu(path: str | Path) -> GpuCheck:
 
 
 def _check(path: Path, graph: Graph) -> GpuCheck:
-    return GpuCheck(path, **judge(graph, GpuCheck.limit, _refusal, limited_at=f"{_BUILDER}:3333"))
+    return GpuCheck(path, **judge(graph, GpuCheck.limit, refusal, limited_at=f"{_BUILDER}:3333"))
 
 
-def _refusal(node: Node) -> Reason:
+def refusal(node: Node) -> Reason:
     """Why the delegate refuses an operator (empty if it takes it), and where it says so."""
     if node.name not in _VERSIONS:
         return "the delegate does not know this operator, or no rule here judges it", f"{_BUILDER}:3075"

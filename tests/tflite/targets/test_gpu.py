@@ -69,12 +69,12 @@ REFUSED = [
 
 @pytest.mark.parametrize("node", TAKEN, ids=lambda node: node.name)
 def test_supported(node):
-    assert gpu._refusal(node)[0] == ""
+    assert gpu.refusal(node)[0] == ""
 
 
 @pytest.mark.parametrize("node", REFUSED, ids=lambda node: node.name)
 def test_refused(node):
-    assert gpu._refusal(node)[0]
+    assert gpu.refusal(node)[0]
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_only_the_largest_partition_is_delegated(model, images, tmp_path):
     graph = flatbuffer.Graph(changed)
     places = [place for place, operator in enumerate(graph.operators) if graph.name(operator) == "HARD_SWISH"]
     graph.tensors[graph.operators[places[3]].inputs[0]].type = schema.TensorType.INT16
-    check = gpu.GpuCheck(path, **gpu.judge(graph_of(changed), 1, gpu._refusal))
+    check = gpu.GpuCheck(path, **gpu.judge(graph_of(changed), 1, gpu.refusal))
     assert not check.ok and check.partitions == 2
     refused = {operator.index for operator in check.refused}
     assert places[3] in refused and (min(refused) == 0 or max(refused) == len(graph.operators) - 1)

@@ -9,40 +9,43 @@ import numpy as np
 from keras_mobilenets.errors import LONGEST, UserError
 from keras_mobilenets.tflite.targets.accelerators import processes
 from keras_mobilenets.tflite.targets.accelerators.environments import ENVIRONMENTS, SWIFTSHADER
-from keras_mobilenets.tflite.targets.gpu import GpuCheck, check_gpu
+from keras_mobilenets.tflite.targets.compatibility import check_file_for
+from keras_mobilenets.tflite.targets.delegate_graph import Graph, Node
+from keras_mobilenets.tflite.targets.gpu import GpuCheck, check_gpu, refusal
+from keras_mobilenets.tflite.targets.partitions import Reason, judge
 
 ENVIRONMENT = ENVIRONMENTS["gpu"]
 
-# What native code logs as an error: a shader that does not compile is said here and nowhere else.
+# What the delegate logs: an error, as of a shader that does not compile; that it takes operators; what it leaves.
 _ERROR = re.compile(r"^E\d{4} [^\]]*\] (.*)$", re.MULTILINE)
+_APPLIED = "Initializing WebGPU-based API from graph"
+_LEFT = re.compile(
+    r"not supported by GPU delegate:\n(.*?)^(\d+|No) operations will run on the GPU", re.MULTILINE | re.DOTALL
+)
 
 
 def check(path: Path, variant: str = "") -> GpuCheck:
-    """Asks the delegate whether it takes a model; the rules of `check_gpu` give the reasons for each operator.
+    """Asks the delegate which operators of a model it takes, and why not the others.
 
-    Where the delegate cannot be had here, the rules alone answer, and `system` says so.
+    Where the delegate cannot be had here, the rules of `check_gpu` answer, and `system` says so.
 
     Args:
         path: The .tflite file.
         variant: There is none.
 
     Raises:
-        UserError: The file is missing, is no .tflite, or is damaged; or the driver does not work.
+        UserError: The file is missing, is no .tflite, or is damaged; or it crashes the delegate.
     """
     rules = check_gpu(path)
     if absent := ENVIRONMENT.missing():
         return replace(rules, system=absent)
     answer = _ask(path)
-    asked = replace(rules, evidence="run", system=f"LiteRT {answer.values['version']}, WebGPU on SwiftShader")
-    if reason := _failure(answer.log):
-        return _judged(asked, f"the delegate fails: {reason}")
-    if answer.values["whole"]:
-        return _judged(asked, "")
-    return replace(asked, blocked="the delegate says that it leaves operators to the CPU") if asked.ok else asked
+    system = f"LiteRT {answer.values['version']}, WebGPU on SwiftShader"
+    return replace(_judged(rules, answer.log), evidence="run", system=system)
 
 
 def run(path: Path, inputs: np.ndarray, variant: str = "") -> np.ndarray:
-    """Runs a .tflite on images.
+    """Runs a .tflite on images; what the delegate leaves runs on the CPU, as on a phone.
 
     Args:
         path: A .tflite that is known to be sound, with one input and one output.
@@ -53,12 +56,12 @@ def run(path: Path, inputs: np.ndarray, variant: str = "") -> np.ndarray:
         Raw outputs, images×..., in the output's own dtype.
 
     Raises:
-        UserError: The delegate cannot be had here, or fails: then with its own message.
+        UserError: The delegate cannot be had here, takes no operator, or fails: then with its own message.
     """
     ENVIRONMENT.require()
     answer = _ask(path, inputs)
     if reason := _failure(answer.log):
-        raise UserError(f"{path} computes wrongly on the GPU delegate: {reason}; convert it for another target")
+        raise UserError(f"{path} {reason}; see what inspect --on gpu says of it, and convert it again")
     assert answer.outputs is not None
     return answer.outputs
 
@@ -75,13 +78,32 @@ def _ask(path: Path, inputs: np.ndarray | None = None) -> processes.Answer:
 
 
 def _failure(log: str) -> str:
-    """The first error that the delegate logs; empty without any."""
-    found = _ERROR.search(log)
-    return found[1].strip()[:LONGEST] if found else ""
+    """Why the answers are not those of the delegate, or wrong; empty where they are sound."""
+    if found := _ERROR.search(log):
+        return f"fails on the GPU delegate: {found[1].strip()[:LONGEST]}"
+    return "" if _APPLIED in log else "has no operator that the GPU delegate takes"
 
 
-def _judged(asked: GpuCheck, blocked: str) -> GpuCheck:
-    """The check of a model that the delegate takes whole, or not at all."""
-    operators = tuple(replace(op, delegated=not blocked, reason=blocked, source="") for op in asked.operators)
-    share = None if asked.macs_share is None else float(not blocked)
-    return replace(asked, operators=operators, partitions=int(not blocked), macs_share=share, blocked=blocked)
+def _judged(rules: GpuCheck, log: str) -> GpuCheck:
+    if reason := _failure(log):
+        operators = tuple(replace(op, delegated=False, reason=reason, source="") for op in rules.operators)
+        share = None if rules.macs_share is None else 0.0
+        return replace(rules, operators=operators, partitions=0, macs_share=share, blocked=reason)
+    found = _LEFT.search(log)
+    lines = found[1].splitlines() if found else []
+    reasons = dict(line.rstrip(".").split(": ", 1) for line in lines if ": " in line)
+    divided = reasons.keys() & {operator.name for operator in rules.refused}
+
+    def left(node: Node) -> Reason:
+        """The delegate names kinds of operators; where the rules refuse some of a kind, it means those."""
+        is_left = node.name in reasons and (node.name not in divided or refusal(node)[0])
+        return (reasons[node.name], "") if is_left else ("", "")
+
+    def judged(path: Path, graph: Graph) -> GpuCheck:
+        return GpuCheck(path, **judge(graph, GpuCheck.limit, left))
+
+    check = check_file_for(rules.path, judged)
+    counted = int(found[2].replace("No", "0")) if found else check.total
+    if counted != check.delegated:  # which these are it does not say
+        check = replace(check, blocked=f"the delegate counts {counted} operators that it takes, not {check.delegated}")
+    return check

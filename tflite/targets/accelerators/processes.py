@@ -21,7 +21,10 @@ from keras_mobilenets.progress import track
 
 PROGRAMS = Path(__file__).parent / "programs"
 
-_CHATTER = re.compile(r"I\d{4} |INFO|WARNING: Logging before")
+_EMPTY = re.compile(
+    r"I\d{4} |INFO|WARNING: Logging before|.*ERROR: \[[^\]]*\]$"
+)  # chatter, and places without a reason
+_PREFIX = re.compile(r"^[WEF]\d{4} [^\]]*\] ")  # time, thread and place
 _TELLING = re.compile(r"error|fail|abort|fatal|cannot|exception|check", re.IGNORECASE)
 
 
@@ -102,9 +105,9 @@ def run(
 
 def telling_line(log: str) -> str:
     """The line of a log that says what went wrong: the last that speaks of a failure, or the last."""
-    lines = [line for line in map(str.strip, log.splitlines()) if line and not _CHATTER.match(line)]
+    lines = [line for line in map(str.strip, log.splitlines()) if line and not _EMPTY.match(line)]
     failures = [line for line in lines if _TELLING.search(line)]
-    return (failures or lines or ["it said nothing"])[-1][:LONGEST]
+    return _PREFIX.sub("", (failures or lines or ["it said nothing"])[-1])[:LONGEST]
 
 
 def _lines(process: "subprocess.Popen[bytes]", seconds: float, what: str) -> Iterator[bytes]:
