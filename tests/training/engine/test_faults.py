@@ -130,7 +130,7 @@ def test_distillation_goes_on_within_an_epoch(data, tmp_path, cached_views):
     assert_same_end(tmp_path / "stopped", tmp_path / "whole")
 
 
-def training_program(folder, path, model="network()", recipe=RECIPE, batch_size=16, pause=0.1):
+def training_program(folder, path, model="network()", recipe=RECIPE, batch_size=16, pause=1):
     """A program that trains in a process of its own: `program RUN_DIR SECONDS`; it pauses after each step."""
     path.write_text(
         f"""
