@@ -82,7 +82,8 @@ def test_no_constant_outranks_the_output_of_its_operator(converted, target):
 def test_a_trained_network_answers_the_same_in_each_form(name, tmp_path):
     data = training.load_data("shapes", image_size=SIZE, batch_size=32, limit=4000)
     trained = km.create_model(name, input_shape=(SIZE, SIZE, 3), alpha=0.5, classes=10)
-    training.fit(trained, data, training.Recipe(epochs=2, learning_rate=4e-3, augmentation="none"))
+    # Two epochs leave the classes so close that a step of int8 often decides.
+    training.fit(trained, data, training.Recipe(epochs=6, learning_rate=4e-3, augmentation="none"))
     calibration, _ = data.images("train", 128, seed=0)
     native, other = (
         tflite.convert(trained, tmp_path / f"{target}.tflite", quantize="int8", calibration=calibration, target=target)
