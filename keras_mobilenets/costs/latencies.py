@@ -11,8 +11,8 @@ from keras_mobilenets.errors import UserError, unknown
 from keras_mobilenets.models.catalog import list_models
 from keras_mobilenets.variant import label, network_arguments, parse_arguments
 
-# What the sources say, in the words of results.json. Weights that are int8 beside float activations, or activations of
-# int16, are none of its quantizations.
+# What the sources say, in the words of results.json. Int8 weights beside float activations, or a part alone of them
+# in int16, are none of its quantizations.
 _QUANTIZATIONS = {
     "float32": "none",
     "float": "none",
@@ -20,6 +20,7 @@ _QUANTIZATIONS = {
     "int8 (PTQ)": "int8",
     "uint8 (QAT)": "int8",
     "w8a8": "int8",
+    "w8a16": "int16x8",
 }
 _BACKENDS = {  # by how the source's name of the runtime begins
     "TFLite CPU": "cpu",
@@ -107,7 +108,7 @@ def published_latency(
     Args:
         model: Name of the builder, in any case.
         input_size: Side of the input in pixels; every published size when not given.
-        quantization: Only "none" (float32), "float16", "dynamic" or "int8".
+        quantization: Only "none" (float32), "float16", "dynamic", "int8" or "int16x8".
         backend: Only "cpu" (no delegate), "xnnpack", "gpu", "nnapi", "qualcomm" or "edgetpu".
         **arguments: The builder's arguments that name the variant (alpha defaults to 1).
 
@@ -122,7 +123,7 @@ def published_latency(
     if str(model).lower() not in names:
         raise unknown("model", model, list(known), "keras-mobilenets models")
     for name, value, choices in (
-        ("quantization", quantization, ("none", "float16", "dynamic", "int8")),
+        ("quantization", quantization, ("none", "float16", "dynamic", "int8", "int16x8")),
         ("backend", backend, tuple(dict.fromkeys(_BACKENDS.values()))),
     ):
         if value is not None and value not in choices:

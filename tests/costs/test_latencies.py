@@ -25,6 +25,7 @@ def test_the_table_is_whole():
         ("MobileNetV2", {}, 40),
         ("MobileNetV2", {"alpha": 0.35, "input_size": 96}, 1),
         ("MobileNetV2", {"input_size": 224, "quantization": "int8"}, 9),
+        ("MobileNetV2", {"quantization": "int16x8"}, 3),  # w8a16, and not w8a16_mixed_int16
         ("MobileNetV2", {"input_size": 224, "quantization": "dynamic"}, 0),  # the weights-only int8 of 2018 is another
         ("MobileNetV2", {"backend": "qualcomm"}, 18),
         ("MobileNetV1", {"alpha": 0.25, "backend": "nnapi"}, 4),
