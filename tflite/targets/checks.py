@@ -125,7 +125,7 @@ def runner(target: str) -> Callable[[Path, np.ndarray], np.ndarray]:
     """
     found, variant = find(target)
     if found.run is None:
-        runnable = ", ".join(name for name, target in TARGETS.items() if target.run)
+        runnable = ", ".join(full_name(name) for name, target in TARGETS.items() if target.run)
         raise UserError(f"{target} cannot be run here; give one of {runnable}")
     if found.environment:
         found.environment.require()
@@ -143,7 +143,7 @@ def find(target: str) -> tuple[Target, str]:
         if called == name:
             break
     else:
-        raise UserError(f"unknown target {target!r}: give one of {', '.join(TARGETS)}")
+        raise UserError(f"unknown target {target!r}: give one of {', '.join(map(full_name, TARGETS))}")
     variant = variant or found.variant
     if variant not in (found.variants or ("",)):
         known = f"give {name}{found.separator}{'|'.join(found.variants)}" if found.variants else f"{name} has none"

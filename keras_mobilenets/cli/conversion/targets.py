@@ -28,14 +28,14 @@ def run(options: Namespace) -> None:
         for name in options.install:
             _install(name)
         return
-    from keras_mobilenets.tflite.targets.checks import TARGETS
+    from keras_mobilenets.tflite.targets.checks import TARGETS, full_name
 
     table = grid("target", "what it is", "known by", "evaluate --on", "here", "what makes it so")
     for name, target in TARGETS.items():
         needs = target.environment
         ready = needs is None or needs.is_ready()
         table.add_row(
-            f"{name}{target.separator}{target.variant}" if target.variant else name,
+            full_name(name),
             target.what,
             target.known,
             "yes" if target.run else "no",

@@ -1,6 +1,7 @@
 """LiteRT's GPU delegate itself, which compiles and runs through WebGPU on SwiftShader, a Vulkan driver in software."""
 
 import re
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from keras_mobilenets.tflite.targets.compatibility import check_file_for
 from keras_mobilenets.tflite.targets.delegate_graph import Graph, Node
 from keras_mobilenets.tflite.targets.gpu import GpuCheck, check_gpu, refusal
 from keras_mobilenets.tflite.targets.partitions import Reason, judge
+from keras_mobilenets.tflite.targets.target_warning import TargetWarning
 
 ENVIRONMENT = ENVIRONMENTS["gpu"]
 
@@ -20,7 +22,8 @@ ENVIRONMENT = ENVIRONMENTS["gpu"]
 _ERROR = re.compile(r"^E\d{4} [^\]]*\] (.*)$", re.MULTILINE)
 _APPLIED = "Initializing WebGPU-based API from graph"
 _LEFT = re.compile(
-    r"not supported by GPU delegate:\n(.*?)^(\d+|No) operations will run on the GPU", re.MULTILINE | re.DOTALL
+    r"not supported by GPU delegate:\n(.*?)^(\d+|No) operations will run on the GPU, and (?:the remaining|all) (\d+)",
+    re.MULTILINE | re.DOTALL,
 )
 
 
@@ -62,6 +65,9 @@ def run(path: Path, inputs: np.ndarray, variant: str = "") -> np.ndarray:
     answer = _ask(path, inputs)
     if reason := _failure(answer.log):
         raise UserError(f"{path} {reason}; see what inspect --on gpu says of it, and convert it again")
+    if left := _LEFT.search(answer.log):
+        shared = f"{path.name} is not fully delegated: the GPU delegate leaves {left[3]} of its operators to the CPU"
+        warnings.warn(shared, TargetWarning, stacklevel=2)
     assert answer.outputs is not None
     return answer.outputs
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from keras_mobilenets.errors import LONGEST, UserError
+from keras_mobilenets.plurals import count
 from keras_mobilenets.progress import track
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -99,8 +100,12 @@ def run(
             raise UserError(f"{what} failed: it gave no answer") from error
         if "error" in values:
             raise UserError(f"{what}: {values['error']}")
-        outputs = folder / "outputs.npy"
-        return Answer(np.load(outputs, allow_pickle=False) if outputs.exists() else None, values, said)
+        written = folder / "outputs.npy"
+        outputs = np.load(written, allow_pickle=False) if written.exists() else None
+        answered = 0 if outputs is None else len(outputs)
+        if images is not None and answered != images:
+            raise UserError(f"{what} failed: it answered {answered} of {count(images, 'image')}")
+        return Answer(outputs, values, said)
 
 
 def telling_line(log: str) -> str:

@@ -9,6 +9,7 @@ import keras_mobilenets as km
 from keras_mobilenets import cli, tflite
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.tflite.conversion import target_rewriter
+from keras_mobilenets.tflite.targets.accelerators import gpu
 from keras_mobilenets.tflite.targets.accelerators.environments import ENVIRONMENTS
 
 pytestmark = [
@@ -95,3 +96,9 @@ def test_what_it_leaves_to_the_cpu_is_said_in_its_own_words(tmp_path):
     assert {op.name for op in check.refused if "bad input dims size: 6" in op.reason} == {"RESHAPE", "TRANSPOSE"}
     assert "small partition" in check.refused[-1].reason and check.refused[-1].name == "CONV_2D"
     assert round(check.macs_share, 3) == round(2 / 3, 3)
+    image = np.random.default_rng(0).normal(size=(1, 8, 8, 4)).astype(np.float32)
+    with pytest.warns(
+        tflite.TargetWarning, match="^m.tflite is not fully delegated: .* leaves 4 of its operators to the CPU"
+    ):
+        shared = gpu.run(path, image, "")
+    np.testing.assert_allclose(shared, network(image), atol=1e-2)

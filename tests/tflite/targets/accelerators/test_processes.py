@@ -76,6 +76,12 @@ def test_a_failure_is_one_line(ask, text, says):
         ask(text)
 
 
+def test_an_answer_for_some_of_the_images_is_none(ask):
+    text = 'import numpy as np; np.save(folder / "outputs.npy", np.zeros((2, 7))); answer()'
+    with pytest.raises(UserError, match=r"^m on a target failed: it answered 2 of 3 images$"):
+        ask(text, np.zeros((3, 1), np.int8))
+
+
 def test_what_hangs_is_stopped_with_all_that_it_started(ask, tmp_path):
     text = f"""
 import subprocess
@@ -93,4 +99,12 @@ time.sleep(100)
 
 
 def test_each_image_has_the_time_of_its_own(ask):
-    ask("for _ in range(4): time.sleep(0.7); print(1, flush=True)\nanswer()", np.zeros((4, 1), np.int8), seconds=2)
+    text = """
+import numpy as np
+for _ in range(4):
+    time.sleep(0.7)
+    print("one", flush=True)
+np.save(folder / "outputs.npy", np.zeros((4, 7)))
+answer()
+"""
+    assert ask(text, np.zeros((4, 1), np.int8), seconds=2).outputs.shape == (4, 7)
