@@ -4,6 +4,7 @@ from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.tflite.targets.operator_forms import FORMS
 
 
 def add_conversion(parser: ArgumentParser) -> None:
@@ -24,7 +25,11 @@ def add_conversion(parser: ArgumentParser) -> None:
         help="training images that int8 is calibrated on (default: 200)",
     )
     group.add_argument(
-        "--target", choices=["nnapi", "xnnpack"], default="nnapi", help="what the int8 file is for (default: nnapi)"
+        "--target",
+        choices=list(FORMS),
+        default="nnapi",
+        help="what the int8 file is for: litert (CPU, GPU and NPU of an app with LiteRT; xnnpack is another name of it), "
+        "nnapi (phones of Android 8.1 to 14), gpu (default: nnapi)",
     )
     group = parser.add_argument_group("int8 after training")
     group.add_argument(

@@ -78,7 +78,7 @@ def choose(
 
     Args:
         rows: From `select`.
-        target: "nnapi", "xnnpack" or "gpu".
+        target: A name in `targets()`.
         task: "accuracy", "balanced" or "speed".
         max_size_mb: Size of the .tflite at most, 10⁶ bytes.
 
@@ -101,9 +101,9 @@ def choose(
     return sorted(fitting, key=lambda choice: -choice.score)
 
 
-def targets() -> list[str]:
-    """The names of the targets."""
-    return list(_facts()["targets"])
+def targets() -> dict[str, str]:
+    """The targets, and when to take each."""
+    return {name: target["says"] for name, target in _facts()["targets"].items()}
 
 
 def tasks() -> dict[str, str]:

@@ -5,6 +5,7 @@ import pytest
 
 import keras_mobilenets as km
 from keras_mobilenets.costs import selection
+from keras_mobilenets.tflite.targets.operator_forms import FORMS
 
 
 def test_limits_and_orders_hold():
@@ -33,14 +34,14 @@ def test_tasks_trade_accuracy_for_speed():
 
 
 def test_a_target_moves_the_choice():
-    """XNNPACK's int8 has no hard-swish, a GPU does not mind it."""
+    """A GPU minds squeeze-and-excite alone; NNAPI minds h-swish and squeeze-and-excite."""
 
     def place(target):
         ranked = selection.choose(selection.select(family="MobileNet"), target=target, task="balanced")
         labels = [choice.variant.label for choice in ranked]
         return labels.index("MobileNetV3Large(alpha=1.0) 224")
 
-    assert place("gpu") < place("xnnpack")
+    assert place("gpu") < place("nnapi")
 
 
 @pytest.mark.parametrize("builder", ["MobileNetV1", "MobileNetV2", "MobileNetV3Small", "EfficientNetB0", "ResNet18"])
@@ -65,3 +66,7 @@ def test_traits_are_those_of_the_built_model(builder):
 def test_what_cannot_be_chosen_is_refused_in_one_line(arguments, says):
     with pytest.raises(km.UserError, match=says):
         selection.choose(selection.select(), **arguments)
+
+
+def test_every_target_of_convert_can_be_chosen_for():
+    assert set(selection.targets()) == set(FORMS) and all(selection.targets().values())

@@ -28,16 +28,20 @@ class Forms:
     stem_filters: int = 0
 
 
+# XNNPACK refuses int8 HARD_SWISH, RELU_N1_TO_1, AVERAGE_POOL_2D and SOFTMAX; MEAN it takes. A SOFTMAX at the end may
+# stay: it cuts nothing. A chain of int8 operators that compute one value from one value is one look-up for it: h-swish
+# in ADD and MUL, or swish in LOGISTIC and MUL, takes the time of one LOGISTIC. Three input channels and few filters
+# leave its kernels idle: with 64 filters a 3×3 stem at stride 2 takes 0.22 (of 16) to 0.42 (of 32) of the time on x86
+# with AMX, although most of the added weights are zero. LiteRT's GPU delegate, Qualcomm's NPU and Ethos-U take all of
+# this too (tests/benchmarks/targets_table.py asks them); Ethos-U would be 10 to 30% faster with HARD_SWISH.
+_LITERT = Forms(per_channel_dense=True, h_swish="add_mul", h_sigmoid="scale", softmax="float", stem_filters=64)
+
 FORMS = {
     # NNAPI refuses dense layers per channel, and has HARD_SWISH from API level 30 on.
     "nnapi": Forms(per_channel_dense=False),
-    # XNNPACK refuses int8 HARD_SWISH, RELU_N1_TO_1, AVERAGE_POOL_2D and SOFTMAX; MEAN it takes. A SOFTMAX at the end
-    # may stay: it cuts nothing. A chain of int8 operators that compute one value from one value is one look-up for it:
-    # h-swish in ADD and MUL, or swish in LOGISTIC and MUL, takes the time of one LOGISTIC. Three input channels and few
-    # filters leave its kernels idle: with 64 filters a 3×3 stem at stride 2 takes 0.22 (of 16) to 0.42 (of 32) of the
-    # time on x86 with AMX, although most of the added weights are zero.
-    "xnnpack": Forms(per_channel_dense=True, h_swish="add_mul", h_sigmoid="scale", softmax="float", stem_filters=64),
-    # The GPU delegate computes int8 graphs in float, from scales per tensor, and has HARD_SWISH.
+    "litert": _LITERT,
+    "xnnpack": _LITERT,  # the name it had when only a CPU had been asked
+    # TensorFlow Lite's GPU delegate of before LiteRT computes int8 graphs in float, from scales per tensor.
     "gpu": Forms(per_channel_dense=False),
 }
 

@@ -53,4 +53,9 @@ def _by_xnnpack(path: str | Path) -> str:
     return f"XNNPACK, {delegated} of {nodes} operators delegated in {count(partitions, 'partition')}: {names} refused"
 
 
-_CHECKS: Mapping[str, Callable[[str | Path], str]] = {"nnapi": _by_nnapi, "xnnpack": _by_xnnpack, "gpu": _by_gpu}
+_CHECKS: Mapping[str, Callable[[str | Path], str]] = {
+    "nnapi": _by_nnapi,
+    "litert": lambda path: "; ".join(filter(None, (_by_xnnpack(path), _by_gpu(path)))),
+    "xnnpack": _by_xnnpack,
+    "gpu": _by_gpu,
+}

@@ -7,6 +7,7 @@ from keras_mobilenets.cli.android.bundle import add_bundle, describe
 from keras_mobilenets.cli.output import say
 from keras_mobilenets.cli.startup import import_tensorflow
 from keras_mobilenets.cli.training_arguments import add_training, training
+from keras_mobilenets.tflite.targets.operator_forms import FORMS
 
 PURPOSE = "make the networks of the papers' comparison as float32, float16, int8 PTQ and int8 QAT, and a bundle of them"
 EXAMPLE = """keras-mobilenets android zoo --data shapes --size 64 --runs runs/zoo --out runs/zoo_bundle
@@ -31,7 +32,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--calibration", type=int, default=200, metavar="N", help="training images for int8 PTQ (default: 200)"
     )
     parser.add_argument(
-        "--target", choices=["nnapi", "xnnpack"], default="nnapi", help="of int8 files (default: nnapi)"
+        "--target", choices=list(FORMS), default="nnapi", help="of int8 files, as in convert (default: nnapi)"
     )
     add_bundle(parser)
     add_training(parser)
