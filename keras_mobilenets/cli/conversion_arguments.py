@@ -28,8 +28,8 @@ def add_conversion(parser: ArgumentParser) -> None:
         "--target",
         choices=list(FORMS),
         default="nnapi",
-        help="what the int8 file is for: litert (CPU, GPU and NPU of an app with LiteRT; xnnpack is another name of it), "
-        "nnapi (phones of Android 8.1 to 14), gpu (default: nnapi)",
+        help="what the int8 file is for: litert (an app with LiteRT, on CPU, GPU or NPU; also named xnnpack), nnapi "
+        "(phones of Android 8.1 to 14) or gpu (default: nnapi)",
     )
     group = parser.add_argument_group("int8 after training")
     group.add_argument(

@@ -74,9 +74,9 @@ def convert(
             and no gain in top-1 beyond the noise.
         target: What is to run the model: "litert" (an app with LiteRT, on CPU, GPU or NPU; "xnnpack" is an earlier name
             of it), "nnapi" (phones of Android 8.1 to 14 through NNAPI) or "gpu" (the GPU delegate of TensorFlow Lite).
-            It decides on the operators of an int8 model (the table is `operator_forms.FORMS`): NNAPI gets HARD_SWISH and
-            dense layers of one scale, LiteRT operators that XNNPACK, the GPU delegate, Qualcomm's NPU and Ethos-U all
-            take in one partition. Float models are the same for all.
+            It decides on the operators of an int8 model (the table is `operator_forms.FORMS`): NNAPI gets HARD_SWISH
+            and dense layers of one scale, LiteRT operators that XNNPACK, the GPU delegate, Qualcomm's NPU and Ethos-U
+            all take in one partition. Float models are the same for all.
         sparse: A float32 model stores the zeros of a pruned one as sparse tensors, which XNNPACK's sparse kernels skip
             on Arm. They ask for two thirds of zeros or more in the 1×1 convolutions, a 3×3 stem at stride 2, and
             strides with as much padding before the image as after it ("same" at odd sizes, or a symmetric padding).

@@ -3,8 +3,9 @@
 Written from delegates/gpu/common/model_builder.cc of TensorFlow 2.14.0 (`IsSupported` of each operation parser,
 `GetOpsToReplace` 3284, `IsAllAllowedTensors` 3050) and tools/versioning/gpu_compatibility.cc, which it calls and whose
 `CheckGpuDelegateCompatibility` says the rest. The delegate's options are its defaults: one partition, the largest, and
-int8 models computed in float. What a GPU's driver then refuses no file can tell. `tf.lite.experimental.Analyzer` is no
-help here: in TensorFlow 2.21 it calls every file compatible, ARG_MAX and tensors of five dimensions included.
+int8 models computed in float. Where the delegate of LiteRT was seen to take more, or to compute wrongly, that stands
+(litert_gpu.py). What a GPU's driver then refuses no file can tell. `tf.lite.experimental.Analyzer` is no help here:
+in TensorFlow 2.21 it calls every file compatible, ARG_MAX and tensors of five dimensions included.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ from typing import ClassVar
 
 from ai_edge_litert import schema_py_generated as schema
 
+from keras_mobilenets.tflite.targets import litert_gpu
 from keras_mobilenets.tflite.targets.compatibility import Check, check_file_for
 from keras_mobilenets.tflite.targets.delegate_graph import Graph, Node
 from keras_mobilenets.tflite.targets.partitions import Reason, judge
@@ -31,7 +33,11 @@ class GpuCheck(Check):
     @property
     def circumstances(self) -> str:
         """What the verdict holds for."""
-        rules = "by the source of TensorFlow 2.14, default options" if self.evidence == "rules" else ""
+        rules = (
+            f"by the source of TensorFlow 2.14, default options, and {litert_gpu.SEEN}"
+            if self.evidence == "rules"
+            else ""
+        )
         return "; ".join(filter(None, (rules, self.system)))
 
     def _at(self) -> str:
@@ -60,7 +66,14 @@ def _check(path: Path, graph: Graph) -> GpuCheck:
 
 
 def refusal(node: Node) -> Reason:
-    """Why the delegate refuses an operator (empty if it takes it), and where it says so."""
+    """Why the delegate refuses an operator (empty if it takes it), and where that is known from."""
+    if wrong := litert_gpu.failure(node):
+        return wrong, litert_gpu.SEEN
+    found = _refusal_by_source(node)
+    return ("", litert_gpu.SEEN) if found[0] and litert_gpu.takes(node) else found
+
+
+def _refusal_by_source(node: Node) -> Reason:
     if node.name not in _VERSIONS:
         return "the delegate does not know this operator, or no rule here judges it", f"{_BUILDER}:3075"
     highest = _VERSIONS[node.name]
