@@ -85,7 +85,7 @@ def model(source, steps, dtype="float32"):
 
 
 POSITIVE, GREATER = op("ABS", 0), op("GREATER", 0, number(0), dtype="bool")
-SQUEEZED = op("MEAN", 0, whole(1, 2), out=(1, 1, 1, 4), version=2, keepDims=True)
+SQUEEZED = op("MEAN", 1, whole(1, 2), out=(1, 1, 1, 4), version=2, keepDims=True)
 PADS = np.int32([[0, 0], [1, 1], [1, 1], [0, 0]])
 CASES = {}  # (operator, what is special) to (shape of the input, operators[, dtype])
 
@@ -111,9 +111,9 @@ for name in ("ADD", "DIV", "FLOOR_DIV", "FLOOR_MOD", "MAXIMUM", "MINIMUM", "MUL"
         ("number first", number(2.5), 1), ("1×8×1×4", 1, floats(1, 8, 1, 4)),
     ):  # fmt: skip
         one(name, special, *operands, before=[POSITIVE])
-    one(name, "rank 2", 0, number([1.5]), source=VECTOR, out=VECTOR, before=[])
-    case(name, "squeezed", SQUEEZED, op(name, 0, 1))
-    one(name, "both broadcast", 0, floats(1, 1, 8, 4), source=(1, 8, 1, 4))
+    one(name, "rank 2", 1, number([1.5]), source=VECTOR, out=VECTOR, before=[op("ABS", 0, out=VECTOR)])
+    case(name, "squeezed", POSITIVE, SQUEEZED, op(name, 1, 2))
+    one(name, "both broadcast", 1, floats(1, 1, 8, 4), source=(1, 8, 1, 4), before=[op("ABS", 0, out=(1, 8, 1, 4))])
 for name in ("ADD", "MUL"):
     one(name, "rank 4 and 2", 0, floats(8, 4))
     one(name, "rank 5", 0, floats(1, 4, 2, 3, 4), source=(1, 4, 2, 3, 4), out=(1, 4, 2, 3, 4))

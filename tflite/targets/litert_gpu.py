@@ -99,7 +99,8 @@ def _broadcasts(node: Node) -> bool:
 
 _TAKEN: Mapping[str, Callable[[Node], bool]] = {
     **dict.fromkeys(
-        ("ARG_MAX", "ATAN2", "CAST", "CEIL", "EMBEDDING_LOOKUP", "LOGICAL_NOT", "ROUND", "UNPACK"), lambda node: True
+        ("ARG_MAX", "ATAN2", "CAST", "CEIL", "EMBEDDING_LOOKUP", "LOGICAL_NOT", "ROUND", "UNPACK"),
+        lambda node: True,
     ),
     **dict.fromkeys(
         ("EQUAL", "NOT_EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL"), lambda n: not _same_twice(n)
@@ -110,6 +111,7 @@ _TAKEN: Mapping[str, Callable[[Node], bool]] = {
     **dict.fromkeys(("SELECT", "SELECT_V2"), lambda node: node.operand(0).shape == node.outputs[0].shape),
     **dict.fromkeys(("SLICE", "STRIDED_SLICE"), _slices_vectors),
     "CUMSUM": _axis,
+    "DEPTHWISE_CONV_2D": lambda node: len(node.operand(0).shape) == 4,
     "GATHER": lambda node: len(node.operand(1).shape) == 1,
     "MUL": _broadcasts,
     "ONE_HOT": lambda node: node.option("axis") in (-1, len(node.outputs[0].shape) - 1),

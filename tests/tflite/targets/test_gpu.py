@@ -1,6 +1,9 @@
 """What the GPU delegate takes: whole models, each kind of refusal, and the warning of `convert`."""
 
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -12,6 +15,7 @@ from keras_mobilenets import cli, tflite, training
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.targets import gpu
+from keras_mobilenets.tflite.targets.accelerators.environments import ENVIRONMENTS
 from keras_mobilenets.tflite.targets.delegate_graph import Node, Operand, graph_of
 from keras_mobilenets.tflite.targets.operator_forms import FORMS, Forms
 
@@ -41,24 +45,47 @@ TAKEN = [
     _node("STRIDED_SLICE", IMAGE, AXES, AXES, AXES),
     _node("HARD_SWISH", IMAGE),
 ]
+# What TensorFlow 2.14's source refuses or says nothing of, and LiteRT's delegate was seen to take (gpu_operators.py).
+SEEN = [
+    _node("ARG_MAX", IMAGE, AXES, output=_operand(1, 8, 8, dtype="int32")),
+    _node("CAST", _operand(1, 8, dtype="int32")),
+    _node("DEPTHWISE_CONV_2D", IMAGE, _operand(1, 3, 3, 8, constant=True)),
+    _node("GATHER", IMAGE, AXES),
+    _node("MUL", _operand(1, 8, 1, 4), _operand(1, 1, 8, 4)),
+    _node("SELECT_V2", _operand(1, 8, 8, 4, dtype="bool"), IMAGE, IMAGE),
+    _node("STRIDED_SLICE", _operand(1, 7), AXES, AXES, AXES),
+    _node("TOPK_V2", _operand(1, 7), _operand(dtype="int32", constant=True)),
+]
 REFUSED = [
     _node("CONV_2D", IMAGE, WEIGHTS, version=7),
-    _node("ARG_MAX", IMAGE, AXES),
+    _node("ARG_MAX", IMAGE, AXES, output=_operand(1, 8, 8, dtype="int64")),
+    _node("ARG_MIN", IMAGE, AXES),
+    _node("GATHER", IMAGE, _operand(dtype="int32", constant=True)),
+    _node("GATHER_ND", IMAGE, AXES),
+    _node("CUMSUM", IMAGE, AXES, reverse=True),
+    _node("LOGICAL_AND", IMAGE, _operand(4, dtype="bool", constant=True)),
     _node("ADD", IMAGE, _operand(8, 4), version=3),
     _node("ADD", IMAGE, _operand(3, 4)),
     _node("ADD", IMAGE, IMAGE, version=3),
-    _node("MUL", _operand(1, 8, 1, 4), _operand(1, 1, 8, 4)),
-    _node("MUL", IMAGE, IMAGE, version=4),
+    _node("SUB", IMAGE, IMAGE),
+    _node("BATCH_MATMUL", IMAGE, IMAGE),
+    _node("CONV_2D", IMAGE, _operand(8, 3, 3, 2, constant=True)),
+    _node("FULLY_CONNECTED", IMAGE, _operand(7, 256, constant=True)),
+    _node(
+        "ADD",
+        *(_operand(*shape, dtype="int8", constant=len(shape) == 4) for shape in ((1, 7), (1, 1, 1, 1))),
+        output=_operand(1, 7, dtype="int8"),
+    ),
     _node("MEAN", IMAGE, _operand(2, dtype="int32")),
     _node("MEAN", IMAGE, _operand(2, dtype="int64", constant=True)),
-    _node("DEPTHWISE_CONV_2D", IMAGE, _operand(1, 3, 3, 8, constant=True)),
+    _node("DEPTHWISE_CONV_2D", _operand(1, 8, 4), _operand(1, 3, 3, 8, constant=True)),
     _node("FULLY_CONNECTED", _operand(1, 4), _operand(7, 4, constant=True), version=12),
     _node("FULLY_CONNECTED", _operand(1, 4, constant=True), _operand(7, 4)),
     _node("FULLY_CONNECTED", IMAGE, _operand(7, 4, constant=True), output=_operand(64, 7), keepNumDims=True),
     _node("PAD", IMAGE, _operand(2, 2, dtype="int32", constant=True)),
     _node("SOFTMAX", _operand(1, 7), beta=2.0),
     _node("STRIDED_SLICE", IMAGE, AXES, AXES, AXES, shrinkAxisMask=1),
-    _node("STRIDED_SLICE", _operand(1, 7), AXES, AXES, AXES),
+    _node("STRIDED_SLICE", _operand(1, 7), AXES, AXES, AXES, newAxisMask=1),
     _node("RESHAPE", _operand(1, 2, 2, 2, 4), AXES),
     _node("LOGISTIC", _operand(1, 8, dtype="int32")),
     _node("SUB", IMAGE, IMAGE, IMAGE),
@@ -72,9 +99,25 @@ def test_supported(node):
     assert gpu.refusal(node)[0] == ""
 
 
+@pytest.mark.parametrize("node", SEEN, ids=lambda node: node.name)
+def test_what_litert_takes_beyond_the_source_is_dated(node):
+    assert gpu._refusal(node) == ("", "LiteRT 2.3, run 2026-11-30")
+
+
 @pytest.mark.parametrize("node", REFUSED, ids=lambda node: node.name)
 def test_refused(node):
     assert gpu.refusal(node)[0]
+
+
+@pytest.mark.slow
+def test_the_rules_and_the_delegate_agree_on_each_operator():
+    if missing := ENVIRONMENTS["gpu"].missing():
+        pytest.skip(missing)
+    program = Path(__file__).parents[2] / "benchmarks" / "gpu_operators.py"
+    table = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, check=False)
+    rows = [line for line in table.stdout.splitlines() if line.startswith("| ")][2:]
+    assert len(rows) > 150 and sum(row.endswith("| ok | right |") for row in rows) > 100
+    assert [row for row in rows if "differs" in row] == [] and table.returncode == 0
 
 
 @pytest.fixture(scope="module")
