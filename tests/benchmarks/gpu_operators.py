@@ -216,6 +216,9 @@ def outcome(path):
     plain.invoke()
     expected = plain.get_tensor(sink["index"]).astype(np.float64)
     try:
+        check = gpu.check(path)
+        if left := {operator.reason for operator in check.refused if operator.source != SEEN}:
+            return check.blocked or "; ".join(left)
         found = gpu.run(path, values).astype(np.float64)
     except UserError as error:
         return str(error).replace(f"{path} ", "").replace(f"{path.name} on the GPU delegate ", "").splitlines()[0]

@@ -70,20 +70,29 @@ def _backwards(node: Node) -> str:
     return "a slice that runs backwards" if min(node.operand(3).integers(), default=1) < 0 else ""
 
 
+def _sums(node: Node) -> str:
+    axis = node.operand(1).integers()
+    if not axis or axis[0] <= 0:
+        return "an axis that is the first, or counted from the end: wrong answers or a crash"
+    overlooked = [option for option in ("exclusive", "reverse") if node.option(option)]
+    return f"its option {overlooked[0]}, which is overlooked: wrong answers" if overlooked else ""
+
+
+def _truth_values(node: Node) -> str:
+    constant = any(operand and operand.constant for operand in node.inputs)
+    return "a constant of truth values: wrong answers" if constant else ""
+
+
 _FAILURES: Mapping[str, Callable[[Node], str]] = {
     **dict.fromkeys(("ADD", "MUL"), _outranked),
     **dict.fromkeys(_ELEMENTWISE, _two_inputs),
     **dict.fromkeys(("BATCH_MATMUL", "PACK"), _aborts),
+    **dict.fromkeys(("LOGICAL_AND", "LOGICAL_OR"), _truth_values),
     "CONV_2D": _groups,
+    "CUMSUM": _sums,
     "FULLY_CONNECTED": _flattens,
     "STRIDED_SLICE": _backwards,
 }
-
-
-def _axis(node: Node) -> bool:
-    """CUMSUM: the options are overlooked, the first axis gives wrong answers, one from the end a crash."""
-    axis = node.operand(1).integers()
-    return bool(axis) and axis[0] > 0 and not (node.option("exclusive") or node.option("reverse"))
 
 
 def _slices_vectors(node: Node) -> bool:
@@ -98,19 +107,14 @@ def _broadcasts(node: Node) -> bool:
 
 
 _TAKEN: Mapping[str, Callable[[Node], bool]] = {
-    **dict.fromkeys(
-        ("ARG_MAX", "ATAN2", "CAST", "CEIL", "EMBEDDING_LOOKUP", "LOGICAL_NOT", "ROUND", "UNPACK"),
-        lambda node: True,
-    ),
+    **dict.fromkeys(("ARG_MAX", "ATAN2", "CAST", "CEIL", "CUMSUM", "EMBEDDING_LOOKUP"), lambda node: True),
+    **dict.fromkeys(("LOGICAL_AND", "LOGICAL_NOT", "LOGICAL_OR", "ROUND", "UNPACK"), lambda node: True),
     **dict.fromkeys(
         ("EQUAL", "NOT_EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL"), lambda n: not _same_twice(n)
     ),
-    # A constant of truth values makes a shader that does not compile.
-    **dict.fromkeys(("LOGICAL_AND", "LOGICAL_OR"), lambda n: not any(o and o.constant for o in n.inputs)),
     **dict.fromkeys(("REDUCE_ALL", "REDUCE_ANY", "REVERSE_V2", "TOPK_V2"), lambda node: node.operand(1).constant),
     **dict.fromkeys(("SELECT", "SELECT_V2"), lambda node: node.operand(0).shape == node.outputs[0].shape),
     **dict.fromkeys(("SLICE", "STRIDED_SLICE"), _slices_vectors),
-    "CUMSUM": _axis,
     "DEPTHWISE_CONV_2D": lambda node: len(node.operand(0).shape) == 4,
     "GATHER": lambda node: len(node.operand(1).shape) == 1,
     "MUL": _broadcasts,

@@ -101,7 +101,7 @@ def test_supported(node):
 
 @pytest.mark.parametrize("node", SEEN, ids=lambda node: node.name)
 def test_what_litert_takes_beyond_the_source_is_dated(node):
-    assert gpu._refusal(node) == ("", "LiteRT 2.3, run 2026-11-30")
+    assert gpu.refusal(node) == ("", "LiteRT 2.3, run 2026-11-30")
 
 
 @pytest.mark.parametrize("node", REFUSED, ids=lambda node: node.name)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_mobilenets.errors import LONGEST, UserError
+from keras_mobilenets.tflite.targets import litert_gpu
 from keras_mobilenets.tflite.targets.accelerators import processes
 from keras_mobilenets.tflite.targets.accelerators.environments import ENVIRONMENTS, SWIFTSHADER
 from keras_mobilenets.tflite.targets.compatibility import check_file_for
@@ -103,13 +104,17 @@ def _judged(rules: GpuCheck, log: str) -> GpuCheck:
     def left(node: Node) -> Reason:
         """The delegate names kinds of operators; where the rules refuse some of a kind, it means those."""
         is_left = node.name in reasons and (node.name not in divided or refusal(node)[0])
-        return (reasons[node.name], "") if is_left else ("", "")
+        if is_left:
+            return reasons[node.name], ""
+        wrong = litert_gpu.failure(node)  # it takes such an operator, and nothing in its log says that it is wrong
+        return wrong, litert_gpu.SEEN if wrong else ""
 
     def judged(path: Path, graph: Graph) -> GpuCheck:
         return GpuCheck(path, **judge(graph, GpuCheck.limit, left))
 
     check = check_file_for(rules.path, judged)
     counted = int(found[2].replace("No", "0")) if found else check.total
-    if counted != check.delegated:  # which these are it does not say
+    wrong = sum(operator.source == litert_gpu.SEEN for operator in check.refused)
+    if counted != check.delegated + wrong:  # which these are it does not say
         check = replace(check, blocked=f"the delegate counts {counted} operators that it takes, not {check.delegated}")
     return check
