@@ -132,6 +132,9 @@ def test_a_keras_file_converts_and_a_loose_tflite_is_timed_and_scored(run, photo
     path = tmp_path / "model_int8.tflite"
     assert path.read_bytes() == (folder / "mobilenetv2_0.35_int8.tflite").read_bytes()
     assert main(["evaluate", str(path), "--data", str(photos)]) == 0
+    assert main(["evaluate", str(path), "--data", str(photos), "--on", "reference"]) == 0
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said.startswith(f"{path}: on reference: top-1 ") and "same class as on the CPU" in said
     assert main(["benchmark", str(path)]) == 0
     assert "model_int8" in capsys.readouterr().out
     assert main(["evaluate", str(tmp_path)]) == 2

@@ -33,7 +33,7 @@ class Verdict:
         name: Such as "CONV_2D".
         delegated: Whether the delegate runs it; otherwise the CPU does.
         reason: Why it is refused; empty when delegated.
-        source: Where TensorFlow Lite's source decides that, such as "nnapi_delegate.cc:2441".
+        source: Where TensorFlow Lite's source decides that, such as "nnapi_delegate.cc:2441"; empty if a tool says it.
         graph: Which of the file's graphs it belongs to, as in `Operator` of an inspection.
     """
 

@@ -61,7 +61,7 @@ def _install(name: str) -> None:
     wanted, into = (
         (environment.packages, environment.folder) if environment.packages else (environment.debian, "the system")
     )
-    say(f"{name} fetches {', '.join(wanted)} and what they need ({environment.download_mb} MB) into {into}")
+    say(f"{name}: {', '.join(wanted)}, {environment.download_mb} MB with what they need, into {into}")
     say(f"licence: {environment.licence}")
     with Console(stderr=True).status(f"Installing {name}") as status:
         environment.install(lambda line: status.update(f"Installing {name}: {escape(line[:80])}"))

@@ -31,7 +31,7 @@ _SAID = re.compile(r"(?:tensorflow/lite/(?:\S+/)?(\S+) )?(.*)")  # the source fi
 class MicroCheck(Check):
     """What TensorFlow Lite Micro makes of a model, as a `Check` says it: it runs all of a file or nothing."""
 
-    delegate: ClassVar[str] = "TensorFlow Lite Micro"
+    delegate: ClassVar[str] = "TFLite Micro"
 
 
 def check(path: Path, variant: str = "") -> MicroCheck:
