@@ -64,5 +64,5 @@ def _install(name: str) -> None:
     say(f"{name}: {', '.join(wanted)}, {environment.download_mb} MB with what they need, into {into}")
     say(f"licence: {environment.licence}")
     with Console(stderr=True).status(f"Installing {name}") as status:
-        environment.install(lambda line: status.update(f"Installing {name}: {escape(line[:80])}"))
+        environment.install(lambda line: status.update(f"Installing {name}: {escape(line[:50])}"))
     say(f"{name} is ready")

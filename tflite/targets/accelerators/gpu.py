@@ -80,6 +80,7 @@ def _ask(path: Path, inputs: np.ndarray | None = None) -> processes.Answer:
         {"path": path},
         inputs,
         what=f"{path.name} on the GPU delegate",
+        seconds=300,  # a software driver compiles hundreds of shaders before the first image
         variables={"VK_ICD_FILENAMES": SWIFTSHADER},
     )
 
