@@ -19,8 +19,9 @@ from keras_mobilenets.tflite.conversion.quantization.calibration import METHODS,
 from keras_mobilenets.tflite.conversion.quantization.quantizer import quantized
 from keras_mobilenets.tflite.conversion.samples import Samples, samples, takes_one_image
 from keras_mobilenets.tflite.conversion.scaling_fold import fold_scaling
-from keras_mobilenets.tflite.graph import flatbuffer, layer_names
+from keras_mobilenets.tflite.graph import flatbuffer, layer_names, scale_limits
 from keras_mobilenets.tflite.graph.metadata import attach
+from keras_mobilenets.tflite.graph.verifier import InvalidModelError
 from keras_mobilenets.tflite.runtime.sandbox import mark_valid
 from keras_mobilenets.tflite.targets.operator_forms import FORMS, Forms
 from keras_mobilenets.tflite.targets.target_warning import warn_if_not_delegated
@@ -136,6 +137,7 @@ def convert(
         if quantize == "int8":
             content = _int8(graph, found, how, FORMS[target])
         content = _described(content, model.name, scaling, pixels, labels)
+    _check_scales(content)
     with files.atomic(path) as temporary:
         temporary.write_bytes(content)
     mark_valid(path)
@@ -176,6 +178,17 @@ def _check(name: str, quantize: str, is_trained: bool, is_calibrated: bool, spar
         raise UserError("equalize and bias_correction are for an int8 model that calibration= images quantize")
 
 
+def _check_scales(content: bytes) -> None:
+    """Refuses a file that takes down the process that runs it."""
+    try:
+        scale_limits.check(flatbuffer.read(content))
+    except InvalidModelError as reason:
+        raise UserError(
+            f"the model cannot be int8: {reason}; that layer hardly varies over the calibration images: give others, "
+            "train the model, or name the layer in leave_in_float"
+        ) from reason
+
+
 def _described(content: bytes, name: str, scaling: PixelScaling | None, pixels: Any, labels: Any) -> bytes:
     """A .tflite with metadata, where it is an image classifier: the format's readers know no other."""
     if scaling is not None and flatbuffer.is_classifier(content):
@@ -204,6 +217,7 @@ def _int8(graph: FloatGraph, found: Samples | None, how: Int8, forms: Forms) -> 
     in_float = [*graph.left_in_float, *layer_names.tensors_of(content, layers)]
     result = quantized(content, in_float, per_channel_dense=forms.per_channel_dense)
     if how.bias_correction:
+        _check_scales(result)
         from keras_mobilenets.tflite.conversion.quantization.bias_correction import correct_biases
 
         result = correct_biases(content, result, values)

@@ -132,11 +132,13 @@ def _limit(memory: int) -> None:
 
 
 def _try(path: str, run: bool, input_shape: InputShape) -> _Answer:
-    from keras_mobilenets.tflite.graph import flatbuffer, verifier
+    from keras_mobilenets.tflite.graph import flatbuffer, scale_limits, verifier
 
     try:
-        verifier.check(flatbuffer.read(Path(path).read_bytes(), path))
+        tables = flatbuffer.read(Path(path).read_bytes(), path)
+        verifier.check(tables)
         if run:
+            scale_limits.check(tables)
             model = load(path, input_shape=input_shape)
             model.feed_noise()
             model.invoke()

@@ -1,12 +1,10 @@
 """TensorFlow Lite Micro: bit for bit what the reference kernels give, its arena, and what it says where it fails."""
 
-
 import keras
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
-from networks import randomize
 
 import keras_mobilenets as km
 from keras_mobilenets import tflite, training
@@ -14,6 +12,7 @@ from keras_mobilenets.errors import UserError
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.targets.accelerators import ethos_u, micro
 from keras_mobilenets.tflite.targets.delegate_graph import Node, Operand
+from keras_mobilenets.training.engine.batch_normalization import estimate_statistics
 
 needs_micro = pytest.mark.skipif(not micro.ENVIRONMENT.is_ready(), reason=micro.ENVIRONMENT.missing())
 
@@ -100,21 +99,21 @@ def quantized_noise(count, size):
 @pytest.mark.slow
 @needs_micro
 def test_a_trained_mobilenet_is_bit_equal_to_the_reference_kernels(tmp_path, capsys):
-    data = training.load_data("shapes", image_size=96, batch_size=32, limit=2000)
+    data = training.load_data("shapes", image_size=96, batch_size=32, limit=4000)
     keras.utils.set_random_seed(0)
     model = km.MobileNetV1((96, 96, 3), 0.25, classes=10)
-    training.fit(model, data, training.Recipe(epochs=3, learning_rate=4e-3, augmentation="none"))
+    training.fit(model, data, training.Recipe(epochs=5, learning_rate=4e-3, augmentation="none"))
     calibration, _ = data.images("train", 100, seed=0)
     path = tflite.convert(model, tmp_path / "m.tflite", quantize="int8", calibration=calibration)
     pixels, labels = data.images("test", 100, seed=0)
     there = tflite.evaluate(path, (pixels, labels), on="micro")
     expected, _ = on_reference_kernels(path, (pixels.astype(np.int16) - 128).astype(np.int8))
     np.testing.assert_array_equal(micro.run(path, (pixels.astype(np.int16) - 128).astype(np.int8)), expected)
-    assert len(np.unique(expected, axis=0)) > 50 and there.top1 > 0.2 and there.agreement > 0.95
+    assert len(np.unique(expected, axis=0)) > 50 and there.top1 > 0.3 and there.agreement > 0.9
     check = tflite.check(path, "micro")
     assert check.ok and (check.total, check.evidence) == (30, "run")
-    # Both activations of the second pointwise block, 48×48×8 and 48×48×16... lie in the arena at once.
-    assert 48 * 48 * (16 + 16) <= check.memory["arena"] < 150_000
+    # What the first pointwise convolution reads and what it writes lie there at once.
+    assert 48 * 48 * (8 + 16) <= check.memory["arena"] < 150_000
     with capsys.disabled():
         print(f"\nMobileNetV1 0.25 at 96 pixels: {there}; arena {check.memory['arena']:,} bytes; ", end="")
         if ethos_u.ENVIRONMENT.is_ready():
@@ -133,7 +132,8 @@ def convert(tmp_path_factory):
 
     def run(builder, target):
         keras.utils.set_random_seed(0)
-        model = randomize(km.create_model(builder, input_shape=(64, 64, 3), alpha=0.35, classes=10), kernels=True)
+        model = km.create_model(builder, input_shape=(64, 64, 3), alpha=0.35, classes=10)
+        estimate_statistics(model, km.preprocess_input(images))  # so that images are told apart
         path = tmp_path_factory.mktemp("micro") / f"{builder}_{target}.tflite"
         return tflite.convert(model, path, quantize="int8", calibration=images, target=target)
 
