@@ -47,6 +47,11 @@ class EthosUCheck(Check):
 
     delegate: ClassVar[str] = "Ethos-U"
 
+    @property
+    def circumstances(self) -> str:
+        """What the verdict holds for, and the cycles that the estimate is made of."""
+        return self.system if self.cycles is None else f"{self.system}: {self.cycles:,} cycles"
+
 
 def check(path: Path, variant: str) -> EthosUCheck:
     """Compiles a .tflite for an Ethos-U and says which operators the NPU runs.
