@@ -1,4 +1,4 @@
-"""A Keras model as a .tflite: float32, float16 weights, dynamic range, or all int8.
+"""A Keras model as a .tflite: float32, float16 weights, dynamic range, all int8, or int8 with 16-bit activations.
 
 int8 follows TensorFlow Lite's quantization specification: weights symmetric and per channel, activations per tensor.
 """
@@ -26,7 +26,7 @@ from keras_mobilenets.tflite.runtime.sandbox import mark_valid
 from keras_mobilenets.tflite.targets.operator_forms import FORMS, Forms
 from keras_mobilenets.tflite.targets.target_warning import warn_if_not_delegated
 
-QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
+QUANTIZATIONS = ("none", "float16", "dynamic", "int8", "int16x8")
 IO_DTYPES = ("int8", "uint8")
 
 
@@ -57,11 +57,12 @@ def convert(
         path: Where the .tflite is written.
         quantize: "none" (float32), "float16" (weights), "dynamic" (int8 weights, float activations), or "int8": every
             tensor, the input and output too. Its input is then raw pixels minus 128 (scale 1/127.5 for a model of
-            −1..1, 1/255 for 0..1, 1 for 0..255). Default: "int8" for a quantization-aware model, which knows no other,
-            "none" for all others.
-        calibration: For "int8" of a model that is not quantization-aware: images like those the model will see, a few
-            hundred or so. uint8 N×H×W×3 (scaled as the model wants them) or floats already scaled; an array, or a
-            tf.data pipeline with or without labels.
+            −1..1, 1/255 for 0..1, 1 for 0..255). "int16x8" has int16 activations and int8 weights, as TensorFlow
+            Lite's 16x8 mode has, for `target="qualcomm"` alone: +10 dB SQNR where int8 loses too much; a CPU runs it
+            slowly. Default: "int8" for a quantization-aware model, which knows no other, "none" for all others.
+        calibration: For "int8" and "int16x8" of a model that is not quantization-aware: images like those the model
+            will see, a few hundred or so. uint8 N×H×W×3 (scaled as the model wants them) or floats already scaled; an
+            array, or a tf.data pipeline with or without labels.
         calibration_images: At most this many are used, the first ones.
         calibration_method: How the range of an activation follows from its values: "minmax", all of them;
             "percentile", 99.99% of them; "mse", those with the least mean squared error of clipping and rounding.
@@ -74,10 +75,10 @@ def convert(
         bias_correction: Corrects, after quantization, the mean error that rounded weights make. It gave −0.2 to +2.4 dB
             and no gain in top-1 beyond the noise.
         target: What is to run the model: "litert" (an app with LiteRT, on CPU, GPU or NPU; "xnnpack" is an earlier name
-            of it), "nnapi" (phones of Android 8.1 to 14 through NNAPI) or "gpu" (the GPU delegate of TensorFlow Lite).
-            It decides on the operators of an int8 model (the table is `operator_forms.FORMS`): NNAPI gets HARD_SWISH
-            and dense layers of one scale, LiteRT operators that XNNPACK, the GPU delegate, Qualcomm's NPU and Ethos-U
-            all take in one partition. Float models are the same for all.
+            of it), "nnapi" (phones of Android 8.1 to 14 through NNAPI), "gpu" (the GPU delegate of TensorFlow Lite) or
+            "qualcomm" (that NPU alone, for "int16x8"). It decides on the operators of an int8 model (the table is
+            `operator_forms.FORMS`): NNAPI gets HARD_SWISH and dense layers of one scale, LiteRT operators that XNNPACK,
+            the GPU delegate, Qualcomm's NPU and Ethos-U all take in one partition. Float models are the same for all.
         sparse: A float32 model stores the zeros of a pruned one as sparse tensors, which XNNPACK's sparse kernels skip
             on Arm. They ask for two thirds of zeros or more in the 1×1 convolutions, a 3×3 stem at stride 2, and
             strides with as much padding before the image as after it ("same" at odd sizes, or a symmetric padding).
@@ -114,14 +115,15 @@ def convert(
     model, is_trained = opened(model)
     quantize = quantize or ("int8" if is_trained else "none")
     how = Int8(calibration_method, leave_in_float, equalize, bias_correction, io_dtype)
-    _check(model.name, quantize, is_trained, calibration is not None, sparse, how)
+    _check(model.name, quantize, target, is_trained, calibration is not None, sparse, how)
     if tfmot_model.is_of_tfmot(model):
         io = None if io_dtype == "int8" else io_dtype
         tfmot_model.refuse(model.name, pixels=pixels, labels=labels, input_shape=input_shape, io_dtype=io)
         content = tfmot_model.int8(model, per_channel_dense=FORMS[target].per_channel_dense)
     else:
-        weights = "sparse" if sparse else "none" if quantize == "int8" else quantize
-        graph = float_graph(model, weights, input_shape, for_int8=quantize == "int8")
+        is_integer = quantize in ("int8", "int16x8")
+        weights = "sparse" if sparse else "none" if is_integer else quantize
+        graph = float_graph(model, weights, input_shape, for_int8=is_integer)
         scaling, found = None, None
         if calibration is not None:
             meaning = functools.partial(scaling_of, model, pixels)
@@ -134,8 +136,8 @@ def convert(
             from keras_mobilenets.tflite.graph.sparsity import fit_sparse_kernels
 
             content = fit_sparse_kernels(content)
-        if quantize == "int8":
-            content = _int8(graph, found, how, FORMS[target])
+        if is_integer:
+            content = _int8(graph, found, how, FORMS[target], wide=quantize == "int16x8")
         content = _described(content, model.name, scaling, pixels, labels)
     _check_scales(content)
     with files.atomic(path) as temporary:
@@ -156,12 +158,19 @@ class Int8:
     io_dtype: str
 
 
-def _check(name: str, quantize: str, is_trained: bool, is_calibrated: bool, sparse: bool, how: Int8) -> None:
+def _check(
+    name: str, quantize: str, target: str, is_trained: bool, is_calibrated: bool, sparse: bool, how: Int8
+) -> None:
     """Refuses what does not go together."""
+    if quantize == "int16x8" and target != "qualcomm":
+        raise UserError(
+            f'quantize="int16x8" is for target="qualcomm", not {target!r}: neither XNNPACK, NNAPI nor the GPU delegate '
+            'takes 16-bit activations; give quantize="int8"'
+        )
     if is_trained and quantize != "int8":
         raise UserError(f"{name} was trained for int8; convert the float model for quantize={quantize!r}")
-    if quantize == "int8" and not (is_calibrated or is_trained):
-        raise UserError('quantize="int8" needs calibration= images: a hundred or more of those the model will see')
+    if quantize in ("int8", "int16x8") and not (is_calibrated or is_trained):
+        raise UserError(f'quantize="{quantize}" needs calibration= images: a hundred or more that the model will see')
     if how.io_dtype != "int8" and quantize != "int8":
         raise UserError(f'io_dtype={how.io_dtype!r} is for quantize="int8", not {quantize!r}')
     if sparse and quantize != "none":
@@ -198,12 +207,16 @@ def _described(content: bytes, name: str, scaling: PixelScaling | None, pixels: 
     return content
 
 
-def _int8(graph: FloatGraph, found: Samples | None, how: Int8, forms: Forms) -> bytes:
-    """The int8 .tflite for a target; without samples for a model that knows its ranges."""
+def _int8(graph: FloatGraph, found: Samples | None, how: Int8, forms: Forms, *, wide: bool = False) -> bytes:
+    """The int8 .tflite for a target, activations int16 if `wide`; without samples for a model that knows its ranges."""
     from keras_mobilenets.tflite.conversion.target_rewriter import rewrite
     from keras_mobilenets.tflite.conversion.uint8_ends import with_uint8_ends
 
     content, values = graph.content, found.values if found else None
+    if wide:
+        from keras_mobilenets.tflite.conversion.quantization import int16_activations
+
+        content = int16_activations.with_hard_swish_in_parts(content)
     if how.equalize:
         from keras_mobilenets.tflite.conversion.quantization.equalization import equalize
 
@@ -216,6 +229,8 @@ def _int8(graph: FloatGraph, found: Samples | None, how: Int8, forms: Forms) -> 
         layers = _worst(content, values, layers) if layers else ()
     in_float = [*graph.left_in_float, *layer_names.tensors_of(content, layers)]
     result = quantized(content, in_float, per_channel_dense=forms.per_channel_dense)
+    if wide:
+        return int16_activations.with_int16_activations(result)
     if how.bias_correction:
         _check_scales(result)
         from keras_mobilenets.tflite.conversion.quantization.bias_correction import correct_biases

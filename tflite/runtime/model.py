@@ -130,7 +130,9 @@ class Model:
         return dequantized(raw, *self.output["quantization"])
 
     def quantization(self) -> str:
-        """How the file is quantized, in the words of `convert`: none, float16, dynamic or int8."""
+        """How the file is quantized, in the words of `convert`: none, float16, dynamic, int8 or int16x8."""
+        if any(np.dtype(source["dtype"]) == np.int16 and source["quantization"][0] for source in self.inputs):
+            return "int16x8"
         if any(np.dtype(source["dtype"]).kind in "iu" and source["quantization"][0] for source in self.inputs):
             return "int8"
         dtypes = {np.dtype(tensor["dtype"]) for tensor in self.interpreter.get_tensor_details()}

@@ -43,6 +43,8 @@ FORMS = {
     "xnnpack": _LITERT,  # the name it had when only a CPU had been asked
     # TensorFlow Lite's GPU delegate of before LiteRT computes int8 graphs in float, from scales per tensor.
     "gpu": Forms(per_channel_dense=False),
+    # The NPU's compiler takes every operator of these networks as it is, dense layers per channel too.
+    "qualcomm": Forms(per_channel_dense=True),
 }
 
 # XNNPACK takes an int8 ADD when the scale of each operand over that of the result lies between these.

@@ -17,7 +17,8 @@ def warn_if_not_delegated(path: str | Path, target: str) -> None:
 
     Args:
         path: The .tflite file.
-        target: A name in `operator_forms.FORMS`. NNAPI is asked as of Android 12 (API level 31).
+        target: A name in `operator_forms.FORMS`. NNAPI is asked as of Android 12 (API level 31), Qualcomm's
+            compiler for SM8750 where it is installed.
     """
     reason = _CHECKS[target](path)
     if reason:
@@ -53,9 +54,19 @@ def _by_xnnpack(path: str | Path) -> str:
     return f"XNNPACK, {delegated} of {nodes} operators delegated in {count(partitions, 'partition')}: {names} refused"
 
 
+def _by_qualcomm(path: str | Path) -> str:
+    from keras_mobilenets.tflite.targets.accelerators import qualcomm
+
+    if qualcomm.ENVIRONMENT.missing():
+        return ""
+    check = qualcomm.check(Path(path), "SM8750")
+    return "" if check.ok else f"Qualcomm's NPU, {check.summary}"
+
+
 _CHECKS: Mapping[str, Callable[[str | Path], str]] = {
     "nnapi": _by_nnapi,
     "litert": lambda path: "; ".join(filter(None, (_by_xnnpack(path), _by_gpu(path)))),
     "xnnpack": _by_xnnpack,
     "gpu": _by_gpu,
+    "qualcomm": _by_qualcomm,
 }

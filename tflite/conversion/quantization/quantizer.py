@@ -8,8 +8,7 @@ trained with quantization need. Its own calibration, moving averages of the extr
 TensorFlow's is kept: it is there anyway, it is the one that the stock converter uses, and dense layers per tensor are
 one switch. The risk: `mlir_quantize` is a private import, and no public name takes a file with ranges.
 
-Int16 activations are not offered: it refuses hard-sigmoid's product with a constant, TensorFlow Lite has no int16
-HARD_SWISH, and neither XNNPACK nor NNAPI takes int16 convolutions.
+Of int16 activations it refuses hard-sigmoid's product with a constant; int16_activations.py makes them of its int8.
 """
 
 from collections.abc import Sequence
