@@ -75,7 +75,7 @@ def test_hard_swish_in_parts_computes_the_same(mobile, pixels):
     np.testing.assert_allclose(outputs(parts, [images])[0], outputs(content, [images])[0], atol=1e-5)
 
 
-@pytest.mark.parametrize("target", ["nnapi", "xnnpack", "gpu"])
+@pytest.mark.parametrize("target", ["litert", "nnapi", "xnnpack", "gpu"])
 def test_targets_that_do_not_take_it_are_refused(keras_model, pixels, tmp_path, target):
     with pytest.raises(UserError, match=r'is for target="qualcomm", not'):
         tflite.convert(keras_model, tmp_path / "m.tflite", quantize="int16x8", calibration=pixels, target=target)
