@@ -33,7 +33,8 @@ class Forms:
 # in ADD and MUL, or swish in LOGISTIC and MUL, takes the time of one LOGISTIC. Three input channels and few filters
 # leave its kernels idle: with 64 filters a 3×3 stem at stride 2 takes 0.22 (of 16) to 0.42 (of 32) of the time on x86
 # with AMX, although most of the added weights are zero. LiteRT's GPU delegate, Qualcomm's NPU and Ethos-U take all of
-# this too (tests/benchmarks/targets_table.py asks them); Ethos-U would be 10 to 30% faster with HARD_SWISH.
+# this too, but for Ethos-U and the SOFTMAX in float (tests/benchmarks/targets_table.py asks them). With HARD_SWISH
+# Vela estimates 12 to 34% less time for MobileNetV3 on Ethos-U.
 _LITERT = Forms(per_channel_dense=True, h_swish="add_mul", h_sigmoid="scale", softmax="float", stem_filters=64)
 
 FORMS = {

@@ -94,15 +94,11 @@ def test_the_earlier_name_of_litert_gives_the_same_form():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["MobileNetV3Small", "MobileNetV3Large"])
-def test_a_trained_network_answers_the_same_in_each_form(name, tmp_path):
-    data = training.load_data("shapes", image_size=SIZE, batch_size=32, limit=4000)
-    trained = km.create_model(name, input_shape=(SIZE, SIZE, 3), alpha=0.5, classes=10)
-    # Two epochs leave the classes so close that a step of int8 often decides.
-    training.fit(trained, data, training.Recipe(epochs=6, learning_rate=4e-3, augmentation="none"))
+def test_a_trained_network_answers_the_same_in_each_form(trained, tmp_path):
+    model, data = trained
     calibration, _ = data.images("train", 128, seed=0)
     native, other = (
-        tflite.convert(trained, tmp_path / f"{target}.tflite", quantize="int8", calibration=calibration, target=target)
+        tflite.convert(model, tmp_path / f"{target}.tflite", quantize="int8", calibration=calibration, target=target)
         for target in ("nnapi", "litert")
     )
     rewritten = tmp_path / "rewritten.tflite"

@@ -8,7 +8,6 @@ from networks import randomize
 import keras_mobilenets as km
 from keras_mobilenets import cli, tflite
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.tflite.conversion import target_rewriter
 from keras_mobilenets.tflite.targets.accelerators import gpu
 from keras_mobilenets.tflite.targets.accelerators.environments import ENVIRONMENTS
 
@@ -36,11 +35,8 @@ def right(model, images, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def wrong(model, images, tmp_path_factory):
-    """The constants of h-swish have four dimensions behind global pooling too, where the activations have two."""
-    add_number = target_rewriter._Graph.add_number
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(target_rewriter._Graph, "add_number", lambda graph, value, rank: add_number(graph, value, 4))
+def wrong(model, images, rank_bug, tmp_path_factory):
+    with rank_bug():
         path = tmp_path_factory.mktemp("wrong") / "wrong.tflite"
         return tflite.convert(model, path, quantize="int8", calibration=images, target="xnnpack")
 
