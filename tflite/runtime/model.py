@@ -154,11 +154,6 @@ class Model:
         """The places, in the order of execution, of the operators that are delegated."""
         return self._partitions()[2]
 
-    def cpu_operators(self) -> list[str]:
-        """The names of the operators that are not delegated, in their order; none where the runtime does not tell."""
-        _, operators, delegated = self._partitions()
-        return [operator["op_name"] for i, operator in enumerate(operators) if i not in delegated]
-
     def _partitions(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]], set[int]]:
         """The delegate's partitions, the operators, and which of these the partitions hold."""
         plan = self._operators()

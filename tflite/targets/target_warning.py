@@ -1,11 +1,8 @@
 """The warning that a converted model is not fully delegated on its target: which operators run on the CPU, and why."""
 
 import warnings
-from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
-
-from keras_mobilenets.plurals import count
 
 
 class TargetWarning(UserWarning):
@@ -40,18 +37,12 @@ def _by_gpu(path: str | Path) -> str:
 
 
 def _by_xnnpack(path: str | Path) -> str:
-    """Measured; a SOFTMAX at the end, which XNNPACK never takes in int8, is not worth a word."""
-    from keras_mobilenets.tflite.runtime.interpreter import open_model
+    """A SOFTMAX at the end, which XNNPACK never takes in int8, is not worth a word."""
+    from keras_mobilenets.tflite.targets.xnnpack import check_xnnpack
 
-    model = open_model(path)
-    nodes, delegated, partitions = model.delegation()
-    if nodes is None:
-        return ""
-    refused = model.cpu_operators()
-    if partitions == 1 and refused in ([], ["SOFTMAX"]):
-        return ""
-    names = ", ".join(f"{name} ×{times}" if times > 1 else name for name, times in Counter(refused).most_common())
-    return f"XNNPACK, {delegated} of {nodes} operators delegated in {count(partitions, 'partition')}: {names} refused"
+    check = check_xnnpack(path)
+    whole = check.partitions == 1 and [operator.name for operator in check.refused] in ([], ["SOFTMAX"])
+    return "" if whole or check.blocked else f"XNNPACK, {check.summary}"
 
 
 def _by_qualcomm(path: str | Path) -> str:

@@ -18,9 +18,6 @@ class XnnpackCheck(Check):
 
     delegate: ClassVar[str] = "XNNPACK"
 
-    def _at(self) -> str:
-        return " by XNNPACK"
-
 
 def check_xnnpack(path: str | Path) -> XnnpackCheck:
     """Asks the runtime which operators of a .tflite's first graph are delegated to XNNPACK.
@@ -39,7 +36,7 @@ def check_xnnpack(path: str | Path) -> XnnpackCheck:
     _, _, partitions = model.delegation()
     delegated = model.delegated_operators()
     operators = [
-        Verdict(i, node.name, i in delegated, "" if i in delegated else "the CPU's plain kernels run it", "")
+        Verdict(i, node.name, i in delegated, "" if i in delegated else "XNNPACK leaves it to the plain kernels", "")
         for i, node in enumerate(graph.nodes)
     ]
     blocked = "the runtime does not tell" if partitions is None else ""

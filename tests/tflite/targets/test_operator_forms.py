@@ -478,4 +478,5 @@ def _refused(graph):
     model = Model("", _interpreter(graph), 1)
     _, _, partitions = model.delegation()
     assert partitions <= 1
-    return model.cpu_operators()
+    delegated = model.delegated_operators()
+    return [name for index, name in enumerate(_names(graph)) if index not in delegated]
