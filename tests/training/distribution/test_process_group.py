@@ -210,7 +210,7 @@ def test_two_devices_of_one_process_have_the_curve_of_one(program, tmp_path, mon
 
 
 @pytest.mark.slow
-def test_mirrored_training_has_the_curve_of_one_device_and_goes_on_after_a_kill(program, data, tmp_path):
+def test_mirrored_training_has_the_curve_of_one_device_and_goes_on_after_a_kill(program, data, tmp_path, monkeypatch):
     path = program(dropout=0, ema=1)
     finish(start(path, tmp_path / "mirrored", devices="mirrored"))
     process = start(path, tmp_path / "stopped", devices="mirrored", pause=0.1)
@@ -224,6 +224,7 @@ def test_mirrored_training_has_the_curve_of_one_device_and_goes_on_after_a_kill(
     namespace = {"__name__": "program"}
     text = path.read_text().replace("import os, sys, time", "import os, time").replace("sys.argv[1:8]", "arguments")
     namespace["arguments"] = ["tensorflow", tmp_path / "one", "0", "1", "0", "3", "0"]
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")  # which the program sets: other tests' processes inherit it
     exec(compile(text, path, "exec"), namespace)  # in this process, which has one device
     np.testing.assert_allclose(curve(tmp_path / "mirrored"), curve(tmp_path / "one"), atol=1e-3)
     saved = keras.models.load_model(tmp_path / "mirrored" / "model.keras")
