@@ -58,7 +58,7 @@ def convert(
         quantize: "none" (float32), "float16" (weights), "dynamic" (int8 weights, float activations), or "int8": every
             tensor, the input and output too. Its input is then raw pixels minus 128 (scale 1/127.5 for a model of
             −1..1, 1/255 for 0..1, 1 for 0..255). "int16x8" has int16 activations and int8 weights, as TensorFlow
-            Lite's 16x8 mode has, for `target="qualcomm"` alone: +10 dB SQNR where int8 loses too much; a CPU runs it
+            Lite's 16x8 mode has, for `target="qualcomm"` alone: +7 to +11 dB SQNR of the outputs; a CPU runs it
             slowly. Default: "int8" for a quantization-aware model, which knows no other, "none" for all others.
         calibration: For "int8" and "int16x8" of a model that is not quantization-aware: images like those the model
             will see, a few hundred or so. uint8 N×H×W×3 (scaled as the model wants them) or floats already scaled; an

@@ -68,6 +68,7 @@ TARGETS: Mapping[str, Target] = {
         variants=qualcomm.SOCS,
         variant="SM8750",
         environment=qualcomm.ENVIRONMENT,
+        estimates=True,
     ),
     "micro": Target(
         "TensorFlow Lite Micro", "run", micro.check, micro.run, environment=micro.ENVIRONMENT, estimates=True

@@ -51,7 +51,8 @@ def check(path: Path, variant: str) -> QualcommCheck:
         variant: One of `SOCS`.
 
     Returns:
-        The compiler's verdict on every operator; its reasons are those of its validator of operators.
+        The compiler's verdict on every operator; its reasons are those of its validator of operators. For SA8255, the
+        one chip whose time the libraries simulate, with an estimate of a model that is one partition.
 
     Raises:
         UserError: The compiler cannot be had here, or crashes; or the file is missing, is no .tflite, or is damaged.
@@ -111,6 +112,8 @@ def _judged(path: Path, soc: str, said: dict[str, Any]) -> QualcommCheck:
             reason = refused[i].reason if i in refused else blocked
             operators.append(Verdict(i, graph.name(operator), not reason, reason, "", number))
             macs.append(operator_macs(graph, operator))
+    is_whole = not blocked and all(operator.delegated for operator in operators)
+    simulated = said["microseconds"] if is_whole else None
     share = sum(n for n, operator in zip(macs, operators, strict=True) if operator.delegated)
     return QualcommCheck(
         path,
@@ -121,6 +124,7 @@ def _judged(path: Path, soc: str, said: dict[str, Any]) -> QualcommCheck:
         macs=sum(macs),
         evidence="compiler",
         system=f"{soc}, Qualcomm's compiler {report.version}, LiteRT {said['version']}",
+        estimate_ms=None if simulated is None else simulated / 1000,
         soc=soc,
     )
 

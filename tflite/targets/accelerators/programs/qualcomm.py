@@ -1,8 +1,8 @@
 """Compiles a .tflite for a Qualcomm NPU, and runs on images what comes out, on the simulator of that NPU.
 
 Arguments: `path`, `soc`. Values: `ended`, the compiler's return code; `report`, what it says of the operators;
-`validator`, what its validator of operators says; `version`, LiteRT's. There are outputs where the NPU runs the whole
-graph.
+`validator`, what its validator of operators says; `version`, LiteRT's; `microseconds`, simulated, of the one partition,
+or None. There are outputs where the NPU runs the whole graph.
 
 The compiled file has a DISPATCH_OP in the place of each partition, whose options say where behind the graph the binary
 lies that the NPU runs. ONNX Runtime's provider runs such a binary as an EPContext node.
@@ -27,6 +27,7 @@ from onnx import TensorProto, helper
 LITERT = Path(ai_edge_litert.__file__).parent
 QNN = Path(onnxruntime_qnn.__file__).parent
 PROVIDER = "QNNExecutionProvider"
+ESTIMATED = {"SA8255": 52}  # the chip that the libraries simulate in time, by its number there
 DTYPES = {
     getattr(schema.TensorType, name): getattr(TensorProto, onnx_name)
     for name, onnx_name in (("FLOAT32", "FLOAT"), ("UINT8", "UINT8"), ("INT8", "INT8"), ("INT16", "INT16"))
@@ -45,10 +46,23 @@ def compiled(path, soc, output):
         f"--soc_model={soc}",
         f"--libs={LITERT / 'vendors' / 'qualcomm' / 'compiler'}",
         "--qualcomm_log_level=error",
+        *([f"--qualcomm_dlc_dir={output.parent}"] if soc in ESTIMATED else []),
     ]
     environment = {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(map(str, libraries))}
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment)
     return {"ended": done.returncode, "report": done.stderr, "validator": done.stdout}
+
+
+def microseconds(soc, folder):
+    """What one inference of the one partition takes in simulation, where the libraries tell."""
+    graphs = list(folder.glob("*.dlc"))
+    if soc not in ESTIMATED or len(graphs) != 1:
+        return None
+    program = Path(__file__).with_name("qualcomm_estimate.py")
+    command = [sys.executable, "-I", str(program), str(graphs[0]), str(ESTIMATED[soc])]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, errors="replace")
+    lines = [line.split() for line in done.stdout.splitlines() if line.startswith("microseconds ")]
+    return int(lines[-1][1]) if lines and not done.returncode else None
 
 
 def context(content, folder):
@@ -105,7 +119,9 @@ def main(folder):
     asked = json.loads((folder / "arguments.json").read_text("utf-8"))
     values = compiled(asked["path"], asked["soc"], folder / "compiled.tflite")
     values["version"] = version("ai-edge-litert")
-    if (folder / "inputs.npy").exists() and not values["ended"]:
+    is_run = (folder / "inputs.npy").exists()
+    values["microseconds"] = None if is_run else microseconds(asked["soc"], folder)
+    if is_run and not values["ended"]:
         onnx_file = context((folder / "compiled.tflite").read_bytes(), folder)
         if onnx_file:
             found = []
