@@ -1,1 +1,1 @@
-"""The flatbuffer: reading and writing, layer names, weights, the verifier, limits of scales, sparsity, multiply-adds."""
+"""The flatbuffer: reading, writing, layer names, weights, the verifier, limits of scales, sparsity, multiply-adds."""
