@@ -98,7 +98,7 @@ def test_files_outside_of_a_run_are_estimated_too(run, asked, tmp_path):
     [
         ("toaster", "unknown target 'toaster'"),
         ("stand-in:huge", "unknown variant 'huge' of stand-in"),
-        ("xnnpack", "no tool estimates what a model takes on xnnpack: give one of micro, ethos"),
+        ("xnnpack", "no tool estimates what a model takes on xnnpack: give one of qualcomm, micro, ethos"),
         ("silent", "silent estimates neither latency nor memory"),
     ],
 )
