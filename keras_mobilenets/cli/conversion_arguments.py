@@ -34,9 +34,10 @@ def add_conversion(parser: ArgumentParser) -> None:
     group = parser.add_argument_group("int8 after training")
     group.add_argument(
         "--calibration-method",
-        choices=["minmax", "percentile", "mse"],
-        default="percentile",
-        help="which values an int8 range covers: all, 99.99%%, or those of least squared error (default: percentile)",
+        choices=["auto", "minmax", "percentile", "mse"],
+        default="auto",
+        help="which values an int8 range covers: all, 99.99%%, those of least squared error; auto measures which "
+        "is best, with equalization and bias correction or without (default: auto)",
     )
     group.add_argument(
         "--leave-in-float", nargs="+", default=[], metavar="LAYER", help="Keras layers that int8 shall not touch"
@@ -44,10 +45,8 @@ def add_conversion(parser: ArgumentParser) -> None:
     group.add_argument(
         "--leave-worst", type=int, default=0, metavar="K", help="or so many layers, those that int8 hurts most"
     )
-    group.add_argument("--equalize", action="store_true", help="equalize the weights of neighbouring layers first")
-    group.add_argument(
-        "--bias-correction", action="store_true", help="take the mean error of rounded weights from the biases"
-    )
+    group.add_argument("--equalize", action="store_true", help="equalize the channels of activations first")
+    group.add_argument("--bias-correction", action="store_true", help="correct the biases layer by layer")
 
 
 def int8(options: Namespace) -> dict[str, Any]:

@@ -14,7 +14,7 @@ USUAL = ("float32", "float16", "int8")
 QUANTIZATION_AWARE = ("qat", "pqat", "cqat")  # variants that know their ranges, so that they are not calibrated
 # What `tflite.convert` does to calibrated files when nothing is said.
 DEFAULTS: dict[str, Any] = {
-    "calibration_method": "percentile",
+    "calibration_method": "auto",
     "leave_in_float": 0,
     "equalize": False,
     "bias_correction": False,
@@ -172,14 +172,17 @@ def _from_torch(source: Path, name: str | None, size: int | None, pixels: Any) -
 
 
 def _found(path: Path, images: Any) -> dict[str, Any]:
-    """What is known after a conversion only: which images they were, and which layers stayed in float."""
+    """What is known after a conversion only: which images they were, what was chosen, which layers stayed in float."""
     import hashlib
 
+    from keras_mobilenets.tflite.graph.flatbuffer import description
     from keras_mobilenets.tflite.graph.layer_names import float_layers
 
+    content = path.read_bytes()
     return {
         "images_sha256": hashlib.sha256(images.tobytes()).hexdigest(),
-        "float_layers": float_layers(path.read_bytes()),
+        "int8": description(content),
+        "float_layers": float_layers(content),
     }
 
 

@@ -1,6 +1,7 @@
 """Time of an int8 conversion: `tflite.convert` against the stock converter, same model, same images, in turns.
 
 python tests/benchmarks/conversion_time.py --models MobileNetV1 MobileNetV2 --rounds 3
+python tests/benchmarks/conversion_time.py --calibration-method auto
 """
 
 import argparse
@@ -35,6 +36,7 @@ def main():
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--images", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--calibration-method", default="percentile", help="auto tries several (default: percentile)")
     options = parser.parse_args()
 
     size = options.size
@@ -46,7 +48,13 @@ def main():
             ours, theirs = [], []
             for _ in range(options.rounds):
                 start = time.perf_counter()
-                tflite.convert(model, Path(folder) / "m.tflite", quantize="int8", calibration=images)
+                tflite.convert(
+                    model,
+                    Path(folder) / "m.tflite",
+                    quantize="int8",
+                    calibration=images,
+                    calibration_method=options.calibration_method,
+                )
                 middle = time.perf_counter()
                 stock(model, images)
                 ours.append(middle - start)

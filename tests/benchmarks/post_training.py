@@ -22,13 +22,14 @@ from keras_mobilenets.training.compression.model_loader import load_model
 
 WAYS = {
     "minmax": {"calibration_method": "minmax"},
-    "percentile": {},
+    "percentile": {"calibration_method": "percentile"},
     "mse": {"calibration_method": "mse"},
-    "percentile, equalized": {"equalize": True},
+    "percentile, equalized": {"calibration_method": "percentile", "equalize": True},
     "minmax, biases": {"calibration_method": "minmax", "bias_correction": True},
-    "percentile, biases": {"bias_correction": True},
+    "percentile, biases": {"calibration_method": "percentile", "bias_correction": True},
+    "auto": {},
     "minmax, worst 2 in float": {"calibration_method": "minmax", "leave_in_float": 2},
-    "percentile, worst 2 in float": {"leave_in_float": 2},
+    "percentile, worst 2 in float": {"calibration_method": "percentile", "leave_in_float": 2},
 }
 
 

@@ -40,7 +40,8 @@ def test_pipeline_fills_the_run_folder(run):
     assert asked["train"]["arguments"] == {"alpha": 0.35}
     int8 = asked["convert"][f"{stem}_int8.tflite"]
     assert int8["calibration"] | {"data": ""} == {"data": "", "images": 8, "seed": 0, "split": "train"}
-    assert int8["calibration_method"] == "percentile" and int8["found"]["float_layers"] == []
+    assert int8["calibration_method"] == "auto" and int8["found"]["float_layers"] == []
+    assert int8["found"]["int8"].startswith("int8, ranges by 99.99%")
     data = load_data(asked["data"]["name"], 32)
     images, _ = data.images("train", 8, seed=0)
     assert int8["found"]["images_sha256"] == hashlib.sha256(images.tobytes()).hexdigest()

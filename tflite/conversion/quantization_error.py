@@ -28,7 +28,8 @@ def layer_errors(
     """Compares every int8 activation with the float model's on the same images.
 
     Activations are matched by name, which `convert` takes from the Keras layers. Those that only one of the two graphs
-    has are left out, such as what a target's form of h-swish computes inside, or what equalization has scaled.
+    has are left out, such as what a target's form of h-swish computes inside. Where equalization has scaled the
+    channels, each is compared by the factor that fits best.
 
     Args:
         float_model: What the int8 file was converted from: a model or its `.keras` file, or the float .tflite.
@@ -98,31 +99,45 @@ class _Point:
         self, index: int, operator: str, name: str, place: int, scale: float, zero_point: int, place_of: dict[str, int]
     ) -> None:
         name, _, factor = name.partition(layer_names.TIMES)
+        self._is_equalized = name.endswith(layer_names.EQUALIZED)
+        name = name.removesuffix(layer_names.EQUALIZED)
         self.index, self.operator, self.place = index, operator, place
         self.layer = layer_names.layers(name)[0]
         self.expected: Any = place_of.get(name)
         # Where it stands for a multiple of what the layer gives, one step is that much less of it.
         self.scale, self.zero_point = scale / float(factor or 1), zero_point
-        self._sums = np.zeros(5)
+        self._sums: Any = 0.0
         self._count = 0
-        self._low, self._high = 0.0, 0.0
+        self._low, self._high = np.inf, -np.inf
 
     def add(self, floats: np.ndarray, stored: np.ndarray) -> None:
-        x = floats.reshape(-1).astype(np.float64)
-        y = dequantized(stored.reshape(-1), self.scale, self.zero_point).astype(np.float64)
-        self._sums += (x @ x, y @ y, x @ y, (y - x) @ (y - x), (y - x).sum())
+        x = floats.reshape(-1, *floats.shape[-1:] or (1,)).astype(np.float64)
+        y = dequantized(stored.reshape(x.shape), self.scale, self.zero_point).astype(np.float64)
+        self._sums += np.stack([(a * b).sum(axis=0) for a, b in ((x, x), (y, y), (x, y))] + [x.sum(0), y.sum(0)])
         self._count += x.size
-        self._low, self._high = min(self._low, x.min()), max(self._high, x.max())
+        self._low, self._high = np.minimum(self._low, x.min(axis=0)), np.maximum(self._high, x.max(axis=0))
 
     def error(self) -> LayerError:
-        signal, other, product, noise, difference = map(float, self._sums)
+        factors = self._factors()
+        ones = np.ones(len(factors))
+        x2, y2, xy, x, y = self._sums / np.stack([ones, factors**2, factors, ones, factors])
+        signal, other, product = (float(part.sum()) for part in (x2, y2, xy))
+        noise = max(0.0, float((x2 - 2 * xy + y2).sum()))
+        span = max(0.0, float((self._high * factors).max())) - min(0.0, float((self._low * factors).min()))
         return LayerError(
             self.index,
             self.operator,
             self.layer,
             sqnr_db=10 * math.log10(signal / noise) if signal and noise else None,
             cosine=product / math.sqrt(signal * other) if signal and other else None,
-            bias=difference / self._count,
+            bias=float((y - x).sum()) / self._count,
             scale=self.scale,
-            used=float(self._high - self._low) / (255 * self.scale),
+            used=span / (255 * self.scale),
         )
+
+    def _factors(self) -> Any:
+        """What equalization has multiplied each channel by: nothing says it, the values do."""
+        x2, _, xy = self._sums[:3]
+        if not self._is_equalized:
+            return np.ones(len(x2))
+        return np.divide(xy, x2, where=(x2 > 0) & (xy > 0), out=np.ones(len(x2)))

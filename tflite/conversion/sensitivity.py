@@ -5,7 +5,6 @@ One conversion and a run over the images for each layer: under half a second for
 """
 
 import functools
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.pixels.preprocessing_layers import scaling_of
 from keras_mobilenets.progress import track
+from keras_mobilenets.tflite.conversion.output_error import answer, logits, sqnr_db, without_softmax
 from keras_mobilenets.tflite.conversion.samples import samples
 from keras_mobilenets.tflite.graph import flatbuffer, layer_names
 from keras_mobilenets.tflite.runtime.activations import outputs
@@ -117,7 +117,7 @@ def scan(calibrated: bytes, values: Sequence[np.ndarray], labels: Any = None, by
     """As `sensitivity`, of a float .tflite with ranges in it and an array for each of its inputs."""
     from keras_mobilenets.tflite.conversion.quantization.quantizer import quantized
 
-    calibrated = _without_softmax(calibrated)
+    calibrated = without_softmax(calibrated)
     groups = _groups(calibrated, by)
     expected = outputs(calibrated, values)
     rows = []
@@ -125,21 +125,8 @@ def scan(calibrated: bytes, values: Sequence[np.ndarray], labels: Any = None, by
         others = [name for group in groups.values() for name in group if name not in tensors]
         found = outputs(quantized(calibrated, others, float_ends=True), values)
         rows.append(_compare(layer, expected, found, labels))
-    top1 = None if labels is None else float((_answer(expected) == labels).mean())
+    top1 = None if labels is None else float((answer(expected) == labels).mean())
     return Sensitivity(tuple(sorted(rows, key=lambda row: row.sqnr_db)), len(values[0]), top1)
-
-
-def _without_softmax(content: bytes) -> bytes:
-    """Without it, or the sigmoid of one score, the output tells apart what a sure answer hides."""
-    model = flatbuffer.read(content)
-    graph = model.subgraphs[0]
-    last = flatbuffer.operator_name(model, graph.operators[-1])
-    is_binary = last == "LOGISTIC" and flatbuffer.shape_of(graph.tensors[graph.outputs[0]])[1:] == (1,)
-    if not (last == "SOFTMAX" or is_binary) or len(graph.outputs) > 1:
-        return content
-    graph.outputs = graph.operators.pop().inputs[:1]
-    model.signatureDefs = None  # it names the output
-    return flatbuffer.write(model)
 
 
 def _groups(content: bytes, by: str) -> dict[str, list[str]]:
@@ -156,27 +143,11 @@ def _groups(content: bytes, by: str) -> dict[str, list[str]]:
 
 
 def _compare(layer: str, expected: Sequence[np.ndarray], found: Sequence[np.ndarray], labels: Any) -> LayerSensitivity:
-    p, q = (np.maximum(softmax(_logits(x).astype(np.float64)), 1e-12) for x in (expected, found))
+    p, q = (np.maximum(softmax(logits(x).astype(np.float64)), 1e-12) for x in (expected, found))
     return LayerSensitivity(
         layer,
-        sqnr_db=min(_sqnr_db(x, y) for x, y in zip(expected, found, strict=True)),
+        sqnr_db=sqnr_db(expected, found),
         divergence=float((p * np.log(p / q)).sum(axis=1).mean()),
-        agreement=float((_answer(expected) == _answer(found)).mean()),
-        top1=None if labels is None else float((_answer(found) == labels).mean()),
+        agreement=float((answer(expected) == answer(found)).mean()),
+        top1=None if labels is None else float((answer(found) == labels).mean()),
     )
-
-
-def _sqnr_db(expected: np.ndarray, found: np.ndarray) -> float:
-    noise = float(((found - expected) ** 2).sum())
-    return 10 * math.log10(float((expected**2).sum()) / noise) if noise else math.inf
-
-
-def _answer(given: Sequence[np.ndarray]) -> np.ndarray:
-    """The class of each sample, by the first output."""
-    return _logits(given).argmax(axis=1)
-
-
-def _logits(given: Sequence[np.ndarray]) -> np.ndarray:
-    """The first output; one score for two classes is that of the second, over 0."""
-    first = given[0]
-    return np.concatenate([np.zeros_like(first), first], axis=1) if first.shape[1:] == (1,) else first

@@ -57,6 +57,19 @@ def write(model: Any) -> bytes:
     return bytes(builder.Output())
 
 
+def description(content: bytes) -> str:
+    """What a .tflite says about itself."""
+    words: bytes | None = schema.Model.GetRootAs(content, 0).Description()
+    return text(words)
+
+
+def described(content: bytes, words: str) -> bytes:
+    """A .tflite with other words about it, which viewers of the format show."""
+    model = read(content)
+    model.description = words.encode()
+    return write(model)
+
+
 def set_range(tensor: Any, low: float, high: float) -> None:
     """Writes the range of an activation where TensorFlow Lite's quantizer looks for it."""
     tensor.quantization = schema.QuantizationParametersT(

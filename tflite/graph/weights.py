@@ -67,6 +67,11 @@ class WeightedGraph(flatbuffer.Graph):
 
     def write(self) -> bytes:
         """The .tflite with the changed constants."""
+        self.put_back()
+        return flatbuffer.write(self.model)
+
+    def put_back(self) -> None:
+        """Gives the model the constants as they are now."""
         users = Counter(int(tensor.buffer) for tensor in self.tensors)
         for tensor, values in self._arrays.items():
             data = np.frombuffer(values.tobytes(), np.uint8)
@@ -75,4 +80,3 @@ class WeightedGraph(flatbuffer.Graph):
             else:  # equal constants share a buffer
                 self.model.buffers.append(schema.BufferT(data=data))
                 self.tensors[tensor].buffer = len(self.model.buffers) - 1
-        return flatbuffer.write(self.model)

@@ -38,6 +38,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> None:
     """Converts a run's model, a .keras file, or PyTorch's weights."""
     import_tensorflow(options)
+    from keras_mobilenets.tflite.graph import flatbuffer
+
     source = Path(options.source)
     if source.is_dir():
         if options.out:
@@ -55,4 +57,5 @@ def run(options: Namespace) -> None:
             source, *asked, options.pixels, torch=options.torch, size=options.size, **int8(options)
         )
     for path in paths:
-        print(f"{path}  {path.stat().st_size / 1e6:.2f} MB")
+        said = flatbuffer.description(path.read_bytes())
+        print(f"{path}  {path.stat().st_size / 1e6:.2f} MB{f'  {said}' if said.startswith('int8') else ''}")

@@ -1,1 +1,1 @@
-"""int8: ranges from images, equalization, the quantizer, bias correction."""
+"""int8: ranges from images, equalization, the quantizer, corrections of layers, the choice among recipes."""

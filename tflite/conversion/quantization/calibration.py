@@ -50,37 +50,58 @@ def calibrate(
     Raises:
         UserError: An activation is NaN or infinite.
     """
-    model = flatbuffer.read(content)
-    graph = model.subgraphs[0]
-    ranges = _measure(content, samples, method)
-    for tensor, values, known in zip(graph.inputs, samples, input_ranges, strict=True):
-        low, high = known or (float(values.min()), float(values.max()))
-        if graph.tensors[tensor].type == schema.TensorType.FLOAT32:
-            ranges[int(tensor)] = min(low, 0.0), max(high, 0.0)
-    for tensor, (low, high) in ranges.items():
-        if low == high == 0:  # nothing is known of it; steps near zero are more than XNNPACK can divide by
-            high = 1.0
-        flatbuffer.set_range(graph.tensors[tensor], low, high)
-    hard_swish.align(model)
-    return flatbuffer.write(model)
+    return Observation(content, samples, input_ranges, counts=method != "minmax").with_ranges(method)
 
 
-def _measure(content: bytes, samples: Sequence[np.ndarray], method: str) -> dict[int, tuple[float, float]]:
-    activations = Activations(content)
-    low = np.full(len(activations.tensors), np.inf)
-    high = -low
-    histograms: dict[int, Histogram] = {}
-    for number, (_, values) in enumerate(activations.over(samples, "Calibrating")):
-        np.minimum(low, [value.min() for value in values], out=low)
-        np.maximum(high, [value.max() for value in values], out=high)
-        if not np.isfinite([low, high]).all():
-            raise UserError("an activation is NaN or infinite on the calibration images: check the model's weights")
-        for place, value in enumerate(values) if method != "minmax" else ():
-            if value.ndim == 4 and value.shape[1] * value.shape[2] > 1:
-                histograms.setdefault(place, Histogram()).add(_sample(value, number))
-    for place, histogram in histograms.items():
-        low[place], high[place] = np.clip(histogram.range(method), low[place], high[place])
-    return {t: (float(a), float(b)) for t, a, b in zip(activations.tensors, low, high, strict=True)}
+class Observation:
+    """What the activations of a float .tflite are on samples: ranges by any method follow from it."""
+
+    def __init__(
+        self,
+        content: bytes,
+        samples: Sequence[np.ndarray],
+        input_ranges: Sequence[tuple[float, float] | None],
+        counts: bool = True,
+    ) -> None:
+        """Runs the samples; arguments as in `calibrate`, and whether values are counted, for other than "minmax"."""
+        activations = Activations(content)
+        self._content, self._tensors = content, activations.tensors
+        self._inputs = [
+            known or (float(values.min()), float(values.max()))
+            for values, known in zip(samples, input_ranges, strict=True)
+        ]
+        self._low = np.full(len(self._tensors), np.inf)
+        self._high = -self._low
+        self._histograms: dict[int, Histogram] = {}
+        self._observe(activations, samples, counts)
+
+    def _observe(self, activations: Activations, samples: Sequence[np.ndarray], counts: bool) -> None:
+        for number, (_, values) in enumerate(activations.over(samples, "Calibrating")):
+            np.minimum(self._low, [value.min() for value in values], out=self._low)
+            np.maximum(self._high, [value.max() for value in values], out=self._high)
+            if not np.isfinite([self._low, self._high]).all():
+                raise UserError("an activation is NaN or infinite on the calibration images: check the model's weights")
+            for place, value in enumerate(values) if counts else ():
+                if value.ndim == 4 and value.shape[1] * value.shape[2] > 1:
+                    self._histograms.setdefault(place, Histogram()).add(_sample(value, number))
+
+    def with_ranges(self, method: str, percentile: float = PERCENTILE) -> bytes:
+        """The .tflite with the range of each activation; `percentile` is the share of values inside, in percent."""
+        low, high = self._low.copy(), self._high.copy()
+        for place, histogram in self._histograms.items() if method != "minmax" else ():
+            low[place], high[place] = np.clip(histogram.range(method, percentile), low[place], high[place])
+        ranges = {t: (float(a), float(b)) for t, a, b in zip(self._tensors, low, high, strict=True)}
+        model = flatbuffer.read(self._content)
+        graph = model.subgraphs[0]
+        for tensor, (least, greatest) in zip(graph.inputs, self._inputs, strict=True):
+            if graph.tensors[tensor].type == schema.TensorType.FLOAT32:
+                ranges[int(tensor)] = min(least, 0.0), max(greatest, 0.0)
+        for tensor, (least, greatest) in ranges.items():
+            if least == greatest == 0:  # nothing is known of it; steps near zero are more than XNNPACK can divide by
+                greatest = 1.0
+            flatbuffer.set_range(graph.tensors[tensor], least, greatest)
+        hard_swish.align(model)
+        return flatbuffer.write(model)
 
 
 def _sample(values: np.ndarray, number: int) -> np.ndarray:
@@ -108,14 +129,14 @@ class Histogram:
         bins = np.floor(values.reshape(-1) * np.float32(1 / self._width)).astype(np.int64) + _BINS
         self._counts += np.bincount(np.clip(bins, 0, 2 * _BINS - 1, out=bins), minlength=2 * _BINS)
 
-    def range(self, method: str) -> tuple[float, float]:
+    def range(self, method: str, percentile: float = PERCENTILE) -> tuple[float, float]:
         """The range that a method chooses; it holds zero, as int8 must."""
-        return self._percentile() if method == "percentile" else self._least_error()
+        return self._percentile(percentile) if method == "percentile" else self._least_error()
 
-    def _percentile(self) -> tuple[float, float]:
+    def _percentile(self, percentile: float) -> tuple[float, float]:
         edges = (np.arange(2 * _BINS + 1) - _BINS) * self._width
         below = np.concatenate([[0], np.cumsum(self._counts)]) / self._counts.sum()
-        tail = (1 - PERCENTILE / 100) / 2
+        tail = (1 - percentile / 100) / 2
         low = edges[np.searchsorted(below, tail, side="right") - 1]
         high = edges[np.searchsorted(below, 1 - tail, side="left")]
         return min(low, 0.0), max(high, 0.0)

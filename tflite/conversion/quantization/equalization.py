@@ -1,119 +1,93 @@
-"""Cross-layer equalization of a float .tflite: Nagel et al. 2019, arXiv:1906.04721, section 4.1.
+"""Equalization of the channels of a float .tflite's activations, on images.
 
-Between two layers with weights, a channel may be divided by a number and the weights that read it multiplied by it. The
-number is chosen such that both layers' weights of a channel span the same range.
+An activation has one int8 scale for all of its channels, weights have one for each: so it is the activation that wants
+channels of equal range, which Nagel et al. 2019 (arXiv:1906.04721, section 4.1) give to the weights. In front of a
+depthwise layer that costs nothing. Where a layer reads all channels at once, the weights of one of its outputs differ
+the more the better the activation is equalized, so that channels get a part of the way, by the power of their range
+with which rounding both makes the least error.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
+from keras_mobilenets.tflite.conversion.quantization.channel_groups import ChannelGroup, channel_groups
 from keras_mobilenets.tflite.graph import layer_names
 from keras_mobilenets.tflite.graph.weights import WeightedGraph
 from keras_mobilenets.tflite.runtime.activations import Activations
 
-_NONE, _RELU, _RELU6 = (getattr(schema.ActivationFunctionType, name) for name in ("NONE", "RELU", "RELU6"))
-_ROUNDS, _MOST = 40, 1e3
+_POWERS = np.linspace(0, 1, 21)
+_NARROWEST = 1 / 200  # of the whole range: a channel is not widened more, as it may fire more in other images
 
 
 def equalize(content: bytes, samples: Sequence[np.ndarray]) -> bytes:
-    """Equalizes every pair of layers between which nothing but ReLU stands.
+    """Equalizes the channels of every activation that layers with weights give and read.
 
-    The model computes the same: channels pass ReLU as they are scaled. ReLU6 they do not; there a channel is scaled
-    where it stays below 6 on all of the samples, before and after, and left alone otherwise.
+    The model computes the same. Behind ReLU6 a channel is widened at most until its largest value on the samples
+    is 6, where ReLU6 then cuts it: larger values it has not shown.
 
     Args:
         content: A float32 .tflite.
-        samples: float32 N×… for each input, for the maxima before ReLU6.
+        samples: float32 N×… for each input.
 
     Returns:
         The .tflite. Activations whose channels were scaled have " equalized" in their name.
     """
     graph = WeightedGraph(content)
-    pairs = _pairs(graph)
-    clipped = [pair for pair in pairs if pair.first.builtinOptions.fusedActivationFunction == _RELU6]
-    maxima = _maxima(content, samples, {pair.tensor for pair in clipped}) if clipped else {}
-    for _ in range(_ROUNDS):
-        largest = 0.0
-        for pair in pairs:
-            factors = pair.factors(graph, maxima.get(pair.tensor))
-            pair.scale(graph, factors)
-            if pair.tensor in maxima:
-                maxima[pair.tensor] = maxima[pair.tensor] / factors
-            largest = max(largest, float(np.abs(np.log(factors)).max()))
-        if largest < 1e-3:
-            break
-    for pair in pairs:
-        graph.tensors[pair.tensor].name += layer_names.EQUALIZED.encode()
+    groups = channel_groups(graph)
+    spreads = _spreads(content, samples, {tensor for group in groups for tensor in group.tensors})
+    for group in groups:
+        group.divide(graph, _factors(graph, group, spreads))
+        for tensor in group.tensors:
+            graph.tensors[tensor].name += layer_names.EQUALIZED.encode()
     return graph.write()
 
 
-@dataclass(frozen=True)
-class _Pair:
-    """Two operators with weights and the tensor that only the second reads."""
+@dataclass
+class _Spread:
+    """Of each channel of an activation the largest magnitude and the mean square."""
 
-    first: Any
-    tensor: int
-    second: Any
-
-    def factors(self, graph: WeightedGraph, maxima: np.ndarray | None) -> np.ndarray:
-        """What each channel is to be divided by: equation 11 of the paper."""
-        given = _ranges(graph.by_output_channel(self.first))
-        read = _ranges(graph.by_input_channel(self.second))
-        alive = (given > 0) & (read > 0)
-        factors = np.sqrt(np.divide(given, read, where=alive, out=np.ones(len(given))))
-        factors = np.clip(factors, 1 / _MOST, _MOST)
-        if maxima is not None:
-            factors = np.where(maxima < 5.99, np.maximum(factors, maxima / 5.99), 1.0)
-        return factors
-
-    def scale(self, graph: WeightedGraph, factors: np.ndarray) -> None:
-        """Divides the channels, and multiplies the weights that read them."""
-        given, read, biases = (
-            graph.by_output_channel(self.first),
-            graph.by_input_channel(self.second),
-            graph.biases(self.first),
-        )
-        given /= factors.reshape(-1, *[1] * (given.ndim - 1)).astype(np.float32)
-        read *= factors.reshape(-1, *[1] * (read.ndim - 1)).astype(np.float32)
-        biases /= factors.astype(np.float32)
+    largest: np.ndarray
+    square: np.ndarray
 
 
-def _ranges(channels: np.ndarray) -> np.ndarray:
-    return np.abs(channels.reshape(len(channels), -1)).max(axis=1).astype(np.float64)
-
-
-def _pairs(graph: WeightedGraph) -> list[_Pair]:
-    pairs = []
-    for first in graph.operators:
-        readers = graph.readers(int(first.outputs[0]))
-        if len(readers) != 1 or int(first.outputs[0]) in graph.outputs:
-            continue
-        second = readers[0]
-        passes = graph.has_own_weights(first) and first.builtinOptions.fusedActivationFunction in (_NONE, _RELU, _RELU6)
-        if passes and _reads(graph, second, first):
-            pairs.append(_Pair(first, int(first.outputs[0]), second))
-    return pairs
-
-
-def _reads(graph: WeightedGraph, second: Any, first: Any) -> bool:
-    """Whether `second` is a layer with weights that reads what `first` gives, channel by channel."""
-    return (
-        graph.has_own_weights(second)
-        and int(second.inputs[0]) == int(first.outputs[0])
-        and len(graph.by_output_channel(first)) == len(graph.by_input_channel(second))
-    )
-
-
-def _maxima(content: bytes, samples: Sequence[np.ndarray], tensors: set[int]) -> dict[int, np.ndarray]:
+def _spreads(content: bytes, samples: Sequence[np.ndarray], wanted: set[int]) -> dict[int, _Spread]:
     activations = Activations(content)
-    maxima: dict[int, np.ndarray] = {}
-    for _, values in activations.over(samples, "Looking for what ReLU6 cuts"):
+    spreads: dict[int, _Spread] = {}
+    for _, values in activations.over(samples, "Equalizing channels"):
         for tensor, value in zip(activations.tensors, values, strict=True):
-            if tensor in tensors:
-                largest = value.reshape(-1, value.shape[-1]).max(axis=0)
-                maxima[tensor] = np.maximum(maxima.get(tensor, largest), largest)
-    return maxima
+            if tensor in wanted:
+                rows = value.reshape(-1, value.shape[-1])
+                largest = np.maximum(rows.max(axis=0), -rows.min(axis=0)).astype(np.float64)
+                square = np.einsum("rc,rc->c", rows, rows).astype(np.float64) / (len(rows) * len(samples[0]))
+                found = spreads.setdefault(tensor, _Spread(largest, np.zeros_like(square)))
+                found.largest = np.maximum(found.largest, largest)
+                found.square += square
+    return spreads
+
+
+def _factors(graph: WeightedGraph, group: ChannelGroup, spreads: dict[int, _Spread]) -> np.ndarray:
+    """What each channel is to be divided by."""
+    largest = np.max([spreads[tensor].largest for tensor in group.tensors], axis=0)
+    whole = 6.0 if group.clipped else float(largest.max())
+    if not whole:
+        return np.ones(len(largest))
+    ranges = np.where(largest > 0, np.maximum(largest / whole, _NARROWEST), 1.0)
+    errors = [_error(graph, group, spreads, ranges**power) for power in _POWERS]
+    return np.asarray(ranges ** _POWERS[int(np.argmin(errors))])
+
+
+def _error(graph: WeightedGraph, group: ChannelGroup, spreads: dict[int, _Spread], factors: np.ndarray) -> float:
+    """Mean squared error that rounding makes of what the readers give, in twelfths."""
+    total = 0.0
+    for reader, tensor in group.readers:
+        read, spread = graph.by_input_channel(reader), spreads[tensor]
+        weights = read.reshape(*read.shape[:2], -1).astype(np.float64)  # channels × outputs × places
+        step = (spread.largest / factors).max() / 255
+        rounding = np.minimum((step * factors) ** 2, 12 * spread.square)  # what is rounded to zero errs by itself
+        total += float((rounding[:, None, None] * weights**2).sum())
+        if graph.name(reader) != "DEPTHWISE_CONV_2D":
+            steps = np.abs(weights * factors[:, None, None]).max(axis=(0, 2)) / 127
+            total += float((steps**2).sum()) * weights.shape[2] * float((spread.square / factors**2).sum())
+    return total

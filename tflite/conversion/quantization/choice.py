@@ -1,0 +1,92 @@
+"""The recipe of an int8 .tflite, chosen by what it does to the output on images kept back from calibration."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from keras_mobilenets.errors import UserError
+from keras_mobilenets.tflite.conversion.output_error import answer, sqnr_db, without_softmax
+from keras_mobilenets.tflite.conversion.quantization.recipe import Quantization, Quantizer, Ranges, Recipe
+from keras_mobilenets.tflite.graph import flatbuffer
+from keras_mobilenets.tflite.runtime.activations import outputs
+
+FEWEST = 64  # images, below which nothing is kept back and the plain recipe taken
+_KEPT_BACK, _MOST_KEPT_BACK = 4, 64  # every fourth image, so many at most
+_CORRECTED = Recipe(equalize=True, correct=True)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An int8 .tflite and how it came about.
+
+    Attributes:
+        content: The file, not yet rewritten for a target.
+        recipe: What was chosen.
+        sqnr_db: Power of the float output (before a softmax) over that of the difference, in decibels, on the images
+            kept back; None where there were too few to keep any.
+        same_class: Share of them that get the same class as in float; None likewise, and of what is no classifier.
+        images: How many those are.
+    """
+
+    content: bytes
+    recipe: Recipe
+    sqnr_db: float | None = None
+    same_class: float | None = None
+    images: int = 0
+
+    def __str__(self) -> str:
+        if self.sqnr_db is None:
+            return f"int8, {self.recipe}; with {FEWEST} calibration images or more the choice would be measured"
+        same = "" if self.same_class is None else f" and the same class as in float for {self.same_class:.1%}"
+        return f"int8, {self.recipe}: SQNR {self.sqnr_db:.1f} dB{same} on {self.images} images kept back"
+
+
+def choose(content: bytes, samples: Sequence[np.ndarray], ranges: Ranges, quantize: Quantizer) -> Choice:
+    """Tries recipes on three quarters of the samples, or more, and measures them on the others.
+
+    Plain ranges are compared with equalized channels and corrected biases, by wider and by narrower ranges; the best of
+    these gets its weights rounded anew.
+
+    Args:
+        content: A float32 .tflite.
+        samples: float32 N×… for each input.
+        ranges: What pixels become at each input, as in `calibration.calibrate`.
+        quantize: Makes an int8 .tflite of a float one with ranges in it.
+    """
+    plain = Recipe()
+    if len(samples[0]) < FEWEST:
+        return Choice(Quantization(content, samples, ranges, quantize).int8(plain), plain)
+    every = max(_KEPT_BACK, -(-len(samples[0]) // _MOST_KEPT_BACK))
+    is_kept = np.arange(len(samples[0])) % every == every - 1
+    kept = [array[is_kept] for array in samples]
+    quantization = Quantization(content, [array[~is_kept] for array in samples], ranges, quantize)
+    is_classifier = flatbuffer.is_classifier(content)
+    expected = outputs(without_softmax(content), kept)
+
+    def tried(recipe: Recipe) -> Choice:
+        try:
+            result = quantization.int8(recipe)
+        except UserError:
+            if recipe == plain:
+                raise
+            return Choice(b"", recipe)  # scales that the runtime does not take
+        found = outputs(without_softmax(result), kept)
+        same = float((answer(found) == answer(expected)).mean()) if is_classifier else None
+        return Choice(result, recipe, sqnr_db(expected, found), same, len(kept[0]))
+
+    narrower, wider = replace(_CORRECTED, percentile=99.97), replace(_CORRECTED, method="minmax")
+    found = [tried(plain), tried(narrower), tried(_CORRECTED)]
+    is_narrower_better = _sqnr(found[1]) > _sqnr(found[2])
+    found.append(tried(replace(narrower, percentile=99.9) if is_narrower_better else wider))
+    best = max(found, key=_sqnr)
+    found.append(tried(replace(best.recipe, equalize=False, correct=True)))
+    best = max(found, key=_sqnr)
+    if best.recipe.correct:
+        found.append(tried(replace(best.recipe, rounds=True)))
+    return max(found, key=_sqnr)
+
+
+def _sqnr(choice: Choice) -> float:
+    return -math.inf if choice.sqnr_db is None else choice.sqnr_db

@@ -1,0 +1,59 @@
+"""How a float .tflite becomes int8 after training."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from keras_mobilenets.tflite.conversion.quantization.calibration import PERCENTILE, Observation
+from keras_mobilenets.tflite.conversion.quantization.equalization import equalize
+from keras_mobilenets.tflite.conversion.quantization.layer_correction import correct_layers
+from keras_mobilenets.tflite.conversion.scaling_fold import fold_scaling
+
+Ranges = Sequence[tuple[float, float] | None]
+Quantizer = Callable[[bytes], bytes]  # a float .tflite with ranges in it to an int8 one
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The steps that int8 quantization takes.
+
+    Attributes:
+        method: How ranges follow from values, one of `calibration.METHODS`.
+        percentile: Share of the values inside a range by "percentile", in percent.
+        equalize: Whether channels of activations are equalized first.
+        correct: Whether biases are corrected layer by layer.
+        rounds: Whether weights are rounded anew too.
+    """
+
+    method: str = "percentile"
+    percentile: float = PERCENTILE
+    equalize: bool = False
+    correct: bool = False
+    rounds: bool = False
+
+    def __str__(self) -> str:
+        ranges = f"{self.percentile:g}% of the values" if self.method == "percentile" else self.method
+        steps = {"channels equalized": self.equalize, "biases corrected": self.correct, "weights rounded": self.rounds}
+        return ", ".join([f"ranges by {ranges}", *(step for step, done in steps.items() if done)])
+
+
+class Quantization:
+    """Quantizes a float .tflite by one recipe or several, which share what is observed."""
+
+    def __init__(self, content: bytes, samples: Sequence[np.ndarray], ranges: Ranges, quantize: Quantizer) -> None:
+        """Takes a float32 .tflite, float32 N×… and the range of pixels for each input, and the quantizer."""
+        self._content, self._samples, self._ranges, self._quantize = content, samples, ranges, quantize
+        self._observed: dict[tuple[bool, bool], Observation] = {}
+
+    def int8(self, recipe: Recipe) -> bytes:
+        """The int8 .tflite by a recipe, not yet rewritten for a target."""
+        counts = recipe.method != "minmax"
+        observed = self._observed.get((recipe.equalize, True)) or self._observed.get((recipe.equalize, counts))
+        if observed is None:
+            content = equalize(self._content, self._samples) if recipe.equalize else self._content
+            observed = Observation(content, self._samples, self._ranges, counts)
+            self._observed[recipe.equalize, counts] = observed
+        calibrated = fold_scaling(observed.with_ranges(recipe.method, recipe.percentile))
+        result = self._quantize(calibrated)
+        return correct_layers(calibrated, result, self._samples, rounds=recipe.rounds) if recipe.correct else result
