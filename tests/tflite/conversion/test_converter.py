@@ -178,7 +178,7 @@ def test_conversion_says_nothing(model, images, tmp_path, capfd):
     ("arguments", "says"),
     [
         ({"quantize": "int4"}, "none, float16, dynamic, int8"),
-        ({"target": "tpu"}, "nnapi, xnnpack"),
+        ({"target": "tpu"}, "nnapi, litert"),
         ({"quantize": "int8"}, "calibration="),
         ({"quantize": "int8", "calibration": np.zeros((4, 32, 32, 3), np.uint8)}, "32×32×3"),
         ({"quantize": "int8", "calibration": np.zeros((0, SIZE, SIZE, 3), np.uint8)}, "no images"),
