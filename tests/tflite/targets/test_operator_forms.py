@@ -94,6 +94,7 @@ def test_the_earlier_name_of_litert_gives_the_same_form():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2400)
 def test_a_trained_network_answers_the_same_in_each_form(trained, tmp_path):
     model, data = trained
     calibration, _ = data.images("train", 128, seed=0)

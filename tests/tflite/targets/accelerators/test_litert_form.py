@@ -8,6 +8,7 @@ from keras_mobilenets.tflite.targets.accelerators.environments import ENVIRONMEN
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(2400),  # training takes eight minutes on a busy machine
     *(
         pytest.mark.skipif(not ENVIRONMENTS[name].is_ready(), reason=ENVIRONMENTS[name].missing())
         for name in ("gpu", "qualcomm")
