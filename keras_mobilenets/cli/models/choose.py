@@ -16,7 +16,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--target",
         default="nnapi",
         help="what runs the model: litert (an app with LiteRT, on CPU, GPU or NPU), nnapi (phones of Android 8.1 to "
-        "14), xnnpack (a CPU) or gpu (default: nnapi)",
+        "14), xnnpack (a CPU), qualcomm (its NPU alone) or gpu (default: nnapi)",
     )
     parser.add_argument("--task", default="balanced", help="accuracy, balanced or speed (default: balanced)")
     parser.add_argument("--max-size-mb", type=count, default=float("inf"), metavar="MB", help="of the .tflite, at most")
