@@ -40,8 +40,22 @@ def add_conversion(parser: ArgumentParser) -> None:
         "is best, with equalization and bias correction or without (default: auto)",
     )
     group.add_argument(
-        "--leave-in-float", nargs="+", default=[], metavar="LAYER", help="Keras layers that int8 shall not touch"
+        "--effort",
+        choices=["low", "default", "high"],
+        default="default",
+        help="how much is tried: one recipe; several; or training against the float model too (default: default)",
     )
+    group.add_argument(
+        "--leave-in-float",
+        nargs="+",
+        default=[],
+        metavar="LAYER",
+        help="Keras layers that int8 shall not touch; auto: the blocks that buy most accuracy for their time",
+    )
+    group.add_argument(
+        "--max-slowdown", type=float, metavar="X", help="of auto: latency over that of all int8 (default: 1.15)"
+    )
+    group.add_argument("--min-sqnr", type=float, metavar="DB", help="of auto: SQNR of the output that is enough")
     group.add_argument(
         "--leave-worst", type=int, default=0, metavar="K", help="or so many layers, those that int8 hurts most"
     )
@@ -53,9 +67,13 @@ def int8(options: Namespace) -> dict[str, Any]:
     """What the options say of int8 after training, as arguments of `tflite.convert`."""
     if options.leave_in_float and options.leave_worst:
         raise UserError("--leave-in-float names the layers, --leave-worst counts them; give one of the two")
+    is_auto = options.leave_in_float == ["auto"]
     return {
         "calibration_method": options.calibration_method,
-        "leave_in_float": options.leave_in_float or options.leave_worst,
+        "effort": options.effort,
+        "leave_in_float": "auto" if is_auto else options.leave_in_float or options.leave_worst,
+        "max_slowdown": options.max_slowdown,
+        "min_sqnr": options.min_sqnr,
         "equalize": options.equalize,
         "bias_correction": options.bias_correction,
     }

@@ -15,7 +15,10 @@ QUANTIZATION_AWARE = ("qat", "pqat", "cqat")  # variants that know their ranges,
 # What `tflite.convert` does to calibrated files when nothing is said.
 DEFAULTS: dict[str, Any] = {
     "calibration_method": "auto",
+    "effort": "default",
     "leave_in_float": 0,
+    "max_slowdown": None,
+    "min_sqnr": None,
     "equalize": False,
     "bias_correction": False,
 }
@@ -193,4 +196,4 @@ def _comparable(recorded: dict[str, Any]) -> dict[str, Any]:
         return asked
     asked = DEFAULTS | asked
     layers = asked["leave_in_float"]
-    return asked | {"leave_in_float": layers if isinstance(layers, int) else list(layers) or 0}
+    return asked | {"leave_in_float": layers if isinstance(layers, int | str) else list(layers) or 0}

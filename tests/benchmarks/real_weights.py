@@ -37,6 +37,8 @@ from keras_mobilenets.training.compression.model_loader import load_model
 # Arguments of `convert`.
 WAYS: dict[str, dict[str, Any]] = {
     "default": {},
+    "high effort": {"effort": "high"},
+    "mixed": {"leave_in_float": "auto", "max_slowdown": 1.15},
     "minmax": {"calibration_method": "minmax"},
     "percentile": {"calibration_method": "percentile"},
     "mse": {"calibration_method": "mse"},

@@ -5,7 +5,6 @@ int8 follows TensorFlow Lite's quantization specification: weights symmetric and
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +13,19 @@ from keras_mobilenets.errors import UserError
 from keras_mobilenets.pixels.preprocessing_layers import scaling_of
 from keras_mobilenets.pixels.scaling import PixelScaling
 from keras_mobilenets.tflite.conversion import tfmot_model
-from keras_mobilenets.tflite.conversion.float_graph import FloatGraph, float_graph, opened
+from keras_mobilenets.tflite.conversion.float_graph import float_graph, opened
+from keras_mobilenets.tflite.conversion.int8_graph import EFFORTS, Int8, check_scales, int8_graph
 from keras_mobilenets.tflite.conversion.quantization.calibration import METHODS
-from keras_mobilenets.tflite.conversion.quantization.quantizer import quantized
-from keras_mobilenets.tflite.conversion.samples import Samples, samples, takes_one_image
-from keras_mobilenets.tflite.conversion.scaling_fold import fold_scaling
-from keras_mobilenets.tflite.graph import flatbuffer, layer_names, scale_limits
+from keras_mobilenets.tflite.conversion.samples import samples, takes_one_image
+from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.graph.metadata import attach
-from keras_mobilenets.tflite.graph.verifier import InvalidModelError
 from keras_mobilenets.tflite.runtime.sandbox import mark_valid
-from keras_mobilenets.tflite.targets.operator_forms import FORMS, Forms
+from keras_mobilenets.tflite.targets.operator_forms import FORMS
 from keras_mobilenets.tflite.targets.target_warning import warn_if_not_delegated
 
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8", "int16x8")
 IO_DTYPES = ("int8", "uint8")
+USUAL_SLOWDOWN = 1.15
 
 
 def convert(
@@ -38,7 +36,10 @@ def convert(
     calibration: Any = None,
     calibration_images: int = 256,
     calibration_method: str = "auto",
-    leave_in_float: Sequence[str] | int = (),
+    effort: str = "default",
+    leave_in_float: Sequence[str] | int | str = (),
+    max_slowdown: float | None = None,
+    min_sqnr: float | None = None,
     equalize: bool = False,
     bias_correction: bool = False,
     target: str = "nnapi",
@@ -70,10 +71,17 @@ def convert(
             on three quarters of the images and measured on the others; the file's description says what was chosen and
             what it lost. It takes five times the time of one method, and 64 images or more: with fewer, or with one of
             the next two arguments, it is "percentile", and so for "int16x8".
+        effort: How much "auto" tries: "low", "percentile" alone; "default"; or "high", which also trains the int8
+            weights on the calibration images with the float model as teacher (`distillation.distil`).
         leave_in_float: Names of Keras layers that an int8 model computes in float; or how many: those are chosen that
             `sensitivity` finds to harm the output most, which takes a conversion for each layer. An activation is in
             float only where all layers that write or read it are, so that few layers gain little: of a
-            MobileNetV3-Small (SQNR of its logits 9.3 dB) 2 layers 9.3, 5 layers 10.4, 10 layers 18.8 dB.
+            MobileNetV3-Small (SQNR of its logits 9.3 dB) 2 layers 9.3, 5 layers 10.4, 10 layers 18.8 dB. "auto" leaves
+            those blocks in float that buy most accuracy for their time (`mixed_precision`), which takes a conversion
+            and a timing for each block.
+        max_slowdown: For "auto": the latency of the file over that of the all-int8 one, on one thread of this machine,
+            such as 1.15, which it is where neither limit is given.
+        min_sqnr: For "auto": no more is left in float than gives the output this SQNR, in decibels.
         equalize: Whether the channels of activations are equalized before an "int8" that is calibrated
             (`equalization.equalize`).
         bias_correction: Whether biases are corrected after quantization, layer by layer
@@ -108,9 +116,16 @@ def convert(
         "quantize": (*QUANTIZATIONS, None),
         "target": tuple(FORMS),
         "calibration_method": ("auto", *METHODS),
+        "effort": EFFORTS,
         "io_dtype": IO_DTYPES,
     }
-    given = {"quantize": quantize, "target": target, "calibration_method": calibration_method, "io_dtype": io_dtype}
+    given = {
+        "quantize": quantize,
+        "target": target,
+        "calibration_method": calibration_method,
+        "effort": effort,
+        "io_dtype": io_dtype,
+    }
     for name, value in given.items():
         if value not in known[name]:
             raise UserError(f"{name}={value!r}: choose one of {', '.join(filter(None, known[name]))}")
@@ -118,7 +133,10 @@ def convert(
         raise UserError(f"calibration_images={calibration_images}: give 1 or more")
     model, is_trained = opened(model)
     quantize = quantize or ("int8" if is_trained else "none")
-    how = Int8(calibration_method, leave_in_float, equalize, bias_correction, io_dtype)
+    if leave_in_float == "auto" and max_slowdown is None and min_sqnr is None:
+        max_slowdown = USUAL_SLOWDOWN
+    budget = leave_in_float, max_slowdown, min_sqnr
+    how = Int8(calibration_method, effort, *budget, equalize, bias_correction, io_dtype)
     _check(model.name, quantize, target, is_trained, calibration is not None, sparse, how)
     if tfmot_model.is_of_tfmot(model):
         io = None if io_dtype == "int8" else io_dtype
@@ -141,25 +159,14 @@ def convert(
 
             content = fit_sparse_kernels(content)
         if is_integer:
-            content = _int8(graph, found, how, FORMS[target], wide=quantize == "int16x8")
+            content = int8_graph(graph, found, how, FORMS[target], wide=quantize == "int16x8")
         content = _described(content, model.name, scaling, pixels, labels)
-    _check_scales(content)
+    check_scales(content)
     with files.atomic(path) as temporary:
         temporary.write_bytes(content)
     mark_valid(path)
     warn_if_not_delegated(path, target)
     return Path(path)
-
-
-@dataclass(frozen=True)
-class Int8:
-    """How a float graph becomes int8: the arguments of `convert` with these names."""
-
-    calibration_method: str
-    leave_in_float: Sequence[str] | int
-    equalize: bool
-    bias_correction: bool
-    io_dtype: str
 
 
 def _check(
@@ -179,27 +186,26 @@ def _check(
         raise UserError(f'io_dtype={how.io_dtype!r} is for quantize="int8", not {quantize!r}')
     if sparse and quantize != "none":
         raise UserError(f'sparse=True is for float32, quantize="none": XNNPACK has no sparse kernels for {quantize}')
-    if isinstance(how.leave_in_float, str):
-        raise UserError(f"leave_in_float={how.leave_in_float!r}: give a list of layer names, or how many")
+    if isinstance(how.leave_in_float, str) and how.leave_in_float != "auto":
+        raise UserError(f'leave_in_float={how.leave_in_float!r}: give a list of layer names, how many, or "auto"')
+    if how.leave_in_float != "auto" and (how.max_slowdown is not None or how.min_sqnr is not None):
+        raise UserError('max_slowdown and min_sqnr are for leave_in_float="auto"')
+    if how.max_slowdown is not None and not how.max_slowdown >= 1:
+        raise UserError(f"max_slowdown={how.max_slowdown}: give 1 or more, such as 1.15 for 15% more time than int8")
+    if how.min_sqnr is not None and not 0 < how.min_sqnr < 100:
+        raise UserError(f"min_sqnr={how.min_sqnr}: give decibels, such as 20")
     if how.leave_in_float and quantize != "int8":
         raise UserError(f'leave_in_float is for quantize="int8", not {quantize!r}')
     if isinstance(how.leave_in_float, int) and how.leave_in_float < 0:
         raise UserError(f"leave_in_float={how.leave_in_float}: give layer names, or how many layers, 0 or more")
-    if isinstance(how.leave_in_float, int) and how.leave_in_float and not is_calibrated:
+    if isinstance(how.leave_in_float, int | str) and how.leave_in_float and (is_trained or not is_calibrated):
         raise UserError("leave_in_float chooses layers by calibration= images: give some, or name the layers")
+    if how.effort != "default" and (how.calibration_method != "auto" or how.equalize or how.bias_correction):
+        raise UserError(f'effort={how.effort!r} is for calibration_method="auto", without equalize and bias_correction')
+    if how.effort != "default" and (quantize != "int8" or is_trained):
+        raise UserError(f"effort={how.effort!r} is for an int8 model that calibration= images quantize")
     if (how.equalize or how.bias_correction) and (quantize != "int8" or is_trained):
         raise UserError("equalize and bias_correction are for an int8 model that calibration= images quantize")
-
-
-def _check_scales(content: bytes) -> None:
-    """Refuses a file that takes down the process that runs it."""
-    try:
-        scale_limits.check(flatbuffer.read(content))
-    except InvalidModelError as reason:
-        raise UserError(
-            f"the model cannot be int8: {reason}; that layer hardly varies over the calibration images: give others, "
-            "train the model, or name the layer in leave_in_float"
-        ) from reason
 
 
 def _described(content: bytes, name: str, scaling: PixelScaling | None, pixels: Any, labels: Any) -> bytes:
@@ -209,47 +215,3 @@ def _described(content: bytes, name: str, scaling: PixelScaling | None, pixels: 
     if labels is not None or (pixels is not None and scaling is None):
         raise UserError(f"pixels and labels are for a model of one image and one vector of scores; {name} is none")
     return content
-
-
-def _int8(graph: FloatGraph, found: Samples | None, how: Int8, forms: Forms, *, wide: bool = False) -> bytes:
-    """The int8 .tflite for a target, activations int16 if `wide`; without samples for a model that knows its ranges."""
-    from keras_mobilenets.tflite.conversion.quantization import int16_activations
-    from keras_mobilenets.tflite.conversion.quantization.choice import choose
-    from keras_mobilenets.tflite.conversion.quantization.recipe import Quantization, Recipe
-    from keras_mobilenets.tflite.conversion.target_rewriter import rewrite
-    from keras_mobilenets.tflite.conversion.uint8_ends import with_uint8_ends
-
-    content, layers = graph.content, how.leave_in_float
-    if wide:
-        content = int16_activations.with_hard_swish_in_parts(content)
-
-    def quantize(calibrated: bytes) -> bytes:
-        nonlocal layers
-        if isinstance(layers, int):
-            layers = _worst(calibrated, found.values, layers) if layers and found else ()
-        in_float = [*graph.left_in_float, *layer_names.tensors_of(calibrated, layers)]
-        result = quantized(calibrated, in_float, per_channel_dense=forms.per_channel_dense)
-        if not wide:  # it may be run at once
-            _check_scales(result)
-        return result
-
-    said = "int8, trained for it"
-    if found is None or graph.is_trained:
-        result = quantize(fold_scaling(content))
-    elif how.calibration_method == "auto" and not (how.equalize or how.bias_correction or wide):
-        choice = choose(content, found.values, found.ranges, quantize)
-        result, said = choice.content, str(choice)
-    else:
-        method = "percentile" if how.calibration_method == "auto" else how.calibration_method
-        recipe = Recipe(method, equalize=how.equalize, correct=how.bias_correction)
-        result, said = Quantization(content, found.values, found.ranges, quantize).int8(recipe), f"int8, {recipe}"
-    if wide:
-        return int16_activations.with_int16_activations(result)
-    result = rewrite(flatbuffer.described(result, said), forms)
-    return with_uint8_ends(result) if how.io_dtype == "uint8" else result
-
-
-def _worst(calibrated: bytes, values: Any, count: int) -> list[str]:
-    from keras_mobilenets.tflite.conversion.sensitivity import scan
-
-    return scan(calibrated, [array[:64] for array in values]).worst(count)

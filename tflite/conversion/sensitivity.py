@@ -118,7 +118,7 @@ def scan(calibrated: bytes, values: Sequence[np.ndarray], labels: Any = None, by
     from keras_mobilenets.tflite.conversion.quantization.quantizer import quantized
 
     calibrated = without_softmax(calibrated)
-    groups = _groups(calibrated, by)
+    groups = groups_of(calibrated, by)
     expected = outputs(calibrated, values)
     rows = []
     for layer, tensors in track(groups.items(), "Quantizing layer by layer", total=len(groups)):
@@ -129,7 +129,7 @@ def scan(calibrated: bytes, values: Sequence[np.ndarray], labels: Any = None, by
     return Sensitivity(tuple(sorted(rows, key=lambda row: row.sqnr_db)), len(values[0]), top1)
 
 
-def _groups(content: bytes, by: str) -> dict[str, list[str]]:
+def groups_of(content: bytes, by: str) -> dict[str, list[str]]:
     """Names of activations by the layer or block that gives them; what only reshapes belongs to what is before it."""
     graph, last = flatbuffer.read(content).subgraphs[0], ""
     groups: dict[str, list[str]] = {}

@@ -55,15 +55,19 @@ class WeightedGraph(flatbuffer.Graph):
         """Likewise, with the channels that they read."""
         return np.moveaxis(self.weights(operator), _AXES[self.name(operator)][1], 0)
 
+    def steps(self, operator: Any, place: int) -> np.ndarray:
+        """What one step of an int8 layer's weights (1) or biases (2) stands for, in a shape that spreads over them."""
+        tensor = int(operator.inputs[place])
+        scales, _ = flatbuffer.scales(self.tensors[tensor])
+        shape = [1] * len(self.shape(tensor))
+        shape[_AXES[self.name(operator)][0] if place == 1 else 0] = len(scales)
+        return np.array(scales, np.float32).reshape(shape)
+
     def real_weights(self, operator: Any) -> np.ndarray:
         """What the weights stand for, in float."""
         weights = self.weights(operator)
-        scales, _ = flatbuffer.scales(self.tensors[int(operator.inputs[1])])
-        if not scales:
-            return weights
-        shape = [1] * weights.ndim
-        shape[_AXES[self.name(operator)][0]] = len(scales)
-        return weights * np.array(scales, np.float32).reshape(shape)
+        is_float = not flatbuffer.scales(self.tensors[int(operator.inputs[1])])[0]
+        return weights if is_float else weights * self.steps(operator, 1)
 
     def write(self) -> bytes:
         """The .tflite with the changed constants."""

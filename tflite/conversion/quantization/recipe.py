@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_mobilenets.tflite.conversion.output_error import without_softmax
 from keras_mobilenets.tflite.conversion.quantization.calibration import PERCENTILE, Observation
 from keras_mobilenets.tflite.conversion.quantization.equalization import equalize
 from keras_mobilenets.tflite.conversion.quantization.layer_correction import correct_layers
 from keras_mobilenets.tflite.conversion.scaling_fold import fold_scaling
+from keras_mobilenets.tflite.runtime.activations import outputs
 
 Ranges = Sequence[tuple[float, float] | None]
 Quantizer = Callable[[bytes], bytes]  # a float .tflite with ranges in it to an int8 one
@@ -24,6 +26,7 @@ class Recipe:
         equalize: Whether channels of activations are equalized first.
         correct: Whether biases are corrected layer by layer.
         rounds: Whether weights are rounded anew too.
+        trains: Whether weights and biases are trained against the float model in the end.
     """
 
     method: str = "percentile"
@@ -31,10 +34,16 @@ class Recipe:
     equalize: bool = False
     correct: bool = False
     rounds: bool = False
+    trains: bool = False
 
     def __str__(self) -> str:
         ranges = f"{self.percentile:g}% of the values" if self.method == "percentile" else self.method
-        steps = {"channels equalized": self.equalize, "biases corrected": self.correct, "weights rounded": self.rounds}
+        steps = {
+            "channels equalized": self.equalize,
+            "biases corrected": self.correct,
+            "weights rounded": self.rounds,
+            "weights trained": self.trains,
+        }
         return ", ".join([f"ranges by {ranges}", *(step for step, done in steps.items() if done)])
 
 
@@ -48,12 +57,23 @@ class Quantization:
 
     def int8(self, recipe: Recipe) -> bytes:
         """The int8 .tflite by a recipe, not yet rewritten for a target."""
+        calibrated = self.calibrated(recipe)
+        result = self._quantize(calibrated)
+        if recipe.correct:
+            result = correct_layers(calibrated, result, self._samples, rounds=recipe.rounds)
+        if recipe.trains:
+            from keras_mobilenets.tflite.conversion.quantization.distillation import distil
+
+            teacher = without_softmax(self._content)
+            result = distil(calibrated, result, lambda given: outputs(teacher, given), self._samples)
+        return result
+
+    def calibrated(self, recipe: Recipe) -> bytes:
+        """The float .tflite that is quantized, with ranges in it."""
         counts = recipe.method != "minmax"
         observed = self._observed.get((recipe.equalize, True)) or self._observed.get((recipe.equalize, counts))
         if observed is None:
             content = equalize(self._content, self._samples) if recipe.equalize else self._content
             observed = Observation(content, self._samples, self._ranges, counts)
             self._observed[recipe.equalize, counts] = observed
-        calibrated = fold_scaling(observed.with_ranges(recipe.method, recipe.percentile))
-        result = self._quantize(calibrated)
-        return correct_layers(calibrated, result, self._samples, rounds=recipe.rounds) if recipe.correct else result
+        return fold_scaling(observed.with_ranges(recipe.method, recipe.percentile))

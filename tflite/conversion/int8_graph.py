@@ -1,0 +1,102 @@
+"""The int8 .tflite of a float graph: what stays in float, the recipe for the rest, the form of the target."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from keras_mobilenets.errors import UserError
+from keras_mobilenets.tflite.conversion.float_graph import FloatGraph
+from keras_mobilenets.tflite.conversion.quantization import int16_activations
+from keras_mobilenets.tflite.conversion.quantization.choice import choose
+from keras_mobilenets.tflite.conversion.quantization.quantizer import quantized
+from keras_mobilenets.tflite.conversion.quantization.recipe import Quantization, Recipe
+from keras_mobilenets.tflite.conversion.samples import Samples
+from keras_mobilenets.tflite.conversion.scaling_fold import fold_scaling
+from keras_mobilenets.tflite.conversion.target_rewriter import rewrite
+from keras_mobilenets.tflite.conversion.uint8_ends import with_uint8_ends
+from keras_mobilenets.tflite.graph import flatbuffer, layer_names, scale_limits
+from keras_mobilenets.tflite.graph.verifier import InvalidModelError
+from keras_mobilenets.tflite.targets.operator_forms import Forms
+
+EFFORTS = ("low", "default", "high")
+
+
+@dataclass(frozen=True)
+class Int8:
+    """How a float graph becomes int8: the arguments of `convert` with these names."""
+
+    calibration_method: str
+    effort: str
+    leave_in_float: Sequence[str] | int | str
+    max_slowdown: float | None
+    min_sqnr: float | None
+    equalize: bool
+    bias_correction: bool
+    io_dtype: str
+
+
+def int8_graph(graph: FloatGraph, found: Samples | None, how: Int8, forms: Forms, *, wide: bool = False) -> bytes:
+    """The int8 .tflite for a target, activations int16 if `wide`; without samples for a model that knows its ranges."""
+    content = int16_activations.with_hard_swish_in_parts(graph.content) if wide else graph.content
+    layers = () if how.leave_in_float == "auto" else how.leave_in_float
+
+    def quantize(calibrated: bytes) -> bytes:
+        nonlocal layers
+        if isinstance(layers, int):
+            layers = _worst(calibrated, found.values, layers) if layers and found else ()
+        in_float = [*graph.left_in_float, *layer_names.tensors_of(calibrated, layers)]
+        result = quantized(calibrated, in_float, per_channel_dense=forms.per_channel_dense)
+        if not wide:  # it may be run at once
+            check_scales(result)
+        return result
+
+    said = "int8, trained for it"
+    if found is None or graph.is_trained:
+        result = quantize(fold_scaling(content))
+    else:
+        quantization = Quantization(content, found.values, found.ranges, quantize)
+        if how.calibration_method == "auto" and not (how.equalize or how.bias_correction or wide):
+            choice = choose(content, found.values, found.ranges, quantize, how.effort)
+            result, recipe, said = choice.content, choice.recipe, str(choice)
+        else:
+            method = "percentile" if how.calibration_method == "auto" else how.calibration_method
+            recipe = Recipe(method, equalize=how.equalize, correct=how.bias_correction)
+            result, said = quantization.int8(recipe), f"int8, {recipe}"
+        if how.leave_in_float == "auto":
+            layers, paid = _bought(quantization.calibrated(recipe), found.values, how, forms)
+            result, said = quantization.int8(recipe), f"int8, {recipe}, {paid}"
+    if wide:
+        return int16_activations.with_int16_activations(result)
+    result = rewrite(flatbuffer.described(result, said), forms)
+    return with_uint8_ends(result) if how.io_dtype == "uint8" else result
+
+
+def check_scales(content: bytes) -> None:
+    """Refuses a file that takes down the process that runs it."""
+    try:
+        scale_limits.check(flatbuffer.read(content))
+    except InvalidModelError as reason:
+        raise UserError(
+            f"the model cannot be int8: {reason}; that layer hardly varies over the calibration images: give others, "
+            "train the model, or name the layer in leave_in_float"
+        ) from reason
+
+
+def _worst(calibrated: bytes, values: Any, count: int) -> list[str]:
+    from keras_mobilenets.tflite.conversion.sensitivity import scan
+
+    return scan(calibrated, [array[:64] for array in values]).worst(count)
+
+
+def _bought(calibrated: bytes, values: Any, how: Int8, forms: Forms) -> tuple[list[str], str]:
+    """Layers that a mixed model leaves in float, and in words what they cost and bring."""
+    from keras_mobilenets.tflite.conversion.mixed_precision import trade_off
+
+    def mixed(content: bytes, in_float: Sequence[str]) -> bytes:
+        return rewrite(quantized(content, in_float, per_channel_dense=forms.per_channel_dense), forms)
+
+    found = trade_off(calibrated, values, mixed, how.max_slowdown, how.min_sqnr)
+    first, last = found.points[0], found.points[-1]
+    blocks = ", ".join(last.blocks) or "nothing"
+    paid = f"{blocks} in float: {last.slowdown:.2f} of the time of all int8, {last.sqnr_db - first.sqnr_db:+.1f} dB"
+    return list(dict.fromkeys(layer for tensor in found.tensors for layer in layer_names.layers(tensor))), paid
