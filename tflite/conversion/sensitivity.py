@@ -89,7 +89,7 @@ def sensitivity(
             gives top-1 too. They serve for calibration and for comparison.
         limit: At most this many, the first ones.
         by: "layer", or "block": all layers of a block ("block_3") at once.
-        calibration_method: As in `convert`.
+        calibration_method: "minmax", "percentile" or "mse", as in `convert`.
         pixels: As in `convert`.
 
     Returns:
