@@ -14,7 +14,7 @@ import numpy as np
 from keras_mobilenets.progress import track
 from keras_mobilenets.tflite.conversion.output_error import answer, sqnr_db, without_softmax
 from keras_mobilenets.tflite.conversion.sensitivity import groups_of, scan
-from keras_mobilenets.tflite.graph.weights import WeightedGraph
+from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.runtime.activations import outputs
 from keras_mobilenets.tflite.runtime.stopwatch import least_times
 
@@ -22,6 +22,7 @@ _SCANNED = 32  # images to rank blocks by
 _COMPARED = 64  # images for the curve
 _TRIED = 3  # steps that are timed of those ranked first
 _LEAST_COST = 0.005  # of the int8 latency: less is lost in the noise of timing
+_WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL")
 _SPREAD = 1.02  # a model may look so much slower than it is
 
 Quantizer = Callable[[bytes, Sequence[str]], bytes]
@@ -101,8 +102,8 @@ def trade_off(
 
 def _with_weights(content: bytes, groups: dict[str, list[str]]) -> dict[str, list[str]]:
     """Blocks with weights, each with the groups without any behind it; the first with those before it too."""
-    graph = WeightedGraph(content)
-    weighted = {graph.tensors[op.outputs[0]].name.decode() for op in graph.operators if graph.has_own_weights(op)}
+    graph = flatbuffer.Graph(flatbuffer.read(content))
+    weighted = {graph.tensors[op.outputs[0]].name.decode() for op in graph.operators if graph.name(op) in _WEIGHTED}
     found: dict[str, list[str]] = {}
     waiting: list[str] = []
     for name, tensors in groups.items():
