@@ -1,5 +1,6 @@
 """Accuracy of a .tflite on labelled images, run one image at a time as the phone does: on the CPU or on a target."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from keras_mobilenets.tflite.graph.file_identifier import check_file
 from keras_mobilenets.tflite.runtime.interpreter import open_model
 from keras_mobilenets.tflite.runtime.model import Model
 from keras_mobilenets.tflite.runtime.sandbox import validate
-from keras_mobilenets.tflite.targets.checks import runner
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def evaluate(
 
     if limit is not None and limit < 1:
         raise UserError(f"limit is {limit}; give 1 or more images")
-    run_there = None if on == "cpu" else runner(on)
+    run_there = _runner(on)
     shape = image_shape(path)
     is_open = -1 in shape[1:]
     if run_there and is_open:
@@ -192,6 +192,15 @@ def max_abs_err(one: Any, other: Any) -> float:
     """Largest absolute difference between two models' outputs (arguments as in `agreement`)."""
     first, second = _outputs(one, other)
     return float(np.abs(first - second).max())
+
+
+def _runner(on: str) -> Callable[[Path, np.ndarray], np.ndarray] | None:
+    """What runs a file on a target; None for the CPU. The package is imported without the runtime that targets need."""
+    if on == "cpu":
+        return None
+    from keras_mobilenets.tflite.targets.checks import runner
+
+    return runner(on)
 
 
 def _answers(model: Model, outputs: list[np.ndarray], where: str = "") -> np.ndarray:
