@@ -1,6 +1,7 @@
 """Verbs: each is a module with its purpose, an example, its arguments and what it does."""
 
 import argparse
+import re
 from collections.abc import Sequence
 from typing import Any, NoReturn, Protocol
 
@@ -29,6 +30,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
+        self._negative_number_matcher = re.compile(r"-\d")  # a value: "-1..1" is no option either
 
     def error(self, message: str) -> NoReturn:
         """Ends with code 2."""

@@ -1,10 +1,14 @@
 """`pipeline --compress`, `qat` and `prune`."""
 
 import json
+import re
 
+import numpy as np
 import pytest
 from command_line import one_line
+from PIL import Image
 
+from keras_mobilenets import tflite
 from keras_mobilenets.cli import main
 from keras_mobilenets.tflite.results.tables import COMPRESSIONS
 
@@ -63,3 +67,20 @@ def test_compressions_that_are_there_are_not_made_again(compressed, capsys):
     verb = {"prune": ["prune", str(folder)], "qat": ["qat", str(folder)]}[kinds[0]]
     assert main([*verb, "--epochs", "2"]) == 2
     assert "other arguments; delete it to start over" in one_line(capsys)
+
+
+def test_a_model_file_is_trained_for_int8_on_unlabelled_images(keras_model, pixels, tmp_path, capsys):
+    """The file says what was chosen; it answers closer to float than plain ranges do."""
+    keras_model.save(tmp_path / "mine.keras")
+    (tmp_path / "images").mkdir()
+    for number, image in enumerate(np.concatenate([pixels, pixels[:, ::-1]])):
+        Image.fromarray(image).save(tmp_path / "images" / f"{number}.png")
+    assert main(["qat", str(tmp_path / "mine.keras"), "--images", str(tmp_path / "images"), "--pixels", "-1..1"]) == 0
+    path = tmp_path / "mine_int8.tflite"
+    assert re.search(rf"{path}  int8, .*SQNR \d+\.\d dB .* on \d+ images kept back", capsys.readouterr().err)
+    plain = tflite.convert(
+        keras_model, tmp_path / "plain.tflite", quantize="int8", calibration=pixels, calibration_method="percentile"
+    )
+    expected = keras_model.predict(pixels / 127.5 - 1, batch_size=1, verbose=0)
+    errors = [np.abs(tflite.evaluate(each, pixels).predictions - expected).mean() for each in (path, plain)]
+    assert errors[0] <= 1.05 * errors[1]

@@ -23,6 +23,7 @@ from keras_mobilenets.cli.parser import PHONE_VERBS, VERBS
         (["train", "MobileNetV2", "--run", "{tmp}/r", "--data", "{tmp}/none"], "is not a folder"),
         (["train", "MobileNetV2", "--run", "{tmp}/r", "--data", "{tmp}"], "class"),
         (["convert", "{tmp}/none"], "does not exist"),
+        (["convert", "{tmp}/none", "--pixels", "-1..1"], "does not exist"),
         (["convert", "{tmp}"], "model.keras"),
         (["inspect", "{tmp}/none.tflite"], "does not exist"),
         (["inspect", "{tmp}/text.tflite"], "not a .tflite file"),

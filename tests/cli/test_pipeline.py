@@ -171,6 +171,7 @@ def test_a_student_is_distilled_from_a_run(run, photos, tmp_path, capsys):
         (["qat", "{run}", "--left-in-float", "block_99", "--epochs", "3"], "unknown layer"),
         (["qat", "{tmp}"], "is missing"),
         (["qat", "{run}", "--images", "{tmp}"], "goes with a model file"),
+        (["qat", "{run}/model.keras", "--images", "{tmp}", "--epochs", "2", "--keep", "sparsity"], "--keep, --epochs"),
     ],
 )
 def test_bad_compressions_are_one_line(run, command, says, tmp_path, capsys):

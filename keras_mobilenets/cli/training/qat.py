@@ -45,8 +45,11 @@ def run(options: Namespace) -> None:
     """Quantization-aware training of a run's model."""
     import_tensorflow(options)
     if options.images:
+        from keras_mobilenets.tflite.graph import flatbuffer
+
         path = _unlabelled(options)
-        say(f"{path} is int8; next: keras-mobilenets evaluate {path} --data your_labelled_photos")
+        said = flatbuffer.description(path.read_bytes())
+        say(f"{path}  {said}; next: keras-mobilenets evaluate {path} --data your_labelled_photos")
         return
     kind = {None: "qat", "sparsity": "pqat", "clusters": "cqat"}[options.keep]
     given = {
@@ -64,8 +67,16 @@ def _unlabelled(options: Namespace) -> Path:
     source = Path(options.run)
     if source.is_dir() and not is_model(source):
         raise UserError("--images goes with a model file; a run trains on its own data: leave --images out")
-    if options.data or options.keep or options.no_teacher:
-        raise UserError("--images has no labels: leave out --data, --keep and --no-teacher")
+    others = {
+        "--data": options.data,
+        "--run": options.folder,
+        "--keep": options.keep,
+        "--no-teacher": options.no_teacher,
+        "--freeze-bn-after": options.freeze_bn_after is not None,
+        **{f"--{name.replace('_', '-')}": True for name in recipe_changes(options)},
+    }
+    if given := [flag for flag, value in others.items() if value]:
+        raise UserError(f"{', '.join(given)} cannot go with --images, which has no labels and no recipe: leave it out")
     (path,) = pipeline.convert_file(
         source,
         ["int8"],
