@@ -56,7 +56,7 @@ def add_pixels(parser: ArgumentParser) -> None:
     )
 
 
-def run_of(options: Namespace) -> pipeline.Run:
+def run_of(options: Namespace) -> "pipeline.Run":
     """The run that a verb works on; what is said of its pixels is recorded there."""
     if is_model(options.run):
         return adopted(options.run, options)
@@ -73,7 +73,7 @@ def is_model(source: str | Path) -> bool:
     return (path / "saved_model.pb").is_file() if path.is_dir() else path.suffix.lower() in MODEL_FILES
 
 
-def adopted(source: str | Path, options: Namespace) -> pipeline.Run:
+def adopted(source: str | Path, options: Namespace) -> "pipeline.Run":
     """The run that a model file becomes."""
     import_tensorflow(options)
     path = Path(source)
