@@ -19,8 +19,6 @@ from keras_mobilenets.errors import LONGEST, UserError, first_line
 
 FOLDER = "KERAS_MOBILENETS_TARGETS"  # the variable that names another place for the environments
 
-_OWN_PIP = find_spec("pip")  # installs elsewhere, too; an environment gets one of its own where there is none here
-
 
 @dataclass(frozen=True)
 class Environment:
@@ -107,8 +105,7 @@ class Environment:
             raise UserError(f"{self.name} needs packages of Debian, as root: {self.command}")
         unfinished = self.folder.with_name(f".{self.folder.name}.{os.getpid()}")
         try:
-            venv.create(unfinished, with_pip=_OWN_PIP is None, clear=True)
-            _pip(unfinished / "bin" / "python", self.packages, progress)
+            _make(unfinished, self.packages, progress)
             if absent := self._absent(unfinished):
                 raise UserError(
                     f"pip says that {self.name} is installed, but {absent} did not come with it; "
@@ -130,8 +127,11 @@ def _find(folder: Path, pattern: str) -> list[str]:
     return sorted(glob.glob(os.path.join(folder, "lib", "python3*", "site-packages", pattern)))
 
 
-def _pip(python: Path, packages: tuple[str, ...], progress: Callable[[str], None]) -> None:
-    pip_of = [sys.executable, "-m", "pip", "--python", str(python)] if _OWN_PIP else [str(python), "-I", "-m", "pip"]
+def _make(folder: Path, packages: tuple[str, ...], progress: Callable[[str], None]) -> None:
+    """Makes a virtual environment. This Python's pip fills it; it gets one of its own where there is none."""
+    python, is_pip_here = folder / "bin" / "python", find_spec("pip") is not None
+    venv.create(folder, with_pip=not is_pip_here, clear=True)
+    pip_of = [sys.executable, "-m", "pip", "--python", str(python)] if is_pip_here else [str(python), "-I", "-m", "pip"]
     with subprocess.Popen(
         [*pip_of, "install", "--disable-pip-version-check", "--progress-bar", "off", *packages],
         stdin=subprocess.DEVNULL,
