@@ -22,6 +22,7 @@ def printed(*ways):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_the_default_keeps_what_the_stock_converter_loses():
     found = printed("default", "percentile", "stock")
     assert found.keys() == {"default", "percentile", "stock"}
@@ -31,6 +32,7 @@ def test_the_default_keeps_what_the_stock_converter_loses():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_training_and_blocks_in_float_keep_more_than_the_default():
     found = printed("default", "high effort", "mixed")
     assert found["high effort"][0] > found["default"][0] + 0.5
