@@ -76,10 +76,11 @@ def run(path: Path, inputs: np.ndarray, variant: str) -> np.ndarray:
     Raises:
         UserError: The compiler cannot be had here, it leaves operators to the CPU, or the simulator fails.
     """
-    answer = _ask(path, variant, inputs)
-    if answer.outputs is None:
-        found = _judged(path, variant, answer.values)
+    found = check(path, variant)
+    if not found.ok:
         raise UserError(f"{path} does not run on the simulator alone: {found.summary}")
+    answer = _ask(path, variant, inputs)
+    assert answer.outputs is not None
     return answer.outputs
 
 
