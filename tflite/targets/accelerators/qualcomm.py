@@ -76,12 +76,15 @@ def run(path: Path, inputs: np.ndarray, variant: str) -> np.ndarray:
     Raises:
         UserError: The compiler cannot be had here, it leaves operators to the CPU, or the simulator fails.
     """
-    found = check(path, variant)
-    if not found.ok:
-        raise UserError(f"{path} does not run on the simulator alone: {found.summary}")
-    answer = _ask(path, variant, inputs)
-    assert answer.outputs is not None
-    return answer.outputs
+    try:
+        outputs = _ask(path, variant, inputs).outputs
+    except UserError as error:
+        found = check(path, variant)
+        if found.ok:
+            raise
+        raise UserError(f"{path} does not run on the simulator alone: {found.summary}") from error
+    assert outputs is not None
+    return outputs
 
 
 def _ask(path: Path, soc: str, inputs: np.ndarray | None = None) -> processes.Answer:
