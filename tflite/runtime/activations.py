@@ -1,6 +1,7 @@
 """A .tflite run with all its activations as outputs, so that XNNPACK runs it and every value can be read afterwards."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -71,13 +72,19 @@ def outputs(content: bytes, samples: Sequence[np.ndarray]) -> list[np.ndarray]:
     return [dequantized(np.stack(r), *output["quantization"]) for r, output in zip(results, found, strict=True)]
 
 
+def interpreter_of(content: bytes, threads: int | None = None) -> Any:
+    """The runtime's interpreter of a .tflite that this process has made; by default on up to 4 threads."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    with suppress_native_output():
+        interpreter = Interpreter(model_content=content, num_threads=threads or min(4, usable_threads()))
+        interpreter.allocate_tensors()
+    return interpreter
+
+
 class _Runner:
     def __init__(self, content: bytes) -> None:
-        from ai_edge_litert.interpreter import Interpreter
-
-        with suppress_native_output():
-            self.interpreter = Interpreter(model_content=content, num_threads=min(4, usable_threads()))
-            self.interpreter.allocate_tensors()
+        self.interpreter = interpreter_of(content)
         self._inputs = self.interpreter.get_input_details()
 
     def run(self, sample: Sequence[np.ndarray]) -> None:

@@ -1,16 +1,14 @@
 """A .tflite run over all samples a few operators at a time, so that what follows may be changed by what was seen."""
 
-import copy
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 from keras_mobilenets.pixels.batches import quantize
-from keras_mobilenets.processors import usable_threads
 from keras_mobilenets.tflite.graph import flatbuffer
-from keras_mobilenets.tflite.runtime.native_output import suppress_native_output
+from keras_mobilenets.tflite.graph.part import part
+from keras_mobilenets.tflite.runtime.activations import interpreter_of
 
 
 class Segments:
@@ -44,48 +42,15 @@ class Segments:
             return
         made = [int(tensor) for operator in operators for tensor in operator.outputs]
         wanted = [tensor for tensor in made if self._last_read.get(tensor, -1) >= end]
-        content, read = _part(self._model, operators, made, wanted)
-        found = _run(content, [self.values[tensor] for tensor in read], self._count)
+        made_of, read = part(self._model, self._model.subgraphs[0], operators, wanted)
+        found = _run(flatbuffer.write(made_of), [self.values[tensor] for tensor in read], self._count)
         self.values |= dict(zip(wanted, found, strict=True))
         self.values = {t: array for t, array in self.values.items() if self._last_read.get(t, -1) >= end}
         self._done = end
 
 
-def _part(model: Any, operators: list[Any], made: list[int], wanted: list[int]) -> tuple[bytes, list[int]]:
-    """A .tflite of some operators only, and the tensors that are its inputs."""
-    graph, buffers = model.subgraphs[0], [schema.BufferT()]
-    tensors: list[Any] = []
-    places = {-1: -1}
-    used = list(dict.fromkeys(int(t) for op in operators for t in (*op.inputs, *op.outputs) if t >= 0))
-    for tensor in used:
-        own = copy.copy(graph.tensors[tensor])
-        stored = model.buffers[own.buffer] if flatbuffer.is_constant(model, own) else None
-        own.buffer = len(buffers) if stored else 0
-        buffers += [stored] if stored else []
-        places[tensor] = len(tensors)
-        tensors.append(own)
-    read = [t for t in used if t not in made and not tensors[places[t]].buffer]
-    copies = [copy.copy(operator) for operator in operators]
-    for operator in copies:
-        operator.inputs, operator.outputs = (
-            np.array([places[int(t)] for t in side], np.int32) for side in (operator.inputs, operator.outputs)
-        )
-    part = schema.SubGraphT(
-        tensors=tensors,
-        inputs=np.array([places[t] for t in read], np.int32),
-        outputs=np.array([places[t] for t in wanted], np.int32),
-        operators=copies,
-    )
-    whole = schema.ModelT(version=3, operatorCodes=model.operatorCodes, subgraphs=[part], buffers=buffers)
-    return flatbuffer.write(whole), read
-
-
 def _run(content: bytes, arrays: list[np.ndarray], count: int) -> list[np.ndarray]:
-    from ai_edge_litert.interpreter import Interpreter
-
-    with suppress_native_output():
-        interpreter = Interpreter(model_content=content, num_threads=min(4, usable_threads()))
-        interpreter.allocate_tensors()
+    interpreter = interpreter_of(content)
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
     results: list[list[np.ndarray]] = [[] for _ in outputs]
     for place in range(count):

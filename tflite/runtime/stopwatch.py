@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from keras_mobilenets.tflite.runtime.native_output import suppress_native_output
+from keras_mobilenets.tflite.runtime.activations import interpreter_of
 
 _WARM, _SECONDS, _LEAST, _MOST = 3, 0.25, 8, 60
 
@@ -19,13 +19,9 @@ def least_times(contents: Sequence[bytes]) -> list[float]:
     Args:
         contents: The files, of fixed shapes.
     """
-    from ai_edge_litert.interpreter import Interpreter
-
     interpreters = []
     for content in contents:
-        with suppress_native_output():
-            interpreter = Interpreter(model_content=content, num_threads=1)
-            interpreter.allocate_tensors()
+        interpreter = interpreter_of(content, threads=1)
         for found in interpreter.get_input_details():
             interpreter.set_tensor(found["index"], np.zeros(found["shape"], found["dtype"]))
         for _ in range(_WARM):

@@ -3,7 +3,6 @@
 import re
 import tempfile
 from collections.abc import Mapping
-from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,7 +11,7 @@ import numpy as np
 
 from keras_mobilenets.errors import LONGEST, UserError
 from keras_mobilenets.tflite.graph import flatbuffer
-from keras_mobilenets.tflite.graph.flatbuffer import schema
+from keras_mobilenets.tflite.graph.part import part
 from keras_mobilenets.tflite.targets.accelerators import processes
 from keras_mobilenets.tflite.targets.accelerators.environments import ENVIRONMENTS
 from keras_mobilenets.tflite.targets.compatibility import Check, check_file_for, read_sound
@@ -157,7 +156,8 @@ def _refusals(path: Path, model: Any) -> tuple[processes.Answer, dict[tuple[int,
         for number, graph in enumerate(model.subgraphs):
             for place, (operator, node) in enumerate(zip(graph.operators, graph_of(model, number).nodes, strict=True)):
                 if not _BOUND.intersection(operand.dtype for operand in node.inputs + node.outputs if operand):
-                    Path(folder, f"{number}.{place}").write_bytes(flatbuffer.write(_alone(model, graph, operator)))
+                    alone, _ = part(model, graph, [operator], [tensor for tensor in operator.outputs if tensor >= 0])
+                    Path(folder, f"{number}.{place}").write_bytes(flatbuffer.write(alone))
                     nodes[number, place] = node
         trials = [Path(folder, f"{number}.{place}") for number, place in nodes]
         answer = _ask(path, {"trials": list(map(str, trials)), "arena": _enough(model)})
@@ -166,22 +166,3 @@ def _refusals(path: Path, model: Any) -> tuple[processes.Answer, dict[tuple[int,
         for (where, node), (status, log) in zip(nodes.items(), answer.values["ends"], strict=True)
     }
     return answer, {where: reason for where, reason in found.items() if reason[0]}
-
-
-def _alone(model: Any, graph: Any, operator: Any) -> Any:
-    """A model of one operator and its constants; what else it reads is the model's input."""
-    places = [place for place in dict.fromkeys((*operator.inputs, *operator.outputs)) if place >= 0]
-    tensors = [copy(graph.tensors[place]) for place in places]
-    single, only = copy(model), copy(operator)
-    single.buffers = [schema.BufferT(), *(model.buffers[tensor.buffer] for tensor in tensors)]
-    only.inputs, only.outputs = (
-        np.array([places.index(place) if place >= 0 else -1 for place in side], np.int32)
-        for side in (operator.inputs, operator.outputs)
-    )
-    for number, tensor in enumerate(tensors, 1):
-        tensor.buffer = number
-    constants = {n for n, tensor in enumerate(tensors) if flatbuffer.is_constant(single, tensor)}
-    fed = [number for number in dict.fromkeys(only.inputs) if number >= 0 and number not in constants]
-    single.subgraphs = [schema.SubGraphT(tensors, np.array(fed, np.int32), only.outputs, [only])]
-    single.metadata = single.signatureDefs = None
-    return single

@@ -10,6 +10,7 @@ import keras_mobilenets as km
 from keras_mobilenets import tflite, training
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.tflite.graph import flatbuffer
+from keras_mobilenets.tflite.graph.part import part
 from keras_mobilenets.tflite.targets.accelerators import ethos_u, micro
 from keras_mobilenets.tflite.targets.delegate_graph import Node, Operand
 from keras_mobilenets.training.engine.batch_normalization import estimate_statistics
@@ -86,7 +87,7 @@ def test_operators_alone_compute_what_they_compute_together(tflite_files, tmp_pa
     _, whole = on_reference_kernels(tflite_files["int8"], image)
     for operator in model.subgraphs[0].operators:
         path = tmp_path / "one.tflite"
-        path.write_bytes(flatbuffer.write(micro._alone(model, model.subgraphs[0], operator)))
+        path.write_bytes(flatbuffer.write(part(model, model.subgraphs[0], [operator], operator.outputs)[0]))
         answer, _ = on_reference_kernels(path, [whole.get_tensor(operator.inputs[0])[0]])
         np.testing.assert_array_equal(answer, whole.get_tensor(operator.outputs[0]))
     assert flatbuffer.write(model) == flatbuffer.write(flatbuffer.read(tflite_files["int8"].read_bytes()))
