@@ -4,6 +4,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import pytest
+from networks import coloured_noise
 from PIL import Image
 
 CLASSES = 7
@@ -30,9 +31,7 @@ def keras_model():
 @pytest.fixture(scope="session")
 def pixels():
     """Sixty images of coloured noise, uint8, no two alike in tone."""
-    rng = np.random.default_rng(0)
-    tone = rng.uniform(0, 255, (60, 1, 1, 3))
-    return np.clip(tone + rng.normal(0, 60, (60, 32, 32, 3)), 0, 255).astype(np.uint8)
+    return coloured_noise(60)
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,29 @@ def randomize(model, seed=0, *, scales=(0.5, 1.5), biases=0.1, kernels=False):
     return model
 
 
+def uneven(size):
+    """Layer b gives a channel that is 300 times as large as the others, and that layer c does not read."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    inputs = x = keras.Input((size, size, 3))
+    for name in "abcd":
+        x = keras.layers.Conv2D(16, 3, padding="same", activation="relu", name=name)(x)
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    model = keras.Model(inputs, keras.layers.Dense(10, name="answer")(x))
+    b, c = model.get_layer("b"), model.get_layer("c")
+    b.kernel.assign(b.kernel * np.where(np.arange(16) == 3, 300.0, 1.0))
+    c.kernel.assign(c.kernel * np.where(np.arange(16) == 3, 0.0, 1.0)[:, None])
+    return model
+
+
+def coloured_noise(count, size=32, seed=0):
+    """Images of noise, uint8, no two alike in tone."""
+    rng = np.random.default_rng(seed)
+    tone = rng.uniform(0, 255, (count, 1, 1, 3))
+    return np.clip(tone + rng.normal(0, 60, (count, size, size, 3)), 0, 255).astype(np.uint8)
+
+
 def answers(model, images):
     """The outputs of a Keras 3 or tf_keras model. One eager pass costs a tenth of tracing the graph of `predict`."""
     return np.asarray(model(np.asarray(images, np.float32), training=False))

@@ -3,9 +3,10 @@
 import json
 
 import keras
+import networks
 import numpy as np
 import pytest
-from networks import answers, randomize
+from networks import answers, coloured_noise, randomize
 
 import keras_mobilenets as km
 from keras_mobilenets import tflite
@@ -27,9 +28,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def images():
-    rng = np.random.default_rng(0)
-    tone = rng.uniform(0, 255, (40, 1, 1, 3))
-    return np.clip(tone + rng.normal(0, 60, (40, SIZE, SIZE, 3)), 0, 255).astype(np.uint8)
+    return coloured_noise(40, SIZE)
 
 
 @pytest.fixture(scope="module")
@@ -46,17 +45,7 @@ def int8(model, images, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def uneven():
-    """Layer b gives a channel that is 300 times as large as the others, and that layer c does not read."""
-    keras.utils.set_random_seed(0)
-    inputs = x = keras.Input((SIZE, SIZE, 3))
-    for name in "abcd":
-        x = keras.layers.Conv2D(16, 3, padding="same", activation="relu", name=name)(x)
-    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
-    model = keras.Model(inputs, keras.layers.Dense(10, name="answer")(x))
-    b, c = model.get_layer("b"), model.get_layer("c")
-    b.kernel.assign(b.kernel * np.where(np.arange(16) == 3, 300.0, 1.0))
-    c.kernel.assign(c.kernel * np.where(np.arange(16) == 3, 0.0, 1.0)[:, None])
-    return model
+    return networks.uneven(SIZE)
 
 
 def test_activations_are_named_after_keras_layers(model, int8):

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from networks import answers
+from networks import answers, coloured_noise
 
 import keras_mobilenets as km
 from keras_mobilenets import tflite
@@ -29,9 +29,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def images():
-    rng = np.random.default_rng(0)
-    tone = rng.uniform(0, 255, (40, 1, 1, 3))
-    images = np.clip(tone + rng.normal(0, 60, (40, SIZE, SIZE, 3)), 0, 255).astype(np.uint8)
+    images = coloured_noise(40, SIZE)
     images[0, 0, 0], images[0, 0, 1] = 0, 255  # the stock converter learns the pixels' range from the images
     return images
 

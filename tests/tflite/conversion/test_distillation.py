@@ -5,7 +5,7 @@ import re
 import keras
 import numpy as np
 import pytest
-from networks import randomize
+from networks import coloured_noise, randomize
 
 import keras_mobilenets as km
 from keras_mobilenets import tflite
@@ -23,10 +23,7 @@ SIZE = 32
 
 
 def images_of(seed, count):
-    rng = np.random.default_rng(seed)
-    tone = rng.uniform(0, 255, (count, 1, 1, 3))
-    pixels = np.clip(tone + rng.normal(0, 60, (count, SIZE, SIZE, 3)), 0, 255).astype(np.uint8)
-    return km.preprocess_input(pixels).astype(np.float32)
+    return km.preprocess_input(coloured_noise(count, SIZE, seed)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 from compat.environments import ANSWER, Unavailable, aarch64, tensorflow_2_16
-from networks import randomize
+from networks import coloured_noise, randomize
 
 import keras_mobilenets as km
 from keras_mobilenets import tflite
@@ -23,12 +23,6 @@ pytestmark = pytest.mark.slow
 
 BUILDERS = ("MobileNetV1", "MobileNetV2", "MobileNetV3Small")
 INT8 = ("nnapi", "xnnpack", "gpu", "qat")
-
-
-def images(count, size=32, seed=0):
-    rng = np.random.default_rng(seed)
-    tone = rng.uniform(0, 255, (count, 1, 1, 3))
-    return np.clip(tone + rng.normal(0, 60, (count, size, size, 3)), 0, 255).astype(np.uint8)
 
 
 def small(builder, size=32):
@@ -44,7 +38,7 @@ def trained_for_int8(model):
 
     aware = training.quantize_aware(model)
     aware.compile("sgd", "mse")
-    aware.fit(km.preprocess_input(images(32)), np.eye(10)[np.arange(32) % 10], batch_size=8, verbose=0)
+    aware.fit(km.preprocess_input(coloured_noise(32)), np.eye(10)[np.arange(32) % 10], batch_size=8, verbose=0)
     return aware
 
 
@@ -68,12 +62,12 @@ def models(tmp_path_factory):
             tflite.convert(model, folder / f"{builder}_{quantize}.tflite", quantize=quantize)
         for target in ("nnapi", "xnnpack", "gpu"):
             path = folder / f"{builder}_{target}.tflite"
-            tflite.convert(model, path, quantize="int8", calibration=images(64), target=target)
+            tflite.convert(model, path, quantize="int8", calibration=coloured_noise(64), target=target)
     tflite.convert(trained_for_int8(small("MobileNetV2")), folder / "MobileNetV2_qat.tflite")
     tflite.convert(sparse_model(), folder / "MobileNetV2_sparse.tflite", sparse=True)
     for path in folder.glob("*.tflite"):
         source = open_model(path).input
-        pixels = images(8, int(source["shape"][1]), seed=1)
+        pixels = coloured_noise(8, int(source["shape"][1]), seed=1)
         np.save(
             path.with_suffix(".npy"),
             to_input(pixels, MINUS_ONE_TO_ONE, source["dtype"], source["quantization"])[:, None],
