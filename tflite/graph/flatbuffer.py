@@ -86,10 +86,15 @@ def scales(tensor: Any) -> tuple[tuple[float, ...], int]:
     return tuple(float(scale) for scale in quantization.scale), int(points[0]) if points is not None else 0
 
 
+def operator_code(code: Any) -> int:
+    """An `OperatorCodeT`'s number in the format's list of operators."""
+    return max(int(code.builtinCode), int(code.deprecatedBuiltinCode))  # above 127 only the newer field holds it
+
+
 def operator_name(model: Any, operator: Any) -> str:
     """The operator's name as TensorFlow Lite writes it, such as "CONV_2D"; a custom operator's own name."""
     code = model.operatorCodes[operator.opcodeIndex]
-    number = max(code.builtinCode, code.deprecatedBuiltinCode)  # codes above 127 stand in the newer field only
+    number = operator_code(code)
     if number == schema.BuiltinOperator.CUSTOM:
         return (code.customCode or b"CUSTOM").decode("utf-8", "replace")
     return _OPERATORS.get(number, f"operator {number}")
@@ -206,7 +211,7 @@ class Graph:
     def _code(self, number: int, version: int) -> int:
         """The index of an operator's code, in that version or a later one."""
         codes = self.model.operatorCodes
-        known = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in codes]
+        known = [operator_code(code) for code in codes]
         if number not in known:
             codes.append(schema.OperatorCodeT(deprecatedBuiltinCode=number, builtinCode=number, version=version))
             return len(codes) - 1

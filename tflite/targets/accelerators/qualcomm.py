@@ -2,19 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.tflite.graph import flatbuffer
-from keras_mobilenets.tflite.graph.file_identifier import check_file
-from keras_mobilenets.tflite.graph.macs import operator_macs
-from keras_mobilenets.tflite.runtime.sandbox import validate
+from keras_mobilenets.tflite.graph.flatbuffer import operator_code
 from keras_mobilenets.tflite.targets.accelerators import processes
 from keras_mobilenets.tflite.targets.accelerators.environments import ENVIRONMENTS
 from keras_mobilenets.tflite.targets.accelerators.qualcomm_report import Report
-from keras_mobilenets.tflite.targets.compatibility import Check, Verdict
+from keras_mobilenets.tflite.targets.compatibility import Check, check_file_for, read_sound
+from keras_mobilenets.tflite.targets.partitions import Reason, fields, verdicts
 
 ENVIRONMENT = ENVIRONMENTS["qualcomm"]
 
@@ -57,9 +55,38 @@ def check(path: Path, variant: str) -> QualcommCheck:
     Raises:
         UserError: The compiler cannot be had here, or crashes; or the file is missing, is no .tflite, or is damaged.
     """
-    check_file(path)
-    validate(path, run=False)
-    return _judged(path, variant, _ask(path, variant).values)
+    model = read_sound(path)
+    said = _ask(path, variant).values
+    report = Report.read(said["report"], said["validator"])
+    blocked = ""
+    if said["ended"] or len(report.graphs) != len(model.subgraphs):
+        blocked = f"the compiler fails: {report.failure or processes.telling_line(said['report'])}"
+    refused: dict[tuple[int, int], Reason] = {}
+    for number, graph in enumerate(model.subgraphs):
+        known = report.graphs[number].refused if number < len(report.graphs) else {}
+        if blocked:
+            refused |= {(number, place): (blocked, "") for place in range(len(graph.operators))}
+        else:
+            codes = [operator_code(model.operatorCodes[operator.opcodeIndex]) for operator in graph.operators]
+            report.graphs[number].check(path, codes)
+        refused |= {(number, place): (refusal.reason, "") for place, refusal in known.items()}
+    simulated = None if refused else said["microseconds"]
+    return check_file_for(
+        path,
+        lambda path, graph: QualcommCheck(
+            path,
+            **fields(
+                graph,
+                verdicts(graph, refused),
+                0 if blocked else report.graphs[graph.number].partitions,
+                blocked,
+            ),
+            evidence="compiler",
+            system=f"{variant}, Qualcomm's compiler {report.version}, LiteRT {said['version']}",
+            estimate_ms=None if simulated is None else simulated / 1000,
+            soc=variant,
+        ),
+    )
 
 
 def run(path: Path, inputs: np.ndarray, variant: str) -> np.ndarray:
@@ -97,42 +124,3 @@ def _ask(path: Path, soc: str, inputs: np.ndarray | None = None) -> processes.An
         what=f"{path.name} on {soc}",
         seconds=300,  # to compile it, and for an image on the simulator
     )
-
-
-def _judged(path: Path, soc: str, said: dict[str, Any]) -> QualcommCheck:
-    """The check of a model from what the compiler says."""
-    model = flatbuffer.read(path.read_bytes(), path)
-    graphs = [flatbuffer.Graph(model, number) for number in range(len(model.subgraphs))]
-    report = Report.read(said["report"], said["validator"])
-    blocked = ""
-    if said["ended"] or len(report.graphs) != len(graphs):
-        blocked = f"the compiler fails: {report.failure or processes.telling_line(said['report'])}"
-    operators, macs = [], []
-    for number, graph in enumerate(graphs):
-        refused = report.graphs[number].refused if number < len(report.graphs) else {}
-        if not blocked:
-            report.graphs[number].check(path, [_code(graph, operator) for operator in graph.operators])
-        for i, operator in enumerate(graph.operators):
-            reason = refused[i].reason if i in refused else blocked
-            operators.append(Verdict(i, graph.name(operator), not reason, reason, "", number))
-            macs.append(operator_macs(graph, operator))
-    is_whole = not blocked and all(operator.delegated for operator in operators)
-    simulated = said["microseconds"] if is_whole else None
-    share = sum(n for n, operator in zip(macs, operators, strict=True) if operator.delegated)
-    return QualcommCheck(
-        path,
-        tuple(operators),
-        partitions=0 if blocked else sum(found.partitions for found in report.graphs),
-        macs_share=share / sum(macs) if sum(macs) else None,
-        blocked=blocked,
-        macs=sum(macs),
-        evidence="compiler",
-        system=f"{soc}, Qualcomm's compiler {report.version}, LiteRT {said['version']}",
-        estimate_ms=None if simulated is None else simulated / 1000,
-        soc=soc,
-    )
-
-
-def _code(graph: flatbuffer.Graph, operator: Any) -> int:
-    code = graph.model.operatorCodes[operator.opcodeIndex]
-    return max(int(code.builtinCode), int(code.deprecatedBuiltinCode))
