@@ -15,6 +15,7 @@ from keras import layers
 from keras_mobilenets.errors import UserError
 
 SMALLEST_INPUT = 32
+WIDTHS = ("alpha", "width")  # what papers call the width multiplier
 
 _ARGUMENTS = """
     Args:
@@ -71,6 +72,7 @@ def builder(
     stem_strides: int = 2,
     head: Callable[..., Any] | None = None,
     flatten: bool = False,
+    classifier_bias: bool = True,
 ) -> Callable[[Callable[..., Any]], Builder]:
     """Turns the body of a network into its public builder.
 
@@ -84,6 +86,7 @@ def builder(
         head: Layers between the pooled vector and the last dropout, `head(vector, dropout_rate=..., **own)`; none when
             not given.
         flatten: The classifier reads every position of the feature map, as before global pooling (VGG).
+        classifier_bias: Whether the classifier adds a bias.
     """
 
     def decorate(body: Callable[..., Any]) -> Builder:
@@ -105,7 +108,7 @@ def builder(
             if given["include_top"]:
                 x = layers.Flatten(name="flatten")(x) if flatten else layers.GlobalAveragePooling2D(name="pool")(x)
                 x = head(x, dropout_rate=given["dropout_rate"], **options) if head else x
-                x = _classifier(x, given["classes"], given["classifier_activation"], given["dropout_rate"])
+                x = _classifier(x, given, classifier_bias)
             else:
                 x = _pool(x, given["pooling"])
             name = given["name"] or _name(body, own, options)
@@ -120,6 +123,7 @@ def builder(
 
         build.__signature__ = signature  # type: ignore[attr-defined]
         build.any_size = not flatten  # type: ignore[attr-defined]
+        build.width = next((p.name for p in own if p.name in WIDTHS), None)  # type: ignore[attr-defined]
         build.default_size = default_size  # type: ignore[attr-defined]
         build.__doc__ = _document(body, own, default_size)
         return build
@@ -133,12 +137,12 @@ def _signature(own: list[inspect.Parameter], defaults: dict[str, Any]) -> inspec
     parameters = []
     for parameter in shared.values():
         if parameter.name == "alpha":
-            parameters += [_positional(p) for p in own if p.name in ("alpha", "width")]
+            parameters += [_positional(p) for p in own if p.name in WIDTHS]
         elif parameter.name in defaults:
             parameters.append(parameter.replace(default=defaults[parameter.name]))
         elif parameter.name not in ("self", "own"):
             parameters.append(parameter)
-    parameters += [p.replace(kind=p.KEYWORD_ONLY) for p in own if p.name not in ("alpha", "width")]
+    parameters += [p.replace(kind=p.KEYWORD_ONLY) for p in own if p.name not in WIDTHS]
     return inspect.Signature(parameters, return_annotation=keras.Model)
 
 
@@ -158,13 +162,13 @@ def _name(body: Callable[..., Any], own: list[inspect.Parameter], options: dict[
 def _document(body: Callable[..., Any], own: list[inspect.Parameter], size: int) -> str:
     """The body's docstring with the shared arguments; its own "Args:" section, if any, follows them."""
     summary, _, described = (body.__doc__ or "").partition("\n    Args:\n")
-    width = "".join(_WIDTH.format(p.name) for p in own if p.name in ("alpha", "width"))
+    width = "".join(_WIDTH.format(p.name) for p in own if p.name in WIDTHS)
     described = described.rstrip() + "\n"
     return summary.rstrip() + "\n" + _ARGUMENTS.format(size=size, width=width, own=described)
 
 
 def _check(given: dict[str, Any]) -> None:
-    for multiplier in ("alpha", "width"):
+    for multiplier in WIDTHS:
         value = given.get(multiplier, 1.0)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 100:
             raise UserError(
@@ -200,14 +204,15 @@ def _input(shape: Any, tensor: Any, default_size: int | None) -> Any:
     return keras.Input(tuple(shape), name="image")
 
 
-def _classifier(x: Any, classes: int, activation: Any, dropout_rate: float) -> Any:
+def _classifier(x: Any, given: dict[str, Any], use_bias: bool) -> Any:
+    activation = given["classifier_activation"]
     try:
         activation = keras.activations.get(activation)
     except ValueError as error:
         raise UserError(f'classifier_activation={activation!r} is unknown: use "softmax" or None for logits') from error
-    if dropout_rate:
-        x = layers.Dropout(dropout_rate, name="dropout")(x)
-    return layers.Dense(classes, activation=activation, name="predictions")(x)
+    if given["dropout_rate"]:
+        x = layers.Dropout(given["dropout_rate"], name="dropout")(x)
+    return layers.Dense(given["classes"], activation=activation, use_bias=use_bias, name="predictions")(x)
 
 
 def _pool(x: Any, pooling: str | None) -> Any:

@@ -25,6 +25,17 @@ EPSILON = 1e-5
 # Those of torchvision's models that were converted from TensorFlow or trained like it.
 TORCHVISION_EPSILON_1E3 = re.compile("MobileNetV3|EfficientNetV2|EfficientNetB[567]")
 
+# Underscores aside, the words are the builder's name: "mobilenetv2_100", "regnet_x_1_6gf", "shufflenet_v1_g3_x1_0".
+_NAME = re.compile(
+    r"(tf_)?(?P<words>\w+?)(?P<minimal>_minimal)?(_g(?P<groups>\d+))?(_x(?P<width>\d_\d+))?(_(?P<percent>\d{3}))?"
+)
+# Names that say the same in other words than their builder's.
+_OTHER_WORDS = (
+    (r"^regnet([xy])_00(\d)$", r"regnet_\1_\g<2>00mf"),
+    (r"^regnet([xy])_0(\d)(\d)$", r"regnet_\1_\2_\3gf"),
+    (r"^legacy_", ""),
+)
+
 
 def from_torch(name: str, state: Any, *, pixels: Any = None, **overrides: Any) -> keras.Model:
     """Builds the Keras model of a PyTorch model and loads its weights.
@@ -107,20 +118,33 @@ def _scaling(trained_on: Any) -> dict[str, Any]:
 
 def _arguments(name: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
     """The builder of a name and its arguments: "tf_mobilenetv3_large_minimal_100" says all of them."""
-    match = re.fullmatch(r"(tf_)?(?P<words>\w+?)(?P<minimal>_minimal)?(_(?P<percent>\d{3}))?", name)
-    builders = {builder.lower(): builder for builder in list_models()}
+    match = _NAME.fullmatch(_renamed(name))
+    builders = {builder.lower().replace("_", ""): builder for builder in list_models()}
     builder = builders.get(match["words"].replace("_", "")) if match else None
-    if match is None or builder is None:
+    build = builder_named(builder) if builder else None
+    if match is None or build is None or (build.width is None and (match["percent"] or match["width"])):
         raise unknown("PyTorch model", name, torch_models.names(), "help(keras_mobilenets.from_torch)")
-    arguments: dict[str, Any] = {"builder": builder, "classifier_activation": None}
-    if builder_named(builder).any_size:
+    arguments: dict[str, Any] = {"builder": build.__name__, "classifier_activation": None}
+    if build.any_size:
         arguments["input_shape"] = (None, None, 3)
     if match["percent"]:
-        arguments["alpha"] = int(match["percent"]) / 100
+        arguments[build.width] = int(match["percent"]) / 100
+    if match["width"]:
+        arguments[build.width] = float(match["width"].replace("_", "."))
+    if match["groups"]:
+        arguments["groups"] = int(match["groups"])
     if match["minimal"]:
         arguments["minimalistic"] = True
-    last = max((n for n in arrays if re.match(r"(classifier|fc|head)\..*bias|fc\.bias", n)), key=natural, default="")
-    weight = arrays.get(last.replace("bias", "weight"))
-    if weight is not None and weight.shape[0] == arrays[last].shape[0]:
-        arguments["classes"] = int(weight.shape[0])
+    classifiers = [n for n in arrays if re.match(r"(classifier|fc|head)\..*weight|fc\.weight", n)]
+    last = max((n for n in classifiers if arrays[n].ndim > 1), key=natural, default="")
+    bias = arrays.get(re.sub("weight$", "bias", last))
+    if last and (bias is None or len(bias) == len(arrays[last])):
+        arguments["classes"] = int(arrays[last].shape[0])
     return arguments
+
+
+def _renamed(name: str) -> str:
+    """A name whose words are those of the builder."""
+    for pattern, replacement in _OTHER_WORDS:
+        name = re.sub(pattern, replacement, name)
+    return name

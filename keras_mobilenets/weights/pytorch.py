@@ -1,14 +1,12 @@
 """PyTorch tensors into the weights of a Keras model: by the dialect of their names, in the layout of Keras."""
 
-import re
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 from keras import layers
 
-from keras_mobilenets.weights.dialects import resnet, timm, torchvision, vgg
+from keras_mobilenets.weights.dialects import dialect_of
 from keras_mobilenets.weights.tensor_names import TOP, check_names
 
 
@@ -18,7 +16,7 @@ def fill(model: keras.Model, arrays: dict[str, np.ndarray], top: bool) -> None:
     Raises:
         ValueError: Names or shapes differ; says which.
     """
-    modules = dict(_modules(model, arrays))
+    modules = dict(dialect_of(arrays).modules(model, arrays))
     targets = {
         f"{modules[layer.name]}.{leaf}": (layer, weight)
         for layer in model.layers
@@ -70,16 +68,3 @@ def _keras_layout(model: keras.Model, layer: Any, weight: Any, array: np.ndarray
 
 def _is_depthwise(layer: Any) -> bool:
     return isinstance(layer, layers.DepthwiseConv2D)
-
-
-def _modules(model: keras.Model, arrays: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """For every layer with weights the PyTorch module: (layer, module)."""
-    if any(name.startswith("layer1.") for name in arrays):
-        return resnet.modules(model, arrays)
-    if any(re.match(r"features\.\d+\.(weight|bias)", name) for name in arrays):
-        return vgg.modules(model, arrays)
-    if any(name.startswith("features.") for name in arrays):
-        return torchvision.modules(model, arrays)
-    if any(name.startswith("blocks.") for name in arrays):
-        return timm.modules(model, arrays)
-    raise ValueError(f"they have no names of timm or torchvision: {', '.join(sorted(arrays)[:3]) or 'none at all'}")

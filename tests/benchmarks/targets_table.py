@@ -50,7 +50,8 @@ def files(name, alpha, size, folder):
     rng = np.random.default_rng(0)
     tones = rng.normal(128, 60, (16, 1, 1, 3)) + rng.normal(0, 40, (16, size, size, 3))
     images = np.clip(tones, 0, 255).astype(np.uint8)
-    model = km.create_model(name, input_shape=(size, size, 3), alpha=alpha, classes=10)
+    width = {getattr(km, name).width: alpha}
+    model = km.create_model(name, input_shape=(size, size, 3), classes=10, **width)
     if any(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers):
         model = estimate_statistics(model, km.preprocess_input(images))
     for target, path in paths.items():

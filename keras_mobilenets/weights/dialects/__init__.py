@@ -1,1 +1,26 @@
-"""What PyTorch libraries call the modules of a network: one file a dialect, a function `modules`."""
+"""What PyTorch libraries call the modules of a network: one file a dialect.
+
+Each has `matches(arrays)`, whether tensors have the names of that dialect, and `modules(model, arrays)`, the module of
+every layer with weights.
+"""
+
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+from keras_mobilenets.weights.dialects import resnet, timm, torchvision, vgg
+
+# The first that matches is taken.
+_DIALECTS = (resnet, vgg, torchvision, timm)
+
+
+def dialect_of(arrays: Mapping[str, Any]) -> ModuleType:
+    """The dialect of a state dictionary.
+
+    Raises:
+        ValueError: It is none of those known here.
+    """
+    for dialect in _DIALECTS:
+        if dialect.matches(arrays):
+            return dialect
+    raise ValueError(f"they have no names of timm or torchvision: {', '.join(sorted(arrays)[:3]) or 'none at all'}")

@@ -30,6 +30,11 @@ ATTENTION = {
 }
 
 
+def matches(arrays: Mapping[str, Any]) -> bool:
+    """Whether these tensors have the names of this dialect."""
+    return any(name.startswith("blocks.") for name in arrays)
+
+
 def modules(model: keras.Model, arrays: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """For every layer with weights its module: (layer, module)."""
     names = weighted(model)

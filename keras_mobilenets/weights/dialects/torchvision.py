@@ -8,6 +8,11 @@ import keras
 from keras_mobilenets.weights.dialects.blocks import blocks_of, prefixes_of, weighted
 
 
+def matches(arrays: Mapping[str, Any]) -> bool:
+    """Whether these tensors have the names of this dialect."""
+    return any(name.startswith("features.") for name in arrays)
+
+
 def modules(model: keras.Model, arrays: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """For every layer with weights its module: (layer, module)."""
     names = weighted(model)

@@ -1,10 +1,16 @@
 """VGG, of timm and of torchvision."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
 from keras import layers
+
+
+def matches(arrays: Mapping[str, Any]) -> bool:
+    """Whether these tensors have the names of this dialect."""
+    return any(re.match(r"features\.\d+\.(weight|bias)", name) for name in arrays)
 
 
 def modules(model: keras.Model, arrays: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
