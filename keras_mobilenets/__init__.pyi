@@ -36,6 +36,8 @@ from .models.mobilenet_v4 import MobileNetV4ConvMedium as MobileNetV4ConvMedium
 from .models.mobilenet_v4 import MobileNetV4ConvLarge as MobileNetV4ConvLarge
 from .models.mobilenet_v4 import MobileNetV4HybridMedium as MobileNetV4HybridMedium
 from .models.mobilenet_v4 import MobileNetV4HybridLarge as MobileNetV4HybridLarge
+from .models.shufflenet_v1 import ShuffleNetV1 as ShuffleNetV1
+from .models.shufflenet_v2 import ShuffleNetV2 as ShuffleNetV2
 from .costs.latencies import published_latency as published_latency
 from .costs.model_cost import Cost as Cost
 from .costs.model_cost import cost as cost

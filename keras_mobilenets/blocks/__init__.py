@@ -21,4 +21,6 @@ from keras_mobilenets.blocks.residual import universal_inverted_bottleneck as un
 from keras_mobilenets.blocks.separable import depthwise_separable as depthwise_separable
 from keras_mobilenets.blocks.shuffle import channel_shuffle as channel_shuffle
 from keras_mobilenets.blocks.shuffle import channel_split as channel_split
+from keras_mobilenets.blocks.shuffle import grouped_shuffle_unit as grouped_shuffle_unit
+from keras_mobilenets.blocks.shuffle import split_shuffle_unit as split_shuffle_unit
 from keras_mobilenets.blocks.squeeze_excitation import squeeze_excite as squeeze_excite

@@ -9,7 +9,8 @@ from typing import Any
 import keras
 from keras import layers
 
-_STRIDED = (layers.Conv2D, layers.DepthwiseConv2D, layers.MaxPooling2D)
+_POOLINGS = (layers.MaxPooling2D, layers.AveragePooling2D)
+_STRIDED = (layers.Conv2D, layers.DepthwiseConv2D, *_POOLINGS)
 
 
 def adapted(
@@ -26,8 +27,8 @@ def adapted(
 
     Args:
         model: What a builder returned.
-        symmetric: Whether strided convolutions and max-poolings are padded alike on both sides, as in PyTorch. Only
-            right for poolings of values that are not negative: the padding is zeros.
+        symmetric: Whether strided convolutions and poolings are padded alike on both sides, as in PyTorch. The padding
+            is zeros, which PyTorch's averages count, and which is right for maxima of values that are not negative.
         epsilon: Of every batch normalization; None keeps it.
         scaling: Factors and offsets, one a channel, of a layer `scaling` in front of the network; None for no layer.
         changes: What to change in the configuration of a layer.
@@ -73,4 +74,4 @@ def _is_strided(config: dict[str, Any], layer: Any) -> bool:
 
 
 def _side(layer: Any) -> int:
-    return (layer.pool_size if isinstance(layer, layers.MaxPooling2D) else layer.kernel_size)[0]
+    return (layer.pool_size if isinstance(layer, _POOLINGS) else layer.kernel_size)[0]
