@@ -1,9 +1,9 @@
 """A variant of a builder in the words of the tables `models.csv`, `latencies.csv` and `imagenet.csv`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-DEFAULTS = {"alpha": 1.0, "width": 1.0, "minimalistic": False, "stem_strides": 2}
+DEFAULTS = {"alpha": 1.0, "width": 1.0, "minimalistic": False, "stem_strides": 2, "groups": 3}
 HARMLESS = ("dropout_rate", "name", "classifier_activation", "weights")  # they leave the operators as they are
 
 
@@ -16,18 +16,25 @@ def network_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def label(builder: str, arguments: Mapping[str, Any], input_size: int | str) -> str:
+def label(builder: str, arguments: Mapping[str, Any], input_size: int | str, remarks: Sequence[str] = ()) -> str:
     """The variant in one word: `MobileNetV2(alpha=0.5) 224`."""
-    return f"{builder}({', '.join(f'{key}={value}' for key, value in arguments.items())}) {input_size}"
+    words = [*(f"{key}={value}" for key, value in arguments.items()), *remarks]
+    return f"{builder}({', '.join(words)}) {input_size}"
 
 
 def parse_arguments(text: str) -> dict[str, Any]:
-    """Reads "groups=3; width=0.5; classifier without bias"; a part without a value is a remark, kept as True."""
-    result: dict[str, Any] = {}
-    for part in filter(None, (part.strip() for part in text.split(";"))):
-        key, _, value = part.partition("=")
-        result[key] = _number(value) if value else True
-    return result
+    """Reads the arguments of "groups=3; width=0.5; classifier without bias"."""
+    pairs = (part.partition("=") for part in _parts(text) if "=" in part)
+    return {key: _number(value) for key, _, value in pairs}
+
+
+def parse_remarks(text: str) -> tuple[str, ...]:
+    """Reads what is no argument of "groups=3; width=0.5; classifier without bias"."""
+    return tuple(part for part in _parts(text) if "=" not in part)
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(";") if part.strip()]
 
 
 def _number(text: str) -> Any:

@@ -7,7 +7,7 @@ from importlib.resources import files
 from typing import Any
 
 from keras_mobilenets.errors import UserError, unknown
-from keras_mobilenets.variant import label, network_arguments, parse_arguments
+from keras_mobilenets.variant import label, network_arguments, parse_arguments, parse_remarks
 
 
 @dataclass(frozen=True)
@@ -16,12 +16,13 @@ class Published:
 
     Attributes:
         builder: Name of the builder, such as "MobileNetV2".
-        arguments: What the builder is given; values are numbers, booleans, or text where the source says no more.
+        arguments: What the builder is given; values are numbers or booleans.
         input_size: Side of the square input in pixels; text for other inputs ("49x10").
         parameters: Trainable parameters.
         macs_millions: Multiply-adds of one inference, in millions.
         imagenet_top1: Top-1 accuracy on ImageNet's validation set in percent.
         source: Where the accuracy was published.
+        remarks: What else distinguishes it, such as "12 classes".
     """
 
     builder: str
@@ -31,11 +32,12 @@ class Published:
     macs_millions: float
     imagenet_top1: float
     source: str
+    remarks: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
         """The variant in one word: `MobileNetV2(alpha=0.5) 224`."""
-        return label(self.builder, self.arguments, self.input_size)
+        return label(self.builder, self.arguments, self.input_size, self.remarks)
 
 
 @cache
@@ -51,6 +53,7 @@ def table() -> tuple[Published, ...]:
             float(row["macs_millions"]),
             float(row["imagenet_top1"]),
             row["source"],
+            parse_remarks(row["arguments"]),
         )
         for row in csv.DictReader(text.splitlines())
     )

@@ -27,7 +27,7 @@ TORCHVISION_EPSILON_1E3 = re.compile("MobileNetV3|EfficientNetV2|EfficientNetB[5
 
 # Underscores aside, the words are the builder's name: "mobilenetv2_100", "regnet_x_1_6gf", "shufflenet_v1_g3_x1_0".
 _NAME = re.compile(
-    r"(tf_)?(?P<words>\w+?)(?P<minimal>_minimal)?(_g(?P<groups>\d+))?(_x(?P<width>\d_\d+))?(_(?P<percent>\d{3}))?"
+    r"(tf_)?(?P<words>\w+?)(?P<minimal>_minimal)?(_g(?P<groups>\d+))?(_x(?P<width>\d(_\d+)?))?(_(?P<percent>\d{3}))?"
 )
 # Names that say the same in other words than their builder's.
 _OTHER_WORDS = (
@@ -71,12 +71,12 @@ def from_torch(name: str, state: Any, *, pixels: Any = None, **overrides: Any) -
         tag = torch_models.parsed(str(state))[1]
     arguments = _arguments(plain, arrays) | overrides
     model = create_model(arguments.pop("builder"), **arguments)
-    torchvision = any(tensor.startswith("features.") for tensor in arrays)
+    library = _library(arrays)
     differences: dict[str, Any] = {}
     if not plain.startswith("tf_"):
-        large = torchvision and TORCHVISION_EPSILON_1E3.match(model.variant[0])
+        large = library == "torchvision" and TORCHVISION_EPSILON_1E3.match(model.variant[0])
         differences = {"symmetric": True, "epsilon": 1e-3 if large else EPSILON}
-    trained_on, ambiguity = torch_models.published_pixels(plain, tag, "torchvision" if torchvision else "timm")
+    trained_on, ambiguity = torch_models.published_pixels(plain, tag, library)
     if pixels is None and not isinstance(state, str | Path):
         differences |= _named_input(trained_on)
     else:
@@ -89,7 +89,18 @@ def from_torch(name: str, state: Any, *, pixels: Any = None, **overrides: Any) -
         pytorch.fill(model, arrays, top=arguments.get("include_top", True))
     except ValueError as error:
         raise UserError(f"the weights do not fit {name}: {error}{torch_models.fitting(arrays, plain)}") from error
+    if library == "megvii" and isinstance(state, str | Path):
+        stem = model.get_layer("stem")
+        stem.kernel.assign(stem.kernel[:, :, ::-1])  # blue came first in training
     return model
+
+
+def _library(arrays: Mapping[str, Any]) -> str:
+    """Whose weights these are, by their names: "timm", "torchvision" or "megvii" (ShuffleNet-Series)."""
+    if any(".branch_main_1." in tensor for tensor in arrays):
+        return "megvii"
+    torchvision = any(tensor.startswith("features.") or ".branch2." in tensor for tensor in arrays)
+    return "torchvision" if torchvision else "timm"
 
 
 def default_size(name: str) -> int:

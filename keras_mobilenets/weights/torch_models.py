@@ -1,4 +1,4 @@
-"""The models of timm and torchvision that have a builder here: `torch_models.csv`.
+"""The models of timm, torchvision and megvii that have a builder here: `torch_models.csv`.
 
 A row is a name with the tag of its weights: what they were trained on, and the trainable parameters with 1000 classes.
 """
@@ -43,8 +43,9 @@ def parsed(name: str) -> tuple[str, str]:
     "mobilenet_v2-b0353104.pth".
     """
     last = re.split(r"[/:]", str(name))[-1]
+    last = re.sub(r"(?<=_x\d)\.(?=\d)", "_", last)  # the width: "shufflenetv2_x0.5"
     plain, _, tag = re.sub(r"\.(pth|pt|bin|ckpt|tar|safetensors)\b", "", last).partition(".")
-    plain = re.sub(r"(-[0-9a-f]{8}|_weights)$", "", plain.lower())
+    plain = re.sub(r"(-[0-9a-f]{8,}|_weights)$", "", plain.lower())
     return plain, tag.lower()
 
 
@@ -54,7 +55,7 @@ def published_pixels(name: str, tag: str, library: str) -> tuple[str, str]:
     Args:
         name: The model's.
         tag: Of its weights; empty for none.
-        library: "timm" or "torchvision", whose names may be alike.
+        library: "timm", "torchvision" or "megvii", whose names may be alike.
 
     Returns:
         By the tag, else of the weights that the library takes by default; and a line for the user, empty where the

@@ -1,4 +1,4 @@
-"""Blocks that no family uses alone: the channel split and shuffle of ShuffleNet."""
+"""The channel split and shuffle of ShuffleNet."""
 
 import subprocess
 import sys
@@ -24,6 +24,11 @@ def test_split_and_shuffle_move_channels_as_the_papers_say(size):
     # ShuffleNet, section 3.1: reshape to (groups, n), transpose, flatten.
     expected = joined.reshape(2, 4, 5, 3, 4).swapaxes(3, 4).reshape(2, 4, 5, 12)
     assert np.array_equal(np.asarray(_shuffled_halves(size)(images)), expected)
+
+
+def test_a_network_of_known_size_is_of_plain_layers():
+    for layer in _shuffled_halves((4, 5)).layers:
+        assert getattr(keras.layers, type(layer).__name__) is type(layer), layer.name
 
 
 def test_layers_of_the_package_load_in_safe_mode_in_a_process_that_has_not_built_one(tmp_path):

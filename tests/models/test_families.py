@@ -16,7 +16,7 @@ from networks import randomize
 
 import keras_mobilenets as km
 from keras_mobilenets.costs.published import table
-from keras_mobilenets.models import efficientnet
+from keras_mobilenets.models import efficientnet, shufflenet_v1, shufflenet_v2
 
 NAMES = [name for name in km.list_models() if not name.startswith(("MobileNetV1", "MobileNetV2"))]
 ONE_OF_EACH = {
@@ -29,6 +29,8 @@ ONE_OF_EACH = {
     "ResNet18": {"alpha": 0.25},
     "StandardConvNet": {"alpha": 0.25},
     "VGG16": {"alpha": 0.125},
+    "ShuffleNetV1": {"width": 0.25},
+    "ShuffleNetV2": {"width": 0.25},
 }
 QUICK = ("MobileNetV3Small", "MobileNetV4HybridMedium")  # squeeze-and-excite; attention
 
@@ -47,8 +49,8 @@ def _published():
     """The figures of these families; building the larger networks takes long."""
     for row in table():
         if row.builder in NAMES:
-            large = [pytest.mark.slow] if row.parameters > 7.5e6 else []
-            yield pytest.param(row, id=row.label, marks=large)
+            slow = row.parameters > 7.5e6 or (row.builder.startswith("Shuffle") and row.arguments["width"] > 1)
+            yield pytest.param(row, id=row.label, marks=[pytest.mark.slow] if slow else [])
 
 
 @pytest.mark.parametrize("row", _published())
@@ -167,6 +169,8 @@ def test_networks_are_of_plain_layers_that_exporters_know(name):
         ("EfficientNetV2B0", "block_0_fused block_1_project block_6_se_scale head_bn"),
         ("ResNet18", "stem_pool block_2_shortcut_bn block_2_conv_2 block_7_add"),
         ("VGG16", "stem block_4_conv_3 block_4_pool hidden_1 hidden_2_relu predictions"),
+        ("ShuffleNetV1", "block_0_shortcut_pool block_0_reduce block_1_shuffle_map block_1_expand_bn block_1_add"),
+        ("ShuffleNetV2", "block_0_shortcut_depthwise block_1_split_first block_1_conv_2_relu block_1_concat head"),
     ],
 )
 def test_layer_names_are_stable(name, layers):
@@ -201,6 +205,24 @@ def test_a_flattened_classifier_wants_a_known_size():
 def test_names_say_what_differs_from_the_defaults():
     assert km.MobileNetV3Small((32, 32, 3), 0.5, minimalistic=True).name == "mobilenetv3small_0.5_minimalistic"
     assert km.EfficientNetLite0((32, 32, 3), include_top=False).name == "efficientnetlite0"
+
+
+@pytest.mark.parametrize(
+    ("groups", "millions"),
+    [(2, 140), *(pytest.param(*row, marks=pytest.mark.slow) for row in ((1, 143), (3, 137), (4, 133), (8, 137)))],
+)
+def test_shufflenet_of_every_number_of_groups_costs_what_its_paper_says(groups, millions):
+    assert km.cost(km.ShuffleNetV1(groups=groups)).macs / 1e6 == pytest.approx(millions, rel=0.0101)  # table 1
+
+
+def test_shufflenets_have_the_widths_between_the_published_ones():
+    for groups, width in ((2, 0.25), (4, 0.35), (8, 0.75)):
+        model = km.ShuffleNetV1((32, 32, 3), width, groups=groups, include_top=False)
+        assert abs(model.output_shape[-1] - 4 * shufflenet_v1.CHANNELS[groups] * width) < 16 * groups
+    found = [shufflenet_v2.channels(width) for width in (0.01, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 3.0)]
+    assert found == [4, 24, 48, 80, 116, 144, 176, 208, 244, 368]
+    with pytest.raises(km.UserError, match="groups=5: ShuffleNetV1 has 1, 2, 3, 4, 8 groups"):
+        km.ShuffleNetV1((32, 32, 3), groups=5)
 
 
 def test_compound_scaling_keeps_its_rule_and_is_near_the_published_coefficients():

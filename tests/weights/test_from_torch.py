@@ -268,6 +268,38 @@ def test_from_a_file_the_model_takes_images_of_minus_one_to_one(small, tmp_path,
     assert (str(scaling_of_layers(network)), str(scaling_of_layers(model))) == ("imagenet", "-1..1")
 
 
+def test_shufflenet_of_a_file_takes_rgb_images_of_minus_one_to_one(tmp_path):
+    """megvii trains on pixels 0 to 255 with blue first."""
+    from safetensors.numpy import save_file
+
+    reference = golden("shufflenet_v1_g3_x1_0")
+    save_file(weights_of(reference), tmp_path / "model.safetensors")
+    network = km.from_torch(reference["model"], weights_of(reference))
+    model = km.from_torch(reference["model"], tmp_path / "model.safetensors")
+    pixels = images_of_pixels()
+    expected = np.asarray(network(pixels[..., ::-1], training=False))
+    found = np.asarray(model(km.preprocess_input(pixels), training=False))
+    assert np.linalg.norm(found - expected) / np.linalg.norm(expected) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("name", "variant"),
+    [
+        ("shufflenetv2_x0.5-f707e7126e.pth", ("ShuffleNetV2", {"width": 0.5})),
+        ("shufflenetv2_x1-5666bf0f80.pth", ("ShuffleNetV2", {"width": 1.0})),
+        ("shufflenetv2_x1_5-3c479a10.pth", ("ShuffleNetV2", {"width": 1.5})),
+        ("ShuffleNet_V2_X1_0_Weights", ("ShuffleNetV2", {"width": 1.0})),
+    ],
+)
+def test_torchvision_names_of_files_say_the_width(name, variant):
+    state = weights_of(golden("shufflenet_v2_x1_0"))
+    if variant[1] == {"width": 1.0}:
+        assert km.from_torch(name, state, input_shape=(32, 32, 3)).variant == variant
+    else:
+        with pytest.raises(UserError, match="as many parameters as shufflenet_v2_x1_0: give that name"):
+            km.from_torch(name, state, input_shape=(32, 32, 3))
+
+
 @pytest.mark.parametrize(
     ("pixels", "mean", "std"),
     [
