@@ -38,6 +38,17 @@ from .models.mobilenet_v4 import MobileNetV4HybridMedium as MobileNetV4HybridMed
 from .models.mobilenet_v4 import MobileNetV4HybridLarge as MobileNetV4HybridLarge
 from .models.shufflenet_v1 import ShuffleNetV1 as ShuffleNetV1
 from .models.shufflenet_v2 import ShuffleNetV2 as ShuffleNetV2
+from .models.regnet import RegNetX200MF as RegNetX200MF
+from .models.regnet import RegNetX400MF as RegNetX400MF
+from .models.regnet import RegNetX600MF as RegNetX600MF
+from .models.regnet import RegNetX800MF as RegNetX800MF
+from .models.regnet import RegNetX1_6GF as RegNetX1_6GF
+from .models.regnet import RegNetY200MF as RegNetY200MF
+from .models.regnet import RegNetY400MF as RegNetY400MF
+from .models.regnet import RegNetY600MF as RegNetY600MF
+from .models.regnet import RegNetY800MF as RegNetY800MF
+from .models.regnet import RegNetY1_6GF as RegNetY1_6GF
+from .models.xception import Xception as Xception
 from .costs.latencies import published_latency as published_latency
 from .costs.model_cost import Cost as Cost
 from .costs.model_cost import cost as cost

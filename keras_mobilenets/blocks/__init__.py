@@ -4,6 +4,8 @@ Every block names its layers from its own name: `block_3_expand`, `block_3_expan
 """
 
 from keras_mobilenets.blocks.attention import multi_query_attention as multi_query_attention
+from keras_mobilenets.blocks.bottleneck import bottleneck as bottleneck
+from keras_mobilenets.blocks.bottleneck import residual_sum as residual_sum
 from keras_mobilenets.blocks.channels import make_divisible as make_divisible
 from keras_mobilenets.blocks.channels import scaled as scaled
 from keras_mobilenets.blocks.convolution import BN_EPSILON as BN_EPSILON
@@ -19,6 +21,7 @@ from keras_mobilenets.blocks.residual import fused_inverted_residual as fused_in
 from keras_mobilenets.blocks.residual import inverted_residual as inverted_residual
 from keras_mobilenets.blocks.residual import universal_inverted_bottleneck as universal_inverted_bottleneck
 from keras_mobilenets.blocks.separable import depthwise_separable as depthwise_separable
+from keras_mobilenets.blocks.separable import separable_bn as separable_bn
 from keras_mobilenets.blocks.shuffle import channel_shuffle as channel_shuffle
 from keras_mobilenets.blocks.shuffle import channel_split as channel_split
 from keras_mobilenets.blocks.shuffle import grouped_shuffle_unit as grouped_shuffle_unit

@@ -37,6 +37,7 @@ def conv_bn(
     *,
     strides: int = 1,
     groups: int = 1,
+    padding: str = "same",
     activation: str | None = "relu6",
     name: str,
 ) -> Any:
@@ -48,14 +49,15 @@ def conv_bn(
         kernel_size: Side of the square kernel; 1 is a pointwise convolution.
         strides: 1, or 2 to halve height and width (rounded up).
         groups: Channel groups that are convolved apart.
+        padding: "same" or "valid".
         activation: As in `activation`; None keeps the output linear.
         name: Name of the convolution layer.
 
     Returns:
-        Tensor (batch, ⌈height / strides⌉, ⌈width / strides⌉, filters).
+        Tensor (batch, ⌈height / strides⌉, ⌈width / strides⌉, filters), with padding "same".
     """
     conv = layers.Conv2D(
-        filters, kernel_size, strides=strides, padding="same", groups=groups, use_bias=False, name=name
+        filters, kernel_size, strides=strides, padding=padding, groups=groups, use_bias=False, name=name
     )
     return activate(batch_norm(conv(x), name), activation, name)
 

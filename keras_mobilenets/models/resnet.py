@@ -48,20 +48,8 @@ def _basic(x: Any, filters: int, strides: int, name: str) -> Any:
     shortcut = x
     x = blocks.conv_bn(x, filters, strides=strides, activation="relu", name=f"{name}_conv_1")
     x = blocks.conv_bn(x, filters, activation=None, name=f"{name}_conv_2")
-    return _add(shortcut, x, strides, name)
+    return blocks.residual_sum(shortcut, x, strides=strides, name=name)
 
 
 def _bottleneck(x: Any, filters: int, strides: int, name: str) -> Any:
-    shortcut = x
-    x = blocks.conv_bn(x, filters, 1, activation="relu", name=f"{name}_conv_1")
-    x = blocks.conv_bn(x, filters, strides=strides, activation="relu", name=f"{name}_conv_2")
-    x = blocks.conv_bn(x, BOTTLENECK_EXPANSION * filters, 1, activation=None, name=f"{name}_conv_3")
-    return _add(shortcut, x, strides, name)
-
-
-def _add(shortcut: Any, x: Any, strides: int, name: str) -> Any:
-    """Adds the input, through a 1×1 convolution where the shapes differ (section 3.3, option B)."""
-    if strides != 1 or shortcut.shape[-1] != x.shape[-1]:
-        shortcut = blocks.conv_bn(shortcut, x.shape[-1], 1, strides=strides, activation=None, name=f"{name}_shortcut")
-    x = layers.Add(name=f"{name}_add")([shortcut, x])
-    return blocks.activation(x, "relu", name)
+    return blocks.bottleneck(x, BOTTLENECK_EXPANSION * filters, filters, strides=strides, name=name)
