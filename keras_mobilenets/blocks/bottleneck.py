@@ -1,7 +1,7 @@
 """Residual bottlenecks: He et al. 2015, arXiv:1512.03385 (ResNet), section 4.1 and figure 5.
 
-With groups: Xie et al. 2016, arXiv:1611.05431 (ResNeXt), section 3.3; Radosavovic et al. 2020, arXiv:2003.13678 (RegNet),
-figure 4.
+With groups: Xie et al. 2016, arXiv:1611.05431 (ResNeXt), section 3.3; Radosavovic et al. 2020, arXiv:2003.13678
+(RegNet), figure 4.
 """
 
 from collections.abc import Callable

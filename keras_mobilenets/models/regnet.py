@@ -14,7 +14,7 @@ from keras_mobilenets.models.builder import Builder, builder
 
 
 class Design(NamedTuple):
-    """The parameters of a network (section 3.2): depth d, initial width w_0, slope w_a, quantization w_m, group width."""
+    """A network's parameters (section 3.2): depth d, initial width w_0, slope w_a, quantization w_m, group width."""
 
     depth: int
     initial_width: int
@@ -51,7 +51,7 @@ Y = {
 }
 
 
-def stages(design: Design, alpha: float = 1.0) -> list[Stage]:
+def stages(design: Design, alpha: float = 1.0, torchvision_widths: bool = False) -> list[Stage]:
     """The stages that follow from the parameters (section 3.2, equations 2 to 4).
 
     Block j has the linear width u_j = w_0 + w_a · j, which is quantized to w_j = w_0 · w_m^s with the nearest whole s,
@@ -59,7 +59,8 @@ def stages(design: Design, alpha: float = 1.0) -> list[Stage]:
 
     Args:
         design: The network's parameters.
-        alpha: Width multiplier on w_0 and w_a, so that a stage keeps its blocks, and on the stem. The group width stays.
+        alpha: Width multiplier on w_0 and w_a, so that a stage keeps its blocks. The group width stays.
+        torchvision_widths: As in the builders.
 
     Returns:
         The stages in order.
@@ -70,7 +71,8 @@ def stages(design: Design, alpha: float = 1.0) -> list[Stage]:
     for power in np.unique(powers):
         width = max(WIDTH_STEP, _multiple(alpha * design.initial_width * design.factor**power, WIDTH_STEP))
         group_width = min(design.group_width, width)
-        found.append(Stage(_multiple(width, group_width), int(np.sum(powers == power)), group_width))
+        rounded = blocks.make_divisible if torchvision_widths else _multiple
+        found.append(Stage(rounded(width, group_width), int(np.sum(powers == power)), group_width))
     return found
 
 
@@ -82,11 +84,11 @@ def _multiple(width: float, divisor: int) -> int:
 def _builder(kind: str, variant: str, design: Design) -> Builder:
     """The public builder of a row of `X` or `Y`."""
 
-    def body(x: Any, *, stem_strides: int, alpha: float = 1.0) -> Any:
+    def body(x: Any, *, stem_strides: int, alpha: float = 1.0, torchvision_widths: bool = False) -> Any:
         stem = max(WIDTH_STEP, _multiple(alpha * STEM_FILTERS, WIDTH_STEP))
         x = blocks.conv_bn(x, stem, strides=stem_strides, activation="relu", name="stem")
         index = 0
-        for stage in stages(design, alpha):
+        for stage in stages(design, alpha, torchvision_widths):
             for repeat in range(stage.repeats):
                 squeeze = partial(blocks.squeeze_excite, reduced=round(EXCITE_RATIO * x.shape[-1]), gate="sigmoid")
                 x = blocks.bottleneck(
@@ -102,9 +104,13 @@ def _builder(kind: str, variant: str, design: Design) -> Builder:
         return x
 
     body.__name__ = body.__qualname__ = f"RegNet{kind}{variant}"
-    body.__doc__ = f"""Builds RegNet{kind} of {variant.replace("_", ".")} ({"X" if kind == "X" else "X with squeeze-and-excite"}, section 5).
+    body.__doc__ = f"""Builds RegNet{kind} of {variant.replace("_", ".")} multiply-adds (section 5).
 
     `alpha` multiplies w_0 and w_a: every stage keeps its blocks, and widths stay multiples of the group width.
+
+    Args:
+        torchvision_widths: Whether a width halfway between two multiples of the group width is rounded up, as
+            torchvision does (its X400MF and Y800MF are wider for it), and none by more than 10% down.
     """
     return builder(dropout_rate=0.0)(body)
 

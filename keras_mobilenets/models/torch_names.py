@@ -4,6 +4,7 @@ A PyTorch model of these families differs from its builder in padding and epsilo
 have TensorFlow's.
 """
 
+import inspect
 import re
 import warnings
 from collections.abc import Mapping
@@ -28,10 +29,11 @@ TORCHVISION_EPSILON_1E3 = re.compile("MobileNetV3|EfficientNetV2|EfficientNetB[5
 # Underscores aside, the words are the builder's name: "mobilenetv2_100", "regnet_x_1_6gf", "shufflenet_v1_g3_x1_0".
 _NAME = re.compile(
     r"(tf_)?(?P<words>\w+?)(?P<minimal>_minimal)?(_g(?P<groups>\d+))?(_x(?P<width>\d(_\d+)?))?(_(?P<percent>\d{3}))?"
+    r"(?P<torchvision>_tv)?"
 )
 # Names that say the same in other words than their builder's.
 _OTHER_WORDS = (
-    (r"^regnet([xy])_00(\d)$", r"regnet_\1_\g<2>00mf"),
+    (r"^regnet([xy])_00(\d)(?=_tv$|$)", r"regnet_\1_\g<2>00mf"),
     (r"^regnet([xy])_0(\d)(\d)$", r"regnet_\1_\2_\3gf"),
     (r"^legacy_", ""),
 )
@@ -99,7 +101,7 @@ def _library(arrays: Mapping[str, Any]) -> str:
     """Whose weights these are, by their names: "timm", "torchvision" or "megvii" (ShuffleNet-Series)."""
     if any(".branch_main_1." in tensor for tensor in arrays):
         return "megvii"
-    torchvision = any(tensor.startswith("features.") or ".branch2." in tensor for tensor in arrays)
+    torchvision = any(t.startswith(("features.", "trunk_output.")) or ".branch2." in t for t in arrays)
     return "torchvision" if torchvision else "timm"
 
 
@@ -130,8 +132,8 @@ def _scaling(trained_on: Any) -> dict[str, Any]:
 def _arguments(name: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
     """The builder of a name and its arguments: "tf_mobilenetv3_large_minimal_100" says all of them."""
     match = _NAME.fullmatch(_renamed(name))
-    builders = {builder.lower().replace("_", ""): builder for builder in list_models()}
-    builder = builders.get(match["words"].replace("_", "")) if match else None
+    builders = {_joined(builder.lower()): builder for builder in list_models()}
+    builder = builders.get(_joined(match["words"])) if match else None
     build = builder_named(builder) if builder else None
     if match is None or build is None or (build.width is None and (match["percent"] or match["width"])):
         raise unknown("PyTorch model", name, torch_models.names(), "help(keras_mobilenets.from_torch)")
@@ -146,12 +148,20 @@ def _arguments(name: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
         arguments["groups"] = int(match["groups"])
     if match["minimal"]:
         arguments["minimalistic"] = True
+    torchvision = match["torchvision"] or _library(arrays) == "torchvision"
+    if torchvision and "torchvision_widths" in inspect.signature(build).parameters:
+        arguments["torchvision_widths"] = True
     classifiers = [n for n in arrays if re.match(r"(classifier|fc|head)\..*weight|fc\.weight", n)]
     last = max((n for n in classifiers if arrays[n].ndim > 1), key=natural, default="")
     bias = arrays.get(re.sub("weight$", "bias", last))
     if last and (bias is None or len(bias) == len(arrays[last])):
         arguments["classes"] = int(arrays[last].shape[0])
     return arguments
+
+
+def _joined(words: str) -> str:
+    """Without the underscores that separate words; the one in 1_6 is a decimal point."""
+    return re.sub(r"(?<!\d)_|_(?!\d)", "", words)
 
 
 def _renamed(name: str) -> str:

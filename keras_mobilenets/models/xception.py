@@ -1,6 +1,6 @@
 """Xception: Chollet 2016, "Xception: Deep Learning with Depthwise Separable Convolutions", arXiv:1610.02357.
 
-The activation of a separable convolution comes before it, not between its depthwise and its pointwise part (section 4.7).
+The activation stands before a separable convolution, not between its depthwise and its pointwise part (section 4.7).
 """
 
 from typing import Any, NamedTuple

@@ -28,7 +28,7 @@ def adapted(
     Args:
         model: What a builder returned.
         symmetric: Whether strided convolutions and poolings are padded alike on both sides, as in PyTorch. The padding
-            is zeros, which PyTorch's averages count, and which is right for maxima of values that are not negative.
+            is zeros, which PyTorch's averages count.
         epsilon: Of every batch normalization; None keeps it.
         scaling: Factors and offsets, one a channel, of a layer `scaling` in front of the network; None for no layer.
         changes: What to change in the configuration of a layer.
@@ -38,7 +38,7 @@ def adapted(
     Returns:
         The new model; it remembers the builder's `variant`.
     """
-    kept = {id(layer) for layer in shared}
+    kept, originals = {id(layer) for layer in shared}, {layer.name: layer for layer in model.layers}
     first = next(layer for layer in model.layers if id(layer) not in kept and not isinstance(layer, layers.InputLayer))
 
     def clone(layer: Any) -> Any:
@@ -58,7 +58,10 @@ def adapted(
         if symmetric and id(layer) not in kept:
             if isinstance(layer, layers.ZeroPadding2D):  # the builder's own for "same"
                 return x
-            pad = (_side(layer) - 1) // 2 if _is_strided(layer.get_config(), layer) else 0
+            strided = _is_strided(layer.get_config(), layer) and _is_padded(originals[layer.name])
+            pad = (_side(layer) - 1) // 2 if strided else 0
+            if pad and isinstance(layer, layers.MaxPooling2D) and not _is_relu(x._keras_history.operation):
+                return _pooled_alike(x, layer)
             if pad:
                 x = layers.ZeroPadding2D(pad, name=f"{layer.name}_pad")(x)
         return layer(x, *rest, **kwargs)
@@ -75,3 +78,31 @@ def _is_strided(config: dict[str, Any], layer: Any) -> bool:
 
 def _side(layer: Any) -> int:
     return (layer.pool_size if isinstance(layer, _POOLINGS) else layer.kernel_size)[0]
+
+
+def _is_padded(layer: Any) -> bool:
+    """Whether the builder pads the image of a strided layer, by "same" or by a layer of its own."""
+    return layer.padding == "same" or isinstance(layer.input._keras_history.operation, layers.ZeroPadding2D)
+
+
+def _is_relu(layer: Any) -> bool:
+    """Whether no output of a layer is negative, so that a max-pooling may be padded with zeros."""
+    is_relu = isinstance(layer, layers.Activation) and layer.activation.__name__ in ("relu", "relu6")
+    return is_relu or isinstance(layer, layers.ReLU)
+
+
+def _pooled_alike(x: Any, layer: Any) -> Any:
+    """A max-pooling of side 3 and strides 2 of any numbers, as if −∞ stood on both sides.
+
+    "same" does that where the size is odd. So an even size becomes odd by a row that no window reads but the last,
+    which is dropped. Where the size is open, every second of the windows at strides 1 is taken.
+    """
+    side, strides = _side(layer), max(layer.strides)
+    if (side, strides) != (3, 2) or None in x.shape[1:3]:
+        x = layers.MaxPooling2D(side, strides=1, padding="same", name=f"{layer.name}_all")(x)
+        return layers.MaxPooling2D(1, strides=strides, name=layer.name)(x)
+    extra = [(0, 1 - length % 2) for length in x.shape[1:3]]
+    if any(map(sum, extra)):
+        x = layers.ZeroPadding2D(extra, name=f"{layer.name}_pad")(x)
+    x = layers.MaxPooling2D(3, strides=2, padding="same", name=layer.name)(x)
+    return layers.Cropping2D(extra, name=f"{layer.name}_crop")(x) if any(map(sum, extra)) else x

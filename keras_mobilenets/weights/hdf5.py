@@ -44,6 +44,15 @@ def _texts(group: Any, name: str) -> list[str]:
     return [text.decode() if isinstance(text, bytes) else str(text) for part in parts for text in part]
 
 
+def convolutions_apart(stored: Stored) -> Stored:
+    """Separable convolutions as two layers, the depthwise and the pointwise, as a builder has them."""
+    apart = []
+    for name, arrays in stored:
+        separable = [array.ndim for array in arrays[:2]] == [4, 4]
+        apart += [(name, arrays[:1]), (name, arrays[1:])] if separable else [(name, arrays)]
+    return apart
+
+
 def kind_of(weights: Any) -> str:
     """What a layer is, by the shapes of its weights; names differ from file to file."""
     ranks = [len(weight.shape) for weight in weights]

@@ -1,6 +1,6 @@
 """The ImageNet weights that keras.applications publishes: where they are, and in what their networks differ.
 
-`imagenet.csv` has URL and MD5 of every file; those of MobileNetV1 and V2 were published without an MD5.
+`imagenet.csv` has URL and hash of every file (MD5 or SHA-256); those of MobileNetV1 and V2 were published without.
 """
 
 import csv
@@ -31,8 +31,8 @@ class Pretrained(NamedTuple):
     sizes: str
     url: str
     without_top: str
-    md5: str
-    md5_without_top: str
+    hash: str
+    hash_without_top: str
 
 
 def published() -> list[Pretrained]:
@@ -62,9 +62,9 @@ def download(model: Any) -> Path:
         raise UserError(f'weights="imagenet" have 1000 classes, not {model.output_shape[-1]}: use include_top=False')
     size = next((s for s in row.sizes.split() if model.input_shape[1:3] == (int(s), int(s))), "224")
     url = row.url.format(size=size, top="" if top else row.without_top)
-    md5 = (row.md5 if top else row.md5_without_top) or None
+    expected = (row.hash if top else row.hash_without_top) or None
     try:
-        return Path(keras.utils.get_file(url.rsplit("/", 1)[1], url, cache_subdir="models", file_hash=md5))
+        return Path(keras.utils.get_file(url.rsplit("/", 1)[1], url, cache_subdir="models", file_hash=expected))
     except Exception as error:  # urllib, http and ssl have their own kinds
         raise UserError(f"cannot download {url}: {first_line(error)}; put the file into ~/.keras/models") from error
 
@@ -81,6 +81,8 @@ def scaling_of(name: str, source: Any, stored: Stored) -> tuple[list[float], lis
         factors, offsets = 1 / 255 / deviation, -mean / deviation
     elif re.match("EfficientNetV2B", name):
         factors, offsets = 1 / 255 / IMAGENET_STDDEV, -IMAGENET_MEAN / IMAGENET_STDDEV
+    elif re.match("RegNet", name):
+        factors, offsets = np.full(3, 1 / 255), np.zeros(3)
     elif re.match("EfficientNetV2", name):
         factors, offsets = np.full(3, 1 / 128), np.full(3, -1.0)
     elif name in ("ResNet50", "VGG16") and source == "imagenet":
@@ -88,6 +90,20 @@ def scaling_of(name: str, source: Any, stored: Stored) -> tuple[list[float], lis
     else:
         return None
     return (factors * 127.5).tolist(), (offsets + factors * 127.5).tolist()
+
+
+def epsilon_of(name: str) -> float | None:
+    """The epsilon of the batch normalizations in a builder's published network, where the builder has another."""
+    return 1e-5 if name.startswith("RegNet") else 1.001e-5 if name == "ResNet50" else None
+
+
+def layers_in_order(model: Any) -> list[Any]:
+    """The layers of a model as its published file has them: RegNet's has a block's shortcut behind the convolutions."""
+    if not builder_name(model).startswith("RegNet"):
+        return list(model.layers)
+    places = {layer.name: index for index, layer in enumerate(model.layers)}
+    behind = {layer.name: places[layer.name.replace("_shortcut", "_conv_3")] for layer in model.layers}
+    return sorted(model.layers, key=lambda layer: (behind[layer.name], "_shortcut" in layer.name))
 
 
 def stride_first(model: Any) -> Callable[[Any], dict[str, Any]]:

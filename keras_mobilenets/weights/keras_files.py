@@ -10,8 +10,15 @@ import numpy as np
 from keras_mobilenets.errors import UserError, first_line
 from keras_mobilenets.weights import hdf5
 from keras_mobilenets.weights.adaptation import adapted
-from keras_mobilenets.weights.hdf5 import Stored, kind_of
-from keras_mobilenets.weights.imagenet import builder_name, download, scaling_of, stride_first
+from keras_mobilenets.weights.hdf5 import Stored, convolutions_apart, kind_of
+from keras_mobilenets.weights.imagenet import (
+    builder_name,
+    download,
+    epsilon_of,
+    layers_in_order,
+    scaling_of,
+    stride_first,
+)
 from keras_mobilenets.weights.tensor_names import check_names
 
 SUFFIXES = (".h5", ".hdf5", ".keras", ".safetensors")
@@ -80,7 +87,9 @@ def _differences(model: Any, source: Any, stored: Stored | None) -> dict[str, di
     if (scaling := scaling_of(name, source, stored)) is not None:
         needed["scaling"] = {"scaling": scaling}
     if name == "ResNet50":  # He et al. 2015, where a block's first convolution has the stride
-        needed["strides"] = {"symmetric": True, "epsilon": 1.001e-5, "changes": stride_first(model)}
+        needed["strides"] = {"symmetric": True, "changes": stride_first(model)}
+    if (epsilon := epsilon_of(name)) is not None:
+        needed["epsilon"] = {"epsilon": epsilon}
     return needed
 
 
@@ -121,8 +130,8 @@ def _fill_by_path(model: Any, path: Path) -> None:
 def _fill_in_order(model: Any, stored: Stored) -> None:
     """Layer by layer, kind by kind: the n-th depthwise convolution of the file is the model's n-th."""
     for kind in ("norm", "depthwise", "kernel"):  # normalizations first: biases join them
-        ours = [layer for layer in model.layers if kind_of(layer.weights) == kind]
-        theirs = [(name, arrays) for name, arrays in stored if kind_of(arrays) == kind]
+        ours = [layer for layer in layers_in_order(model) if kind_of(layer.weights) == kind]
+        theirs = [(name, arrays) for name, arrays in convolutions_apart(stored) if kind_of(arrays) == kind]
         if len(ours) != len(theirs):
             word = {"kernel": "convolutions and dense layers", "norm": "batch normalizations"}.get(kind, kind + " ones")
             raise ValueError(f"it has {len(theirs)} {word}, the model {len(ours)}")
@@ -137,6 +146,9 @@ def _assign(model: Any, layer: Any, name: str, arrays: list[np.ndarray]) -> None
     if [[side for side in array.shape if side != 1] for array in arrays[: len(shapes)]] != squeezed:
         raise ValueError(f"its {name} has {[array.shape for array in arrays]}, the model's {layer.name} {shapes}")
     layer.set_weights([np.reshape(array, shape) for array, shape in zip(arrays, shapes, strict=False)])
+    epsilon = epsilon_of(builder_name(model))
+    if epsilon is not None and kind_of(arrays) == "norm":  # variance + epsilon stays, whichever the model has
+        layer.moving_variance.assign(arrays[3] + (epsilon - layer.epsilon))
     if len(arrays) > len(shapes):
         mean = model.get_layer(f"{layer.name}_bn").moving_mean  # (y + bias) − mean = y − (mean − bias)
         mean.assign(np.asarray(mean) - arrays[-1])

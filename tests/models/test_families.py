@@ -16,7 +16,7 @@ from networks import randomize
 
 import keras_mobilenets as km
 from keras_mobilenets.costs.published import table
-from keras_mobilenets.models import efficientnet, shufflenet_v1, shufflenet_v2
+from keras_mobilenets.models import efficientnet, regnet, shufflenet_v1, shufflenet_v2
 
 NAMES = [name for name in km.list_models() if not name.startswith(("MobileNetV1", "MobileNetV2"))]
 ONE_OF_EACH = {
@@ -31,7 +31,11 @@ ONE_OF_EACH = {
     "VGG16": {"alpha": 0.125},
     "ShuffleNetV1": {"width": 0.25},
     "ShuffleNetV2": {"width": 0.25},
+    "RegNetX200MF": {"alpha": 0.35},
+    "RegNetY200MF": {"alpha": 0.35},
+    "Xception": {"alpha": 0.25},
 }
+UNPADDED = ("VGG16", "Xception")  # VGG's poolings drop the odd row, Xception's stem drops the border
 QUICK = ("MobileNetV3Small", "MobileNetV4HybridMedium")  # squeeze-and-excite; attention
 
 
@@ -72,6 +76,8 @@ def test_parameters_and_multiply_adds_are_the_published_ones(row):
         pytest.param("EfficientNetLite2", {}, 6.09, marks=pytest.mark.slow),
         pytest.param("EfficientNetLite3", {}, 8.20, marks=pytest.mark.slow),
         ("EfficientNetLite4", {}, 13.01),
+        ("RegNetX400MF", {"torchvision_widths": True}, 5.496),  # torchvision's own documentation
+        pytest.param("RegNetY800MF", {"torchvision_widths": True}, 6.433, marks=pytest.mark.slow),
         ("StandardConvNet", {}, 29.3),
         pytest.param("VGG16", {}, 138.36, marks=pytest.mark.slow),
     ],
@@ -139,7 +145,7 @@ def test_odd_sizes_give_feature_maps_of_stride_32(name, arguments):
     image = keras.Input((65, 97, 3))
     model = km.create_model(name, input_tensor=image, include_top=False, pooling="avg", **arguments)
     features = model.layers[-2].output.shape
-    assert features[1:3] == ((2, 3) if name == "VGG16" else (3, 4))  # VGG's poolings drop the odd row
+    assert features[1:3] == ((2, 3) if name in UNPADDED else (3, 4))
     assert model.output_shape == (None, features[-1])
 
 
@@ -168,6 +174,11 @@ def test_networks_are_of_plain_layers_that_exporters_know(name):
         ("EfficientNetB0", "stem_silu block_0_depthwise block_0_se_expand_sigmoid block_2_add head predictions"),
         ("EfficientNetV2B0", "block_0_fused block_1_project block_6_se_scale head_bn"),
         ("ResNet18", "stem_pool block_2_shortcut_bn block_2_conv_2 block_7_add"),
+        ("RegNetY200MF", "stem block_2_conv_1 block_2_conv_2_bn block_2_se_reduce block_2_shortcut block_2_add"),
+        (
+            "Xception",
+            "stem_2 block_0_shortcut block_1_input_relu block_3_conv_3_pointwise_bn block_11_pool head_2_relu",
+        ),
         ("VGG16", "stem block_4_conv_3 block_4_pool hidden_1 hidden_2_relu predictions"),
         ("ShuffleNetV1", "block_0_shortcut_pool block_0_reduce block_1_shuffle_map block_1_expand_bn block_1_add"),
         ("ShuffleNetV2", "block_0_shortcut_depthwise block_1_split_first block_1_conv_2_relu block_1_concat head"),
@@ -182,6 +193,28 @@ def test_stem_strides_1_keeps_the_resolution_of_small_images():
     for name, arguments in ONE_OF_EACH.items():
         model = km.create_model(name, input_shape=(32, 32, 3), include_top=False, stem_strides=1, **arguments)
         assert model.output_shape[1] == (1 if name == "VGG16" else 2)  # VGG's stem always keeps it
+
+
+def test_the_stages_of_regnets_follow_from_their_four_parameters():
+    from tf_keras.src.applications.regnet import MODEL_CONFIGS
+
+    for kind, designs in (("x", regnet.X), ("y", regnet.Y)):
+        for published, design in zip(("002", "004", "006", "008", "016"), designs.values(), strict=True):
+            theirs, found = MODEL_CONFIGS[kind + published], regnet.stages(design)
+            assert [stage.repeats for stage in found] == theirs["depths"]
+            assert [stage.width for stage in found] == theirs["widths"]
+            assert {stage.group_width for stage in found} == {theirs["group_width"]}
+
+
+@pytest.mark.parametrize("alpha", [0.125, 0.35, 0.5, 0.75, 1.5, 2.0])
+def test_a_width_multiplier_keeps_a_regnets_depths_and_whole_groups(alpha):
+    for design in (*regnet.X.values(), *regnet.Y.values()):
+        published, found = regnet.stages(design), regnet.stages(design, alpha)
+        assert [stage.repeats for stage in found] == [stage.repeats for stage in published]
+        for stage, full in zip(found, published, strict=True):
+            assert stage.width % stage.group_width == 0
+            # rounded twice: to a multiple of 8 and to one of the group width
+            assert abs(stage.width - alpha * full.width) <= 4 + stage.group_width / 2 + alpha * design.group_width / 2
 
 
 def test_attention_takes_images_of_any_size():

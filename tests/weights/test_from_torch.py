@@ -13,6 +13,7 @@ import keras_mobilenets as km
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.pixels.preprocessing_layers import scaling_of_layers
 from keras_mobilenets.weights import torch_models
+from keras_mobilenets.weights.adaptation import adapted
 from keras_mobilenets.weights.checkpoints import state_dict
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -37,6 +38,22 @@ def golden(name):
 
 def weights_of(reference):
     return {name: weight_of(name, shape, reference["gain"]) for name, shape in reference["state"]}
+
+
+@pytest.mark.parametrize("size", [(9, 9), (8, 8), (9, 8), (None, None)], ids=str)
+def test_max_pooling_is_padded_alike_as_pytorch_does_it(size):
+    """Of negative numbers too: PyTorch pads with −∞."""
+    import keras
+
+    image = keras.Input((*size, 3))
+    pooled = keras.layers.MaxPooling2D(3, strides=2, padding="same", name="pool")
+    model = keras.Model(image, pooled(keras.layers.Activation("linear")(image)))
+    model.variant = ("", {})
+    height, width = (side or 10 for side in size)
+    x = np.random.default_rng(0).normal(-2, 1, (2, height, width, 3)).astype(np.float32)
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-np.inf)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (1, 2))[:, ::2, ::2]
+    assert np.array_equal(np.asarray(adapted(model, symmetric=True)(x)), windows.max((-1, -2)))
 
 
 @pytest.fixture(scope="module")
@@ -222,6 +239,7 @@ def test_damaged_and_missing_files_are_one_line(tmp_path):
         ("mobilenetv2_10", "mobilenetv2_100"),
         ("mobilenet_v3", "mobilenet_v3_small"),
         ("resnet50d", "resnet50"),
+        ("regnet_x_16gf", "regnet_x_1_6gf"),
         ("", "help"),
     ],
 )

@@ -35,19 +35,24 @@ def theirs(name, include_top=True, size=SIZE, **arguments):
     arguments |= {"weights": None, "include_top": include_top, "input_shape": (size, size, 3)}
     arguments |= {"classifier_activation": None} if include_top else {}
     model = getattr(keras.applications, name)(**arguments)
+    with_random_statistics(model)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Normalization) and layer.weights:
+            layer.finalize_state()  # it uses the new values from here on
+    return model
+
+
+def with_random_statistics(model):
+    """Gives a Keras 3 or Keras 2 model statistics and biases that a mistake in their order would show."""
     rng = np.random.default_rng(0)
     for weight in model.weights:
-        leaf = weight.path.rsplit("/", 1)[1]
+        leaf = getattr(weight, "path", weight.name).rsplit("/", 1)[1].removesuffix(":0")
         if leaf == "gamma":  # small ones keep rounding errors from growing in the residual sums
             weight.assign(rng.uniform(0.2, 0.6, weight.shape))
         elif leaf in ("moving_variance", "variance"):
             weight.assign(rng.uniform(0.5, 1.5, weight.shape))
         elif leaf in ("beta", "moving_mean", "bias", "mean"):
             weight.assign(0.1 * rng.standard_normal(weight.shape))
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.Normalization) and layer.weights:
-            layer.finalize_state()  # it uses the new values from here on
-    return model
 
 
 def write_legacy(path, model):
@@ -98,6 +103,43 @@ def _assert_outputs_of_keras_applications(name, arguments, their_name, takes_pix
     assert difference(ours, reference, pixels() if takes_pixels else scaled, scaled) < 1e-5
 
 
+@pytest.mark.parametrize(
+    ("name", "their_name", "include_top"),
+    [
+        ("RegNetX200MF", "RegNetX002", True),
+        ("RegNetY200MF", "RegNetY002", False),
+        pytest.param("RegNetX400MF", "RegNetX004", True, marks=pytest.mark.slow),
+        pytest.param("RegNetX800MF", "RegNetX008", False, marks=pytest.mark.slow),
+        pytest.param("RegNetY1_6GF", "RegNetY016", True, marks=pytest.mark.slow),
+    ],
+)
+def test_files_of_the_regnets_of_keras_2_give_its_outputs(name, their_name, include_top, tmp_path):
+    import tf_keras
+
+    logits = {"include_top": include_top, "input_shape": (SIZE, SIZE, 3)}
+    reference = getattr(tf_keras.applications.regnet, their_name)(weights=None, **logits)
+    with_random_statistics(reference)
+    reference.save_weights(tmp_path / "old.h5")
+    scaled = km.preprocess_input(pixels())
+    logits |= {"classifier_activation": None}
+    ours = km.create_model(name, weights=tmp_path / "old.h5", **logits)
+    assert difference(ours, reference, pixels(), scaled) < 1e-5
+    with pytest.warns(UserWarning, match="pixels of another scale"):
+        plain = km.load_weights(km.create_model(name, **logits), tmp_path / "old.h5")
+    assert difference(plain, reference, pixels(), pixels() / 255) < 1e-5
+
+
+@pytest.mark.parametrize("form", ["old.h5", pytest.param("new.weights.h5", marks=pytest.mark.slow)])
+def test_files_of_xception_give_its_outputs(form, tmp_path):
+    reference = theirs("Xception", form == "new.weights.h5", size=96)
+    path = tmp_path / form
+    write_legacy(path, reference) if form == "old.h5" else reference.save_weights(path)
+    arguments = {"include_top": form == "new.weights.h5", "input_shape": (96, 96, 3), "classifier_activation": None}
+    scaled = km.preprocess_input(pixels(96))
+    assert difference(km.Xception(weights=path, **arguments), reference, scaled, scaled) < 1e-5
+    assert difference(km.load_weights(km.Xception(**arguments), path), reference, scaled, scaled) < 1e-5
+
+
 @pytest.fixture
 def publish(tmp_path, monkeypatch):
     """Publishes a model's weights as a row of imagenet.csv says, but at a file:// URL and with their own MD5."""
@@ -113,7 +155,7 @@ def publish(tmp_path, monkeypatch):
         top = "" if model.layers[-1].name == "predictions" or model.output_shape[-1] == 1000 else row.without_top
         written = write_legacy(tmp_path / file.format(size=size, top=top), model)
         md5 = hashlib.md5(written.read_bytes()).hexdigest()
-        changed = row._replace(url=f"{tmp_path.as_uri()}/{file}", md5=md5, md5_without_top=md5)._replace(**changes)
+        changed = row._replace(url=f"{tmp_path.as_uri()}/{file}", hash=md5, hash_without_top=md5)._replace(**changes)
         monkeypatch.setattr(imagenet, "published", lambda: [changed if r == row else r for r in rows])
 
     return as_row
@@ -168,7 +210,7 @@ def test_imagenet_keeps_the_layers_in_front_of_the_network_and_its_scaling_survi
 
 
 def test_damaged_download_is_refused_in_one_line(publish):
-    publish(theirs("MobileNet", alpha=0.25), "MobileNetV1", "alpha=0.25", md5="0" * 32)
+    publish(theirs("MobileNet", alpha=0.25), "MobileNetV1", "alpha=0.25", hash="0" * 32)
     with pytest.raises(UserError, match="cannot download") as caught:
         km.MobileNetV1(alpha=0.25, weights="imagenet", input_shape=(SIZE, SIZE, 3))
     assert "\n" not in str(caught.value)
@@ -195,7 +237,7 @@ def test_every_published_variant_is_of_a_builder_and_has_its_own_files():
     rows = imagenet.published()
     files = [row.url.format(size=size, top=top) for row in rows for size in row.sizes.split() or [""]
              for top in ("", row.without_top)]  # fmt: skip
-    assert len(files) == len(set(files)) == 2 * (4 * 4 + 6 * 5 + 6 + 8 + 7 + 2)
+    assert len(files) == len(set(files)) == 2 * (4 * 4 + 6 * 5 + 6 + 8 + 7 + 2 + 10 + 1)
     assert {row.builder for row in rows} <= set(km.list_models())
 
 
