@@ -177,7 +177,7 @@ def test_networks_are_of_plain_layers_that_exporters_know(name):
         ("RegNetY200MF", "stem block_2_conv_1 block_2_conv_2_bn block_2_se_reduce block_2_shortcut block_2_add"),
         (
             "Xception",
-            "stem_2 block_0_shortcut block_1_input_relu block_3_conv_3_pointwise_bn block_11_pool head_2_relu",
+            "stem_2 block_0_shortcut block_1_input_relu block_3_conv_3_pointwise_bn block_11_pool head_2_pointwise",
         ),
         ("VGG16", "stem block_4_conv_3 block_4_pool hidden_1 hidden_2_relu predictions"),
         ("ShuffleNetV1", "block_0_shortcut_pool block_0_reduce block_1_shuffle_map block_1_expand_bn block_1_add"),
