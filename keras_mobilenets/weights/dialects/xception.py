@@ -31,8 +31,8 @@ def modules(model: keras.Model, arrays: Mapping[str, Any]) -> Iterator[tuple[str
             place = 3 * (int(index) - 1) + (number > 1)
             yield f"{block}_{role}", f"block{number}.rep.{place}.{PARTS[part]}"
             yield f"{block}_{role}_bn", f"block{number}.rep.{place + 1}"
-    for index in (1, 2):
-        yield from ((f"stem_{index}", f"conv{index}"), (f"stem_{index}_bn", f"bn{index}"))
-        yield from ((f"head_{index}_{part}", f"conv{index + 2}.{module}") for part, module in PARTS.items())
-        yield f"head_{index}_pointwise_bn", f"bn{index + 2}"
+    for n in (1, 2):
+        yield from ((f"stem_{n}", f"conv{n}"), (f"stem_{n}_bn", f"bn{n}"))
+        yield from ((f"head_{n}_{part}", f"conv{n + 2}.{module}") for part, module in PARTS.items())
+        yield f"head_{n}_pointwise_bn", f"bn{n + 2}"
     yield "predictions", "fc"
