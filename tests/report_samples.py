@@ -97,6 +97,14 @@ def layer_errors():
     ]
 
 
+def trade_off():
+    """A record of a conversion with blocks in float, as run.json has it."""
+    points = [([], 1.0, 19.1, 0.86), (["block_0"], 1.04, 19.6, 0.87), (["block_13", "block_14"], 1.11, 21.2, 0.9)]
+    names = ("blocks", "slowdown", "sqnr_db", "same_class")
+    rows = [dict(zip(names, point, strict=True)) for point in points]
+    return {"m_int8.tflite": {"quantize": "int8", "found": {"int8": "int8, by budget", "trade_off": rows}}}
+
+
 def hostile_run(folder):
     """A run in which every name that a file can bring is an attempt at markup."""
     content = json.loads(PHONE.read_text())
@@ -109,7 +117,9 @@ def hostile_run(folder):
     content["rows"] += map(dataclasses.asdict, (estimate, estimate.with_(status="failed", error=HOSTILE)))
     folder.mkdir()
     (folder / "results.json").write_text(json.dumps(content))
-    (folder / "run.json").write_text(json.dumps({HOSTILE: HOSTILE}))
+    point = {"blocks": [HOSTILE], "slowdown": 1.0, "sqnr_db": 20.0, "same_class": 0.9}
+    curve = {f"{HOSTILE}.tflite": {"found": {"trade_off": [point, point | {"blocks": [HOSTILE, "b"]}]}}}
+    (folder / "run.json").write_text(json.dumps({HOSTILE: HOSTILE, "convert": curve}))
     line = {"index": 0, "operator": HOSTILE, "layer": HOSTILE, "sqnr_db": 30.0, "cosine": None}
     (folder / "layer_errors.json").write_text(json.dumps({HOSTILE: [line]}))
     examination([HOSTILE, HOSTILE], wrong=1).save(folder / "examination.npz")

@@ -175,18 +175,24 @@ def _from_torch(source: Path, name: str | None, size: int | None, pixels: Any) -
 
 
 def _found(path: Path, images: Any) -> dict[str, Any]:
-    """What is known after a conversion only: which images they were, what was chosen, which layers stayed in float."""
+    """What is known after a conversion only: which images they were, what was chosen, which layers stayed in float.
+
+    With `leave_in_float="auto"` also the points of the curve it was taken from.
+    """
     import hashlib
 
     from keras_mobilenets.tflite.graph.flatbuffer import description
     from keras_mobilenets.tflite.graph.layer_names import float_layers
+    from keras_mobilenets.tflite.results.trade_off import attached
 
     content = path.read_bytes()
-    return {
+    found: dict[str, Any] = {
         "images_sha256": hashlib.sha256(images.tobytes()).hexdigest(),
         "int8": description(content),
         "float_layers": float_layers(content),
     }
+    points = attached(content)
+    return found | ({"trade_off": points} if points else {})
 
 
 def _comparable(recorded: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ DEBIAN = {
     "/usr/share/wallpapers": "Autumn BytheWater ColdRipple ColorfulCups DarkestHour EveningGlow FallenLeaf Grey Kite "
     "OneStandsOut Path summer_1am Volna",  # plasma-workspace-wallpapers
 }
-SIDE = 224  # of a crop in pixels
+SIDE = 224  # of a crop in pixels, where nothing else is asked for
 _NARROWEST = 0.3  # of the photograph's shorter side that a crop shows at least
 
 
@@ -39,24 +39,24 @@ def files(folders: list[Path]) -> list[Path]:
     return [path for path in found if path.is_file()]
 
 
-def draw(paths: list[Path], count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Crops of one half of the photographs, and as many of the other half: uint8 N×224×224×3 each."""
+def draw(paths: list[Path], count: int, seed: int, side: int = SIDE) -> tuple[np.ndarray, np.ndarray]:
+    """Crops of one half of the photographs, and as many of the other half: uint8 N×side×side×3 each."""
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(paths))
     halves = order[: len(order) // 2], order[len(order) // 2 :]
-    first, second = (_crops([paths[place] for place in half], count, rng) for half in halves)
+    first, second = (_crops([paths[place] for place in half], count, rng, side) for half in halves)
     return first, second
 
 
-def _crops(paths: list[Path], count: int, rng: np.random.Generator) -> np.ndarray:
+def _crops(paths: list[Path], count: int, rng: np.random.Generator, size: int) -> np.ndarray:
     crops = []
     for place, path in enumerate(paths):
         image = Image.open(path).convert("RGB")
         for _ in range(count // len(paths) + (place < count % len(paths))):
             shorter = min(image.size)
-            least = min(max(SIDE, _NARROWEST * shorter), shorter)
+            least = min(max(size, _NARROWEST * shorter), shorter)
             side = int(np.exp(rng.uniform(np.log(least), np.log(shorter))))
-            left, top = (int(rng.integers(size - side + 1)) for size in image.size)
-            crop = image.resize((SIDE, SIDE), Image.Resampling.BICUBIC, (left, top, left + side, top + side), 2.0)
+            left, top = (int(rng.integers(length - side + 1)) for length in image.size)
+            crop = image.resize((size, size), Image.Resampling.BICUBIC, (left, top, left + side, top + side), 2.0)
             crops.append(np.asarray(crop)[:, :: rng.choice([1, -1])])
     return np.stack(crops)

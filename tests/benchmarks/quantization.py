@@ -1,10 +1,11 @@
 """Accuracy of quantization-aware training against float and post-training quantization, on the test split of `shapes`.
 
 python tests/benchmarks/quantization.py --run runs/quantization
+python tests/benchmarks/quantization.py --seeds 0 1 2 --qat-epochs 0 --size 32
 python tests/benchmarks/quantization.py --spread
 
 Family by family: each network is trained in float, converted with and without quantization-aware training (the
-float model as teacher) and scored.
+float model as teacher; 0 epochs leave it out) and scored. Of several seeds the mean stands below.
 
 --spread: a MobileNetV2 one in eight of whose depthwise channels are scaled by 100, BatchNorm undoing it, so that it
 computes what it did. Both schemes train one epoch from the same weights: this package's, with a scale for each channel,
@@ -15,6 +16,7 @@ import argparse
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -75,6 +77,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=FLOAT.epochs, help="of the float training")
     parser.add_argument("--learning-rate", type=float, default=FLOAT.learning_rate, help="of the float training")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="of weights and order")
     parser.add_argument("--qat-epochs", type=int, default=QAT.epochs, help="of the quantization-aware training")
     parser.add_argument("--spread", action="store_true", help="the network with uneven depthwise channels instead")
     options = parser.parse_args()
@@ -82,32 +85,41 @@ def main() -> None:
         return spread(options)
     recipe = replace(FLOAT, epochs=options.epochs, learning_rate=options.learning_rate)
     data = training.load_data("shapes", image_size=options.size, batch_size=32)
+    print(f"{'network':18} {'seed':>4} {'float':>7} {'PTQ':>7} {'QAT':>7} {'agree':>7}  operators not int8")
+    for name in options.networks:
+        found = []
+        for seed in options.seeds:
+            found.append(_scores(name, seed, data, recipe, options))
+            floats = found[-1].pop()
+            print(f"{name:18} {seed:4} {' '.join(f'{share:7.2%}' for share in found[-1])}  {floats}", flush=True)
+        if len(found) > 1:
+            mean = np.mean(found, axis=0)
+            print(f"{name:18} mean {' '.join(f'{share:7.2%}' for share in mean)}", flush=True)
+
+
+def _scores(name: str, seed: int, data: Any, recipe: training.Recipe, options: argparse.Namespace) -> list[Any]:
+    """Top-1 in float, after PTQ and after QAT, agreement of QAT's file with its model, its operators not in int8."""
     images, labels = data.images("test")
     calibration, _ = data.images("train", 256, seed=0)
-    print(f"{'network':18} {'float':>7} {'PTQ':>7} {'QAT':>7} {'agree':>7}  operators not int8")
-    for name in options.networks:
-        keras.utils.set_random_seed(0)
-        folder = options.run / name
-        model = km.create_model(
-            name, input_shape=(options.size, options.size, 3), classes=10, dropout_rate=0.0, **NETWORKS[name]
-        )
-        training.fit(model, data, recipe, folder / "float", verbose=2)
-        expected = score(model.predict(data.test, verbose=0), labels)
-        tflite.convert(model, folder / "ptq.tflite", quantize="int8", calibration=calibration)
-        trained = training.quantize_aware(model, calibration)
-        training.distill(
-            trained,
-            model,
-            data,
-            replace(QAT, epochs=options.qat_epochs),
-            folder / f"qat_{options.qat_epochs}",
-            verbose=2,
-        )
-        tflite.convert(trained, folder / "qat.tflite")
-        ptq, qat = (tflite.evaluate(folder / f"{kind}.tflite", (images, labels)) for kind in ("ptq", "qat"))
-        same = agreement(qat, trained.predict(data.test, verbose=0))
-        floats = [op.name for op in tflite.inspect(folder / "qat.tflite").operators if op.is_float]
-        print(f"{name:18} {expected.top1:7.2%} {ptq.top1:7.2%} {qat.top1:7.2%} {same:7.2%}  {floats}", flush=True)
+    keras.utils.set_random_seed(seed)
+    folder = options.run / (f"{name}_{seed}" if seed else name)
+    model = km.create_model(
+        name, input_shape=(options.size, options.size, 3), classes=10, dropout_rate=0.0, **NETWORKS[name]
+    )
+    training.fit(model, data, replace(recipe, seed=seed), folder / "float", verbose=2)
+    expected = score(model.predict(data.test, verbose=0), labels)
+    tflite.convert(model, folder / "ptq.tflite", quantize="int8", calibration=calibration)
+    ptq = tflite.evaluate(folder / "ptq.tflite", (images, labels))
+    if not options.qat_epochs:
+        return [expected.top1, ptq.top1, []]
+    trained = training.quantize_aware(model, calibration)
+    changed = replace(QAT, epochs=options.qat_epochs)
+    training.distill(trained, model, data, changed, folder / f"qat_{options.qat_epochs}", verbose=2)
+    tflite.convert(trained, folder / "qat.tflite")
+    qat = tflite.evaluate(folder / "qat.tflite", (images, labels))
+    same = agreement(qat, trained.predict(data.test, verbose=0))
+    floats = [op.name for op in tflite.inspect(folder / "qat.tflite").operators if op.is_float]
+    return [expected.top1, ptq.top1, qat.top1, same, floats]
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 python tests/benchmarks/real_weights.py
 python tests/benchmarks/real_weights.py --ways default equalized --draws 1 --images 100
-python tests/benchmarks/real_weights.py --ways default stock --weights mobilenet_v3_large-8738ca79.pth
+python tests/benchmarks/real_weights.py --name efficientnet_lite0 --weights efficientnet-lite0-57934424.pth
 python tests/benchmarks/real_weights.py --ai-edge-quantizer build/rival/bin/python --torch /usr/bin/python3
 
 Needs the packages of `make world`, and gains by Debian's plasma-workspace-wallpapers and lomiri-wallpapers-20.04. A
@@ -31,6 +31,7 @@ from conversion_time import stock
 
 import keras_mobilenets as km
 from keras_mobilenets import tflite
+from keras_mobilenets.tflite.conversion.output_error import without_softmax
 from keras_mobilenets.tflite.runtime.activations import outputs
 from keras_mobilenets.training.compression.model_loader import load_model
 
@@ -53,9 +54,9 @@ def main() -> None:
     """Prints the table."""
     options = _options()
     paths = photographs.files(options.photographs)
-    size = photographs.SIDE, photographs.SIDE, 3
     source = options.weights or _torchvision()
     is_keras = source.suffix in (".keras", ".h5")
+    size = options.size, options.size, 3
     model = load_model(source) if is_keras else km.from_torch(options.name, source, input_shape=size)
     rows: dict[str, list[list[float]]] = {}
     with tempfile.TemporaryDirectory() as scratch:
@@ -63,7 +64,7 @@ def main() -> None:
         floats = tflite.convert(model, folder / "float.tflite").read_bytes()
         ways = _ways(model, source, folder, options)
         for draw in range(options.first_draw, options.first_draw + options.draws):
-            calibration, test = photographs.draw(paths, options.images, draw)
+            calibration, test = photographs.draw(paths, options.images, draw, model.input_shape[1])
             expected = _logits(floats, test)
             for name in options.ways or ways:
                 found, seconds = ways[name](calibration, test)
@@ -82,6 +83,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--first-draw", type=int, default=0)
     parser.add_argument("--photographs", nargs="+", type=Path, default=[], help="folders of more of them")
     parser.add_argument("--weights", type=Path, help="PyTorch's or a Keras file (default: torchvision's MobileNetV2)")
+    parser.add_argument("--size", type=int, default=photographs.SIDE, help="of PyTorch's model, in pixels")
     parser.add_argument("--name", default="mobilenet_v2", help="of PyTorch's weights in torchvision or timm")
     parser.add_argument("--ai-edge-quantizer", type=Path, metavar="PYTHON", help="a Python that has it")
     parser.add_argument("--torch", type=Path, metavar="PYTHON", help="a Python that has torch and torchvision")
@@ -147,8 +149,8 @@ def _rival(python: Path, *arguments: object) -> float:
 
 
 def _logits(content: bytes, crops: np.ndarray) -> np.ndarray:
-    """What a .tflite of an input in −1..1 says of crops."""
-    (logits,) = outputs(content, [km.preprocess_input(crops)])
+    """What a .tflite of an input in −1..1 says of crops, before a softmax."""
+    (logits,) = outputs(without_softmax(content), [km.preprocess_input(crops)])
     return logits
 
 

@@ -68,9 +68,10 @@ def convert(
         calibration_method: How the range of an activation follows from its values: "minmax", all of them;
             "percentile", 99.99% of them; "mse", those with the least mean squared error of clipping and rounding.
             "auto", the default: ranges of several widths, with equalization and bias correction and without, are tried
-            on three quarters of the images and measured on the others; the file's description says what was chosen and
-            what it lost. It takes five times the time of one method, and 64 images or more: with fewer, or with one of
-            the next two arguments, it is "percentile", and so for "int16x8".
+            on three quarters of the images and measured on the others, and those that harm the output most are chosen
+            by that; the file's description says what was chosen and what it lost. It takes six times the time of one
+            method, and 64 images or more: with fewer, or with one of the next two arguments, it is "percentile", and so
+            for "int16x8".
         effort: How much "auto" tries: "low", "percentile" alone; "default"; or "high", which also trains the int8
             weights on the calibration images with the float model as teacher (`distillation.distil`).
         leave_in_float: Names of Keras layers that an int8 model computes in float; or how many: those are chosen that
@@ -78,7 +79,7 @@ def convert(
             float only where all layers that write or read it are, so that few layers gain little: of a
             MobileNetV3-Small (SQNR of its logits 9.3 dB) 2 layers 9.3, 5 layers 10.4, 10 layers 18.8 dB. "auto" leaves
             those blocks in float that buy most accuracy for their time (`mixed_precision`), which takes a conversion
-            and a timing for each block.
+            and a timing for each block. `run.json` has the curve.
         max_slowdown: For "auto": the latency of the file over that of the all-int8 one, on one thread of this machine,
             such as 1.15, which it is where neither limit is given.
         min_sqnr: For "auto": no more is left in float than gives the output this SQNR, in decibels.

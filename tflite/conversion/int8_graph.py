@@ -16,6 +16,8 @@ from keras_mobilenets.tflite.conversion.target_rewriter import rewrite
 from keras_mobilenets.tflite.conversion.uint8_ends import with_uint8_ends
 from keras_mobilenets.tflite.graph import flatbuffer, layer_names, scale_limits
 from keras_mobilenets.tflite.graph.verifier import InvalidModelError
+from keras_mobilenets.tflite.graph.weights import with_constants_of
+from keras_mobilenets.tflite.results.trade_off import Point, attach
 from keras_mobilenets.tflite.targets.operator_forms import Forms
 
 EFFORTS = ("low", "default", "high")
@@ -50,7 +52,7 @@ def int8_graph(graph: FloatGraph, found: Samples | None, how: Int8, forms: Forms
             check_scales(result)
         return result
 
-    said = "int8, trained for it"
+    said, points = "int8, trained for it", tuple[Point, ...]()
     if found is None or graph.is_trained:
         result = quantize(fold_scaling(content))
     else:
@@ -63,11 +65,13 @@ def int8_graph(graph: FloatGraph, found: Samples | None, how: Int8, forms: Forms
             recipe = Recipe(method, equalize=how.equalize, correct=how.bias_correction)
             result, said = quantization.int8(recipe), f"int8, {recipe}"
         if how.leave_in_float == "auto":
-            layers, paid = _bought(quantization.calibrated(recipe), found.values, how, forms)
-            result, said = quantization.int8(recipe), f"int8, {recipe}, {paid}"
+            layers, points = _bought(quantization.calibrated(recipe), result, found.values, how, forms)
+            result, said = quantization.int8(recipe), f"int8, {recipe}, {_paid(points)}"
     if wide:
         return int16_activations.with_int16_activations(result)
     result = rewrite(flatbuffer.described(result, said), forms)
+    if points:
+        result = attach(result, points)
     return with_uint8_ends(result) if how.io_dtype == "uint8" else result
 
 
@@ -88,15 +92,22 @@ def _worst(calibrated: bytes, values: Any, count: int) -> list[str]:
     return scan(calibrated, [array[:64] for array in values]).worst(count)
 
 
-def _bought(calibrated: bytes, values: Any, how: Int8, forms: Forms) -> tuple[list[str], str]:
-    """Layers that a mixed model leaves in float, and in words what they cost and bring."""
+def _bought(
+    calibrated: bytes, int8: bytes, values: Any, how: Int8, forms: Forms
+) -> tuple[list[str], tuple[Point, ...]]:
+    """Layers that a mixed model leaves in float, and the curve of accuracy over latency that they are the end of."""
     from keras_mobilenets.tflite.conversion.mixed_precision import trade_off
 
     def mixed(content: bytes, in_float: Sequence[str]) -> bytes:
-        return rewrite(quantized(content, in_float, per_channel_dense=forms.per_channel_dense), forms)
+        made = quantized(content, in_float, per_channel_dense=forms.per_channel_dense)
+        return rewrite(with_constants_of(made, int8), forms)
 
     found = trade_off(calibrated, values, mixed, how.max_slowdown, how.min_sqnr)
-    first, last = found.points[0], found.points[-1]
+    return list(dict.fromkeys(layer for tensor in found.tensors for layer in layer_names.layers(tensor))), found.points
+
+
+def _paid(points: Sequence[Point]) -> str:
+    """What the last point has in float, costs and brings, in words."""
+    first, last = points[0], points[-1]
     blocks = ", ".join(last.blocks) or "nothing"
-    paid = f"{blocks} in float: {last.slowdown:.2f} of the time of all int8, {last.sqnr_db - first.sqnr_db:+.1f} dB"
-    return list(dict.fromkeys(layer for tensor in found.tensors for layer in layer_names.layers(tensor))), paid
+    return f"{blocks} in float: {last.slowdown:.2f} of the time of all int8, {last.sqnr_db - first.sqnr_db:+.1f} dB"

@@ -70,6 +70,23 @@ def described(content: bytes, words: str) -> bytes:
     return write(model)
 
 
+def with_metadata(content: bytes, name: str, data: bytes) -> bytes:
+    """A .tflite with a buffer of that name in its metadata; the format lets anyone add some."""
+    model = read(content)
+    model.buffers.append(schema.BufferT(data=np.frombuffer(data, np.uint8)))
+    entry = schema.MetadataT(name=name.encode(), buffer=len(model.buffers) - 1)
+    model.metadata = [*(model.metadata or []), entry]
+    return write(model)
+
+
+def metadata(content: bytes, name: str) -> bytes | None:
+    """What a .tflite has in the buffer of that name in its metadata; None where it has none."""
+    model = read(content)
+    places = [entry.buffer for entry in model.metadata or [] if entry.name == name.encode()]
+    data = model.buffers[places[0]].data if places and 0 <= places[0] < len(model.buffers) else None
+    return None if data is None else bytes(data)
+
+
 def set_range(tensor: Any, low: float, high: float) -> None:
     """Writes the range of an activation where TensorFlow Lite's quantizer looks for it."""
     tensor.quantization = schema.QuantizationParametersT(

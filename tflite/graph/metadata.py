@@ -17,7 +17,6 @@ from flatbuffers.table import Table
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.pixels.scaling import PixelScaling
 from keras_mobilenets.tflite.graph import flatbuffer
-from keras_mobilenets.tflite.graph.flatbuffer import schema
 
 BUFFER, IDENTIFIER, PARSER = "TFLITE_METADATA", b"M001", "1.0.0"
 LABELS = "labels.txt"
@@ -108,19 +107,13 @@ def attach(content: bytes, name: str, scaling: PixelScaling, labels: Sequence[st
     }
     builder = flatbuffers.Builder(1024)
     builder.Finish(_pack(builder, "ModelMetadata", tables), file_identifier=IDENTIFIER)
-    model.buffers.append(schema.BufferT(data=np.frombuffer(bytes(builder.Output()), np.uint8)))
-    entry = schema.MetadataT(name=BUFFER.encode(), buffer=len(model.buffers) - 1)
-    model.metadata = [*(model.metadata or []), entry]
-    content = flatbuffer.write(model)
+    content = flatbuffer.with_metadata(content, BUFFER, bytes(builder.Output()))
     return content if labels is None else _archived(content, "".join(f"{_line(label)}\n" for label in labels))
 
 
 def metadata_of(content: bytes) -> Metadata | None:
     """The metadata of a .tflite; None where it has none, or none that can be read."""
-    model = flatbuffer.read(content)
-    places = [entry.buffer for entry in model.metadata or [] if entry.name == BUFFER.encode()]
-    data = model.buffers[places[0]].data if places and 0 <= places[0] < len(model.buffers) else None
-    stored = b"" if data is None else bytes(data)
+    stored = flatbuffer.metadata(content, BUFFER) or b""
     if stored[4:8] != IDENTIFIER:
         return None
     try:

@@ -84,3 +84,15 @@ class WeightedGraph(flatbuffer.Graph):
             else:  # equal constants share a buffer
                 self.model.buffers.append(schema.BufferT(data=data))
                 self.tensors[tensor].buffer = len(self.model.buffers) - 1
+
+
+def with_constants_of(content: bytes, source: bytes) -> bytes:
+    """An int8 .tflite with the weights and biases that layers of the same names have in another of the same scales."""
+    graph, other = WeightedGraph(content), WeightedGraph(source)
+    layers = {other.tensors[op.outputs[0]].name: op for op in other.operators if other.has_own_weights(op)}
+    for operator in graph.operators:
+        layer = layers.get(graph.tensors[operator.outputs[0]].name)
+        if layer is not None and graph.has_own_weights(operator) and graph.weights(operator).dtype == np.int8:
+            graph.weights(operator)[:] = other.weights(layer)
+            graph.biases(operator)[:] = other.biases(layer)
+    return graph.write()

@@ -18,6 +18,7 @@ from keras_mobilenets.tflite.reports.publications import publications
 from keras_mobilenets.tflite.reports.sources import API_LEVEL, GraphFile, Source, flatten, read_source
 from keras_mobilenets.tflite.results import tables
 from keras_mobilenets.tflite.results.layer_errors import LayerError
+from keras_mobilenets.tflite.results.trade_off import Point
 
 WORST = 10  # layers listed for each model
 _PARTS = ("report.css", "report.js")  # put into the page beside report.html
@@ -109,6 +110,9 @@ def _content(sources: Sequence[Source]) -> dict[str, Any]:
         "plots": _plots(measured, several),
         "errors": [
             _layer_errors(stem, layers) for source in sources for stem, layers in source.layer_errors.items() if layers
+        ],
+        "trade_offs": [
+            _trade_off(stem, points) for source in sources for stem, points in source.trade_offs.items() if points
         ],
         "files": files,
         "operators": _operators(files),
@@ -210,6 +214,12 @@ def _layer_errors(stem: str, layers: Sequence[LayerError]) -> dict[str, Any]:
         "worst": worst,
         "layers": len(layers),
     }
+
+
+def _trade_off(stem: str, points: Sequence[Point]) -> dict[str, Any]:
+    from keras_mobilenets.tflite.reports import plots
+
+    return {"name": stem, "svg": plots.trade_off(points, stem), "points": points}
 
 
 def _operators(files: Sequence[GraphFile]) -> dict[str, Any]:

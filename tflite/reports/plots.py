@@ -13,6 +13,7 @@ from keras_mobilenets.tflite.reports.figure import INK, Label, figure, name_poin
 from keras_mobilenets.tflite.results.layer_errors import LayerError
 from keras_mobilenets.tflite.results.results import Row
 from keras_mobilenets.tflite.results.tables import are_compressed, family_name, milliseconds, variant_name
+from keras_mobilenets.tflite.results.trade_off import Point
 
 STYLES = {  # colour with 3:1 or more against white and against near-black, marker
     "none": ("#2f7ed8", "o"),
@@ -178,6 +179,28 @@ def layer_errors(layers: Sequence[LayerError], worst: Sequence[LayerError], name
         first = worst[0]
         said = f"Worst: operator {first.index}, {first.operator}, with {first.sqnr_db:.1f} dB."
         return svg(drawn, f"Signal to quantization noise of each layer of {name}", said)
+
+
+def trade_off(points: Sequence[Point], name: str) -> str:
+    """SQNR over latency of a model with more and more blocks in float, each point with how many.
+
+    Args:
+        points: From all int8 on, one or more.
+        name: The model, for the title.
+    """
+    with figure(5.4, 3.7) as drawn:
+        axes = drawn.subplots()
+        places = [(point.slowdown, point.sqnr_db) for point in points]
+        colour = STYLES["int8"][0]
+        axes.plot(*zip(*places, strict=True), "-", color=colour, linewidth=1.2, alpha=0.6)
+        axes.plot(*zip(*places, strict=True), "D", color=colour, markersize=6, markeredgecolor="none")
+        axes.set_xlabel("latency / that of all int8  (lower is better)")
+        axes.set_ylabel("SQNR, dB  (higher is better)")
+        axes.margins(x=0.22, y=0.2)
+        names = [count(len(point.blocks), "block") if point.blocks else "all int8" for point in points]
+        name_points(drawn, axes, [Label(text, _NO_ROW) for text in names], places, places)
+        said = "; ".join(f"{text} {x:.2f}, {y:.1f} dB" for text, (x, y) in zip(names, places, strict=True))
+        return svg(drawn, f"Accuracy of {name} over latency with blocks in float", f"{said}.")
 
 
 def _widen(axes: Any, least: float) -> None:

@@ -19,6 +19,7 @@ from keras_mobilenets.tflite.reports import image_grid
 from keras_mobilenets.tflite.results import tables
 from keras_mobilenets.tflite.results.layer_errors import LayerError
 from keras_mobilenets.tflite.results.results import Results, Row, read_results
+from keras_mobilenets.tflite.results.trade_off import Point, read_points
 from keras_mobilenets.training.evaluation.examination import Examination, read_examination
 
 API_LEVEL = 31  # of Android 12, the last that brought NNAPI new operators
@@ -46,7 +47,8 @@ class GraphFile:
 class Source:
     """One run folder or results.json; None or empty for what it lacks.
 
-    `network` is the builder of the run's model and its arguments.
+    `network` is the builder of the run's model and its arguments; `trade_offs` has, by .tflite with blocks in float,
+    the curve that it was taken from.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Source:
     examination: Examination | None = None
     predictions: dict[str, np.ndarray] = field(default_factory=dict)
     layer_errors: dict[str, list[LayerError]] = field(default_factory=dict)
+    trade_offs: dict[str, list[Point]] = field(default_factory=dict)
     files: list[GraphFile] = field(default_factory=list)
 
     @property
@@ -97,6 +100,7 @@ def read_source(path: str | Path) -> Source:
     if not files and not graphs:
         raise UserError(f"{path} holds none of {', '.join(_FILES)} and no .tflite; train or benchmark into it first")
     record = read_json(files["run.json"]) if "run.json" in files else {}
+    trade_offs = _take_trade_offs(record)
     return Source(
         name=path.resolve().name,
         results=read_results(files["results.json"]) if "results.json" in files else None,
@@ -106,6 +110,7 @@ def read_source(path: str | Path) -> Source:
         examination=read_examination(files["examination.npz"]) if "examination.npz" in files else None,
         predictions=image_grid.read_predictions(files["predictions.npz"]) if "predictions.npz" in files else {},
         layer_errors=_read_layer_errors(files["layer_errors.json"]) if "layer_errors.json" in files else {},
+        trade_offs=trade_offs,
         files=[_look_into(graph) for graph in track(graphs, "Looking into the .tflite files")],
     )
 
@@ -126,6 +131,17 @@ def _network(record: Any) -> tuple[str, dict[str, Any]] | None:
         (trained.get(k) for k in ("builder", "arguments")) if isinstance(trained, dict) else (None, None)
     )
     return (builder, arguments) if isinstance(builder, str) and isinstance(arguments, dict) else None
+
+
+def _take_trade_offs(record: Any) -> dict[str, list[Point]]:
+    """The curves of mixed models, by stem; taken out of the record, whose other facts are a line each."""
+    converted = record.get("convert") if isinstance(record, dict) else None
+    curves = {}
+    for name, asked in converted.items() if isinstance(converted, dict) else ():
+        found = asked.get("found") if isinstance(asked, dict) else None
+        if isinstance(found, dict) and "trade_off" in found:
+            curves[Path(name).stem] = read_points(found.pop("trade_off"))
+    return curves
 
 
 def _read_history(path: Path) -> dict[str, list[float]]:

@@ -10,6 +10,16 @@ from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.graph.part import part
 from keras_mobilenets.tflite.runtime.activations import interpreter_of
 
+_BYTES = 320 << 20  # for the largest float activation of all samples
+
+
+def spread(graph: flatbuffer.Graph, samples: Sequence[np.ndarray], count: int) -> list[np.ndarray]:
+    """So many of the samples, evenly, or as many as can be held at once."""
+    largest = max(int(np.prod(graph.shape(int(tensor)))) for op in graph.operators for tensor in op.outputs)
+    count = max(1, min(count, len(samples[0]), _BYTES // (4 * largest)))
+    places = np.linspace(0, len(samples[0]) - 1, count).astype(int)
+    return [array[places] for array in samples]
+
 
 class Segments:
     """Runs the operators of a graph in their order; each runs once, with the constants that it has by then.
@@ -47,6 +57,24 @@ class Segments:
         self.values |= dict(zip(wanted, found, strict=True))
         self.values = {t: array for t, array in self.values.items() if self._last_read.get(t, -1) >= end}
         self._done = end
+
+    def rest(self, replaced: dict[int, np.ndarray]) -> list[np.ndarray]:
+        """What the operators that have not been run would give, with other values in the place of some.
+
+        Args:
+            replaced: By tensor, N×… as it is stored.
+
+        Returns:
+            N×… for each output of the graph, as it is stored.
+        """
+        graph, operators, given = self._model.subgraphs[0], self.operators[self._done :], self.values | replaced
+        left = {int(tensor) for operator in operators for tensor in operator.outputs}
+        wanted = [int(tensor) for tensor in graph.outputs if int(tensor) in left]
+        if wanted:
+            made_of, read = part(self._model, graph, operators, wanted)
+            found = _run(flatbuffer.write(made_of), [given[tensor] for tensor in read], self._count)
+            given |= dict(zip(wanted, found, strict=True))
+        return [given[int(tensor)] for tensor in graph.outputs]
 
 
 def _run(content: bytes, arrays: list[np.ndarray], count: int) -> list[np.ndarray]:

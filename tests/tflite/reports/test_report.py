@@ -15,6 +15,7 @@ from report_samples import (
     hostile_run,
     layer_errors,
     make_run,
+    trade_off,
     words,
 )
 
@@ -377,6 +378,22 @@ def test_layers_without_an_error_need_no_figure(tmp_path):
     line = {"index": 0, "operator": "ADD", "layer": "x", "sqnr_db": None, "cosine": 1.0}
     (run / "layer_errors.json").write_text(json.dumps({"m_int8": [line], "none": []}))
     assert "None of its 1 layers has an error" in tflite.report(run).read_text(encoding="utf-8")
+
+
+def test_the_curve_of_blocks_in_float_is_listed_and_drawn(tmp_path):
+    run = make_run(tmp_path / "run")
+    record = json.loads((run / "run.json").read_text()) | {"convert": trade_off()}
+    (run / "run.json").write_text(json.dumps(record))
+    page = tflite.report(run).read_text(encoding="utf-8")
+    first, *_, last = rows_of(page, '<h3 id="mixed-1"')
+    assert first == "nothing 1.000 19.1 86.0%" and last == "block_13, block_14 1.110 21.2 90.0%"
+    assert "Accuracy of m_int8 over latency with blocks in float" in page
+    assert "all int8 1.00, 19.1 dB; 1 block 1.04, 19.6 dB; 2 blocks 1.11, 21.2 dB." in page
+    assert "int8, by budget" in page and "slowdown" not in page  # of what was asked, no more than it was
+    record["convert"]["m_int8.tflite"]["found"]["trade_off"] = [{"blocks": []}]
+    (run / "run.json").write_text(json.dumps(record))
+    with pytest.raises(UserError, match="convert again"):
+        tflite.report(run)
 
 
 def test_operators_of_each_file_and_who_takes_them(tmp_path, tflite_files):

@@ -49,7 +49,7 @@ def choose(
     """Tries recipes on three quarters of the samples, or more, and measures them on the others.
 
     Plain ranges are compared with equalized channels and corrected biases, by wider and by narrower ranges; the best of
-    these gets its weights rounded anew.
+    these gets its weights rounded anew, and ranges of its own where they matter most.
 
     Args:
         content: A float32 .tflite.
@@ -95,7 +95,8 @@ def choose(
     best = max(found, key=_sqnr)
     found.append(tried(replace(best.recipe, equalize=False, correct=True)))
     best = max(found, key=_sqnr)
-    if best.recipe.correct:
+    found.append(tried(replace(best.recipe, rounds=best.recipe.correct, tunes=True)))
+    if best.recipe.correct and max(found, key=_sqnr) is best:
         found.append(tried(replace(best.recipe, rounds=True)))
     if effort == "high":
         found.append(tried(replace(max(found, key=_sqnr).recipe, trains=True)))

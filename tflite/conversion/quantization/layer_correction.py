@@ -20,11 +20,10 @@ from keras_mobilenets.tflite.conversion.quantization.layer_rows import layer_row
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.graph.weights import WeightedGraph
 from keras_mobilenets.tflite.runtime.model import dequantized
-from keras_mobilenets.tflite.runtime.segments import Segments
+from keras_mobilenets.tflite.runtime.segments import Segments, spread
 
 _ROWS = 4000  # places of a layer that are looked at, about
 _MOST_INPUTS = 1536  # of one result; the weights of layers with more are rounded each by itself
-_BYTES = 320 << 20  # for the largest float activation of all samples
 _IMAGES = {False: 32, True: 64}  # to correct biases only, and to round weights too
 _FAR = 3.0  # times the median error: a place with that counts half
 _MOST_BIAS = 1 << 30  # in int8 products; sums have 32 bits
@@ -46,8 +45,7 @@ def correct_layers(floats: bytes, quantized: bytes, samples: Sequence[np.ndarray
     before, after = WeightedGraph(floats), WeightedGraph(quantized)
     if len(before.model.subgraphs) > 1:  # loops: their bodies run more than once
         return quantized
-    places = np.linspace(0, len(samples[0]) - 1, min(len(samples[0]), _count(before, _IMAGES[rounds]))).astype(int)
-    samples = [array[places] for array in samples]
+    samples = spread(before, samples, _IMAGES[rounds])
     original = {
         before.tensors[operator.outputs[0]].name: place
         for place, operator in enumerate(before.operators)
@@ -73,12 +71,6 @@ def correct_layers(floats: bytes, quantized: bytes, samples: Sequence[np.ndarray
         _correct(before, source, after, operator, *given, rounds=rounds)
         after.put_back()
     return after.write()
-
-
-def _count(graph: WeightedGraph, wanted: int) -> int:
-    """How many samples can be held at once."""
-    largest = max(int(np.prod(graph.shape(int(t)))) for op in graph.operators for t in op.outputs)
-    return max(1, min(wanted, _BYTES // (4 * largest)))
 
 
 def _correct(

@@ -1,16 +1,19 @@
 """How a float .tflite becomes int8 after training."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from keras_mobilenets.tflite.conversion.output_error import without_softmax
+from keras_mobilenets.tflite.conversion.quantization.activation_noise import with_quiet_ranges
 from keras_mobilenets.tflite.conversion.quantization.calibration import PERCENTILE, Observation
 from keras_mobilenets.tflite.conversion.quantization.equalization import equalize
 from keras_mobilenets.tflite.conversion.quantization.layer_correction import correct_layers
 from keras_mobilenets.tflite.conversion.scaling_fold import fold_scaling
 from keras_mobilenets.tflite.runtime.activations import outputs
+
+LADDER = (97.0, 98.5, 99.3, 99.7, 99.9, 99.97, PERCENTILE, 100.0)  # of percentiles, from narrow ranges to wide ones
 
 Ranges = Sequence[tuple[float, float] | None]
 Quantizer = Callable[[bytes], bytes]  # a float .tflite with ranges in it to an int8 one
@@ -26,6 +29,7 @@ class Recipe:
         equalize: Whether channels of activations are equalized first.
         correct: Whether biases are corrected layer by layer.
         rounds: Whether weights are rounded anew too.
+        tunes: Whether the ranges that make most noise are chosen by what they do to the output.
         trains: Whether weights and biases are trained against the float model in the end.
     """
 
@@ -35,9 +39,11 @@ class Recipe:
     correct: bool = False
     rounds: bool = False
     trains: bool = False
+    tunes: bool = False
 
     def __str__(self) -> str:
         ranges = f"{self.percentile:g}% of the values" if self.method == "percentile" else self.method
+        ranges += ", the loudest tuned" if self.tunes else ""
         steps = {
             "channels equalized": self.equalize,
             "biases corrected": self.correct,
@@ -54,6 +60,7 @@ class Quantization:
         """Takes a float32 .tflite, float32 N×… and the range of pixels for each input, and the quantizer."""
         self._content, self._samples, self._ranges, self._quantize = content, samples, ranges, quantize
         self._observed: dict[tuple[bool, bool], Observation] = {}
+        self._tuned: dict[Recipe, bytes] = {}
 
     def int8(self, recipe: Recipe) -> bytes:
         """The int8 .tflite by a recipe, not yet rewritten for a target."""
@@ -70,6 +77,16 @@ class Quantization:
 
     def calibrated(self, recipe: Recipe) -> bytes:
         """The float .tflite that is quantized, with ranges in it."""
+        if not recipe.tunes:
+            return self._with_ranges(recipe)
+        plain = Recipe(recipe.method, recipe.percentile, equalize=recipe.equalize)
+        if plain not in self._tuned:
+            start = LADDER.index(100.0 if recipe.method == "minmax" else recipe.percentile)
+            steps = [replace(plain, method="percentile", percentile=percentile) for percentile in LADDER]
+            self._tuned[plain] = with_quiet_ranges([self._with_ranges(step) for step in steps], start, self._samples)
+        return self._tuned[plain]
+
+    def _with_ranges(self, recipe: Recipe) -> bytes:
         counts = recipe.method != "minmax"
         observed = self._observed.get((recipe.equalize, True)) or self._observed.get((recipe.equalize, counts))
         if observed is None:
