@@ -49,6 +49,8 @@ from .models.regnet import RegNetY600MF as RegNetY600MF
 from .models.regnet import RegNetY800MF as RegNetY800MF
 from .models.regnet import RegNetY1_6GF as RegNetY1_6GF
 from .models.xception import Xception as Xception
+from .models.ghostnet import GhostNet as GhostNet
+from .models.ghostnet import GhostNetV2 as GhostNetV2
 from .costs.latencies import published_latency as published_latency
 from .costs.model_cost import Cost as Cost
 from .costs.model_cost import cost as cost

@@ -16,7 +16,11 @@ from keras_mobilenets.blocks.convolution import channel_scale as channel_scale
 from keras_mobilenets.blocks.convolution import conv_bn as conv_bn
 from keras_mobilenets.blocks.convolution import depthwise_bn as depthwise_bn
 from keras_mobilenets.blocks.custom_layers import ChannelSlice as ChannelSlice
+from keras_mobilenets.blocks.custom_layers import NearestResizing as NearestResizing
 from keras_mobilenets.blocks.custom_layers import RowsToMap as RowsToMap
+from keras_mobilenets.blocks.ghost import dfc_attention as dfc_attention
+from keras_mobilenets.blocks.ghost import ghost_bottleneck as ghost_bottleneck
+from keras_mobilenets.blocks.ghost import ghost_module as ghost_module
 from keras_mobilenets.blocks.residual import fused_inverted_residual as fused_inverted_residual
 from keras_mobilenets.blocks.residual import inverted_residual as inverted_residual
 from keras_mobilenets.blocks.residual import universal_inverted_bottleneck as universal_inverted_bottleneck
@@ -27,3 +31,4 @@ from keras_mobilenets.blocks.shuffle import channel_split as channel_split
 from keras_mobilenets.blocks.shuffle import grouped_shuffle_unit as grouped_shuffle_unit
 from keras_mobilenets.blocks.shuffle import split_shuffle_unit as split_shuffle_unit
 from keras_mobilenets.blocks.squeeze_excitation import squeeze_excite as squeeze_excite
+from keras_mobilenets.blocks.upsampling import upsample_like as upsample_like

@@ -64,7 +64,7 @@ def conv_bn(
 
 def depthwise_bn(
     x: Any,
-    kernel_size: int = 3,
+    kernel_size: int | tuple[int, int] = 3,
     *,
     strides: int = 1,
     padding: str = "same",
@@ -75,7 +75,7 @@ def depthwise_bn(
 
     Args:
         x: Tensor (batch, height, width, channels).
-        kernel_size: Side of the square kernel.
+        kernel_size: Side of the square kernel, or its height and width.
         strides: 1, or 2 to halve height and width.
         padding: "same" or "valid".
         activation: As in `activation`; None keeps the output linear.

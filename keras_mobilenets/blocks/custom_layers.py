@@ -38,3 +38,22 @@ class ChannelSlice(layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """The arguments that make this layer again."""
         return super().get_config() | {"start": self.start, "stop": self.stop}
+
+
+@keras.saving.register_keras_serializable("keras_mobilenets")
+class NearestResizing(layers.Layer):
+    """Gives a map (batch, height, width, channels) the height and width of another by its nearest neighbours.
+
+    Row i of H comes from row ⌊i · h / H⌋, as in PyTorch; `Resizing` goes by the centres of the pixels.
+    """
+
+    def call(self, x: Any, like: Any) -> Any:
+        """Resizes `x` to the height and width of the tensor `like`."""
+        for axis in (1, 2):
+            size, target = keras.ops.shape(x)[axis], keras.ops.shape(like)[axis]
+            x = keras.ops.take(x, keras.ops.arange(target, dtype="int32") * size // target, axis=axis)
+        return x
+
+    def compute_output_shape(self, x_shape: Any, like_shape: Any) -> Any:
+        """Height and width of the second tensor, channels of the first."""
+        return (*like_shape[:3], x_shape[3])

@@ -16,6 +16,7 @@ _STRIDED = (
 )
 _ENDS = (layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D, layers.Flatten)
 _MERGES = (layers.Add, layers.Concatenate)
+_ARITHMETIC = (layers.Multiply, layers.Subtract, layers.Average, layers.Maximum, layers.Minimum)
 _NORMS = (layers.BatchNormalization, layers.ReLU, layers.Activation)
 _PASSED_BY = (layers.ZeroPadding2D, layers.Dropout)
 _LINEAR = (layers.BatchNormalization, layers.Dropout)
@@ -81,7 +82,7 @@ class _Graph:
             output = call.outputs[0]
             known = [self.strides[id(x)] for x in call.inputs if id(x) in self.strides]
             if known and len(output.shape) == 4 and not isinstance(call.layer, _ENDS):
-                self.strides[id(output)] = max(known) * _own_stride(call.layer)
+                self.strides[id(output)] = _shared_stride(call.layer, known) * _own_stride(call.layer)
                 if alive <= {id(output)}:
                     self.cuts.add(id(call))
                     self.last = self.strides[id(output)]
@@ -108,6 +109,12 @@ class _Graph:
         while isinstance(call.layer, kinds) and id(call.inputs[0]) in self._makers:
             call = self._makers[id(call.inputs[0])]
         return call
+
+
+def _shared_stride(layer: Any, strides: list[float]) -> float:
+    """That of the maps that a layer reads: merges want one size; others, as `NearestResizing`, give the finer one's."""
+    resizes = isinstance(layer, layers.Layer) and not isinstance(layer, (*_MERGES, *_ARITHMETIC))
+    return min(strides) if resizes else max(strides)
 
 
 def _own_stride(layer: Any) -> float:

@@ -18,6 +18,7 @@ CHANNELS = [
     ("EfficientNetB0", {}, [24, 40, 112, 1280]),
     ("EfficientNetV2B0", {}, [32, 48, 112, 1280]),
     ("ResNet18", {}, [64, 128, 256, 512]),
+    ("GhostNetV2", {}, [24, 40, 112, 960]),
 ]
 
 
@@ -25,7 +26,7 @@ def shapes(model):
     return {name: tuple(tensor.shape[1:]) for name, tensor in model.output.items()}
 
 
-QUICK = ("MobileNetV2", "MobileNetV3Large", "MobileNetV4ConvSmall", "ResNet18")
+QUICK = ("MobileNetV2", "MobileNetV3Large", "MobileNetV4ConvSmall", "ResNet18", "GhostNetV2")
 
 
 @pytest.mark.parametrize(
@@ -51,6 +52,14 @@ def test_taps_share_the_weights_and_the_last_is_the_feature_map():
     images = np.random.default_rng(0).uniform(-1, 1, (1, 64, 64, 3)).astype(np.float32)
     taps = km.features(model)(images)
     np.testing.assert_array_equal(np.asarray(taps["stride_32"]), np.asarray(model(images)))
+
+
+def test_maps_of_an_open_size_that_are_enlarged_to_another_keep_their_stride():
+    model = km.features(km.GhostNetV2(width=0.35, include_top=False))
+    taps = model(np.zeros((1, 65, 97, 3), np.float32))
+    assert {name: tuple(tap.shape[1:3]) for name, tap in taps.items()} == {
+        "stride_4": (17, 25), "stride_8": (9, 13), "stride_16": (5, 7), "stride_32": (3, 4),
+    }  # fmt: skip
 
 
 def test_a_stem_without_stride_moves_the_taps():

@@ -34,6 +34,8 @@ ONE_OF_EACH = {
     "RegNetX200MF": {"alpha": 0.35},
     "RegNetY200MF": {"alpha": 0.35},
     "Xception": {"alpha": 0.25},
+    "GhostNet": {"width": 0.35},
+    "GhostNetV2": {"width": 0.35},
 }
 UNPADDED = ("VGG16", "Xception")  # VGG's poolings drop the odd row, Xception's stem drops the border
 QUICK = ("MobileNetV3Small", "MobileNetV4HybridMedium")  # squeeze-and-excite; attention
@@ -182,6 +184,8 @@ def test_networks_are_of_plain_layers_that_exporters_know(name):
         ("VGG16", "stem block_4_conv_3 block_4_pool hidden_1 hidden_2_relu predictions"),
         ("ShuffleNetV1", "block_0_shortcut_pool block_0_reduce block_1_shuffle_map block_1_expand_bn block_1_add"),
         ("ShuffleNetV2", "block_0_shortcut_depthwise block_1_split_first block_1_conv_2_relu block_1_concat head"),
+        ("GhostNet", "stem block_0_expand_primary block_1_project_cheap_bn block_3_shortcut block_3_se_scale hidden"),
+        ("GhostNetV2", "block_2_gate_pool block_2_gate_horizontal_bn block_3_gate_upsample block_15_gate head"),
     ],
 )
 def test_layer_names_are_stable(name, layers):

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from keras_mobilenets.weights.dialects import regnet, resnet, shufflenet, timm, torchvision, vgg, xception
+from keras_mobilenets.weights.dialects import ghostnet, regnet, resnet, shufflenet, timm, torchvision, vgg, xception
 
 # The first that matches is taken.
-_DIALECTS = (shufflenet, resnet, vgg, torchvision, timm, regnet, xception)
+_DIALECTS = (ghostnet, shufflenet, resnet, vgg, torchvision, timm, regnet, xception)
 
 
 def dialect_of(arrays: Mapping[str, Any]) -> ModuleType:
