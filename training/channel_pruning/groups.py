@@ -162,6 +162,8 @@ def propagate(layer: Any, channels: Channels, inputs: list[np.ndarray], shape: t
 @propagate.register(layers.ReLU)
 @propagate.register(layers.LeakyReLU)
 @propagate.register(layers.ZeroPadding2D)
+@propagate.register(layers.Cropping2D)
+@propagate.register(layers.UpSampling2D)
 @propagate.register(layers.MaxPooling2D)
 @propagate.register(layers.AveragePooling2D)
 @propagate.register(layers.GlobalMaxPooling2D)
@@ -215,8 +217,13 @@ def _(layer: Any, channels: Channels, inputs: list[np.ndarray], shape: tuple) ->
 
 @propagate.register
 def _(layer: layers.Concatenate, channels: Channels, inputs: list[np.ndarray], shape: tuple) -> np.ndarray | None:
-    known = layer.axis in (-1, len(shape)) and all(_last(layer, numbers) for numbers in inputs)
-    return np.concatenate(inputs) if known else None
+    if not all(_last(layer, numbers) for numbers in inputs):
+        return None
+    if layer.axis in (-1, len(shape)):
+        return np.concatenate(inputs)
+    for numbers in inputs[1:]:  # side by side, as rows or columns
+        channels.tie(inputs[0], numbers)
+    return inputs[0]
 
 
 @propagate.register

@@ -114,6 +114,36 @@ class RowsToMap(tf_keras.layers.Layer):
 
 
 @_registered
+class NearestResizing(tf_keras.layers.Layer):
+    """Gives its first input the height and width of its second by nearest neighbours."""
+
+    def call(self, tensors: Sequence[Any]) -> Any:
+        """Resizes the first tensor."""
+        x, like = tensors
+        for axis in (1, 2):
+            size, target = tf.shape(x)[axis], tf.shape(like)[axis]
+            x = tf.gather(x, tf.range(target) * size // target, axis=axis)
+        return x
+
+    def compute_output_shape(self, shapes: Sequence[Any]) -> Any:
+        """Height and width of the second tensor, channels of the first."""
+        return tf.TensorShape([*shapes[1][:3], shapes[0][3]])
+
+
+@_registered
+class UpSampling2D(tf_keras.layers.UpSampling2D):
+    """As tf_keras' own, in which copies of rows and columns are made in operators that every int8 target takes."""
+
+    def call(self, x: Any) -> Any:
+        """Takes a map (batch, height, width, channels)."""
+        if self.interpolation != "nearest" or None in x.shape[1:]:
+            return super().call(x)
+        (height, width, channels), (rows, columns) = x.shape[1:], self.size
+        x = tf.reshape(tf.concat([x] * rows, axis=2), (-1, height * rows, width, channels))
+        return tf.reshape(tf.concat([x] * columns, axis=3), (-1, height * rows, width * columns, channels))
+
+
+@_registered
 class FreezingBatchNormalization(tf_keras.layers.BatchNormalization):
     """Batch normalization that uses its moving statistics, without updating them, after a number of steps."""
 

@@ -68,6 +68,9 @@ BLOCKS = (
         x, x.shape[-1], 2, start=rng.choice([0, 3]), middle=rng.choice([0, 5]), layer_scale=0.5, name=name
     ),
     lambda x, rng, name: layers.MaxPooling2D(2, padding="same", name=name)(x),
+    lambda x, rng, name: blocks.ghost_bottleneck(
+        x, rng.choice([16, x.shape[-1]]), 32, strides=rng.choice([1, 2]), attention=True, excite=_squeeze(8), name=name
+    ),
     _shuffle_unit,
     _branches,
     _grouped,

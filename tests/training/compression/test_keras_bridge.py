@@ -23,6 +23,7 @@ ONE_OF_EACH = {
     "ResNet18": {"alpha": 0.25},
     "VGG16": {"alpha": 0.125},
     "StandardConvNet": {"alpha": 0.25},
+    "GhostNetV2": {"width": 0.35},
 }
 
 
