@@ -44,6 +44,8 @@ def rewrite(content: bytes, forms: Forms) -> bytes:
             _add_and_multiply(graph, operator)
         elif name == "SOFTMAX" and forms.softmax == "float" and operator.outputs[0] not in graph.outputs:
             _compute_in_float(graph, operator)
+        elif name == "AVERAGE_POOL_2D" and forms.average_pool == "depthwise":
+            _average_by_weights(graph, operator)
     if forms.stem_filters:
         _widen_stem(graph, forms.stem_filters)
     return flatbuffer.write(graph.model)
@@ -113,6 +115,29 @@ def _compute_in_float(graph: "_Graph", operator: Any) -> None:
     graph.insert("DEQUANTIZE", [x], values, graph.place(operator), version=2)
     operator.inputs, operator.outputs = np.array([values], np.int32), np.array([given], np.int32)
     graph.insert("QUANTIZE", [given], result, graph.place(operator) + 1)
+
+
+def _average_by_weights(graph: "_Graph", operator: Any) -> None:
+    """Computes an average by a depthwise convolution whose weights are all 1, of a scale that divides by their number.
+
+    At a border the average of TensorFlow Lite leaves out what lies beyond: such a pooling stays as it is.
+    """
+    pooling, x = operator.builtinOptions, int(operator.inputs[0])
+    size, strides = (pooling.filterHeight, pooling.filterWidth), (pooling.strideH, pooling.strideW)
+    height, width, channels = graph.shape(x)[1:]
+    sides = zip((height, width), graph.shape(int(operator.outputs[0]))[1:3], size, strides, strict=True)
+    if any((result - 1) * stride + length > side for side, result, length, stride in sides):
+        return
+    step, count = graph.quantization(x)[0], math.prod(size)
+    weights = graph.add_repeated_number(1, 1 / count, (1, *size, channels), schema.TensorType.INT8, axis=3)
+    bias = graph.add_repeated_number(0, step / count, (channels,), schema.TensorType.INT32, axis=0)
+    convolution = graph.insert(
+        "DEPTHWISE_CONV_2D", [x, weights, bias], int(operator.outputs[0]), graph.place(operator), version=3
+    ).builtinOptions
+    convolution.strideH, convolution.strideW = strides
+    convolution.padding, convolution.depthMultiplier = pooling.padding, 1
+    convolution.fusedActivationFunction = pooling.fusedActivationFunction
+    graph.remove(operator)
 
 
 def _widen_stem(graph: "_Graph", most_filters: int) -> None:
@@ -229,6 +254,13 @@ class _Graph(flatbuffer.Graph):
         """
         data = np.array([127], np.int8)
         return self.add_tensor("number", (1,) * rank, schema.TensorType.INT8, _quantization([value / 127], 0), data)
+
+    def add_repeated_number(self, value: int, scale: float, shape: tuple[int, ...], kind: int, *, axis: int) -> int:
+        """A constant of one number, with a scale for each place of an axis."""
+        data = np.full(shape, value, np.int8 if kind == schema.TensorType.INT8 else np.int32)
+        quantization = _quantization(np.full(shape[axis], scale), 0)
+        quantization.quantizedDimension = axis
+        return self.add_tensor("equal", shape, kind, quantization, data)
 
     def add_repeated(self, tensor: int, values: np.ndarray, times: int) -> int:
         """A constant with the scales of another, each output channel so many times."""

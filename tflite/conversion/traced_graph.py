@@ -105,7 +105,7 @@ def traced(model: Any, input_shape: Sequence[int] | None = None, for_int8: bool 
     if any(layer.quantization_mode is not None for layer in model._flatten_layers()):
         raise UserError(f"{model.name} was quantized by Keras (model.quantize): convert the float model instead")
     with float32(model):
-        flat = _flat(model)
+        flat = _in_delegable_operators(_flat(model))
         graph = _traced_keras(model.name, _with_float_inputs(flat) if for_int8 else flat, input_shape)
     if for_int8 and getattr(flat, "inputs", None):
         were = [keras.backend.standardize_dtype(tensor.dtype) for tensor in flat.inputs]
@@ -135,6 +135,13 @@ def _flat(model: Any) -> Any:
         if not model.built:
             raise
         return model  # a subclassed one that computes with TensorFlow's operators, which can be traced
+
+
+def _in_delegable_operators(model: Any) -> Any:
+    """The model with layers in the place of those that TensorFlow computes by operators no target takes."""
+    from keras_mobilenets.tflite.conversion.upsampling import with_concatenated_copies
+
+    return with_concatenated_copies(model) if hasattr(model, "_inputs_struct") else model
 
 
 def _with_float_inputs(model: Any) -> Any:

@@ -17,6 +17,8 @@ class Forms:
         h_sigmoid: "native" is ReLU6 and a MUL by 1/6; "scale" puts the sixth into the scale of the ReLU6.
         softmax: "native" is one SOFTMAX; "float" computes one inside the graph in float, after DEQUANTIZE and before
             QUANTIZE.
+        average_pool: "native" is one AVERAGE_POOL_2D; "depthwise" is a DEPTHWISE_CONV_2D of equal weights, where none
+            of the places averaged lies outside of the map.
         stem_filters: The first convolution computes neighbouring results as channels of one, so many at most; 0 leaves
             it as it is.
     """
@@ -25,6 +27,7 @@ class Forms:
     h_swish: str = "native"
     h_sigmoid: str = "native"
     softmax: str = "native"
+    average_pool: str = "native"
     stem_filters: int = 0
 
 
@@ -35,7 +38,14 @@ class Forms:
 # with AMX, although most of the added weights are zero. LiteRT's GPU delegate, Qualcomm's NPU and Ethos-U take all of
 # this too, but for Ethos-U and the SOFTMAX in float (tests/benchmarks/targets_table.py asks them). With HARD_SWISH
 # Vela estimates 12 to 34% less time for MobileNetV3 on Ethos-U.
-_LITERT = Forms(per_channel_dense=True, h_swish="add_mul", h_sigmoid="scale", softmax="float", stem_filters=64)
+_LITERT = Forms(
+    per_channel_dense=True,
+    h_swish="add_mul",
+    h_sigmoid="scale",
+    softmax="float",
+    average_pool="depthwise",
+    stem_filters=64,
+)
 
 FORMS = {
     # NNAPI refuses dense layers per channel, and has HARD_SWISH from API level 30 on.

@@ -292,6 +292,22 @@ def test_a_product_stays_where_the_relu6_clips_or_the_scales_differ(top, result_
     assert _names(rewrite(graph, FORMS["litert"])) == ["CONV_2D", "MUL"]
 
 
+@pytest.mark.parametrize(("size", "strides"), [(2, 2), (3, 1)])
+@pytest.mark.parametrize("reference", [True, False])
+def test_an_average_inside_the_map_is_a_convolution_of_equal_weights(size, strides, reference):
+    graph, image, real = _average(size, strides, schema.Padding.VALID)
+    rewritten = rewrite(graph, FORMS["litert"])
+    assert _names(rewritten) == ["DEPTHWISE_CONV_2D"]
+    assert _names(rewrite(graph, FORMS["nnapi"])) == ["AVERAGE_POOL_2D"]
+    assert _refused(graph) == ["AVERAGE_POOL_2D"] and _refused(rewritten) == []
+    assert np.abs(_run(rewritten, reference, image) - real).max() < (0.76 if reference else 0.501)  # it rounds twice
+
+
+def test_an_average_that_leaves_out_what_lies_beyond_the_map_stays():
+    graph, *_ = _average(3, 2, schema.Padding.SAME)
+    assert _names(rewrite(graph, FORMS["litert"])) == ["AVERAGE_POOL_2D"]
+
+
 @pytest.mark.parametrize("filters", [8, 16, 24, 32])
 @pytest.mark.parametrize("reference", [True, False])
 def test_a_wide_stem_gives_the_same_integers(filters, reference):
@@ -432,6 +448,17 @@ def _hard_sigmoid(top, result_top):
     result = build.tensor(BYTES.shape, result_top / 255, -128)
     build.operator("MUL", [values, sixth], result, schema.MulOptionsT(), version=2)
     return build.bytes(image)
+
+
+def _average(size, strides, padding):
+    """A pooling of 256 shuffled values, those values, and the real results where it stays inside the map."""
+    build, image = _Builder(), np.random.default_rng(0).permutation(BYTES.ravel()).reshape(BYTES.shape)
+    result = (16 - size) // strides + 1 if padding == schema.Padding.VALID else -(-16 // strides)
+    source = build.tensor(BYTES.shape, 0.1, 3)
+    options = schema.Pool2DOptionsT(padding, strides, strides, size, size)
+    build.operator("AVERAGE_POOL_2D", [source], build.tensor((1, result, result, 1), 0.1, 3), options, version=2)
+    windows = np.lib.stride_tricks.sliding_window_view(image[0, ..., 0].astype(float), (size, size))
+    return build.bytes(source), image, windows[::strides, ::strides].mean((2, 3)).ravel()
 
 
 def _stem(size, filters, stride=2, padding=schema.Padding.SAME, kernel=3):

@@ -18,7 +18,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.tflite.conversion.quantization import hard_swish
+from keras_mobilenets.tflite.conversion.quantization import fixed_ranges, hard_swish
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.runtime.activations import Activations
 
@@ -100,6 +100,7 @@ class Observation:
             if least == greatest == 0:  # nothing is known of it; steps near zero are more than XNNPACK can divide by
                 greatest = 1.0
             flatbuffer.set_range(graph.tensors[tensor], least, greatest)
+        fixed_ranges.keep(model)
         hard_swish.align(model)
         return flatbuffer.write(model)
 
