@@ -46,4 +46,4 @@ def test_copies_are_made_by_concatenation_and_every_target_takes_all(model, kind
     for path in paths.values():
         result = tflite.evaluate(path, IMAGES).predictions
         error = np.linalg.norm(result.ravel() - expected.ravel()) / np.linalg.norm(expected)
-        assert error < (1e-5 if kind == "none" else 0.03)
+        assert error < (1e-5 if kind == "none" else 0.05)
