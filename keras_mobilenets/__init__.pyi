@@ -51,6 +51,17 @@ from .models.regnet import RegNetY1_6GF as RegNetY1_6GF
 from .models.xception import Xception as Xception
 from .models.ghostnet import GhostNet as GhostNet
 from .models.ghostnet import GhostNetV2 as GhostNetV2
+from .models.convnext import ConvNeXtAtto as ConvNeXtAtto
+from .models.convnext import ConvNeXtFemto as ConvNeXtFemto
+from .models.convnext import ConvNeXtPico as ConvNeXtPico
+from .models.convnext import ConvNeXtNano as ConvNeXtNano
+from .models.convnext import ConvNeXtTiny as ConvNeXtTiny
+from .models.convnext import ConvNeXtSmall as ConvNeXtSmall
+from .models.convnext import ConvNeXtBase as ConvNeXtBase
+from .models.convnext import ConvNeXtLarge as ConvNeXtLarge
+from .models.convnext import WTConvNeXtTiny as WTConvNeXtTiny
+from .models.convnext import WTConvNeXtSmall as WTConvNeXtSmall
+from .models.convnext import WTConvNeXtBase as WTConvNeXtBase
 from .costs.latencies import published_latency as published_latency
 from .costs.model_cost import Cost as Cost
 from .costs.model_cost import cost as cost

@@ -8,6 +8,8 @@ from keras_mobilenets.blocks.bottleneck import bottleneck as bottleneck
 from keras_mobilenets.blocks.bottleneck import residual_sum as residual_sum
 from keras_mobilenets.blocks.channels import make_divisible as make_divisible
 from keras_mobilenets.blocks.channels import scaled as scaled
+from keras_mobilenets.blocks.convnext import convnext_block as convnext_block
+from keras_mobilenets.blocks.convnext import layer_norm as layer_norm
 from keras_mobilenets.blocks.convolution import BN_EPSILON as BN_EPSILON
 from keras_mobilenets.blocks.convolution import BN_MOMENTUM as BN_MOMENTUM
 from keras_mobilenets.blocks.convolution import activation as activation
@@ -32,3 +34,4 @@ from keras_mobilenets.blocks.shuffle import grouped_shuffle_unit as grouped_shuf
 from keras_mobilenets.blocks.shuffle import split_shuffle_unit as split_shuffle_unit
 from keras_mobilenets.blocks.squeeze_excitation import squeeze_excite as squeeze_excite
 from keras_mobilenets.blocks.upsampling import upsample_like as upsample_like
+from keras_mobilenets.blocks.wavelet import wavelet_conv as wavelet_conv

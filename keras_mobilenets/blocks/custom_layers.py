@@ -57,3 +57,22 @@ class NearestResizing(layers.Layer):
     def compute_output_shape(self, x_shape: Any, like_shape: Any) -> Any:
         """Height and width of the second tensor, channels of the first."""
         return (*like_shape[:3], x_shape[3])
+
+
+@keras.saving.register_keras_serializable("keras_mobilenets")
+class PhasesToMap(layers.Layer):
+    """Gives the four pixels of 2×2 squares, in one row (batch, height, 2 · width, 2 · channels), their places.
+
+    The result is (batch, 2 · height, 2 · width, channels), cut to the height and width of a second tensor.
+    """
+
+    def call(self, phases: Any, like: Any) -> Any:
+        """Reshapes `phases` and cuts the result to the size of the tensor `like`."""
+        batch, height, width, _ = keras.ops.shape(phases)
+        result = keras.ops.reshape(phases, (batch, 2 * height, width, like.shape[-1]))
+        _, height, width, _ = keras.ops.shape(like)
+        return result[:, :height, :width]
+
+    def compute_output_shape(self, phases_shape: Any, like_shape: Any) -> Any:
+        """The shape of the second tensor."""
+        return like_shape

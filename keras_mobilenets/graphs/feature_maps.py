@@ -82,7 +82,7 @@ class _Graph:
             output = call.outputs[0]
             known = [self.strides[id(x)] for x in call.inputs if id(x) in self.strides]
             if known and len(output.shape) == 4 and not isinstance(call.layer, _ENDS):
-                self.strides[id(output)] = _shared_stride(call.layer, known) * _own_stride(call.layer)
+                self.strides[id(output)] = _shared_stride(call.layer, known) * _own_stride(call)
                 if alive <= {id(output)}:
                     self.cuts.add(id(call))
                     self.last = self.strides[id(output)]
@@ -117,7 +117,11 @@ def _shared_stride(layer: Any, strides: list[float]) -> float:
     return min(strides) if resizes else max(strides)
 
 
-def _own_stride(layer: Any) -> float:
+def _own_stride(call: Call) -> float:
+    layer = call.layer
+    if isinstance(layer, layers.Reshape):  # with as many pixels more as it has channels less
+        before, after = call.inputs[0].shape[1:], call.outputs[0].shape[1:]
+        return before[0] / after[0] if len(before) == 3 and None not in (before[0], after[0]) else 1
     if isinstance(layer, layers.UpSampling2D):
         return 1 / max(layer.size)
     if isinstance(layer, layers.Conv2DTranspose):

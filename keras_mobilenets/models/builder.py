@@ -71,6 +71,7 @@ def builder(
     dropout_rate: float = 0.2,
     stem_strides: int = 2,
     head: Callable[..., Any] | None = None,
+    last: Callable[..., Any] | None = None,
     flatten: bool = False,
     classifier_bias: bool = True,
 ) -> Callable[[Callable[..., Any]], Builder]:
@@ -85,6 +86,8 @@ def builder(
         stem_strides: The default of the builder's argument.
         head: Layers between the pooled vector and the last dropout, `head(vector, dropout_rate=..., **own)`; none when
             not given.
+        last: Layers that the network ends in with the classifier or without it, `last(x)` of the pooled vector, or of
+            the last feature map where nothing pools it; none when not given.
         flatten: The classifier reads every position of the feature map, as before global pooling (VGG).
         classifier_bias: Whether the classifier adds a bias.
     """
@@ -107,10 +110,12 @@ def builder(
             x = body(x, stem_strides=given["stem_strides"], **options)
             if given["include_top"]:
                 x = layers.Flatten(name="flatten")(x) if flatten else layers.GlobalAveragePooling2D(name="pool")(x)
+                x = last(x) if last else x
                 x = head(x, dropout_rate=given["dropout_rate"], **options) if head else x
                 x = _classifier(x, given, classifier_bias)
             else:
                 x = _pool(x, given["pooling"])
+                x = last(x) if last else x
             name = given["name"] or _name(body, own, options)
             sources = keras.utils.get_source_inputs(inputs)
             model = keras.Model(sources[0] if len(sources) == 1 else sources, x, name=name)

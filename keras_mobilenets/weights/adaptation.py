@@ -73,7 +73,8 @@ def adapted(
 
 
 def _is_strided(config: dict[str, Any], layer: Any) -> bool:
-    return isinstance(layer, _STRIDED) and max(config["strides"]) > 1
+    """Whether a layer with strides reads neighbours; patches side by side (ConvNeXt, Haar) nobody pads."""
+    return isinstance(layer, _STRIDED) and max(config["strides"]) > 1 and _side(layer) > max(config["strides"])
 
 
 def _side(layer: Any) -> int:

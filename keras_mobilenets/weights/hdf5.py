@@ -1,5 +1,6 @@
 """The layers of an HDF5 weights file, read without running anything it holds."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +12,17 @@ from keras_mobilenets.weights.tensor_names import natural
 Stored = list[tuple[str, list[np.ndarray]]]  # the layers of a file in the order of the network: name, weights
 
 
-def read(path: Path) -> Stored | None:
+def read(path: Path) -> Stored:
     """The layers of an HDF5 file: `.weights.h5`, weights in the older `.h5` format, or a whole model in that.
 
-    None when they are nested, which keras.applications' never are.
+    A layer of a model inside the model is called `model/layer` in a `.weights.h5`.
     """
     import h5py
 
     try:
         with h5py.File(path) as file:
             if "layers" in file and "layer_names" not in file.attrs:
-                groups = sorted(file["layers"].items(), key=lambda item: natural(item[0]))
-                if any("layers" in group for _, group in groups):
-                    return None
-                stored = [(name, [np.asarray(var) for var in group.get("vars", {}).values()]) for name, group in groups]
+                stored = list(_grouped(file["layers"]))
             else:
                 root = file if "layer_names" in file.attrs else file["model_weights"]
                 stored = [
@@ -34,6 +32,14 @@ def read(path: Path) -> Stored | None:
     except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is not a whole HDF5 weights file; fetch or save it again") from error
     return stored
+
+
+def _grouped(layers: Any) -> Iterator[tuple[str, list[np.ndarray]]]:
+    for name, group in sorted(layers.items(), key=lambda item: natural(item[0])):
+        if "layers" in group:
+            yield from ((f"{name}/{inner}", arrays) for inner, arrays in _grouped(group["layers"]))
+        else:
+            yield name, [np.asarray(var) for var in group.get("vars", {}).values()]
 
 
 def _texts(group: Any, name: str) -> list[str]:
@@ -60,6 +66,11 @@ def kind_of(weights: Any) -> str:
         return "none"
     if ranks == [1, 1, 1, 1]:
         return "norm"
+    if ranks == [1, 1]:
+        return "layer norm"
     if len(ranks) == 3 and ranks[-1] == 0:
         return "normalization"
-    return "depthwise" if ranks[0] == 4 and weights[0].shape[3] == 1 else "kernel"
+    shape = tuple(weights[0].shape)
+    if len(ranks) == 1 and (ranks == [1] or (ranks == [4] and shape[:2] + shape[3:] == (1, 1, 1))):
+        return "scale"
+    return "depthwise" if ranks[0] == 4 and 1 in shape[2:] else "kernel"

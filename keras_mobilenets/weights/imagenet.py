@@ -79,7 +79,7 @@ def scaling_of(name: str, source: Any, stored: Stored) -> tuple[list[float], lis
         if source == "imagenet":  # those were trained with pixels divided by the variance (keras.applications says)
             deviation = deviation * np.sqrt(IMAGENET_STDDEV)
         factors, offsets = 1 / 255 / deviation, -mean / deviation
-    elif re.match("EfficientNetV2B", name):
+    elif re.match("EfficientNetV2B", name) or (name.startswith("ConvNeXt") and _normalizes(source, stored)):
         factors, offsets = 1 / 255 / IMAGENET_STDDEV, -IMAGENET_MEAN / IMAGENET_STDDEV
     elif re.match("RegNet", name):
         factors, offsets = np.full(3, 1 / 255), np.zeros(3)
@@ -104,6 +104,11 @@ def layers_in_order(model: Any) -> list[Any]:
     places = {layer.name: index for index, layer in enumerate(model.layers)}
     behind = {layer.name: places[layer.name.replace("_shortcut", "_conv_3")] for layer in model.layers}
     return sorted(model.layers, key=lambda layer: (behind[layer.name], "_shortcut" in layer.name))
+
+
+def _normalizes(source: Any, stored: Stored) -> bool:
+    """Whether a ConvNeXt of keras.applications has its preprocessing inside: a layer of that name, without weights."""
+    return source == "imagenet" or any(re.search(r"(^|prestem_)normalization$", name) for name, _ in stored)
 
 
 def stride_first(model: Any) -> Callable[[Any], dict[str, Any]]:

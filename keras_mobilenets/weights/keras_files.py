@@ -19,6 +19,7 @@ from keras_mobilenets.weights.imagenet import (
     scaling_of,
     stride_first,
 )
+from keras_mobilenets.weights.keras_convnext import in_network_order
 from keras_mobilenets.weights.tensor_names import check_names
 
 SUFFIXES = (".h5", ".hdf5", ".keras", ".safetensors")
@@ -129,11 +130,14 @@ def _fill_by_path(model: Any, path: Path) -> None:
 
 def _fill_in_order(model: Any, stored: Stored) -> None:
     """Layer by layer, kind by kind: the n-th depthwise convolution of the file is the model's n-th."""
-    for kind in ("norm", "depthwise", "kernel"):  # normalizations first: biases join them
+    if builder_name(model).startswith("ConvNeXt"):
+        stored = in_network_order(stored)
+    for kind in ("norm", "layer norm", "depthwise", "scale", "kernel"):  # normalizations first: biases join them
         ours = [layer for layer in layers_in_order(model) if kind_of(layer.weights) == kind]
         theirs = [(name, arrays) for name, arrays in convolutions_apart(stored) if kind_of(arrays) == kind]
         if len(ours) != len(theirs):
-            word = {"kernel": "convolutions and dense layers", "norm": "batch normalizations"}.get(kind, kind + " ones")
+            words = {"kernel": "convolutions and dense layers", "norm": "batch normalizations", "scale": "scales"}
+            word = words.get(kind, f"{kind}s" if kind == "layer norm" else f"{kind} ones")
             raise ValueError(f"it has {len(theirs)} {word}, the model {len(ours)}")
         for layer, (name, arrays) in zip(ours, theirs, strict=True):
             _assign(model, layer, name, arrays)

@@ -16,10 +16,13 @@ def fill(model: keras.Model, arrays: dict[str, np.ndarray], top: bool) -> None:
     Raises:
         ValueError: Names or shapes differ; says which.
     """
-    modules = dict(dialect_of(arrays).modules(model, arrays))
+    dialect = dialect_of(arrays)
+    arrays = dialect.tensors(arrays) if hasattr(dialect, "tensors") else arrays
+    modules = dict(dialect.modules(model, arrays))
     targets = {
         f"{modules[layer.name]}.{leaf}": (layer, weight)
         for layer in model.layers
+        if layer.trainable  # else its weights are constants, such as a wavelet's
         for leaf, weight in zip(_leaves(layer), layer.weights, strict=True)
     }
     extra = {name for name in arrays.keys() - targets.keys() if top or not TOP.match(name)}

@@ -36,8 +36,11 @@ ONE_OF_EACH = {
     "Xception": {"alpha": 0.25},
     "GhostNet": {"width": 0.35},
     "GhostNetV2": {"width": 0.35},
+    "ConvNeXtAtto": {"alpha": 0.35},
+    "WTConvNeXtTiny": {"alpha": 0.25, "levels": (2, 1, 1, 1)},
 }
-UNPADDED = ("VGG16", "Xception")  # VGG's poolings drop the odd row, Xception's stem drops the border
+# VGG's poolings and ConvNeXt's patches drop the odd row, Xception's stem drops the border.
+UNPADDED = ("VGG16", "Xception", "ConvNeXtAtto", "WTConvNeXtTiny")
 QUICK = ("MobileNetV3Small", "MobileNetV4HybridMedium")  # squeeze-and-excite; attention
 
 
@@ -146,7 +149,7 @@ def test_same_weights_give_the_outputs_of_keras_applications(name, arguments, si
 def test_odd_sizes_give_feature_maps_of_stride_32(name, arguments):
     image = keras.Input((65, 97, 3))
     model = km.create_model(name, input_tensor=image, include_top=False, pooling="avg", **arguments)
-    features = model.layers[-2].output.shape
+    features = model.get_layer("pool").input.shape
     assert features[1:3] == ((2, 3) if name in UNPADDED else (3, 4))
     assert model.output_shape == (None, features[-1])
 
@@ -180,6 +183,11 @@ def test_networks_are_of_plain_layers_that_exporters_know(name):
         (
             "Xception",
             "stem_2 block_0_shortcut block_1_input_relu block_3_conv_3_pointwise_bn block_11_pool head_2_pointwise",
+        ),
+        ("ConvNeXtAtto", "stem_norm block_3_norm block_3_expand_gelu block_3_scale downsample_3 head_norm predictions"),
+        (
+            "WTConvNeXtTiny",
+            "block_0_depthwise_2_hl_haar block_0_depthwise_1_ll_scale block_0_depthwise_base block_0_add",
         ),
         ("VGG16", "stem block_4_conv_3 block_4_pool hidden_1 hidden_2_relu predictions"),
         ("ShuffleNetV1", "block_0_shortcut_pool block_0_reduce block_1_shuffle_map block_1_expand_bn block_1_add"),

@@ -15,6 +15,7 @@ from keras_mobilenets.pixels.preprocessing_layers import scaling_of_layers
 from keras_mobilenets.weights import torch_models
 from keras_mobilenets.weights.adaptation import adapted
 from keras_mobilenets.weights.checkpoints import state_dict
+from keras_mobilenets.weights.dialects import convnext, dialect_of
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -63,7 +64,16 @@ def small():
     return reference["model"], weights_of(reference)
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in GOLDEN.glob("*.json")))
+SLOW = ("wtconvnext_tiny",)  # of many layers
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else [])
+        for n in sorted(p.stem for p in GOLDEN.glob("*.json"))
+    ],
+)
 def test_outputs_are_those_of_the_pytorch_model(name):
     reference = golden(name)
     model = km.from_torch(reference["model"], weights_of(reference))
@@ -104,6 +114,81 @@ def test_torchvision_names_give_the_same_model(small):
     ours = km.from_torch("mobilenetv2_050", state)
     other = km.from_torch("mobilenet_v2", renamed(state, rename), alpha=0.5)
     np.testing.assert_allclose(np.asarray(other(images)), np.asarray(ours(images)), rtol=1e-5)
+
+
+def _convnext(words):
+    """Tensors of a small ConvNeXt, called as timm does, torchvision, or the authors."""
+    rng, dims, depths = np.random.default_rng(0), (16, 32, 64, 128), (2, 2, 6, 2)
+    shapes = {"stem.0": (16, 3, 4, 4), "stem.1": (16,), "head.norm": (128,), "head.fc": (5, 128)}
+    for stage, (width, depth) in enumerate(zip(dims, depths, strict=True)):
+        if stage:
+            shapes |= {
+                f"stages.{stage}.downsample.0": (width // 2,),
+                f"stages.{stage}.downsample.1": (width, width // 2, 2, 2),
+            }
+        for block in range(depth):
+            prefix = f"stages.{stage}.blocks.{block}"
+            shapes |= {
+                f"{prefix}.conv_dw": (width, 1, 7, 7),
+                f"{prefix}.norm": (width,),
+                f"{prefix}.mlp.fc1": (4 * width, width),
+                f"{prefix}.mlp.fc2": (width, 4 * width),
+                f"{prefix}.gamma": (width,),
+            }
+    state = {}
+    for module, shape in shapes.items():
+        names = [module] if module.endswith("gamma") else [f"{module}.weight", f"{module}.bias"]
+        state |= {
+            name: rng.normal(0, 0.2, shape if name == names[0] else shape[:1]).astype(np.float32) for name in names
+        }
+    return {
+        words(name): array.reshape(-1, 1, 1) if "layer_scale" in words(name) else array for name, array in state.items()
+    }
+
+
+def _of_torchvision(name):
+    """Its stages and the downsampling between them are numbered together, a block is one sequence."""
+    place = {
+        "conv_dw": "block.0",
+        "norm": "block.2",
+        "mlp.fc1": "block.3",
+        "mlp.fc2": "block.5",
+        "gamma": "layer_scale",
+    }
+    if name.startswith("stem"):
+        return name.replace("stem", "features.0")
+    if name.startswith("head"):
+        return name.replace("head.norm", "classifier.0").replace("head.fc", "classifier.2")
+    _, stage, kind, index, *rest = name.split(".")
+    if kind == "downsample":
+        return f"features.{2 * int(stage)}.{index}.{rest[0]}"
+    *module, leaf = rest if rest != ["gamma"] else ["gamma", ""]
+    return f"features.{2 * int(stage) + 1}.{index}.{place['.'.join(module)]}.{leaf}".rstrip(".")
+
+
+def _of_the_authors(name):
+    for ours, theirs in (
+        ("stem.", "downsample_layers.0."),
+        ("head.norm", "norm"),
+        ("head.fc", "head"),
+        (".blocks", ""),
+        ("conv_dw", "dwconv"),
+        ("mlp.fc", "pwconv"),
+    ):
+        name = name.replace(ours, theirs)
+    parts = name.split(".")
+    return f"downsample_layers.{parts[1]}.{'.'.join(parts[3:])}" if "downsample" in parts else name
+
+
+def test_convnext_of_torchvision_and_of_its_authors_is_that_of_timm():
+    expected = convnext.tensors(_convnext(str))
+    for words in (_of_torchvision, _of_the_authors):
+        state = _convnext(words)
+        assert dialect_of(state) is convnext
+        found = convnext.tensors(state)
+        assert found.keys() == expected.keys()
+        assert all(np.array_equal(found[name], expected[name]) for name in expected)
+    km.from_torch("convnext_atto", state, alpha=0.4)  # every tensor has its layer
 
 
 def test_strided_convolutions_are_padded_alike_on_both_sides(small):

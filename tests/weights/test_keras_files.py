@@ -20,6 +20,7 @@ SAME = [
     ("MobileNetV3Large", {"minimalistic": True}, "MobileNetV3Large", True),
     ("EfficientNetB0", {}, "EfficientNetB0", True),
     ("EfficientNetV2B0", {}, "EfficientNetV2B0", True),
+    pytest.param("ConvNeXtTiny", {}, "ConvNeXtTiny", True, marks=pytest.mark.slow),  # see nested too
     pytest.param("EfficientNetV2S", {}, "EfficientNetV2S", True, marks=pytest.mark.slow),
     pytest.param("ResNet50", {}, "ResNet50", False, marks=pytest.mark.slow),  # quick: without its top, see caffe
 ]
@@ -46,8 +47,8 @@ def with_random_statistics(model):
     """Gives a Keras 3 or Keras 2 model statistics and biases that a mistake in their order would show."""
     rng = np.random.default_rng(0)
     for weight in model.weights:
-        leaf = getattr(weight, "path", weight.name).rsplit("/", 1)[1].removesuffix(":0")
-        if leaf == "gamma":  # small ones keep rounding errors from growing in the residual sums
+        path, leaf = getattr(weight, "path", weight.name).removesuffix(":0").rsplit("/", 1)
+        if leaf == "gamma" or "layer_scale" in path:  # small ones keep rounding errors from growing in residual sums
             weight.assign(rng.uniform(0.2, 0.6, weight.shape))
         elif leaf in ("moving_variance", "variance"):
             weight.assign(rng.uniform(0.5, 1.5, weight.shape))
@@ -138,6 +139,43 @@ def test_files_of_xception_give_its_outputs(form, tmp_path):
     scaled = km.preprocess_input(pixels(96))
     assert difference(km.Xception(weights=path, **arguments), reference, scaled, scaled) < 1e-5
     assert difference(km.load_weights(km.Xception(**arguments), path), reference, scaled, scaled) < 1e-5
+
+
+def _small_convnext(name, include_top=True, preprocessing=True):
+    """A ConvNeXt of keras.applications that is quickly built: its function takes any depths and widths."""
+    from keras.src.applications.convnext import ConvNeXt
+
+    model = ConvNeXt(
+        (2, 2, 6, 2),
+        (16, 32, 64, 128),
+        include_preprocessing=preprocessing,
+        include_top=include_top,
+        input_shape=(SIZE, SIZE, 3),
+        classes=7,
+        classifier_activation=None,
+        name=name,
+    )
+    with_random_statistics(model)
+    return model
+
+
+@pytest.mark.parametrize("preprocessing", [True, False], ids=["pixels", "scaled"])
+@pytest.mark.parametrize("form", ["new.weights.h5", "old.h5"])
+def test_convnexts_of_nested_layers_say_whether_they_scale_pixels(form, preprocessing, tmp_path):
+    reference = _small_convnext("convnext_small", form == "new.weights.h5", preprocessing)
+    path = tmp_path / form
+    reference.save_weights(path) if form.startswith("new") else write_legacy(path, reference)
+    arguments = {"input_shape": (SIZE, SIZE, 3), "include_top": form.startswith("new"), "classifier_activation": None}
+    ours = km.ConvNeXtAtto(alpha=0.4, classes=7, weights=path, **arguments)
+    scaled = km.preprocess_input(pixels())
+    assert ("scaling" in [layer.name for layer in ours.layers]) == preprocessing
+    assert difference(ours, reference, pixels() if preprocessing else scaled, scaled) < 1e-5
+
+
+def test_a_convnext_of_other_stages_is_refused(tmp_path):
+    _small_convnext("convnext_small").save_weights(tmp_path / "new.weights.h5")
+    with pytest.raises(UserError, match=r"new\.weights\.h5 does not fit convnextnano"):
+        km.ConvNeXtNano((SIZE, SIZE, 3), 0.2, classes=7, weights=tmp_path / "new.weights.h5")
 
 
 @pytest.fixture
@@ -237,7 +275,7 @@ def test_every_published_variant_is_of_a_builder_and_has_its_own_files():
     rows = imagenet.published()
     files = [row.url.format(size=size, top=top) for row in rows for size in row.sizes.split() or [""]
              for top in ("", row.without_top)]  # fmt: skip
-    assert len(files) == len(set(files)) == 2 * (4 * 4 + 6 * 5 + 6 + 8 + 7 + 2 + 10 + 1)
+    assert len(files) == len(set(files)) == 2 * (4 * 4 + 6 * 5 + 6 + 8 + 7 + 2 + 10 + 1 + 4)
     assert {row.builder for row in rows} <= set(km.list_models())
 
 

@@ -1,17 +1,27 @@
 """What PyTorch libraries call the modules of a network: one file a dialect.
 
 Each has `matches(arrays)`, whether tensors have the names of that dialect, and `modules(model, arrays)`, the module of
-every layer with weights.
+every layer with weights. One whose tensors are not those of a layer each has `tensors(arrays)`, which makes them so.
 """
 
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from keras_mobilenets.weights.dialects import ghostnet, regnet, resnet, shufflenet, timm, torchvision, vgg, xception
+from keras_mobilenets.weights.dialects import (
+    convnext,
+    ghostnet,
+    regnet,
+    resnet,
+    shufflenet,
+    timm,
+    torchvision,
+    vgg,
+    xception,
+)
 
 # The first that matches is taken.
-_DIALECTS = (ghostnet, shufflenet, resnet, vgg, torchvision, timm, regnet, xception)
+_DIALECTS = (convnext, ghostnet, shufflenet, resnet, vgg, torchvision, timm, regnet, xception)
 
 
 def dialect_of(arrays: Mapping[str, Any]) -> ModuleType:

@@ -1,0 +1,126 @@
+"""ConvNeXt: Liu et al. 2022, "A ConvNet for the 2020s", arXiv:2201.03545.
+
+WTConvNeXt: Finder et al. 2024, "Wavelet Convolutions for Large Receptive Fields", arXiv:2407.05848: ConvNeXt with
+wavelet convolutions in the place of its depthwise ones.
+
+Images and maps are cut into patches: what a stride does not fill at the lower and right edge is dropped, as in both
+reference implementations. Stochastic depth is left out.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+from keras import layers
+
+from keras_mobilenets import blocks
+from keras_mobilenets.blocks import make_divisible
+from keras_mobilenets.models.builder import Builder, builder
+
+
+class Variant(NamedTuple):
+    """Blocks of the four stages, and the filters of the first; each later stage has twice as many."""
+
+    repeats: tuple[int, int, int, int]
+    filters: int
+
+
+# Section 3, "Settings"; Atto to Nano are timm's.
+VARIANTS = {
+    "Atto": Variant((2, 2, 6, 2), 40),
+    "Femto": Variant((2, 2, 6, 2), 48),
+    "Pico": Variant((2, 2, 6, 2), 64),
+    "Nano": Variant((2, 2, 8, 2), 80),
+    "Tiny": Variant((3, 3, 9, 3), 96),
+    "Small": Variant((3, 3, 27, 3), 96),
+    "Base": Variant((3, 3, 27, 3), 128),
+    "Large": Variant((3, 3, 27, 3), 192),
+}
+KERNEL_SIZE = 7
+# Finder et al., section 4.1: kernel and wavelet levels of the four stages.
+WAVELET_KERNEL_SIZE = 5
+WAVELET_LEVELS = (5, 4, 3, 2)
+# Section 3: first value of the scale of every block's output.
+LAYER_SCALE = 1e-6
+_ARGUMENT = """
+
+    Args:
+        layer_scale: First value of the learned scale of each block's output. A short training wants more, such as 0.1.
+    """
+
+
+def _builder(variant: str) -> Builder:
+    """The public builder of a variant of `VARIANTS`."""
+
+    def body(x: Any, *, stem_strides: int, alpha: float = 1.0, layer_scale: float = LAYER_SCALE) -> Any:
+        block = partial(blocks.convnext_block, kernel_size=KERNEL_SIZE, layer_scale=layer_scale)
+        return _network(x, VARIANTS[variant], [block] * 4, stem_strides, alpha)
+
+    body.__name__ = body.__qualname__ = f"ConvNeXt{variant}"
+    body.__doc__ = f"Builds ConvNeXt-{variant[0]} (section 3); alpha is a factor on its published width.{_ARGUMENT}"
+    if variant in ("Atto", "Femto", "Pico", "Nano"):
+        body.__doc__ = f"Builds timm's ConvNeXt-{variant}; alpha is a factor on its published width.{_ARGUMENT}"
+    return builder(dropout_rate=0.0, last=_last)(body)
+
+
+def _wavelet_builder(variant: str) -> Builder:
+    """The public builder of a variant of `VARIANTS` with wavelet convolutions."""
+
+    def body(
+        x: Any,
+        *,
+        stem_strides: int,
+        alpha: float = 1.0,
+        layer_scale: float = LAYER_SCALE,
+        levels: tuple[int, ...] = WAVELET_LEVELS,
+    ) -> Any:
+        stages = [
+            partial(
+                blocks.convnext_block,
+                kernel_size=WAVELET_KERNEL_SIZE,
+                layer_scale=layer_scale,
+                mix=partial(blocks.wavelet_conv, levels=number),
+            )
+            for number in levels
+        ]
+        return _network(x, VARIANTS[variant], stages, stem_strides, alpha)
+
+    body.__name__ = body.__qualname__ = f"WTConvNeXt{variant}"
+    body.__doc__ = (
+        f"Builds WTConvNeXt-{variant[0]} (Finder et al., section 4.1); alpha is a factor on its published width."
+        f"{_ARGUMENT}    levels: Wavelet levels of the four stages. Small images want fewer.\n    "
+    )
+    return builder(dropout_rate=0.0, last=_last)(body)
+
+
+def _network(x: Any, variant: Variant, stages: list[Any], stem_strides: int, alpha: float) -> Any:
+    """The stem takes patches of 4×4, or of 2×2 for small images."""
+    index, patch = 0, 2 * stem_strides
+    for stage, (block, repeats) in enumerate(zip(stages, variant.repeats, strict=True)):
+        filters = make_divisible(variant.filters * 2**stage * alpha)
+        if stage == 0:
+            x = layers.Conv2D(filters, patch, strides=patch, name="stem")(x)
+            x = blocks.layer_norm(x, name="stem")
+        else:
+            x = blocks.layer_norm(x, name=f"downsample_{stage}")
+            x = layers.Conv2D(filters, 2, strides=2, name=f"downsample_{stage}")(x)
+        for _ in range(repeats):
+            x = block(x, name=f"block_{index}")
+            index += 1
+    return x
+
+
+def _last(x: Any) -> Any:
+    return blocks.layer_norm(x, name="head")
+
+
+ConvNeXtAtto = _builder("Atto")
+ConvNeXtFemto = _builder("Femto")
+ConvNeXtPico = _builder("Pico")
+ConvNeXtNano = _builder("Nano")
+ConvNeXtTiny = _builder("Tiny")
+ConvNeXtSmall = _builder("Small")
+ConvNeXtBase = _builder("Base")
+ConvNeXtLarge = _builder("Large")
+WTConvNeXtTiny = _wavelet_builder("Tiny")
+WTConvNeXtSmall = _wavelet_builder("Small")
+WTConvNeXtBase = _wavelet_builder("Base")
