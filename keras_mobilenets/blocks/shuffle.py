@@ -100,7 +100,8 @@ def grouped_shuffle_unit(x: Any, filters: int, groups: int, *, strides: int = 1,
         return activation(x, "relu", name)
     new = filters - shortcut.shape[-1]
     x = conv_bn(x, new, 1, groups=groups, activation="relu", name=f"{name}_expand")
-    shortcut = layers.AveragePooling2D(3, strides=strides, padding="same", name=f"{name}_shortcut_pool")(shortcut)
+    shortcut = layers.ZeroPadding2D(1, name=f"{name}_shortcut_pad")(shortcut)  # averages of the zeros too
+    shortcut = layers.AveragePooling2D(3, strides=strides, name=f"{name}_shortcut_pool")(shortcut)
     return layers.Concatenate(name=f"{name}_concat")([shortcut, x])
 
 

@@ -3,7 +3,8 @@
 A dense or a depthwise convolution takes its channels in any order, if its weights have the same. So what a chain of
 RESHAPE, TRANSPOSE, slices and concatenations gives to one is put together from as few runs of channels as it is made
 of, and no channel is moved alone. Of ShuffleNetV2 (Ma et al. 2018, arXiv:1807.11164) no shuffle is left. Grouped
-convolutions want certain channels in each group, so that a shuffle between two of them stays.
+convolutions want certain channels in each group: a shuffle in front of one goes into the weights of a dense convolution
+that makes the channels, and one between two of them stays (`grouped_shuffle.py`).
 """
 
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from keras_mobilenets.tflite.graph.routes import Routes
 from keras_mobilenets.tflite.graph.unused import drop_unused
 
 MOST_RUNS = 16  # of channels in one map; those of a shuffle that nothing can absorb are one for each channel
+_WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D")
 MOST_JOINED = 5  # inputs of a CONCATENATION that XNNPACK takes
 
 _ONE_BY_ONE = (
@@ -95,9 +97,13 @@ class _Map:
                 runs[-1] = (source, runs[-1][1], runs[-1][2] + 1)
             else:
                 runs.append((source, channel, 1))
-        fits = len(runs) <= MOST_RUNS and _of_one_scale(graph, [tensor, *(source for source, *_ in runs)])
-        fits = fits and all(_absorbs(graph, reader, tensor, len(order)) for reader in readers)
-        return cls(tensor, makers, runs, np.array(order) if fits else None, readers)
+        same = _of_one_scale(graph, [tensor, *(source for source, *_ in runs)])
+        if same and len(runs) <= MOST_RUNS and all(_absorbs(graph, each, tensor, len(order)) for each in readers):
+            return cls(tensor, makers, runs, np.array(order), readers)
+        source = runs[0][0]
+        if same and runs == [(source, 0, graph.shape(source)[3])] and _makes_any_order(graph, source, makers):
+            return _MadeInOrder(tensor, makers, runs, np.array([channel for _, channel in channels]), readers)
+        return cls(tensor, makers, runs, None, readers)
 
     def fold(self, graph: flatbuffer.Graph, slices: dict[tuple[int, int, int], int]) -> None:
         """Makes the map of its runs, and gives the readers their weights in that order."""
@@ -117,6 +123,63 @@ class _Map:
         for reader in self.readers:
             reader.inputs = np.array([joined if i == self.tensor else i for i in reader.inputs], np.int32)
             _permute(graph, reader, self.order)
+
+
+class _MadeInOrder(_Map):
+    """A map whose channels are made in the order that is wanted."""
+
+    def fold(self, graph: flatbuffer.Graph, slices: dict[tuple[int, int, int], int]) -> None:
+        """Gives what makes the source its weights in that order, and the source to the readers."""
+        assert self.order is not None
+        ((source, *_),) = self.runs
+        for reader in self.readers:
+            reader.inputs = np.array([source if i == self.tensor else i for i in reader.inputs], np.int32)
+        for operator in channelwise_chain(graph, source):
+            if graph.name(operator) == "CONV_2D":
+                _replace(graph, operator, 1, self.order, axis=0)
+            for index in range(1, len(operator.inputs)) if graph.name(operator) in _WEIGHTED else ():
+                if operator.inputs[index] >= 0 and (index > 1 or graph.name(operator) != "CONV_2D"):
+                    _replace(graph, operator, index, self.order)
+
+
+def _makes_any_order(graph: flatbuffer.Graph, source: int, makers: list[Any]) -> bool:
+    """Whether a dense convolution makes a source, which nothing but the permutation reads."""
+    chain = channelwise_chain(graph, source)
+    if not chain or any(id(reader) not in {id(maker) for maker in makers} for reader in graph.readers(source)):
+        return False
+    kernel = graph.shape(int(chain[0].inputs[1]))
+    return kernel[3] == graph.shape(int(chain[0].inputs[0]))[3]
+
+
+def channelwise_chain(graph: flatbuffer.Graph, tensor: int) -> list[Any]:
+    """The convolution that makes a tensor and what does the same to every channel on the way, in their order.
+
+    Empty where something else is on the way, or reads what is in between.
+    """
+    chain: list[Any] = []
+    channels = graph.shape(tensor)[-1]
+    while not chain or graph.name(chain[0]) != "CONV_2D":
+        maker = next((each for each in graph.operators if tensor in each.outputs), None)
+        if maker is None or not _keeps_channels(graph, maker, channels) or (chain and len(graph.readers(tensor)) > 1):
+            return []
+        if tensor in graph.model.subgraphs[0].outputs:
+            return []
+        chain.insert(0, maker)
+        tensor = int(maker.inputs[0])
+    return chain
+
+
+def _keeps_channels(graph: flatbuffer.Graph, operator: Any, channels: int) -> bool:
+    """Whether an operator is a convolution of constant weights, or does the same to each of so many channels."""
+    name, inputs = graph.name(operator), list(map(int, operator.inputs))
+    if not all(_is_plain(graph, i) for i in inputs[1:] if i >= 0):
+        return False
+    return (
+        name == "CONV_2D"
+        or name in _ONE_BY_ONE
+        or (name == "DEPTHWISE_CONV_2D" and graph.shape(inputs[0])[3] == channels)
+        or (name == "PAD" and not graph.constant(inputs[1])[-1].any())
+    )
 
 
 def _regions(maps: list[_Map]) -> list[list[_Map]]:
@@ -188,21 +251,34 @@ def _permute(graph: flatbuffer.Graph, operator: Any, order: np.ndarray) -> None:
         _permute(graph, reader, order)
 
 
-def _replace(graph: flatbuffer.Graph, operator: Any, index: int, order: np.ndarray) -> None:
-    """Puts a constant with its last axis in another order in an input's place, scales too."""
+def _replace(graph: flatbuffer.Graph, operator: Any, index: int, order: np.ndarray, axis: int = -1) -> None:
+    """Puts a constant with an axis, the last, in another order in an input's place; scales and zeros as `reordered`."""
     tensor = int(operator.inputs[index])
-    old = graph.tensors[tensor]
-    values = graph.constant(tensor)[..., order]
-    quantization = old.quantization
-    if len(flatbuffer.scales(old)[0]) > 1 and quantization.quantizedDimension == values.ndim - 1:
-        quantization = schema.QuantizationParametersT(
-            scale=quantization.scale[order],
-            zeroPoint=quantization.zeroPoint[order],
-            quantizedDimension=quantization.quantizedDimension,
-        )
-    new = graph.add_tensor("", values.shape, old.type, quantization, values)
-    graph.tensors[new].name = old.name
+    new = reordered(graph, tensor, graph.constant(tensor), order, axis)
     operator.inputs = np.array([*operator.inputs[:index], new, *operator.inputs[index + 1 :]], np.int32)
+
+
+def reordered(graph: flatbuffer.Graph, tensor: int, values: np.ndarray, order: np.ndarray, axis: int = -1) -> int:
+    """A constant with the name and the type of another, and values in another order along an axis.
+
+    Args:
+        graph: The graph; it gets the constant.
+        tensor: The other constant, whose scales are reordered too where they are of that axis.
+        values: To be reordered.
+        order: Where each comes from; zero where it is −1.
+        axis: Of the values.
+    """
+    old, axis = graph.tensors[tensor], axis % values.ndim
+    taken = np.ascontiguousarray(np.take(values, order, axis))
+    np.moveaxis(taken, axis, 0)[order < 0] = 0
+    quantization = old.quantization
+    if len(flatbuffer.scales(old)[0]) > 1 and quantization.quantizedDimension == axis:
+        quantization = schema.QuantizationParametersT(
+            scale=quantization.scale[order], zeroPoint=quantization.zeroPoint[order], quantizedDimension=axis
+        )
+    new = graph.add_tensor("", taken.shape, old.type, quantization, taken)
+    graph.tensors[new].name = old.name
+    return new
 
 
 def _slice(graph: flatbuffer.Graph, run: tuple[int, int, int], place: int) -> int:

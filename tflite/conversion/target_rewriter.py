@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from keras_mobilenets.tflite.conversion.grouped_shuffle import fill_groups, shuffle_in_runs
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.graph.layer_names import TIMES
+from keras_mobilenets.tflite.graph.unused import drop_unused
 from keras_mobilenets.tflite.targets.operator_forms import ADD_SCALES, Forms
 
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
@@ -42,13 +44,28 @@ def rewrite(content: bytes, forms: Forms) -> bytes:
             _scale_instead_of_multiplying(graph, operator)
         elif name == "HARD_SWISH" and forms.h_swish == "add_mul":
             _add_and_multiply(graph, operator)
-        elif name == "SOFTMAX" and forms.softmax == "float" and operator.outputs[0] not in graph.outputs:
-            _compute_in_float(graph, operator)
         elif name == "AVERAGE_POOL_2D" and forms.average_pool == "depthwise":
             _average_by_weights(graph, operator)
+        elif name == "SOFTMAX" and forms.softmax == "float" and operator.outputs[0] not in graph.outputs:
+            _compute_in_float(graph, operator)
+    if forms.shuffle == "runs":
+        shuffle_in_runs(graph)
+    if forms.fill_groups:
+        fill_groups(graph)
     if forms.stem_filters:
         _widen_stem(graph, forms.stem_filters)
+    if forms.conv_version:
+        _cap_version(graph, "CONV_2D", forms.conv_version)
+    drop_unused(graph.model)
     return flatbuffer.write(graph.model)
+
+
+def _cap_version(graph: "_Graph", name: str, highest: int) -> None:
+    """Lets operators of a kind ask for a version at most, where the runtime has one kernel for all of them."""
+    number = getattr(schema.BuiltinOperator, name)
+    for code in graph.model.operatorCodes:
+        if flatbuffer.operator_code(code) == number:
+            code.version = min(code.version, highest)
 
 
 def _add_and_multiply(graph: "_Graph", operator: Any) -> None:

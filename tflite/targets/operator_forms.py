@@ -19,6 +19,9 @@ class Forms:
             QUANTIZE.
         average_pool: "native" is one AVERAGE_POOL_2D; "depthwise" is a DEPTHWISE_CONV_2D of equal weights, where none
             of the places averaged lies outside of the map.
+        shuffle: Between grouped convolutions: "native" moves channels one by one, "runs" several at once.
+        fill_groups: Whether grouped convolutions have a multiple of four channels in each group, some of them zero.
+        conv_version: CONV_2D asks for this version at most; 0 for that which the converter writes.
         stem_filters: The first convolution computes neighbouring results as channels of one, so many at most; 0 leaves
             it as it is.
     """
@@ -28,6 +31,9 @@ class Forms:
     h_sigmoid: str = "native"
     softmax: str = "native"
     average_pool: str = "native"
+    shuffle: str = "native"
+    fill_groups: bool = False
+    conv_version: int = 0
     stem_filters: int = 0
 
 
@@ -44,16 +50,19 @@ _LITERT = Forms(
     h_sigmoid="scale",
     softmax="float",
     average_pool="depthwise",
+    shuffle="runs",
+    fill_groups=True,
     stem_filters=64,
 )
 
 FORMS = {
-    # NNAPI refuses dense layers per channel, and has HARD_SWISH from API level 30 on.
-    "nnapi": Forms(per_channel_dense=False),
+    # NNAPI refuses dense layers per channel, and has HARD_SWISH from API level 30 on. Its delegate takes grouped
+    # convolutions from API level 29 on, but no version of CONV_2D above 5, although 6 only stands for such groups.
+    "nnapi": Forms(per_channel_dense=False, conv_version=5),
     "litert": _LITERT,
     "xnnpack": _LITERT,  # the name it had when only a CPU had been asked
     # TensorFlow Lite's GPU delegate of before LiteRT computes int8 graphs in float, from scales per tensor.
-    "gpu": Forms(per_channel_dense=False),
+    "gpu": Forms(per_channel_dense=False, shuffle="runs", fill_groups=True),
     # The NPU's compiler takes every operator of these networks as it is, dense layers per channel too.
     "qualcomm": Forms(per_channel_dense=True),
 }

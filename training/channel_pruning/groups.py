@@ -234,6 +234,17 @@ def _(layer: ChannelSlice, channels: Channels, inputs: list[np.ndarray], shape: 
     return channels.aligned[-1]
 
 
+@propagate.register
+def _(layer: layers.Cropping2D, channels: Channels, inputs: list[np.ndarray], shape: tuple) -> np.ndarray | None:
+    """Crops rows and columns, or columns and channels as `blocks.channel_split` does."""
+    (numbers,) = inputs
+    if layer.data_format == "channels_first" and numbers.ndim == 1:
+        left, right = layer.cropping[1]
+        numbers = numbers[left : len(numbers) - right]
+        channels.aligned.append(numbers)
+    return numbers if numbers.ndim == 1 else None
+
+
 @propagate.register(layers.Flatten)
 @propagate.register(layers.Reshape)
 def _(layer: Any, channels: Channels, inputs: list[np.ndarray], shape: tuple) -> np.ndarray | None:
@@ -245,7 +256,7 @@ def _(layer: Any, channels: Channels, inputs: list[np.ndarray], shape: tuple) ->
         return np.tile(numbers.ravel(), shape[-1] // numbers.size)
     if numbers.ndim == 1 and math.prod(shape[-2:]) == numbers.size:
         rows = numbers.reshape(shape[-2:])
-        channels.tie(rows, rows[:1])
+        channels.tie(rows, rows[:1] if shape[-2] <= shape[-1] else rows[:, :1])  # the shorter axis is the groups
         return rows
     return None
 

@@ -61,6 +61,14 @@ def _(layer: ChannelSlice, read: np.ndarray, written: np.ndarray) -> dict[str, A
 
 
 @config_changes.register
+def _(layer: layers.Cropping2D, read: np.ndarray, written: np.ndarray) -> dict[str, Any]:
+    if layer.data_format == "channels_last":
+        return {}
+    rows, (left, right) = layer.cropping
+    return {"cropping": (rows, (int(read[:left].sum()), int(read[len(read) - right :].sum())))}
+
+
+@config_changes.register
 def _(layer: layers.Reshape, read: np.ndarray, written: np.ndarray) -> dict[str, Any]:
     lengths = [int(written.any(axis=tuple(set(range(written.ndim)) - {i})).sum()) for i in range(written.ndim)]
     target = list(layer.target_shape)

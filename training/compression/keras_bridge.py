@@ -30,7 +30,7 @@ _ARGUMENTS = {
     "Conv1D": f"filters groups {_CONVOLUTION}",
     "Conv2D": f"filters groups {_CONVOLUTION}",
     "Conv2DTranspose": f"filters {_CONVOLUTION}",
-    "Cropping2D": "cropping",
+    "Cropping2D": "cropping data_format",
     "Dense": "units activation use_bias",
     "DepthwiseConv2D": f"depth_multiplier {_CONVOLUTION}",
     "Dot": "axes normalize",
@@ -230,7 +230,7 @@ def _settings(layer: Any, library: Any) -> tuple[str, dict[str, Any]]:
     activation = _activation_name(layer)
     if kind not in {*_ARGUMENTS, "LeakyReLU", "Normalization"} or not _is_layer(layer):
         problem = f"({type(layer).__module__}.{kind})"
-    elif getattr(layer, "data_format", "channels_last") == "channels_first":
+    elif kind != "Cropping2D" and getattr(layer, "data_format", "channels_last") == "channels_first":
         problem = f"({kind}, channels first)"
     elif activation not in _ACTIVATIONS:
         problem = f"({kind} with activation {activation})"
