@@ -35,6 +35,8 @@ NETWORKS = {
     "MobileNetV3Small": {},
     "EfficientNetB0": {"alpha": 0.5},
     "ResNet18": {"alpha": 0.25},
+    "ShuffleNetV1": {"width": 0.5},
+    "ShuffleNetV2": {"width": 0.5},
 }
 FLOAT = training.Recipe(epochs=6, learning_rate=4e-3, warmup_epochs=0.3, weight_decay=0.05, augmentation="none")
 QAT = training.Recipe(epochs=1, learning_rate=3e-4, warmup_epochs=0.1, weight_decay=0.0, augmentation="none")

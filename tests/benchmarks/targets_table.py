@@ -28,7 +28,7 @@ NETWORKS = [("MobileNetV1", 0.25, 96)] + [
     for name in (
         "MobileNetV1", "MobileNetV2", "MobileNetV3Small", "MobileNetV3Large", "MobileNetV4ConvSmall",
         "MobileNetV4HybridMedium", "EfficientNetB0", "EfficientNetLite0", "EfficientNetV2B0", "ResNet18", "ResNet50",
-        "VGG16", "StandardConvNet",
+        "VGG16", "StandardConvNet", "ShuffleNetV1", "ShuffleNetV2",
     )
 ]  # fmt: skip
 TARGETS = {

@@ -17,6 +17,7 @@ from keras_mobilenets.tflite.conversion.float_graph import float_graph, opened
 from keras_mobilenets.tflite.conversion.int8_graph import EFFORTS, Int8, check_scales, int8_graph
 from keras_mobilenets.tflite.conversion.quantization.calibration import METHODS
 from keras_mobilenets.tflite.conversion.samples import samples, takes_one_image
+from keras_mobilenets.tflite.conversion.shuffle_fold import fold_shuffles
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.graph.metadata import attach
 from keras_mobilenets.tflite.runtime.sandbox import mark_valid
@@ -154,7 +155,7 @@ def convert(
             scaling = found.scaling
         elif takes_one_image(graph.inputs):
             scaling = scaling_of(model, pixels)
-        content = graph.content
+        content = graph.content if is_integer else fold_shuffles(graph.content)
         if sparse:
             from keras_mobilenets.tflite.graph.sparsity import fit_sparse_kernels
 

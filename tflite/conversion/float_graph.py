@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.tflite.conversion.shuffle_fold import fold_shuffles
 from keras_mobilenets.tflite.conversion.tfmot_model import is_of_tfmot
 from keras_mobilenets.tflite.conversion.traced_graph import (
     ExportedModel,
@@ -73,7 +72,7 @@ def float_graph(
     converted = flatbuffer.read(_convert(graph, weights))
     signature.name_ends(converted, [source.name for source in graph.declared], graph.output_names)
     layer_names.name_by_layers(converted, graph.model)
-    return FloatGraph(model.name, fold_shuffles(flatbuffer.write(converted)), graph.declared, False)
+    return FloatGraph(model.name, flatbuffer.write(converted), graph.declared, False)
 
 
 def opened(model: Any) -> tuple[Any, bool]:
@@ -135,7 +134,7 @@ def _trained_model(model: Any) -> FloatGraph:
     signature.name_ends(converted, [source.name for source in declared], ["output"])
     layer_names.name_by_layers(converted, model)
     in_float = [graph.tensors[tensor].name.decode() for tensor, point in tensors.items() if point.is_float]
-    return FloatGraph(model.name, fold_shuffles(flatbuffer.write(converted)), declared, True, tuple(in_float))
+    return FloatGraph(model.name, flatbuffer.write(converted), declared, True, tuple(in_float))
 
 
 def _convert(graph: TracedGraph, quantize: str) -> bytes:

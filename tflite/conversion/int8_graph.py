@@ -12,6 +12,7 @@ from keras_mobilenets.tflite.conversion.quantization.quantizer import quantized
 from keras_mobilenets.tflite.conversion.quantization.recipe import Quantization, Recipe
 from keras_mobilenets.tflite.conversion.samples import Samples
 from keras_mobilenets.tflite.conversion.scaling_fold import fold_scaling
+from keras_mobilenets.tflite.conversion.shuffle_fold import fold_shuffles
 from keras_mobilenets.tflite.conversion.target_rewriter import rewrite
 from keras_mobilenets.tflite.conversion.uint8_ends import with_uint8_ends
 from keras_mobilenets.tflite.graph import flatbuffer, layer_names, scale_limits
@@ -68,7 +69,7 @@ def int8_graph(graph: FloatGraph, found: Samples | None, how: Int8, forms: Forms
             layers, points = _bought(quantization.calibrated(recipe), result, found.values, how, forms)
             result, said = quantization.int8(recipe), f"int8, {recipe}, {_paid(points)}"
     if wide:
-        return int16_activations.with_int16_activations(result)
+        return int16_activations.with_int16_activations(fold_shuffles(result))
     result = rewrite(flatbuffer.described(result, said), forms)
     if points:
         result = attach(result, points)

@@ -14,6 +14,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_mobilenets.tflite.conversion.grouped_shuffle import fill_groups, shuffle_in_runs
+from keras_mobilenets.tflite.conversion.shuffle_fold import fold_shuffles
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.graph.layer_names import TIMES
 from keras_mobilenets.tflite.graph.unused import drop_unused
@@ -37,7 +38,7 @@ def rewrite(content: bytes, forms: Forms) -> bytes:
         but for a rare tie (their scales are float32), and h-swish with the ranges of `convert`; with other ranges it
         may differ from the HARD_SWISH kernel's by a rounding.
     """
-    graph = _Graph(flatbuffer.read(content))
+    graph = _Graph(flatbuffer.read(fold_shuffles(content)))
     for operator in [operator for operator in graph.operators if graph.is_int8(operator)]:
         name = graph.name(operator)
         if name == "MUL" and forms.h_sigmoid == "scale":

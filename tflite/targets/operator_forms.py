@@ -43,7 +43,9 @@ class Forms:
 # leave its kernels idle: with 64 filters a 3×3 stem at stride 2 takes 0.22 (of 16) to 0.42 (of 32) of the time on x86
 # with AMX, although most of the added weights are zero. LiteRT's GPU delegate, Qualcomm's NPU and Ethos-U take all of
 # this too, but for Ethos-U and the SOFTMAX in float (tests/benchmarks/targets_table.py asks them). With HARD_SWISH
-# Vela estimates 12 to 34% less time for MobileNetV3 on Ethos-U.
+# Vela estimates 12 to 34% less time for MobileNetV3 on Ethos-U. A shuffle between grouped convolutions was 8% of
+# ShuffleNetV1's time on XNNPACK, in runs it is 2%, in which convolutions with more channels take 4% more; for Ethos-U
+# Vela estimates 23% more time with it. The GPU delegate computes groups of no multiple of four channels wrongly.
 _LITERT = Forms(
     per_channel_dense=True,
     h_swish="add_mul",

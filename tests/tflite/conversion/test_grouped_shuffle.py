@@ -1,4 +1,4 @@
-"""Forms of grouped convolutions, the shuffles between them and average pooling, against the operators they replace."""
+"""Forms of grouped convolutions and of the shuffles between them, against the operators they replace."""
 
 import dataclasses
 import warnings
@@ -85,25 +85,3 @@ def test_shufflenet_is_one_partition_and_gives_what_its_plain_operators_give(tmp
     assert tflite.inspect(tmp_path / "pooled.tflite").partitions == 1
     assert max(shape[-1] for shape in shapes(pooled, "TRANSPOSE")) == 4
     assert tflite.check_nnapi(int8(model, tmp_path / "nnapi.tflite", "nnapi")).ok
-
-
-@pytest.mark.parametrize(
-    ("window", "strides", "padding", "replaced"),
-    [
-        (3, 2, "valid", True),
-        (2, 2, "same", True),
-        (3, 2, "same", False),
-        ((2, 3), (1, 3), "valid", True),
-    ],
-)
-def test_averages_are_depthwise_convolutions_where_every_window_is_whole(window, strides, padding, replaced, tmp_path):
-    keras.utils.set_random_seed(0)
-    x = image = keras.Input((16, 18, 3))
-    x = layers.Conv2D(8, 3, activation="relu", padding="same")(x)
-    x = layers.AveragePooling2D(window, strides, padding)(x)
-    before = int8(keras.Model(image, layers.Conv2D(4, 1)(x)), tmp_path / "m.tflite").read_bytes()
-    after = rewrite(before, dataclasses.replace(NATIVE, average_pool="depthwise"))
-    assert (not shapes(after, "AVERAGE_POOL_2D")) == replaced
-    expected = answers(before, tmp_path / "before.tflite")
-    assert np.std(expected) > 1
-    assert abs(answers(after, tmp_path / "after.tflite") - expected).max() <= 1
