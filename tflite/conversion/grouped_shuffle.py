@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from keras_mobilenets.tflite.conversion.shuffle_fold import channelwise_chain, reordered
+from keras_mobilenets.tflite.conversion.shuffle_fold import channelwise_chain, keeps_channels, reordered
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.graph.routes import Routes
 
@@ -58,7 +58,7 @@ def fill_groups(graph: flatbuffer.Graph) -> None:
         order[:, : channels // groups] = np.arange(channels).reshape(groups, -1)
         for each in chain:
             _make(graph, each, order.reshape(-1))
-        _read(graph, operator, source, order)
+        _read(graph, operator, order)
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,8 @@ class _Shuffle:
         shuffled: The result.
         makers: The operators that do it.
         before: A grouped convolution and what does the same to every channel behind it, up to the source.
-        after: The grouped convolution that reads the result.
+        behind: What does the same to every channel of the result, up to the next.
+        after: The grouped convolution that reads what they give.
         channels: The channel of the source that each of the result is.
         groups: Of the convolution before it and of the one behind it.
     """
@@ -79,6 +80,7 @@ class _Shuffle:
     shuffled: int
     makers: list[Any]
     before: list[Any]
+    behind: list[Any]
     after: Any
     channels: np.ndarray
     groups: tuple[int, int]
@@ -86,22 +88,18 @@ class _Shuffle:
     @classmethod
     def of(cls, graph: flatbuffer.Graph, routes: Routes, tensor: int) -> "_Shuffle | None":
         """The shuffle that gives a tensor, if it is one between two grouped convolutions in int8."""
-        readers, makers = graph.readers(tensor), routes.makers[tensor]
-        if len(readers) != 1 or graph.name(readers[0]) != "CONV_2D" or tensor in graph.model.subgraphs[0].outputs:
-            return None
-        found = routes.of_channels(tensor)
+        makers, found = routes.makers[tensor], routes.of_channels(tensor)
         if graph.tensors[tensor].type != schema.TensorType.INT8 or not found:
             return None
         source, channels = found[0][0], np.array([channel for _, channel in found])
         whole = {each for each, _ in found} == {source} and sorted(channels) == list(range(graph.shape(source)[3]))
-        chain = channelwise_chain(graph, source)
-        alone = (
-            all(len(graph.readers(int(maker.outputs[0]))) == 1 for maker in makers) and len(graph.readers(source)) == 1
-        )
-        if not whole or not chain or not alone or not _has_constants(graph, readers[0]):
+        before, behind = channelwise_chain(graph, source), _behind(graph, tensor)
+        between = [source, *(int(maker.outputs[0]) for maker in makers)]
+        if not whole or not before or not behind or any(len(graph.readers(each)) != 1 for each in between):
             return None
-        groups = (_groups(graph, chain[0]), _groups(graph, readers[0]))
-        return cls(source, tensor, makers, chain, readers[0], channels, groups) if min(groups) > 1 else None
+        *behind, after = behind
+        groups = (_groups(graph, before[0]), _groups(graph, after))
+        return cls(source, tensor, makers, before, behind, after, channels, groups) if min(groups) > 1 else None
 
     def move_in_runs(self, graph: flatbuffer.Graph) -> None:
         """Moves the channels in runs, unless too many would be added."""
@@ -130,7 +128,10 @@ class _Shuffle:
         for operator in self.before:
             _make(graph, operator, made)
         taken = padded.transpose(1, 0, 2, 3).reshape(second, -1)
-        _read(graph, self.after, self.shuffled, np.where(taken < 0, -1, destinations[taken]))
+        taken = np.where(taken < 0, -1, destinations[taken])
+        for operator in self.behind:
+            _make(graph, operator, taken.reshape(-1))
+        _read(graph, self.after, taken)
         self._transpose(graph, first * (length // word), second, word)
 
     def _transpose(self, graph: flatbuffer.Graph, rows: int, columns: int, word: int) -> None:
@@ -168,8 +169,8 @@ def _make(graph: flatbuffer.Graph, operator: Any, order: np.ndarray) -> None:
     _resize(graph, int(operator.outputs[0]), len(order))
 
 
-def _read(graph: flatbuffer.Graph, convolution: Any, tensor: int, taken: np.ndarray) -> None:
-    """Lets a grouped convolution read a tensor that has certain channels for each group, zeros where it is −1."""
+def _read(graph: flatbuffer.Graph, convolution: Any, taken: np.ndarray) -> None:
+    """Lets a grouped convolution read certain channels in each group, zeros where it is −1."""
     kernel = int(convolution.inputs[1])
     values = graph.constant(kernel)
     share = values.shape[3]
@@ -177,7 +178,7 @@ def _read(graph: flatbuffer.Graph, convolution: Any, tensor: int, taken: np.ndar
     parts = [np.where(order < 0, 0, np.take(part, order % share, 3)) for part, order in zip(groups, taken, strict=True)]
     wide = np.concatenate(parts).astype(values.dtype)
     new = reordered(graph, kernel, wide, np.arange(len(wide)), 0)
-    convolution.inputs = np.array([tensor, new, *convolution.inputs[2:]], np.int32)
+    convolution.inputs = np.array([convolution.inputs[0], new, *convolution.inputs[2:]], np.int32)
 
 
 def _run(longest: int, pairs: int, count: int) -> tuple[int, int] | None:
@@ -189,6 +190,20 @@ def _run(longest: int, pairs: int, count: int) -> tuple[int, int] | None:
 
 def _groups(graph: flatbuffer.Graph, convolution: Any) -> int:
     return graph.shape(int(convolution.inputs[0]))[3] // graph.shape(int(convolution.inputs[1]))[3]
+
+
+def _behind(graph: flatbuffer.Graph, tensor: int) -> list[Any]:
+    """What does the same to every channel of a tensor, one behind the other, and the convolution that ends it."""
+    chain: list[Any] = []
+    while not chain or graph.name(chain[-1]) != "CONV_2D":
+        readers = graph.readers(tensor)
+        if tensor in graph.model.subgraphs[0].outputs or len(readers) != 1 or int(readers[0].inputs[0]) != tensor:
+            return []
+        if not keeps_channels(graph, readers[0], graph.shape(tensor)[3]):
+            return []
+        chain.append(readers[0])
+        tensor = int(readers[0].outputs[0])
+    return chain
 
 
 def _has_constants(graph: flatbuffer.Graph, convolution: Any) -> bool:

@@ -160,7 +160,7 @@ def channelwise_chain(graph: flatbuffer.Graph, tensor: int) -> list[Any]:
     channels = graph.shape(tensor)[-1]
     while not chain or graph.name(chain[0]) != "CONV_2D":
         maker = next((each for each in graph.operators if tensor in each.outputs), None)
-        if maker is None or not _keeps_channels(graph, maker, channels) or (chain and len(graph.readers(tensor)) > 1):
+        if maker is None or not keeps_channels(graph, maker, channels) or (chain and len(graph.readers(tensor)) > 1):
             return []
         if tensor in graph.model.subgraphs[0].outputs:
             return []
@@ -169,7 +169,7 @@ def channelwise_chain(graph: flatbuffer.Graph, tensor: int) -> list[Any]:
     return chain
 
 
-def _keeps_channels(graph: flatbuffer.Graph, operator: Any, channels: int) -> bool:
+def keeps_channels(graph: flatbuffer.Graph, operator: Any, channels: int) -> bool:
     """Whether an operator is a convolution of constant weights, or does the same to each of so many channels."""
     name, inputs = graph.name(operator), list(map(int, operator.inputs))
     if not all(_is_plain(graph, i) for i in inputs[1:] if i >= 0):

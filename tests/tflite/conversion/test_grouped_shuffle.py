@@ -57,15 +57,17 @@ def shapes(content, name):
 
 @pytest.mark.parametrize(
     ("channels", "groups", "words"),
-    [(60, 3, 4), (48, 2, 4), (24, 2, 2), (192, 8, 3), (36, 3, 4), (12, 3, 1)],
+    [
+        (60, 3, 4),
+        *(pytest.param(*row, marks=pytest.mark.slow) for row in ((48, 2, 4), (24, 2, 3), (192, 8, 3), (12, 3, 1))),
+    ],
 )
 def test_channels_move_between_groups_several_at_once(channels, groups, words, tmp_path):
     for swapped in (False, True):
         before = int8(network(16, channels, groups, swapped), tmp_path / "m.tflite").read_bytes()
         after = rewrite(before, dataclasses.replace(NATIVE, shuffle="runs"))
         assert len(shapes(before, "TRANSPOSE")) == len(shapes(after, "TRANSPOSE")) == 1
-        if not swapped:  # else the depthwise convolution stands between the shuffle and what reads it
-            assert (shapes(after, "TRANSPOSE")[0][-1] == words) == (words > 1)
+        assert (shapes(after, "TRANSPOSE")[0][-1] == words) == (words > 1)
         expected = answers(before, tmp_path / "before.tflite")
         assert np.std(expected) > 1
         assert np.array_equal(answers(after, tmp_path / "after.tflite"), expected)
