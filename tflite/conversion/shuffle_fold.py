@@ -159,7 +159,7 @@ def channelwise_chain(graph: flatbuffer.Graph, tensor: int) -> list[Any]:
     chain: list[Any] = []
     channels = graph.shape(tensor)[-1]
     while not chain or graph.name(chain[0]) != "CONV_2D":
-        maker = next((each for each in graph.operators if tensor in each.outputs), None)
+        maker = _maker(graph, tensor)
         if maker is None or not keeps_channels(graph, maker, channels) or (chain and len(graph.readers(tensor)) > 1):
             return []
         if tensor in graph.model.subgraphs[0].outputs:
@@ -232,9 +232,24 @@ def _absorbs(graph: flatbuffer.Graph, reader: Any, tensor: int, channels: int) -
 
 
 def _is_plain(graph: flatbuffer.Graph, tensor: int) -> bool:
-    """Whether a tensor is a constant that is stored in full; float16 ones are behind an operator that widens them."""
-    stored = graph.tensors[tensor]
-    return flatbuffer.is_constant(graph.model, stored) and stored.sparsity is None
+    """Whether a tensor is a constant that is stored in full."""
+    constant = _constant(graph, tensor)
+    return constant is not None and graph.tensors[constant].sparsity is None
+
+
+def _constant(graph: flatbuffer.Graph, tensor: int) -> int | None:
+    """The constant that a tensor is, or of which a DEQUANTIZE makes it for one operator, as in files of float16."""
+    if flatbuffer.is_constant(graph.model, graph.tensors[tensor]):
+        return tensor
+    maker = _maker(graph, tensor)
+    if maker is None or graph.name(maker) != "DEQUANTIZE" or len(graph.readers(tensor)) != 1:
+        return None
+    source = int(maker.inputs[0])
+    return source if flatbuffer.is_constant(graph.model, graph.tensors[source]) else None
+
+
+def _maker(graph: flatbuffer.Graph, tensor: int) -> Any:
+    return next((operator for operator in graph.operators if tensor in operator.outputs), None)
 
 
 def _permute(graph: flatbuffer.Graph, operator: Any, order: np.ndarray) -> None:
@@ -254,8 +269,13 @@ def _permute(graph: flatbuffer.Graph, operator: Any, order: np.ndarray) -> None:
 def _replace(graph: flatbuffer.Graph, operator: Any, index: int, order: np.ndarray, axis: int = -1) -> None:
     """Puts a constant with an axis, the last, in another order in an input's place; scales and zeros as `reordered`."""
     tensor = int(operator.inputs[index])
-    new = reordered(graph, tensor, graph.constant(tensor), order, axis)
-    operator.inputs = np.array([*operator.inputs[:index], new, *operator.inputs[index + 1 :]], np.int32)
+    constant = _constant(graph, tensor)
+    assert constant is not None
+    new = reordered(graph, constant, graph.constant(constant), order, axis)
+    if constant == tensor:
+        operator.inputs = np.array([*operator.inputs[:index], new, *operator.inputs[index + 1 :]], np.int32)
+    else:
+        _maker(graph, tensor).inputs = np.array([new], np.int32)
 
 
 def reordered(graph: flatbuffer.Graph, tensor: int, values: np.ndarray, order: np.ndarray, axis: int = -1) -> int:

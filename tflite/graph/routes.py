@@ -9,6 +9,8 @@ from ai_edge_litert import schema_py_generated as schema
 
 from keras_mobilenets.tflite.graph import flatbuffer
 
+LARGEST = 1 << 22  # numbers of a tensor that is followed; larger ones count as sources
+
 _NONE = schema.ActivationFunctionType.NONE
 
 
@@ -58,6 +60,9 @@ class Routes:
         move = _MOVES.get(name)
         outputs = [int(tensor) for tensor in operator.outputs]
         if move is None or any(-1 in flatbuffer.shape_of(self._graph.tensors[tensor]) for tensor in outputs):
+            return
+        ends = [int(tensor) for tensor in (*operator.inputs, *operator.outputs) if tensor >= 0]
+        if max(math.prod(self._graph.shape(tensor)) for tensor in ends) > LARGEST:
             return
         constant = {
             int(t): self._graph.constant(int(t))

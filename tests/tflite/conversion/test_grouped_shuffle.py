@@ -1,89 +1,84 @@
 """Forms of grouped convolutions and of the shuffles between them, against the operators they replace."""
 
-import dataclasses
 import warnings
 
-import keras
 import numpy as np
 import pytest
-from keras import layers
-from networks import randomize
+from built_graphs import BuiltGraph, input_shapes, outputs
 
-import keras_mobilenets as km
 from keras_mobilenets import tflite
 from keras_mobilenets.tflite.conversion.target_rewriter import rewrite
-from keras_mobilenets.tflite.graph import flatbuffer
-from keras_mobilenets.tflite.runtime.interpreter import open_model
-from keras_mobilenets.tflite.targets.operator_forms import FORMS, Forms
-
-NATIVE = Forms(per_channel_dense=True)
+from keras_mobilenets.tflite.targets.operator_forms import Forms
 
 
-def network(size, channels, groups, swapped):
-    """Two grouped convolutions around a shuffle, before the depthwise convolution as in the paper, or behind it."""
-    keras.utils.set_random_seed(0)
-    x = image = keras.Input((size, size, 3))
-    x = layers.Conv2D(channels, 3, 2, "same", activation="relu")(x)
-    x = km.blocks.conv_bn(x, channels, 1, groups=groups, activation="relu", name="reduce")
-    if swapped:
-        x = km.blocks.channel_shuffle(x, groups, name="shuffle")
-    x = km.blocks.depthwise_bn(x, activation=None, name="depthwise")
-    if not swapped:
-        x = km.blocks.channel_shuffle(x, channels // groups, name="shuffle")
-    x = km.blocks.conv_bn(x, 2 * channels, 1, groups=groups, activation="relu", name="expand")
-    return randomize(keras.Model(image, layers.Dense(5)(layers.GlobalAveragePooling2D()(x))))
+def shuffle(graph, x, groups):
+    _, height, width, channels = graph.shape(x)
+    x = graph.transpose(graph.reshape(x, 1, height * width, groups, channels // groups), 0, 1, 3, 2)
+    return graph.reshape(x, 1, height, width, channels)
 
 
-def int8(model, path, target="qualcomm"):
-    images = np.random.default_rng(0).uniform(-1, 1, (8, *model.input_shape[1:])).astype(np.float32)
-    with warnings.catch_warnings(action="ignore", category=tflite.TargetWarning):
-        return tflite.convert(
-            model, path, quantize="int8", calibration=images, calibration_method="minmax", target=target
-        )
+def unit(channels, groups, order):
+    """Two grouped convolutions around a shuffle and a depthwise convolution, as in the paper or as in megvii's code."""
+    graph = BuiltGraph((1, 6, 5, channels))
+    x = graph.convolution(graph.input, channels, groups)
+    if order == "paper":
+        x = graph.depthwise(shuffle(graph, x, groups))
+    else:
+        x = shuffle(graph, graph.depthwise(x), channels // groups)
+    return graph.written(graph.convolution(x, 2 * channels, groups))
 
 
-def answers(content, path, count=3):
-    path.write_bytes(content)
-    model = open_model(path)
-    shape = flatbuffer.Graph(flatbuffer.read(content)).shape(0)
-    pixels = np.random.default_rng(0).integers(-128, 128, (count, *shape)).astype(np.int8)
-    return np.array([model.run(each) for each in pixels]).astype(int)
-
-
-def shapes(content, name):
-    graph = flatbuffer.Graph(flatbuffer.read(content))
-    return [graph.shape(int(op.inputs[0])) for op in graph.operators if graph.name(op) == name]
-
-
+@pytest.mark.parametrize("order", ["paper", "megvii"])
 @pytest.mark.parametrize(
-    ("channels", "groups", "words"),
-    [
-        (60, 3, 4),
-        *(pytest.param(*row, marks=pytest.mark.slow) for row in ((48, 2, 4), (24, 2, 3), (192, 8, 3), (12, 3, 1))),
-    ],
+    ("channels", "groups", "padded", "word"),
+    [(60, 3, 72, 4), (48, 2, 48, 4), (24, 2, 24, 3), (192, 8, 192, 3), (64, 4, 64, 4), (50, 2, 52, 13)],
 )
-def test_channels_move_between_groups_several_at_once(channels, groups, words, tmp_path):
-    for swapped in (False, True):
-        before = int8(network(16, channels, groups, swapped), tmp_path / "m.tflite").read_bytes()
-        after = rewrite(before, dataclasses.replace(NATIVE, shuffle="runs"))
-        assert len(shapes(before, "TRANSPOSE")) == len(shapes(after, "TRANSPOSE")) == 1
-        assert (shapes(after, "TRANSPOSE")[0][-1] == words) == (words > 1)
-        expected = answers(before, tmp_path / "before.tflite")
-        assert np.std(expected) > 1
-        assert np.array_equal(answers(after, tmp_path / "after.tflite"), expected)
+def test_channels_move_between_groups_several_at_once(channels, groups, padded, word, order):
+    before = unit(channels, groups, order)
+    after = rewrite(before, Forms(per_channel_dense=True, shuffle="runs"))
+    assert [shape[-1] for shape in input_shapes(after, "TRANSPOSE")] == [word]
+    assert [shape[-1] for shape in input_shapes(after, "CONV_2D")] == [channels, padded]
+    assert np.array_equal(outputs(after), outputs(before))
+    assert np.std(outputs(before)) > 1
 
 
-def test_shufflenet_is_one_partition_and_gives_what_its_plain_operators_give(tmp_path):
-    model = randomize(km.ShuffleNetV1((64, 64, 3), 0.5, classes=5))
-    before = int8(model, tmp_path / "m.tflite").read_bytes()
-    expected = answers(before, tmp_path / "before.tflite")
-    assert np.std(expected) > 1
-    for forms in (FORMS["litert"], FORMS["gpu"]):
-        after = rewrite(before, dataclasses.replace(forms, per_channel_dense=True, average_pool="native"))
-        assert np.array_equal(answers(after, tmp_path / "after.tflite"), expected)
-        assert tflite.check_gpu(tmp_path / "after.tflite").ok  # groups of no multiple of four it computes wrongly
-    pooled = rewrite(before, FORMS["litert"])
-    assert abs(answers(pooled, tmp_path / "pooled.tflite") - expected).max() <= 2
-    assert tflite.inspect(tmp_path / "pooled.tflite").partitions == 1
-    assert max(shape[-1] for shape in shapes(pooled, "TRANSPOSE")) == 4
-    assert tflite.check_nnapi(int8(model, tmp_path / "nnapi.tflite", "nnapi")).ok
+def test_where_too_many_channels_would_be_zero_they_move_one_by_one():
+    before = unit(96, 8, "megvii")
+    after = rewrite(before, Forms(per_channel_dense=True, shuffle="runs"))
+    assert [shape[-1] for shape in input_shapes(after, "CONV_2D")] == [96, 96]
+    assert np.array_equal(outputs(after), outputs(before))
+
+
+@pytest.mark.parametrize(("channels", "groups", "filled"), [(30, 3, 36), (68, 4, 80), (24, 2, 24), (9, 3, 9)])
+def test_groups_are_filled_to_a_multiple_of_four(channels, groups, filled):
+    graph = BuiltGraph((1, 6, 5, 16))
+    x = graph.depthwise(graph.convolution(graph.input, channels))
+    before = graph.written(graph.convolution(x, 12, groups))
+    after = rewrite(before, Forms(per_channel_dense=True, fill_groups=True))
+    assert [shape[-1] for shape in input_shapes(after, "CONV_2D")] == [16, filled]
+    assert np.array_equal(outputs(after), outputs(before))
+
+
+def test_nnapi_takes_grouped_convolutions(tmp_path):
+    before = unit(24, 2, "megvii")
+    (tmp_path / "before.tflite").write_bytes(before)
+    (tmp_path / "after.tflite").write_bytes(rewrite(before, Forms(per_channel_dense=False, conv_version=5)))
+    assert not tflite.check_nnapi(tmp_path / "before.tflite").ok
+    assert tflite.check_nnapi(tmp_path / "after.tflite").ok
+
+
+@pytest.mark.parametrize("name", ["ShuffleNetV2", pytest.param("ShuffleNetV1", marks=pytest.mark.slow)])
+def test_shufflenets_are_one_partition_on_every_target(name, tmp_path):
+    from networks import randomize
+
+    import keras_mobilenets as km
+
+    model = randomize(km.create_model(name, input_shape=(64, 64, 3), width=0.25, classes=5))
+    images = np.random.default_rng(0).uniform(-1, 1, (8, 64, 64, 3)).astype(np.float32)
+    how = {"quantize": "int8", "calibration": images, "calibration_method": "minmax"}
+    with warnings.catch_warnings(action="error", category=tflite.TargetWarning):
+        for target in ("litert", "gpu", "nnapi"):
+            path = tflite.convert(model, tmp_path / f"{target}.tflite", target=target, **how)
+            assert tflite.inspect(path).partitions == 1
+            transposes = input_shapes(path.read_bytes(), "TRANSPOSE")
+            assert len(transposes) == (15 if name == "ShuffleNetV1" else 0)  # that behind a dense convolution is gone

@@ -1,117 +1,99 @@
-"""Channel shuffles folded into weights, against the same networks with their shuffles."""
+"""Channel shuffles folded into weights, against the same graphs with their shuffles."""
 
-import keras
 import numpy as np
 import pytest
-from keras import layers, ops
-from networks import answers, randomize
+from built_graphs import BuiltGraph, input_shapes, outputs
 
-import keras_mobilenets as km
-from keras_mobilenets import tflite
-from keras_mobilenets.tflite.conversion import target_rewriter
+from keras_mobilenets.tflite.conversion.shuffle_fold import MOST_JOINED, fold_shuffles
 from keras_mobilenets.tflite.graph import flatbuffer
-from keras_mobilenets.tflite.runtime.interpreter import open_model
 
 
-class Shuffle(layers.Layer):
-    """As most code has it: five dimensions."""
-
-    def call(self, x):
-        height, width, channels = x.shape[1:]
-        x = ops.transpose(ops.reshape(x, (-1, height, width, 2, channels // 2)), (0, 1, 2, 4, 3))
-        return ops.reshape(x, (-1, height, width, channels))
+def four_dimensions(graph, x):
+    """As `blocks.channel_shuffle` is written."""
+    _, height, width, channels = graph.shape(x)
+    x = graph.transpose(graph.reshape(x, 1, height * width, 2, channels // 2), 0, 1, 3, 2)
+    return graph.reshape(x, 1, height, width, channels)
 
 
-class Gather(layers.Layer):
-    """The same by indices."""
+def five_dimensions(graph, x):
+    """As most code has it."""
+    _, height, width, channels = graph.shape(x)
+    x = graph.transpose(graph.reshape(x, 1, height, width, 2, channels // 2), 0, 1, 2, 4, 3)
+    return graph.reshape(x, 1, height, width, channels)
 
-    def call(self, x):
-        return ops.take(x, np.arange(x.shape[-1]).reshape(2, -1).T.ravel(), axis=-1)
 
-
-class ChannelsFirst(layers.Layer):
+def channels_first(graph, x):
     """As code has it that comes from PyTorch."""
-
-    def call(self, x):
-        height, width, channels = x.shape[1:]
-        x = ops.reshape(ops.transpose(x, (0, 3, 1, 2)), (-1, 2, channels // 2, height, width))
-        x = ops.reshape(ops.transpose(x, (0, 2, 1, 3, 4)), (-1, channels, height, width))
-        return ops.transpose(x, (0, 2, 3, 1))
+    _, height, width, channels = graph.shape(x)
+    x = graph.reshape(graph.transpose(x, 0, 3, 1, 2), 1, 2, channels // 2, height, width)
+    x = graph.reshape(graph.transpose(x, 0, 2, 1, 3, 4), 1, channels, height, width)
+    return graph.transpose(x, 0, 2, 3, 1)
 
 
-def units(shuffle):
-    """Two units of ShuffleNetV2 between convolutions, with a shuffle of other people's."""
-    keras.utils.set_random_seed(0)
-    x = image = keras.Input((12, 10, 3))
-    x = layers.Conv2D(20, 3, padding="same", activation="relu")(x)
-    for _ in range(2):
-        first, second = km.blocks.channel_split(x, name=f"split_{len(x.name)}")
-        second = layers.Conv2D(10, 1, activation="relu")(second)
-        x = shuffle()(layers.Concatenate()([first, second]))
-    x = layers.DepthwiseConv2D(3, 2, "same", activation="relu6")(x)
-    x = layers.GlobalAveragePooling2D()(layers.MaxPooling2D(2)(x))
-    return randomize(keras.Model(image, layers.Dense(5)(x)))
+def gather(graph, x):
+    return graph.gather(x, np.arange(graph.shape(x)[3]).reshape(2, -1).T.ravel())
 
 
-def plain(model, path, monkeypatch, **how):
-    """The file with its shuffles."""
-    with monkeypatch.context() as patch:
-        patch.setattr(target_rewriter, "fold_shuffles", lambda content: content)
-        return tflite.convert(model, path, **how)
+def units(kind, shuffle, count):
+    """Units of ShuffleNetV2, figure 3 (c), between convolutions; two read the last."""
+    graph = BuiltGraph((1, 6, 5, 8), kind)
+    x = graph.convolution(graph.input, 20)
+    for _ in range(count):
+        first, second = graph.channels(x, 0, 10), graph.channels(x, 10, 20)
+        x = shuffle(graph, graph.concatenate(first, graph.convolution(second, 10)))
+    return graph.written(graph.convolution(x, 7), graph.convolution(graph.depthwise(x), 5))
 
 
-def counts(path):
-    return dict(tflite.inspect(path).operator_counts)
+@pytest.mark.parametrize("kind", ["int8", "float32", "float16"])
+@pytest.mark.parametrize("shuffle", [four_dimensions, five_dimensions, channels_first, gather])
+def test_shuffles_of_every_writing_are_gone(kind, shuffle):
+    before = units(kind, shuffle, 3)
+    after = fold_shuffles(before)
+    assert not any(input_shapes(after, name) for name in ("TRANSPOSE", "GATHER", "RESHAPE"))
+    for found, expected in zip(outputs(after), outputs(before), strict=True):
+        np.testing.assert_allclose(found, expected, atol=0 if kind == "int8" else 1e-5)
+        assert np.std(expected) > 0.5
 
 
-def images(model, count=2):
-    return np.random.default_rng(0).uniform(-1, 1, (count, *model.input_shape[1:])).astype(np.float32)
+def test_no_concatenation_has_more_inputs_than_xnnpack_takes():
+    before = units("int8", four_dimensions, 8)
+    after = fold_shuffles(before)
+    graph = flatbuffer.Graph(flatbuffer.read(after))
+    joined = [len(op.inputs) for op in graph.operators if graph.name(op) == "CONCATENATION"]
+    assert not input_shapes(after, "TRANSPOSE") and max(joined) == MOST_JOINED
+    assert all(np.array_equal(*pair) for pair in zip(outputs(after), outputs(before), strict=True))
 
 
-@pytest.mark.parametrize("shuffle", [Shuffle, Gather, ChannelsFirst])
-def test_shuffles_of_every_writing_are_gone(shuffle, tmp_path):
-    model = units(shuffle)
-    path = tflite.convert(model, tmp_path / "m.tflite")
-    found, expected = open_model(path).run(images(model)[:1]), answers(model, images(model)[:1])
-    np.testing.assert_allclose(found, expected, atol=1e-5)
-    assert np.std(expected) > 0.01
-    assert not {"TRANSPOSE", "GATHER", "RESHAPE"} & set(counts(path))
+def test_a_dense_convolution_makes_the_channels_of_a_grouped_one_in_their_order():
+    graph = BuiltGraph((1, 6, 5, 8))
+    x = graph.depthwise(graph.convolution(graph.input, 12))
+    before = graph.written(graph.convolution(four_dimensions(graph, x), 6, groups=3))
+    after = fold_shuffles(before)
+    assert not input_shapes(after, "TRANSPOSE")
+    assert np.array_equal(outputs(after), outputs(before))
 
 
-def test_shufflenet_v2_has_no_shuffle_and_gives_the_same_int8_answers(tmp_path, monkeypatch):
-    model = randomize(km.ShuffleNetV2((64, 64, 3), 0.25, classes=5))
-    how = {"quantize": "int8", "calibration": images(model, 8), "calibration_method": "minmax", "target": "litert"}
-    before = plain(model, tmp_path / "plain.tflite", monkeypatch, **how)
-    after = tflite.convert(model, tmp_path / "folded.tflite", **how)
-    assert counts(before)["TRANSPOSE"] == 16
-    assert "TRANSPOSE" not in counts(after) and tflite.inspect(after).partitions == 1
-    for pixels in np.random.default_rng(0).integers(-128, 128, (4, 1, 64, 64, 3)).astype(np.int8):
-        expected = np.asarray(open_model(before).run(pixels))
-        assert np.array_equal(open_model(after).run(pixels), expected)
-    assert np.std(expected) > 1
+def test_what_needs_channels_in_their_order_keeps_its_shuffle():
+    def graphs():
+        for name in ("an output", "a grouped convolution", "an addition"):
+            graph = BuiltGraph((1, 6, 5, 12))
+            x = graph.convolution(graph.input, 12, groups=3)
+            shuffled = four_dimensions(graph, x)
+            if name == "an output":
+                yield graph.written(graph.convolution(shuffled, 5), shuffled)
+            elif name == "an addition":
+                yield graph.written(graph.apply("ADD", [x, shuffled], graph.shape(x), 2))
+            else:
+                yield graph.written(graph.convolution(shuffled, 6, groups=2))
+
+    for before in graphs():
+        assert fold_shuffles(before) is before and input_shapes(before, "TRANSPOSE")
 
 
-def test_what_needs_channels_in_their_order_keeps_its_shuffle(tmp_path):
-    x = image = keras.Input((8, 8, 12))
-    x = layers.Conv2D(12, 1)(x)
-    shuffled = km.blocks.channel_shuffle(x, 3, name="shuffle")
-    for name, output in {
-        "an addition": layers.Add()([x, shuffled]),
-        "a grouped convolution": layers.Conv2D(12, 1, groups=3)(shuffled),
-        "the output": shuffled,
-    }.items():
-        model = randomize(keras.Model(image, layers.Activation("relu")(output) if name == "an addition" else output))
-        path = tflite.convert(model, tmp_path / "m.tflite")
-        assert counts(path)["TRANSPOSE"] == 1, name
-        np.testing.assert_allclose(
-            open_model(path).run(images(model)[:1]), answers(model, images(model)[:1]), atol=1e-5
-        )
-
-
-def test_nothing_unused_stays_in_the_file(tmp_path):
-    model = flatbuffer.read(tflite.convert(units(Shuffle), tmp_path / "m.tflite").read_bytes())
+def test_nothing_unused_stays_in_the_file():
+    model = flatbuffer.read(fold_shuffles(units("float32", five_dimensions, 3)))
     graph = model.subgraphs[0]
     used = {int(t) for operator in graph.operators for t in (*operator.inputs, *operator.outputs)}
-    assert used | {int(t) for t in graph.inputs} == set(range(len(graph.tensors)))
-    held = {tensor.buffer for tensor in graph.tensors} | {each.buffer for each in model.metadata}
+    assert used == set(range(len(graph.tensors)))
+    held = {tensor.buffer for tensor in graph.tensors}
     assert all(buffer.data is None or number in held for number, buffer in enumerate(model.buffers))
