@@ -62,6 +62,16 @@ from .models.convnext import ConvNeXtLarge as ConvNeXtLarge
 from .models.convnext import WTConvNeXtTiny as WTConvNeXtTiny
 from .models.convnext import WTConvNeXtSmall as WTConvNeXtSmall
 from .models.convnext import WTConvNeXtBase as WTConvNeXtBase
+from .models.mobileone import MobileOneS0 as MobileOneS0
+from .models.mobileone import MobileOneS1 as MobileOneS1
+from .models.mobileone import MobileOneS2 as MobileOneS2
+from .models.mobileone import MobileOneS3 as MobileOneS3
+from .models.mobileone import MobileOneS4 as MobileOneS4
+from .models.repvit import RepViTM0_9 as RepViTM0_9
+from .models.repvit import RepViTM1_0 as RepViTM1_0
+from .models.repvit import RepViTM1_1 as RepViTM1_1
+from .models.repvit import RepViTM1_5 as RepViTM1_5
+from .models.repvit import RepViTM2_3 as RepViTM2_3
 from .costs.latencies import published_latency as published_latency
 from .costs.model_cost import Cost as Cost
 from .costs.model_cost import cost as cost
@@ -71,6 +81,7 @@ from .models.catalog import create_model as create_model
 from .models.catalog import list_models as list_models
 from .models.torch_names import from_torch as from_torch
 from .graphs.feature_maps import features as features
+from .graphs.reparameterization import reparameterized as reparameterized
 from .pixels.scaling import preprocess_input as preprocess_input
 from .weights.imagenet_classes import decode_predictions as decode_predictions
 from .weights.keras_files import load_weights as load_weights

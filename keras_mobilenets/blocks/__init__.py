@@ -6,6 +6,9 @@ Every block names its layers from its own name: `block_3_expand`, `block_3_expan
 from keras_mobilenets.blocks.attention import multi_query_attention as multi_query_attention
 from keras_mobilenets.blocks.bottleneck import bottleneck as bottleneck
 from keras_mobilenets.blocks.bottleneck import residual_sum as residual_sum
+from keras_mobilenets.blocks.branches import branched_conv as branched_conv
+from keras_mobilenets.blocks.branches import channel_mixer as channel_mixer
+from keras_mobilenets.blocks.branches import repvit_block as repvit_block
 from keras_mobilenets.blocks.channels import make_divisible as make_divisible
 from keras_mobilenets.blocks.channels import scaled as scaled
 from keras_mobilenets.blocks.convnext import convnext_block as convnext_block

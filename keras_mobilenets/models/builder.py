@@ -74,6 +74,7 @@ def builder(
     last: Callable[..., Any] | None = None,
     flatten: bool = False,
     classifier_bias: bool = True,
+    classifier: Callable[..., Any] | None = None,
 ) -> Callable[[Callable[..., Any]], Builder]:
     """Turns the body of a network into its public builder.
 
@@ -90,6 +91,7 @@ def builder(
             the last feature map where nothing pools it; none when not given.
         flatten: The classifier reads every position of the feature map, as before global pooling (VGG).
         classifier_bias: Whether the classifier adds a bias.
+        classifier: Makes the logits, `classifier(vector, classes=..., name=...)`; one dense layer when not given.
     """
 
     def decorate(body: Callable[..., Any]) -> Builder:
@@ -112,7 +114,7 @@ def builder(
                 x = layers.Flatten(name="flatten")(x) if flatten else layers.GlobalAveragePooling2D(name="pool")(x)
                 x = last(x) if last else x
                 x = head(x, dropout_rate=given["dropout_rate"], **options) if head else x
-                x = _classifier(x, given, classifier_bias)
+                x = _classifier(x, given, classifier_bias, classifier)
             else:
                 x = _pool(x, given["pooling"])
                 x = last(x) if last else x
@@ -209,7 +211,7 @@ def _input(shape: Any, tensor: Any, default_size: int | None) -> Any:
     return keras.Input(tuple(shape), name="image")
 
 
-def _classifier(x: Any, given: dict[str, Any], use_bias: bool) -> Any:
+def _classifier(x: Any, given: dict[str, Any], use_bias: bool, own: Callable[..., Any] | None) -> Any:
     activation = given["classifier_activation"]
     try:
         activation = keras.activations.get(activation)
@@ -217,6 +219,9 @@ def _classifier(x: Any, given: dict[str, Any], use_bias: bool) -> Any:
         raise UserError(f'classifier_activation={activation!r} is unknown: use "softmax" or None for logits') from error
     if given["dropout_rate"]:
         x = layers.Dropout(given["dropout_rate"], name="dropout")(x)
+    if own is not None:
+        x = own(x, classes=given["classes"], name="predictions")
+        return x if activation is keras.activations.linear else layers.Activation(activation, name="scores")(x)
     return layers.Dense(given["classes"], activation=activation, use_bias=use_bias, name="predictions")(x)
 
 

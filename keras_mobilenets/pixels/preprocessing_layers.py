@@ -17,7 +17,7 @@ from keras_mobilenets.pixels.scaling import INPUT_NAMES, MINUS_ONE_TO_ONE, NAMED
 _SPATIAL = {"CenterCrop", "Resizing", "ZeroPadding2D", "Cropping2D", "UpSampling2D"}
 _IDENTITIES = {"Activation", "Cast", "Dropout", "GaussianNoise", "Identity", "InputLayer", "Stack", "GetItem"}
 _COPIES = {"Concatenate", "Repeat", "Tile"}  # of a grey image, for its three channels
-_STEM = "stem"  # what the first convolution of every builder is called
+_STEMS = ("stem", "stem_branch_0")  # what the first convolution of every builder is called
 _ADAPTED = {"scaling"}  # the layer with which `weights.adaptation` lets other weights take −1..1
 
 
@@ -58,7 +58,7 @@ def scaling_of_layers(model: Any) -> PixelScaling | None:
     named = _named_input(model)
     if named and not names:
         return PixelScaling(*NAMED[INPUT_NAMES[named]], f"its input {named}")
-    if first == _STEM and set(names) <= _ADAPTED:
+    if first in _STEMS and set(names) <= _ADAPTED:
         return MINUS_ONE_TO_ONE
     return _expected(mean, std, f"its {'layer' if len(names) == 1 else 'layers'} {', '.join(names)}") if names else None
 

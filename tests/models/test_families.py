@@ -38,6 +38,8 @@ ONE_OF_EACH = {
     "GhostNetV2": {"width": 0.35},
     "ConvNeXtAtto": {"alpha": 0.35},
     "WTConvNeXtTiny": {"alpha": 0.25, "levels": (2, 1, 1, 1)},
+    "MobileOneS1": {"alpha": 0.25},
+    "RepViTM0_9": {"alpha": 0.35},
 }
 # VGG's poolings and ConvNeXt's patches drop the odd row, Xception's stem drops the border.
 UNPADDED = ("VGG16", "Xception", "ConvNeXtAtto", "WTConvNeXtTiny")
@@ -96,6 +98,24 @@ def test_parameters_agree_with_the_published_millions(name, arguments, millions)
 
 def test_mobilenet_v1_with_standard_convolutions_costs_what_its_paper_says():
     assert km.cost(km.StandardConvNet()).macs / 1e6 == pytest.approx(4866, rel=0.001)
+
+
+@pytest.mark.parametrize(
+    ("name", "millions", "macs"),
+    [  # as the papers print them of the form without branches: MobileOne, table 9; RepViT, table 1
+        ("MobileOneS0", 2.1, 275),
+        pytest.param("MobileOneS1", 4.8, 825, marks=pytest.mark.slow),
+        pytest.param("MobileOneS2", 7.8, 1299, marks=pytest.mark.slow),
+        pytest.param("MobileOneS3", 10.1, 1896, marks=pytest.mark.slow),
+        pytest.param("MobileOneS4", 14.8, 2978, marks=pytest.mark.slow),
+        pytest.param("RepViTM0_9", 5.1, 800, marks=pytest.mark.slow),
+        pytest.param("RepViTM1_1", 8.2, 1300, marks=pytest.mark.slow),
+    ],
+)
+def test_networks_with_branches_cost_what_their_papers_say_once_folded(name, millions, macs):
+    cost = km.cost(km.reparameterized(km.create_model(name, input_shape=(224, 224, 3))))
+    assert cost.parameters / 1e6 == pytest.approx(millions, abs=0.051)
+    assert cost.macs / 1e6 == pytest.approx(macs, abs=51 if macs % 100 == 0 else 0.01 * macs)
 
 
 @pytest.fixture
@@ -193,6 +213,11 @@ def test_networks_are_of_plain_layers_that_exporters_know(name):
         ("ShuffleNetV1", "block_0_shortcut_pool block_0_reduce block_1_shuffle_map block_1_expand_bn block_1_add"),
         ("ShuffleNetV2", "block_0_shortcut_depthwise block_1_split_first block_1_conv_2_relu block_1_concat head"),
         ("GhostNet", "stem block_0_expand_primary block_1_project_cheap_bn block_3_shortcut block_3_se_scale hidden"),
+        (
+            "MobileOneS1",
+            "stem stem_point block_0_depthwise_branch_0 block_1_pointwise_identity_bn predictions",
+        ),
+        ("RepViTM0_9", "stem_2_bn block_0_depthwise_point block_0_se_scale block_2_before_depthwise block_2_pointwise"),
         ("GhostNetV2", "block_2_gate_pool block_2_gate_horizontal_bn block_3_gate_upsample block_15_gate head"),
     ],
 )

@@ -105,7 +105,7 @@ def traced(model: Any, input_shape: Sequence[int] | None = None, for_int8: bool 
     if any(layer.quantization_mode is not None for layer in model._flatten_layers()):
         raise UserError(f"{model.name} was quantized by Keras (model.quantize): convert the float model instead")
     with float32(model):
-        flat = _in_delegable_operators(_flat(model))
+        flat = _as_it_runs(_flat(model), input_shape)
         graph = _traced_keras(model.name, _with_float_inputs(flat) if for_int8 else flat, input_shape)
     if for_int8 and getattr(flat, "inputs", None):
         were = [keras.backend.standardize_dtype(tensor.dtype) for tensor in flat.inputs]
@@ -137,11 +137,23 @@ def _flat(model: Any) -> Any:
         return model  # a subclassed one that computes with TensorFlow's operators, which can be traced
 
 
-def _in_delegable_operators(model: Any) -> Any:
-    """The model with layers in the place of those that TensorFlow computes by operators no target takes."""
+def _as_it_runs(model: Any, input_shape: Sequence[int] | None) -> Any:
+    """The model with one layer for parallel branches, and others for those that give operators no target takes."""
+    import keras
+
+    from keras_mobilenets.graphs.flat_model import run
+    from keras_mobilenets.graphs.reparameterization import reparameterized
     from keras_mobilenets.tflite.conversion.upsampling import with_concatenated_copies
 
-    return with_concatenated_copies(model) if hasattr(model, "_inputs_struct") else model
+    if not hasattr(model, "_inputs_struct"):  # a subclassed one whose graph cannot be seen
+        return model
+    if input_shape is not None and len(model.inputs) == 1 and None in model.inputs[0].shape[1:]:
+        (x,) = model.inputs
+        image = keras.Input(_shape(model.name, x.shape, input_shape)[1:], dtype=x.dtype, name=x.name)
+        model = keras.Model(
+            keras.tree.pack_sequence_as(model._inputs_struct, [image]), run(model, [image]), name=model.name
+        )
+    return with_concatenated_copies(reparameterized(model))
 
 
 def _with_float_inputs(model: Any) -> Any:

@@ -16,6 +16,7 @@ import tf_keras
 from keras_mobilenets.errors import UserError, unknown
 from keras_mobilenets.graphs.flat_model import calls
 from keras_mobilenets.graphs.plain_layers import plain_model
+from keras_mobilenets.graphs.reparameterization import reparameterized
 from keras_mobilenets.pixels.batches import first_labelled, to_input
 from keras_mobilenets.pixels.image_source import BATCH
 from keras_mobilenets.pixels.preprocessing_layers import scaling_of
@@ -74,7 +75,8 @@ def quantize_aware(
         raise UserError(f"freeze_batch_norm_after={freeze_batch_norm_after}: give a number of steps, 0 or more")
     if is_quantize_aware(model):
         raise UserError(f"{model.name} is quantization-aware already; give the float model")
-    model = plain_model(keras_bridge.to_keras(model) if isinstance(model, tf_keras.Model) else model)
+    model = keras_bridge.to_keras(model) if isinstance(model, tf_keras.Model) else model
+    model = reparameterized(plain_model(model))
     _check_graph(model)
     settings = {"preserve": preserve, "decay": range_decay}
     scheme = MobileScheme(_reasons(model, left_in_float), settings, dense_axes=1 if per_channel_dense else 0)

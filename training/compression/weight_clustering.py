@@ -11,6 +11,7 @@ import keras
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.graphs.plain_layers import plain_model
+from keras_mobilenets.graphs.reparameterization import reparameterized
 from keras_mobilenets.training.compression.wrappers import (
     check_arguments,
     compressible_layers,
@@ -54,7 +55,7 @@ def cluster(
         UserError: An argument is out of range, there is no layer to cluster, or as in `fit`.
     """
     check_arguments(model, data, "cluster")
-    model = plain_model(model)
+    model = reparameterized(plain_model(model))
     if clusters < 2:
         raise UserError(f"clusters must be 2 or more, such as 16, not {clusters}")
     names = [layer.name for layer in compressible_layers(model, layers, "cluster")]

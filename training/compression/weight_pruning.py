@@ -16,6 +16,7 @@ import numpy as np
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.graphs.plain_layers import plain_model
+from keras_mobilenets.graphs.reparameterization import reparameterized
 from keras_mobilenets.progress import track
 from keras_mobilenets.training.compression.wrappers import (
     check_arguments,
@@ -79,7 +80,7 @@ def prune(
         UserError: An argument is out of range, there is nothing to prune, or as in `fit`.
     """
     check_arguments(model, data, "prune")
-    model = plain_model(model)
+    model = reparameterized(plain_model(model))
     shares = _shares(model, sparsity, layers, pattern)
     recipe = recipe or default_recipe(RECIPE, data, run_dir)
     plan = _plan(schedule, begin, end, frequency, recipe.epochs * data.steps_per_epoch())
@@ -252,7 +253,7 @@ def sensitivity(
         UserError: An argument is out of range, or there is no layer to prune.
     """
     check_arguments(model, data, "sensitivity")
-    model = plain_model(model)
+    model = reparameterized(plain_model(model))
     for level in levels:
         check_sparsity(level)
     scanned = compressible_layers(model, layers, "prune")

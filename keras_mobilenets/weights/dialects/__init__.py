@@ -11,7 +11,9 @@ from typing import Any
 from keras_mobilenets.weights.dialects import (
     convnext,
     ghostnet,
+    mobileone,
     regnet,
+    repvit,
     resnet,
     shufflenet,
     timm,
@@ -21,7 +23,9 @@ from keras_mobilenets.weights.dialects import (
 )
 
 # The first that matches is taken.
-_DIALECTS = (convnext, ghostnet, shufflenet, resnet, vgg, torchvision, timm, regnet, xception)
+_DIALECTS = (
+    ghostnet, mobileone, repvit, convnext, shufflenet, resnet, vgg, torchvision, timm, regnet, xception,
+)  # fmt: skip
 
 
 def dialect_of(arrays: Mapping[str, Any]) -> ModuleType:

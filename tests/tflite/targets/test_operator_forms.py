@@ -113,7 +113,7 @@ def test_a_trained_network_answers_the_same_in_each_form(trained, tmp_path):
     assert (by_channel == kept).mean() >= 0.985  # whose dense layers have other weights
 
 
-WHOLE = ["MobileNetV1", "MobileNetV2", "MobileNetV3Large", "MobileNetV3Small", "EfficientNetLite0"]
+WHOLE = ["MobileNetV1", "MobileNetV2", "MobileNetV3Large", "MobileNetV3Small", "EfficientNetLite0", "GhostNetV2"]
 
 
 QUICK = ("MobileNetV1", "MobileNetV3Large")

@@ -53,6 +53,7 @@ NETWORKS = {
     "EfficientNetB0": {"alpha": 0.35},
     "ResNet18": {"alpha": 0.25},
     "MobileNetV4ConvSmall": {"alpha": 0.35},
+    "GhostNetV2": {"width": 0.35},
 }
 
 

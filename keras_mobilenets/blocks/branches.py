@@ -1,0 +1,109 @@
+"""Convolutions of parallel branches, which `reparameterized` makes one of after training.
+
+Vasu et al. 2022, arXiv:2206.04040 (MobileOne), section 3.2; Wang et al. 2023, arXiv:2307.09283 (RepViT), section 3.2.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from keras import layers
+
+from keras_mobilenets.blocks.convolution import activation as activate
+from keras_mobilenets.blocks.convolution import batch_norm, conv_bn, depthwise_bn
+from keras_mobilenets.blocks.squeeze_excitation import squeeze_excite
+
+
+def branched_conv(
+    x: Any,
+    filters: int | None,
+    kernel_size: int = 3,
+    *,
+    strides: int = 1,
+    branches: int = 1,
+    activation: str | None = "relu",
+    excite: Callable[..., Any] | None = None,
+    name: str,
+) -> Any:
+    """MobileOne's block: parallel convolutions, one of 1×1 and the identity, each with batch normalization, added.
+
+    The 1×1 convolution stands beside larger kernels only, the identity where shapes allow (figure 3).
+
+    Args:
+        x: Tensor (batch, height, width, channels).
+        filters: Output channels; None for a depthwise convolution.
+        kernel_size: Side of the square kernel.
+        strides: 1, or 2 to halve height and width.
+        branches: Number of parallel convolutions of that kernel (the paper's k).
+        activation: After the sum; None keeps it linear.
+        excite: Applied to the sum as `excite(x, name=name)`, such as a partial `squeeze_excite`.
+        name: Of the sum; prefix of the branches `{name}_branch_0`, …, `{name}_point` and `{name}_identity_bn`. A sum of
+            one branch is that branch.
+
+    Returns:
+        Tensor (batch, ⌈height / strides⌉, ⌈width / strides⌉, filters).
+    """
+
+    def convolved(side: int, label: str) -> Any:
+        settings: dict[str, Any] = {"strides": strides, "activation": None, "name": f"{name}_{label}"}
+        return depthwise_bn(x, side, **settings) if filters is None else conv_bn(x, filters, side, **settings)
+
+    parts = [convolved(kernel_size, f"branch_{index}") for index in range(branches)]
+    parts += [convolved(1, "point")] if kernel_size > 1 else []
+    if strides == 1 and filters in (None, x.shape[-1]):
+        parts.append(batch_norm(x, f"{name}_identity"))
+    x = layers.Add(name=name)(parts) if len(parts) > 1 else parts[0]
+    x = x if excite is None else excite(x, name=name)
+    return activate(x, activation, name)
+
+
+def repvit_block(
+    x: Any,
+    expansion: float = 2,
+    *,
+    kernel_size: int = 3,
+    squeeze: int = 0,
+    activation: str = "gelu",
+    name: str,
+) -> Any:
+    """RepViT's block: depthwise branches mix places, squeeze-and-excite, then two 1×1 convolutions mix channels.
+
+    The sum of a depthwise convolution, a depthwise 1×1 with bias and the identity is normalized; all of it is one
+    depthwise convolution after training (figure 3). The channel mixer is residual.
+
+    Args:
+        x: Tensor (batch, height, width, channels).
+        expansion: Channels between the 1×1 convolutions, as a multiple of the input channels.
+        kernel_size: Side of the depthwise kernel.
+        squeeze: Channels of the squeeze-and-excite; 0 for none.
+        activation: Between the 1×1 convolutions.
+        name: Prefix of the layer names: `{name}_depthwise` is the sum, of `{name}_depthwise_branch_0`,
+            `{name}_depthwise_point` and the input; `{name}_expand`, `{name}_project`, `{name}_add`.
+
+    Returns:
+        Tensor of the shape of `x`.
+    """
+    mixer = f"{name}_depthwise"
+    branch = depthwise_bn(x, kernel_size, activation=None, name=f"{mixer}_branch_0")
+    x = layers.Add(name=mixer)([branch, layers.DepthwiseConv2D(1, name=f"{mixer}_point")(x), x])
+    x = batch_norm(x, mixer)
+    if squeeze:
+        x = squeeze_excite(x, squeeze, gate="sigmoid", name=name)
+    return channel_mixer(x, expansion, activation=activation, name=name)
+
+
+def channel_mixer(x: Any, expansion: float, *, activation: str = "gelu", name: str) -> Any:
+    """Residual feed-forward network of two 1×1 convolutions (RepViT, figure 3).
+
+    Args:
+        x: Tensor (batch, height, width, channels).
+        expansion: Channels between the convolutions, as a multiple of the input channels.
+        activation: Between them.
+        name: Prefix of the layer names: `{name}_expand`, `{name}_project`, `{name}_add`.
+
+    Returns:
+        Tensor of the shape of `x`.
+    """
+    channels = x.shape[-1]
+    y = conv_bn(x, round(expansion * channels), 1, activation=activation, name=f"{name}_expand")
+    y = conv_bn(y, channels, 1, activation=None, name=f"{name}_project")
+    return layers.Add(name=f"{name}_add")([x, y])

@@ -1,0 +1,80 @@
+"""RepViT: Wang et al. 2023, "RepViT: Revisiting Mobile CNN From ViT Perspective", arXiv:2307.09283."""
+
+from typing import Any, NamedTuple
+
+from keras import layers
+
+from keras_mobilenets import blocks
+from keras_mobilenets.blocks import make_divisible
+from keras_mobilenets.models.builder import Builder, builder
+
+EXPANSION = 2
+SQUEEZE = 0.25  # channels of a squeeze-and-excite over those it weighs; every other block has one
+
+
+class Variant(NamedTuple):
+    """Channels of each stage, and its blocks behind the one that halves the image."""
+
+    channels: tuple[int, int, int, int]
+    repeats: tuple[int, int, int, int]
+
+
+# The variants of section 4.1, by their latency on an iPhone 12 (figures of the reference implementation).
+VARIANTS = {
+    "M0_9": Variant((48, 96, 192, 384), (2, 2, 14, 2)),
+    "M1_0": Variant((56, 112, 224, 448), (2, 2, 14, 2)),
+    "M1_1": Variant((64, 128, 256, 512), (2, 2, 12, 2)),
+    "M1_5": Variant((64, 128, 256, 512), (4, 4, 24, 4)),
+    "M2_3": Variant((80, 160, 320, 640), (6, 6, 34, 2)),
+}
+
+
+def _classifier(x: Any, classes: int, name: str) -> Any:
+    """Two classifiers, one of which learned from labels and one from a teacher; in inference their mean counts."""
+    parts = []
+    for role in ("labels", "teacher"):
+        normal = blocks.batch_norm(x, f"{name}_{role}")
+        parts.append(layers.Dense(classes, name=f"{name}_{role}")(normal))
+    return layers.Average(name=name)(parts)
+
+
+def _builder(name: str) -> Builder:
+    """The public builder of a variant of `VARIANTS`."""
+    variant = VARIANTS[name]
+
+    def body(x: Any, *, stem_strides: int, alpha: float = 1.0) -> Any:
+        widths = [make_divisible(channels * alpha) for channels in variant.channels]
+        x = blocks.conv_bn(x, widths[0] // 2, strides=stem_strides, activation="gelu", name="stem")
+        x = blocks.conv_bn(x, widths[0], strides=2, activation=None, name="stem_2")
+        index = 0
+        for filters, repeats in zip(widths, variant.repeats, strict=True):
+            if index:
+                x = _halved(x, filters, f"block_{index}")
+                index += 1
+            for repeat in range(repeats):
+                squeeze = 0 if repeat % 2 else make_divisible(SQUEEZE * filters)
+                x = blocks.repvit_block(x, EXPANSION, squeeze=squeeze, name=f"block_{index}")
+                index += 1
+        return x
+
+    body.__name__ = body.__qualname__ = f"RepViT{name}"
+    body.__doc__ = (
+        f"Builds RepViT-{name.replace('_', '.')} as it is trained, with parallel branches and two classifiers.\n\n"
+        "    `reparameterized` makes plain layers of them, as `convert` does by itself."
+    )
+    return builder(dropout_rate=0.0, classifier=_classifier)(body)
+
+
+def _halved(x: Any, filters: int, name: str) -> Any:
+    """Halves the image: a block, a depthwise and a pointwise convolution, a channel mixer (section 3.3, figure 4)."""
+    x = blocks.repvit_block(x, EXPANSION, name=f"{name}_before")
+    x = blocks.depthwise_bn(x, strides=2, activation=None, name=f"{name}_depthwise")
+    x = blocks.conv_bn(x, filters, 1, activation=None, name=f"{name}_pointwise")
+    return blocks.channel_mixer(x, EXPANSION, name=name)
+
+
+RepViTM0_9 = _builder("M0_9")
+RepViTM1_0 = _builder("M1_0")
+RepViTM1_1 = _builder("M1_1")
+RepViTM1_5 = _builder("M1_5")
+RepViTM2_3 = _builder("M2_3")
