@@ -103,7 +103,7 @@ def test_mobilenet_v1_with_standard_convolutions_costs_what_its_paper_says():
 @pytest.mark.parametrize(
     ("name", "millions", "macs"),
     [  # as the papers print them, of the form without branches
-        ("MobileOneS0", 2.1, 275),
+        pytest.param("MobileOneS0", 2.1, 275, marks=pytest.mark.slow),
         pytest.param("MobileOneS1", 4.8, 825, marks=pytest.mark.slow),
         pytest.param("MobileOneS2", 7.8, 1299, marks=pytest.mark.slow),
         pytest.param("MobileOneS3", 10.1, 1896, marks=pytest.mark.slow),
