@@ -42,11 +42,11 @@ def fold_shuffles(content: bytes) -> bytes:
         return content
     routes = Routes(graph)
     maps = [_Map.of(graph, routes, tensor) for tensor in routes.permuted if _is_wanted(graph, routes, tensor)]
-    foldable = [each for region in _regions(maps) if all(each.order is not None for each in region) for each in region]
+    foldable = [each for region in _regions(maps) if _is_foldable(region) for each in region]
     if not foldable:
         return content
     slices: dict[tuple[int, int, int], int] = {}
-    for each in foldable:
+    for each in sorted(foldable, key=lambda each: each.place(graph)):  # so that a slice stands before all its readers
         each.fold(graph, slices)
     for operator in reversed(list(graph.operators)):
         if id(operator) in {id(maker) for each in foldable for maker in each.makers} and not any(
@@ -55,6 +55,13 @@ def fold_shuffles(content: bytes) -> bytes:
             del graph.operators[graph.place(operator)]
     drop_unused(graph.model)
     return flatbuffer.write(graph.model)
+
+
+def _is_foldable(region: list["_Map"]) -> bool:
+    """Whether all maps of a region can be had in an order; what makes one in its order must have no other reader."""
+    return all(each.order is not None for each in region) and (
+        len(region) == 1 or not any(isinstance(each, _MadeInOrder) for each in region)
+    )
 
 
 def _is_wanted(graph: flatbuffer.Graph, routes: Routes, tensor: int) -> bool:
@@ -74,7 +81,7 @@ class _Map:
         makers: The operators that permute them.
         runs: (source, first channel, how many) of what it is made of.
         order: The channel of the map that each channel of these runs is; None where no such order will do.
-        readers: What reads it.
+        readers: What reads it, but for what only moves its numbers on.
     """
 
     tensor: int
@@ -86,8 +93,8 @@ class _Map:
     @classmethod
     def of(cls, graph: flatbuffer.Graph, routes: Routes, tensor: int) -> "_Map":
         """The map of a tensor that `routes` knows."""
-        makers, readers = routes.makers[tensor], graph.readers(tensor)
-        channels = routes.of_channels(tensor)
+        makers, channels = routes.makers[tensor], routes.of_channels(tensor)
+        readers = [each for each in graph.readers(tensor) if int(each.outputs[0]) not in routes.places]
         if channels is None or tensor in graph.model.subgraphs[0].outputs:
             return cls(tensor, makers, [], None, readers)
         order = sorted(range(len(channels)), key=channels.__getitem__)
@@ -101,14 +108,19 @@ class _Map:
         if same and len(runs) <= MOST_RUNS and all(_absorbs(graph, each, tensor, len(order)) for each in readers):
             return cls(tensor, makers, runs, np.array(order), readers)
         source = runs[0][0]
-        if same and runs == [(source, 0, graph.shape(source)[3])] and _makes_any_order(graph, source, makers):
+        alone = len(readers) == len(graph.readers(tensor)) and _makes_any_order(graph, source, makers)
+        if same and alone and runs == [(source, 0, graph.shape(source)[3])]:
             return _MadeInOrder(tensor, makers, runs, np.array([channel for _, channel in channels]), readers)
         return cls(tensor, makers, runs, None, readers)
+
+    def place(self, graph: flatbuffer.Graph) -> int:
+        """Where the first of the readers stands."""
+        return min(graph.place(reader) for reader in self.readers)
 
     def fold(self, graph: flatbuffer.Graph, slices: dict[tuple[int, int, int], int]) -> None:
         """Makes the map of its runs, and gives the readers their weights in that order."""
         assert self.order is not None
-        place = min(graph.place(reader) for reader in self.readers)
+        place = self.place(graph)
         parts = []
         for run in self.runs:
             source, _, count = run

@@ -73,6 +73,20 @@ def test_a_dense_convolution_makes_the_channels_of_a_grouped_one_in_their_order(
     assert np.array_equal(outputs(after), outputs(before))
 
 
+def test_shuffled_channels_that_are_read_whole_and_in_parts():
+    """Slices that two convolutions share stand before both; a dense convolution keeps its order for the others."""
+    for groups in (1, 3):
+        graph = BuiltGraph((1, 6, 5, 8))
+        shuffled = four_dimensions(graph, graph.convolution(graph.input, 24))
+        first, second = graph.channels(shuffled, 0, 12), graph.channels(shuffled, 12, 24)
+        whole = graph.convolution(shuffled, 6, groups)
+        last = graph.convolution(first, 5)
+        before = graph.written(graph.convolution(second, 5), whole, last, graph.convolution(graph.depthwise(first), 3))
+        after = fold_shuffles(before)
+        assert bool(input_shapes(after, "TRANSPOSE")) == (groups > 1)
+        assert all(np.array_equal(*pair) for pair in zip(outputs(after), outputs(before), strict=True))
+
+
 def test_what_needs_channels_in_their_order_keeps_its_shuffle():
     def graphs():
         for name in ("an output", "a grouped convolution", "an addition"):
