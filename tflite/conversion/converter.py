@@ -14,6 +14,7 @@ from keras_mobilenets.pixels.preprocessing_layers import scaling_of
 from keras_mobilenets.pixels.scaling import PixelScaling
 from keras_mobilenets.tflite.conversion import tfmot_model
 from keras_mobilenets.tflite.conversion.float_graph import float_graph, opened
+from keras_mobilenets.tflite.conversion.grouped_convolutions import fit_groups
 from keras_mobilenets.tflite.conversion.int8_graph import EFFORTS, Int8, check_scales, int8_graph
 from keras_mobilenets.tflite.conversion.quantization.calibration import METHODS
 from keras_mobilenets.tflite.conversion.samples import samples, takes_one_image
@@ -162,6 +163,7 @@ def convert(
             content = fit_sparse_kernels(content)
         if is_integer:
             content = int8_graph(graph, found, how, FORMS[target], wide=quantize == "int16x8")
+        content = fit_groups(content, FORMS[target])
         content = _described(content, model.name, scaling, pixels, labels)
     check_scales(content)
     with files.atomic(path) as temporary:

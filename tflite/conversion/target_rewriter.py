@@ -21,6 +21,7 @@ from keras_mobilenets.tflite.graph.unused import drop_unused
 from keras_mobilenets.tflite.targets.operator_forms import ADD_SCALES, Forms
 
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+_RELUS = {"RELU": None, "RELU6": 6.0}  # with the upper limit
 _NONE, _RELU, _RELU6 = (getattr(schema.ActivationFunctionType, name) for name in ("NONE", "RELU", "RELU6"))
 
 
@@ -45,6 +46,8 @@ def rewrite(content: bytes, forms: Forms) -> bytes:
             _scale_instead_of_multiplying(graph, operator)
         elif name == "HARD_SWISH" and forms.h_swish == "add_mul":
             _add_and_multiply(graph, operator)
+        elif name in _RELUS and forms.relu == "quantize":
+            _clamp_by_limits(graph, operator)
         elif name == "AVERAGE_POOL_2D" and forms.average_pool == "depthwise":
             _average_by_weights(graph, operator)
         elif name == "SOFTMAX" and forms.softmax == "float" and operator.outputs[0] not in graph.outputs:
@@ -123,6 +126,15 @@ def _scale_instead_of_multiplying(graph: "_Graph", operator: Any) -> None:
     )
     if same and graph.scale_output(x, factor):
         graph.maker(x).outputs = np.array([result], np.int32)
+        graph.remove(operator)
+
+
+def _clamp_by_limits(graph: "_Graph", operator: Any) -> None:
+    """A ReLU as a rounding to other steps, where the int8 values of its result begin at 0, and end where it does."""
+    x, result = int(operator.inputs[0]), int(operator.outputs[0])
+    (step, zero_point), top = graph.quantization(result), _RELUS[graph.name(operator)]
+    if zero_point == -128 and (top is None or step * (127 - zero_point) <= top + step / 2):
+        graph.insert("QUANTIZE", [x], result, graph.place(operator), version=2)
         graph.remove(operator)
 
 

@@ -212,6 +212,16 @@ class Graph:
         self.tensors.append(schema.TensorT(np.array(shape, np.int32), dtype, buffer, label, quantization))
         return len(self.tensors) - 1
 
+    def replace_constant(self, tensor: int, values: np.ndarray) -> None:
+        """Gives a constant other numbers and their shape, of the type and the quantization that it has."""
+        stored, data = self.tensors[tensor], np.frombuffer(values.tobytes(), np.uint8)
+        stored.shape = np.array(values.shape, np.int32)
+        if sum(other.buffer == stored.buffer for graph in self.model.subgraphs for other in graph.tensors) == 1:
+            self.model.buffers[stored.buffer].data = data
+        else:  # equal constants share a buffer
+            self.model.buffers.append(schema.BufferT(data=data))
+            stored.buffer = len(self.model.buffers) - 1
+
     def insert(self, name: str, inputs: list[int], output: int, place: int, version: int = 1) -> Any:
         """Makes a new operator, such as an "ADD", the one at a place; returns it."""
         options = f"{name.title().replace('_', '')}Options"

@@ -1,0 +1,94 @@
+"""Convolutions in groups, in the form that a target computes rightly and fast.
+
+CONV_2D convolves in groups where its filters have fewer channels than its input. Neighbouring groups may be joined into
+one whose filters are zero where a channel is not their own: the results are the same numbers, for more multiply-adds.
+"""
+
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from keras_mobilenets.tflite.graph import flatbuffer
+from keras_mobilenets.tflite.targets.operator_forms import Forms
+
+_STORED = (schema.TensorType.INT8, schema.TensorType.FLOAT32)
+
+
+def fit_groups(content: bytes, forms: Forms) -> bytes:
+    """Gives the convolutions in groups of a .tflite the form that a target wants.
+
+    Args:
+        content: A .tflite, float or quantized; those with weights of 16 bits stay as they are.
+        forms: The target's row of `FORMS`.
+
+    Returns:
+        The .tflite; the same bytes where nothing is to be done.
+    """
+    graph = flatbuffer.Graph(flatbuffer.read(content))
+    grouped = [operator for operator in graph.operators if _groups(graph, operator) > 1]
+    joined = [_join(graph, operator, forms) for operator in grouped]
+    versioned = grouped and forms.grouped_version and _set_version(graph, grouped[0], forms.grouped_version)
+    return flatbuffer.write(graph.model) if any(joined) or versioned else content
+
+
+def _groups(graph: flatbuffer.Graph, operator: Any) -> int:
+    """The number of groups of a convolution; 1 of any other operator."""
+    if graph.name(operator) != "CONV_2D":
+        return 1
+    channels, share = (graph.shape(int(tensor))[-1] for tensor in operator.inputs[:2])
+    return channels // share
+
+
+def _join(graph: flatbuffer.Graph, operator: Any, forms: Forms) -> bool:
+    """Joins as many groups as the target asks for; whether it asks for any."""
+    groups, tensor = _groups(graph, operator), int(operator.inputs[1])
+    filters, height, width, share = graph.shape(tensor)
+    stored = graph.tensors[tensor]
+    if stored.type not in _STORED or not flatbuffer.is_constant(graph.model, stored):
+        return False
+    most = forms.group_channels if stored.type == schema.TensorType.INT8 else 1
+    times = joined_groups(groups, share, filters // groups, forms.group_multiple, most)
+    if times == 1:
+        return False
+    kernel = graph.constant(tensor).reshape(groups // times, times, filters // groups, height, width, share)
+    wide = np.zeros((*kernel.shape[:5], times, share), kernel.dtype)
+    for place in range(times):
+        wide[:, place, :, :, :, place] = kernel[:, place]
+    values = wide.reshape(filters, height, width, times * share)
+    if len(graph.readers(tensor)) > 1:
+        tensor = graph.add_tensor("joined", values.shape, stored.type, stored.quantization, values)
+        operator.inputs = np.array([operator.inputs[0], tensor, *operator.inputs[2:]], np.int32)
+    else:
+        graph.replace_constant(tensor, values)
+    return True
+
+
+def joined_groups(groups: int, inputs: int, filters: int, multiple: int = 1, most: int = 1) -> int:
+    """How many neighbouring groups become one.
+
+    Args:
+        groups: Their number.
+        inputs: Input channels of each.
+        filters: Output channels of each.
+        multiple: What both are to be a multiple of; convolutions of one channel a group, depthwise ones, stay.
+        most: Up to how many channels groups are joined further.
+
+    Returns:
+        A divisor of `groups`: the largest that keeps within `most`, else the smallest; all of them where no multiple
+        of theirs would do.
+    """
+    if inputs == filters == 1:
+        return 1
+    divisors = [times for times in range(1, groups + 1) if groups % times == 0]
+    fitting = [t for t in divisors if t * inputs % multiple == 0 and t * filters % multiple == 0] or [groups]
+    within = [times for times in fitting if times * max(inputs, filters) <= most]
+    return within[-1] if within else fitting[0]
+
+
+def _set_version(graph: flatbuffer.Graph, operator: Any, version: int) -> bool:
+    """Lowers the version of the operator; whether it was higher."""
+    code = graph.model.operatorCodes[operator.opcodeIndex]
+    was_higher = int(code.version) > version
+    code.version = min(int(code.version), version)
+    return was_higher
