@@ -144,7 +144,7 @@ def convert(
     if tfmot_model.is_of_tfmot(model):
         io = None if io_dtype == "int8" else io_dtype
         tfmot_model.refuse(model.name, pixels=pixels, labels=labels, input_shape=input_shape, io_dtype=io)
-        content = tfmot_model.int8(model, per_channel_dense=FORMS[target].per_channel_dense)
+        content = fit_groups(tfmot_model.int8(model, per_channel_dense=FORMS[target].per_channel_dense), FORMS[target])
     else:
         is_integer = quantize in ("int8", "int16x8")
         weights = "sparse" if sparse else "none" if is_integer else quantize
@@ -163,8 +163,7 @@ def convert(
             content = fit_sparse_kernels(content)
         if is_integer:
             content = int8_graph(graph, found, how, FORMS[target], wide=quantize == "int16x8")
-        content = fit_groups(content, FORMS[target])
-        content = _described(content, model.name, scaling, pixels, labels)
+        content = _described(fit_groups(content, FORMS[target]), model.name, scaling, pixels, labels)
     check_scales(content)
     with files.atomic(path) as temporary:
         temporary.write_bytes(content)

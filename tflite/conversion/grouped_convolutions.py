@@ -12,14 +12,14 @@ from ai_edge_litert import schema_py_generated as schema
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.targets.operator_forms import Forms
 
-_STORED = (schema.TensorType.INT8, schema.TensorType.FLOAT32)
+_STORED = tuple(getattr(schema.TensorType, name) for name in ("INT8", "FLOAT16", "FLOAT32"))
 
 
 def fit_groups(content: bytes, forms: Forms) -> bytes:
     """Gives the convolutions in groups of a .tflite the form that a target wants.
 
     Args:
-        content: A .tflite, float or quantized; those with weights of 16 bits stay as they are.
+        content: A .tflite, float or quantized. Sparse weights stay as they are.
         forms: The target's row of `FORMS`.
 
     Returns:
@@ -28,7 +28,7 @@ def fit_groups(content: bytes, forms: Forms) -> bytes:
     graph = flatbuffer.Graph(flatbuffer.read(content))
     grouped = [operator for operator in graph.operators if _groups(graph, operator) > 1]
     joined = [_join(graph, operator, forms) for operator in grouped]
-    versioned = grouped and forms.grouped_version and _set_version(graph, grouped[0], forms.grouped_version)
+    versioned = grouped and forms.conv_version and _set_version(graph, grouped[0], forms.conv_version)
     return flatbuffer.write(graph.model) if any(joined) or versioned else content
 
 
@@ -42,11 +42,12 @@ def _groups(graph: flatbuffer.Graph, operator: Any) -> int:
 
 def _join(graph: flatbuffer.Graph, operator: Any, forms: Forms) -> bool:
     """Joins as many groups as the target asks for; whether it asks for any."""
-    groups, tensor = _groups(graph, operator), int(operator.inputs[1])
-    filters, height, width, share = graph.shape(tensor)
-    stored = graph.tensors[tensor]
-    if stored.type not in _STORED or not flatbuffer.is_constant(graph.model, stored):
+    groups, read = _groups(graph, operator), int(operator.inputs[1])
+    filters, height, width, share = graph.shape(read)
+    tensor = _stored(graph, read)
+    if tensor is None:
         return False
+    stored = graph.tensors[tensor]
     most = forms.group_channels if stored.type == schema.TensorType.INT8 else 1
     times = joined_groups(groups, share, filters // groups, forms.group_multiple, most)
     if times == 1:
@@ -61,7 +62,21 @@ def _join(graph: flatbuffer.Graph, operator: Any, forms: Forms) -> bool:
         operator.inputs = np.array([operator.inputs[0], tensor, *operator.inputs[2:]], np.int32)
     else:
         graph.replace_constant(tensor, values)
+        graph.tensors[read].shape = np.array(values.shape, np.int32)
     return True
+
+
+def _stored(graph: flatbuffer.Graph, kernel: int) -> int | None:
+    """The constant that a kernel is, or is made of by DEQUANTIZE (float16); None for any other."""
+    maker = next((operator for operator in graph.operators if kernel in operator.outputs), None)
+    if maker is not None and graph.name(maker) == "DEQUANTIZE" and len(graph.readers(kernel)) == 1:
+        kernel = int(maker.inputs[0])
+        if len(graph.readers(kernel)) > 1:
+            return None
+    stored = graph.tensors[kernel]
+    if stored.type not in _STORED or stored.sparsity is not None or not flatbuffer.is_constant(graph.model, stored):
+        return None
+    return kernel
 
 
 def joined_groups(groups: int, inputs: int, filters: int, multiple: int = 1, most: int = 1) -> int:

@@ -23,6 +23,8 @@ ONE_OF_EACH = {
     "ResNet18": {"alpha": 0.25},
     "VGG16": {"alpha": 0.125},
     "StandardConvNet": {"alpha": 0.25},
+    "RegNetY200MF": {"alpha": 0.35},
+    "Xception": {"alpha": 0.25},
     "GhostNetV2": {"width": 0.35},
 }
 
