@@ -4,8 +4,8 @@ import re
 from typing import Any
 
 # PyTorch's modules that end in the classes, and all those behind the last feature map.
-HEAD = re.compile(r"(classifier|fc|head|pre_logits)\.")
-TOP = re.compile(rf"{HEAD.pattern}|(conv_head|norm_head)\.")
+HEAD = re.compile(r"(classifier|_?fc|head|pre_logits)\.")
+TOP = re.compile(rf"{HEAD.pattern}|(_?conv_head|norm_head)\.")
 
 
 def natural(name: str) -> list[Any]:

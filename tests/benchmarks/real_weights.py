@@ -2,7 +2,7 @@
 
 python tests/benchmarks/real_weights.py
 python tests/benchmarks/real_weights.py --ways default equalized --draws 1 --images 100
-python tests/benchmarks/real_weights.py --name efficientnet_lite0 --weights efficientnet-lite0-57934424.pth
+python tests/benchmarks/real_weights.py --name tf_efficientnet_lite0 --weights efficientnet-lite0-57934424.pth
 python tests/benchmarks/real_weights.py --ai-edge-quantizer build/rival/bin/python --torch /usr/bin/python3
 
 Needs the packages of `make world`, and gains by Debian's plasma-workspace-wallpapers and lomiri-wallpapers-20.04. A

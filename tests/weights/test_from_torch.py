@@ -191,6 +191,35 @@ def test_convnext_of_torchvision_and_of_its_authors_is_that_of_timm():
     km.from_torch("convnext_atto", state, alpha=0.4)  # every tensor has its layer
 
 
+def test_names_of_efficientnet_pytorch_give_the_same_model():
+    reference = golden("efficientnet_b0")
+    state = weights_of(reference)
+    blocks = sorted({name.split(".conv_dw.")[0] for name in state if ".conv_dw." in name})
+    places = {block: number for number, block in enumerate(sorted(blocks, key=lambda b: [*map(int, b.split(".")[1:])]))}
+    inside = {"conv_pw": "_expand_conv", "bn1": "_bn0", "conv_dw": "_depthwise_conv", "bn2": "_bn1"}
+    inside |= {
+        "conv_pwl": "_project_conv",
+        "bn3": "_bn2",
+        "se.conv_reduce": "_se_reduce",
+        "se.conv_expand": "_se_expand",
+    }
+    separable = {"conv_pw": "_project_conv", "bn1": "_bn1", "bn2": "_bn2"}  # of the first block, which does not expand
+    outside = {"conv_stem": "_conv_stem", "bn1": "_bn0", "conv_head": "_conv_head", "bn2": "_bn1", "classifier": "_fc"}
+
+    def rename(name):
+        module, leaf = name.rsplit(".", 1)
+        block = next((block for block in blocks if module.startswith(f"{block}.")), None)
+        if block is None:
+            return f"{outside[module]}.{leaf}"
+        role = module.removeprefix(f"{block}.")
+        names = inside if f"{block}.conv_pwl.weight" in state else inside | separable
+        return f"_blocks.{places[block]}.{names[role]}.{leaf}"
+
+    images = np.random.default_rng(0).uniform(-1, 1, (1, 64, 64, 3)).astype(np.float32)
+    first, second = (km.from_torch(reference["model"], arrays) for arrays in (state, renamed(state, rename)))
+    assert np.array_equal(first(images, training=False), second(images, training=False))
+
+
 def test_strided_convolutions_are_padded_alike_on_both_sides(small):
     model = km.from_torch(*small)
     assert model.get_layer("stem_pad").padding == ((1, 1), (1, 1))

@@ -10,6 +10,7 @@ from typing import Any
 
 from keras_mobilenets.weights.dialects import (
     convnext,
+    efficientnet,
     ghostnet,
     mobileone,
     regnet,
@@ -25,6 +26,7 @@ from keras_mobilenets.weights.dialects import (
 # The first that matches is taken.
 _DIALECTS = (
     ghostnet, mobileone, repvit, convnext, shufflenet, resnet, vgg, torchvision, timm, regnet, xception,
+    efficientnet,
 )  # fmt: skip
 
 

