@@ -57,13 +57,13 @@ def int8_graph(graph: FloatGraph, found: Samples | None, how: Int8, forms: Forms
     if found is None or graph.is_trained:
         result = quantize(fold_scaling(content))
     else:
-        quantization = Quantization(content, found.values, found.ranges, quantize)
         if how.calibration_method == "auto" and not (how.equalize or how.bias_correction or wide):
             choice = choose(content, found.values, found.ranges, quantize, how.effort)
-            result, recipe, said = choice.content, choice.recipe, str(choice)
+            result, recipe, quantization, said = choice.content, choice.recipe, choice.quantization, str(choice)
         else:
             method = "percentile" if how.calibration_method == "auto" else how.calibration_method
             recipe = Recipe(method, equalize=how.equalize, correct=how.bias_correction)
+            quantization = Quantization(content, found.values, found.ranges, quantize)
             result, said = quantization.int8(recipe), f"int8, {recipe}"
         if how.leave_in_float == "auto":
             layers, points = _bought(quantization.calibrated(recipe), result, found.values, how, forms)

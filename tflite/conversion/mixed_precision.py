@@ -21,6 +21,7 @@ from keras_mobilenets.tflite.runtime.stopwatch import thread_times
 _SCANNED = 24  # images for the noise of each activation
 _COMPARED = 64  # images for the curve
 _TIMED = 8  # files that are timed in turns
+_REPEATS = 3  # by how many interpreters a point is timed: one and the next may differ by where their memory lies
 _STEPS = 6  # of the budget, each a point of the curve
 _ROUNDS = 3  # in which a choice that took another time than was expected is made anew
 _SPREAD = 1.01  # a model may be so much slower than it looks
@@ -94,7 +95,8 @@ class _Curve:
         blocks = self._chain.best(self._costs, budget)
         if blocks not in self._known:
             content = self._made(blocks)
-            self._known[blocks] = self._point(blocks, content, *self._slowdowns([content]))
+            slowdown = float(np.median([self._slowdowns([content]) for _ in range(_REPEATS)]))
+            self._known[blocks] = self._point(blocks, content, slowdown)
         return self._known[blocks].slowdown - 1
 
     def spend_all(self, budget: float) -> None:

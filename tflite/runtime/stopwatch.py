@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_mobilenets.tflite.runtime.activations import interpreter_of
 
-_WARM, _SECONDS, _LEAST, _MOST = 3, 0.4, 8, 100
+_WARM, _SECONDS, _LEAST, _MOST = 3, 0.3, 8, 100
 
 
 def thread_times(contents: Sequence[bytes]) -> list[float]:

@@ -71,6 +71,20 @@ def test_convert_buys_accuracy(uneven, images, tmp_path):
     assert attached(everything.read_bytes()) == []
 
 
+def test_the_curve_begins_with_what_the_default_gives(uneven, tmp_path):
+    """Of 72 images every fourth is kept back from calibration: scales and integers are those of the others alone."""
+    images = coloured_noise(72, SIZE, seed=1)
+    settings = {"quantize": "int8", "calibration": images, "target": "xnnpack"}
+    mixed = tflite.convert(uneven, tmp_path / "mixed.tflite", leave_in_float="auto", min_sqnr=60, **settings)
+    whole = tflite.convert(uneven, tmp_path / "int8.tflite", **settings)
+    expected = answers(uneven, km.preprocess_input(images[-64:]))
+    found = tflite.evaluate(whole, images[-64:]).predictions
+    sqnr = 10 * np.log10((expected**2).sum() / ((found - expected) ** 2).sum())
+    first, *_, last = attached(mixed.read_bytes())
+    assert first["sqnr_db"] == pytest.approx(sqnr, abs=0.2)
+    assert last["sqnr_db"] > sqnr + 3
+
+
 def test_the_noise_of_an_activation_is_that_of_rounding_it(images):
     inputs = keras.Input((SIZE, SIZE, 3))
     first = keras.layers.Conv2D(6, 3, activation="relu6")(inputs)

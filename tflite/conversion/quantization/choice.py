@@ -24,6 +24,7 @@ class Choice:
     Attributes:
         content: The file, not yet rewritten for a target.
         recipe: What was chosen.
+        quantization: What made it: by any recipe, of the same images.
         sqnr_db: Power of the float output (before a softmax) over that of the difference, in decibels, on the images
             kept back; None where there were too few to keep any.
         same_class: Share of them that get the same class as in float; None likewise, and of what is no classifier.
@@ -32,6 +33,7 @@ class Choice:
 
     content: bytes
     recipe: Recipe
+    quantization: Quantization
     sqnr_db: float | None = None
     same_class: float | None = None
     images: int = 0
@@ -69,7 +71,8 @@ def choose(
             f"more, not {len(samples[0])}"
         )
     if effort == "low" or len(samples[0]) < FEWEST:
-        return Choice(Quantization(content, samples, ranges, quantize).int8(plain), plain)
+        quantization = Quantization(content, samples, ranges, quantize)
+        return Choice(quantization.int8(plain), plain, quantization)
     every = max(_KEPT_BACK, -(-len(samples[0]) // _MOST_KEPT_BACK))
     is_kept = np.arange(len(samples[0])) % every == every - 1
     kept = [array[is_kept] for array in samples]
@@ -83,10 +86,10 @@ def choose(
         except UserError:
             if recipe == plain:
                 raise
-            return Choice(b"", recipe)  # scales that the runtime does not take
+            return Choice(b"", recipe, quantization)  # scales that the runtime does not take
         found = outputs(without_softmax(result), kept)
         same = float((answer(found) == answer(expected)).mean()) if is_classifier else None
-        return Choice(result, recipe, sqnr_db(expected, found), same, len(kept[0]))
+        return Choice(result, recipe, quantization, sqnr_db(expected, found), same, len(kept[0]))
 
     narrower, wider = replace(_CORRECTED, percentile=99.97), replace(_CORRECTED, method="minmax")
     found = [tried(plain), tried(narrower), tried(_CORRECTED)]
