@@ -178,7 +178,8 @@ def _network(name):
     return randomize(model, biases=0.3)
 
 
-@pytest.mark.parametrize("name", ["MobileOneS1", pytest.param("RepViTM0_9", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["MobileOneS1", "RepViTM0_9"])
 def test_networks_keep_their_outputs_and_have_plain_convolutions(name):
     model = _network(name)
     folded = km.reparameterized(model)

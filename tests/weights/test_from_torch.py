@@ -64,7 +64,7 @@ def small():
     return reference["model"], weights_of(reference)
 
 
-SLOW = ("wtconvnext_tiny",)  # of many layers
+SLOW = ("wtconvnext_tiny", "ghostnetv2_100", "mobileone_s0")  # of many layers
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,10 @@ def model():
     return randomize(km.MobileOneS1((32, 32, 3), 0.125, classes=5), scales=(0.8, 1.2))
 
 
-@pytest.mark.parametrize("kind", ["none", "int8", "quantization-aware", "open size"])
+@pytest.mark.parametrize(
+    "kind",
+    ["int8", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("none", "quantization-aware", "open size"))],
+)
 def test_the_file_has_plain_convolutions_and_the_answers_of_the_branches(model, kind, tmp_path):
     source, how = model, {"quantize": kind, "calibration": PIXELS}
     if kind == "quantization-aware":
@@ -38,6 +41,7 @@ def test_the_file_has_plain_convolutions_and_the_answers_of_the_branches(model, 
     assert error < (0.05 if how.get("quantize") == "int8" or kind == "quantization-aware" else 1e-5)
 
 
+@pytest.mark.slow
 def test_what_was_folded_trains_and_is_pruned_and_quantized(model):
     folded = km.reparameterized(model)
     pruned = training.prune_channels(folded, 0.5)
