@@ -56,7 +56,7 @@ def convert(
     Args:
         model: Keras 3 model on the TensorFlow backend, functional or subclassed, of any inputs and outputs; a tf_keras
             one, also quantization-aware or pruned, by tfmot itself too; or the path of a `.keras` or `.h5` file or of a
-            SavedModel folder. Mixed precision becomes float32.
+            SavedModel folder. Mixed precision becomes float32; parallel branches become one layer (`reparameterized`).
         path: Where the .tflite is written.
         quantize: "none" (float32), "float16" (weights), "dynamic" (int8 weights, float activations), or "int8": every
             tensor, the input and output too. Its input is then raw pixels minus 128 (scale 1/127.5 for a model of

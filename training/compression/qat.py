@@ -43,7 +43,7 @@ def quantize_aware(
 
     Args:
         model: Keras 3 model (or tf_keras model of the same layers) from an image to classes; models inside it are taken
-            apart. Each of its layers with weights is used once.
+            apart, and parallel branches folded (`reparameterized`). Each of its layers with weights is used once.
         calibration: Representative images, as `tflite.convert` takes them: uint8 N×H×W×C (scaled as the model wants
             them) or floats already scaled; an array, or a tf.data pipeline. They set the initial ranges of the
             activations, so that the model starts as accurate as post-training quantization. None: the first training
