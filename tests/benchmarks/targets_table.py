@@ -30,6 +30,7 @@ NETWORKS = [("MobileNetV1", 0.25, 96)] + [
         "MobileNetV4HybridMedium", "EfficientNetB0", "EfficientNetLite0", "EfficientNetV2B0", "ResNet18", "ResNet50",
         "VGG16", "StandardConvNet", "ShuffleNetV1", "ShuffleNetV2",
         "GhostNet", "GhostNetV2", "MobileOneS0", "RepViTM0_9", "RegNetX200MF", "RegNetY200MF", "Xception",
+        "ConvNeXtAtto", "WTConvNeXtTiny",
     )
 ]  # fmt: skip
 TARGETS = {

@@ -50,7 +50,7 @@ def rewrite(content: bytes, forms: Forms) -> bytes:
             _clamp_by_limits(graph, operator)
         elif name == "AVERAGE_POOL_2D" and forms.average_pool == "depthwise":
             _average_by_weights(graph, operator)
-        elif name == "SOFTMAX" and forms.softmax == "float" and operator.outputs[0] not in graph.outputs:
+        elif _is_in_float(name, forms) and operator.outputs[0] not in graph.outputs:
             _compute_in_float(graph, operator)
     if forms.shuffle == "runs":
         shuffle_in_runs(graph)
@@ -136,6 +136,10 @@ def _clamp_by_limits(graph: "_Graph", operator: Any) -> None:
     if zero_point == -128 and (top is None or step * (127 - zero_point) <= top + step / 2):
         graph.insert("QUANTIZE", [x], result, graph.place(operator), version=2)
         graph.remove(operator)
+
+
+def _is_in_float(name: str, forms: Forms) -> bool:
+    return {"SOFTMAX": forms.softmax, "GELU": forms.gelu}.get(name) == "float"
 
 
 def _compute_in_float(graph: "_Graph", operator: Any) -> None:

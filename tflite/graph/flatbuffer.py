@@ -240,7 +240,8 @@ class Graph:
         codes = self.model.operatorCodes
         known = [operator_code(code) for code in codes]
         if number not in known:
-            codes.append(schema.OperatorCodeT(deprecatedBuiltinCode=number, builtinCode=number, version=version))
+            older = min(number, schema.BuiltinOperator.PLACEHOLDER_FOR_GREATER_OP_CODES)  # a field of eight bits
+            codes.append(schema.OperatorCodeT(deprecatedBuiltinCode=older, builtinCode=number, version=version))
             return len(codes) - 1
         code = codes[known.index(number)]
         code.version = max(version, code.version)

@@ -1,5 +1,6 @@
 """The forms of operators by target: against the real functions, TensorFlow Lite's reference kernels and XNNPACK."""
 
+import math
 import warnings
 
 import keras
@@ -336,6 +337,33 @@ def test_weights_that_two_layers_share_are_scaled_for_one_only():
     assert np.abs(_run(rewrite(graph, FORMS["litert"]), True) - _run(graph, True)).max() <= 1
 
 
+def _gelu(scale, zero_point):
+    """GELU behind something that changes nothing, and the real results."""
+    x = (BYTES.astype(np.float64) - zero_point) * scale
+    y = x * (1 + np.vectorize(math.erf)(x / math.sqrt(2))) / 2
+    result_scale, result_zero = _affine(min(y.min(), 0), y.max())
+    build = _Builder()
+    image = build.tensor(BYTES.shape, scale, zero_point)
+    one = np.full((1, 1, 1, 1), 127, np.int8)
+    values = build.convolution(image, one, 1 / 127, scale, zero_point=zero_point)
+    result = build.operator(
+        "GELU", [values], build.tensor(BYTES.shape, result_scale, result_zero), schema.GeluOptionsT(), version=2
+    )
+    build.convolution(result, one, 1 / 127, result_scale, zero_point=result_zero)
+    return build.bytes(image), y / result_scale + result_zero
+
+
+@pytest.mark.parametrize(("scale", "zero_point"), [(0.03, 0), (0.1, -60), (0.01, 127)])
+def test_gelu_in_float_is_the_real_one_rounded_and_cuts_nothing(scale, zero_point):
+    content, real = _gelu(scale, zero_point)
+    assert _partitions(content) == 2  # XNNPACK leaves the int8 operator to the plain kernel
+    rewritten = rewrite(content, FORMS["litert"])
+    assert _names(rewritten) == ["CONV_2D", "DEQUANTIZE", "GELU", "QUANTIZE", "CONV_2D"]
+    assert _partitions(rewritten) == 1
+    assert np.abs(_run(rewritten, True) - real.ravel()).max() < 0.51
+    assert _names(rewrite(content, FORMS["nnapi"])) == _names(content)
+
+
 # Graphs of a few operators, written by hand so that their scales are known.
 
 
@@ -362,7 +390,7 @@ class _Builder:
 
     def operator(self, name, inputs, output, options=None, version=1):
         number = getattr(schema.BuiltinOperator, name)
-        self.model.operatorCodes.append(schema.OperatorCodeT(number, version=version, builtinCode=number))
+        self.model.operatorCodes.append(schema.OperatorCodeT(min(number, 127), version=version, builtinCode=number))
         kind = getattr(schema.BuiltinOptions, type(options).__name__[:-1]) if options else 0
         self.graph.operators.append(
             schema.OperatorT(len(self.model.operatorCodes) - 1, inputs, [output], kind, options)
@@ -499,6 +527,10 @@ def _names(graph):
 
 def _scale(graph):
     return _interpreter(graph).get_output_details()[0]["quantization"][0]
+
+
+def _partitions(graph):
+    return Model("", _interpreter(graph), 1).delegation()[2]
 
 
 def _refused(graph):
