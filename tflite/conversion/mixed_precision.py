@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from keras_mobilenets.progress import track
-from keras_mobilenets.tflite.conversion.block_chain import LEAST_COST, BlockChain, run_costs
+from keras_mobilenets.tflite.conversion.block_chain import BlockChain, run_costs
 from keras_mobilenets.tflite.conversion.output_error import answer, sqnr_db, without_softmax
 from keras_mobilenets.tflite.conversion.quantization.activation_noise import activation_noise
 from keras_mobilenets.tflite.results.trade_off import Point, TradeOff
@@ -23,7 +23,7 @@ _COMPARED = 64  # images for the curve
 _TIMED = 8  # files that are timed in turns
 _REPEATS = 3  # by how many interpreters a point is timed: one and the next may differ by where their memory lies
 _STEPS = 6  # of the budget, each a point of the curve
-_ROUNDS = 3  # in which a choice that took another time than was expected is made anew
+_ROUNDS = 5  # in which a choice that took another time than was expected is made anew
 _SPREAD = 1.01  # a model may be so much slower than it looks
 _USED = 0.9  # of the budget at least
 
@@ -101,12 +101,13 @@ class _Curve:
 
     def spend_all(self, budget: float) -> None:
         """Adds points until one uses the budget and keeps it."""
-        asked = budget
-        for _ in range(_ROUNDS if budget > 0 else 0):
+        asked, least, most = budget, 0.0, self.most
+        for _ in range(_ROUNDS):
             spent = self.spend(asked)
             if _USED * budget <= spent <= budget:
                 break
-            asked = min(asked * float(np.clip(budget / max(spent, LEAST_COST), 0.7, 1.3)), self.most)
+            least, most = (asked, most) if spent < budget else (least, asked)
+            asked = min((least + most) / 2, 2 * asked)
 
     def front(self, limit: float) -> list[Point]:
         """The points within a limit that none beats, from all int8 on."""
