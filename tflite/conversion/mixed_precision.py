@@ -102,7 +102,7 @@ class _Curve:
     def spend_all(self, budget: float) -> None:
         """Adds points until one uses the budget and keeps it."""
         asked, least, most = budget, 0.0, self.most
-        for _ in range(_ROUNDS):
+        for _ in range(_ROUNDS if budget > 0 else 0):
             spent = self.spend(asked)
             if _USED * budget <= spent <= budget:
                 break

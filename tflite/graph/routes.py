@@ -73,6 +73,8 @@ class Routes:
         settings = [constant[int(t)] for t in operator.inputs if int(t) in constant]
         if len(moved) != (len(operator.inputs) if name in ("CONCATENATION", "PACK") else 1):
             return
+        if name == "GATHER" and int(operator.inputs[0]) in constant:  # a table: what is computed are its indices
+            return
         try:
             results = move(operator.builtinOptions, [self._of(t) for t in moved], settings)
         except _UnknownError:
