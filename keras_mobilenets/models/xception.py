@@ -35,7 +35,7 @@ HEAD_FILTERS = (1536, 2048)
 def Xception(x: Any, *, stem_strides: int, alpha: float = 1.0) -> Any:
     """Builds Xception (figure 5). Widths times alpha are rounded to multiples of 8, as in the MobileNets."""
     first, second = (make_divisible(filters * alpha) for filters in STEM_FILTERS)
-    x = blocks.conv_bn(x, first, strides=stem_strides, padding="valid", activation="relu", name="stem_1")
+    x = blocks.conv_bn(x, first, strides=stem_strides, padding="valid", activation="relu", name="stem")
     x = blocks.conv_bn(x, second, padding="valid", activation="relu", name="stem_2")
     for index, block in enumerate(BLOCKS):
         x = _block(x, [make_divisible(filters * alpha) for filters in block.filters], block.halved, index)

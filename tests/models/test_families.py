@@ -202,7 +202,7 @@ def test_networks_are_of_plain_layers_that_exporters_know(name):
         ("RegNetY200MF", "stem block_2_conv_1 block_2_conv_2_bn block_2_se_reduce block_2_shortcut block_2_add"),
         (
             "Xception",
-            "stem_2 block_0_shortcut block_1_input_relu block_3_conv_3_pointwise_bn block_11_pool head_2_pointwise",
+            "stem stem_2 block_0_shortcut block_1_input_relu block_3_conv_3_pointwise_bn head_2_pointwise",
         ),
         ("ConvNeXtAtto", "stem_norm block_3_norm block_3_expand_gelu block_3_scale downsample_3 head_norm predictions"),
         (

@@ -32,7 +32,8 @@ def modules(model: keras.Model, arrays: Mapping[str, Any]) -> Iterator[tuple[str
             yield f"{block}_{role}", f"block{number}.rep.{place}.{PARTS[part]}"
             yield f"{block}_{role}_bn", f"block{number}.rep.{place + 1}"
     for n in (1, 2):
-        yield from ((f"stem_{n}", f"conv{n}"), (f"stem_{n}_bn", f"bn{n}"))
+        stem = "stem" if n == 1 else "stem_2"
+        yield from ((stem, f"conv{n}"), (f"{stem}_bn", f"bn{n}"))
         yield from ((f"head_{n}_{part}", f"conv{n + 2}.{module}") for part, module in PARTS.items())
         yield f"head_{n}_pointwise_bn", f"bn{n + 2}"
     yield "predictions", "fc"
