@@ -22,6 +22,7 @@ from keras_mobilenets.blocks.convolution import conv_bn as conv_bn
 from keras_mobilenets.blocks.convolution import depthwise_bn as depthwise_bn
 from keras_mobilenets.blocks.custom_layers import ChannelSlice as ChannelSlice
 from keras_mobilenets.blocks.custom_layers import NearestResizing as NearestResizing
+from keras_mobilenets.blocks.custom_layers import PhasesToMap as PhasesToMap
 from keras_mobilenets.blocks.custom_layers import RowsToMap as RowsToMap
 from keras_mobilenets.blocks.ghost import dfc_attention as dfc_attention
 from keras_mobilenets.blocks.ghost import ghost_bottleneck as ghost_bottleneck

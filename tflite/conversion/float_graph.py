@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.tflite.conversion.channel_scale_fold import fold_channel_scales
+from keras_mobilenets.tflite.conversion.layer_normalization import simplify
 from keras_mobilenets.tflite.conversion.tfmot_model import is_of_tfmot
 from keras_mobilenets.tflite.conversion.traced_graph import (
     ExportedModel,
@@ -72,7 +74,10 @@ def float_graph(
     converted = flatbuffer.read(_convert(graph, weights))
     signature.name_ends(converted, [source.name for source in graph.declared], graph.output_names)
     layer_names.name_by_layers(converted, graph.model)
-    return FloatGraph(model.name, flatbuffer.write(converted), graph.declared, False)
+    content = flatbuffer.write(converted)
+    if weights == "none":
+        content = simplify(fold_channel_scales(content), for_int8=for_int8)
+    return FloatGraph(model.name, content, graph.declared, False)
 
 
 def opened(model: Any) -> tuple[Any, bool]:

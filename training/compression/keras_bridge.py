@@ -69,6 +69,7 @@ _ARGUMENTS = {
     "ZeroPadding2D": "padding",
     "ChannelSlice": "start stop",
     "NearestResizing": "",
+    "PhasesToMap": "",
     "RowsToMap": "",
 }
 # tf_keras_layers.py has those that tf_keras lacks or computes differently.
@@ -221,7 +222,7 @@ def _keras_layer(layer: Any) -> Callable[[Any], Any]:
     made = (getattr(blocks, kind, None) or getattr(keras.layers, kind))(**settings, name=name)
     made.trainable = layer.trainable
     call = call_with_weights(made, layer)
-    return (lambda tensors: call(*tensors)) if kind in ("NearestResizing", "RowsToMap") else call
+    return (lambda tensors: call(*tensors)) if kind in ("NearestResizing", "PhasesToMap", "RowsToMap") else call
 
 
 def _settings(layer: Any, library: Any) -> tuple[str, dict[str, Any]]:

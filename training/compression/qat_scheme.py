@@ -28,8 +28,8 @@ KERNELS = {"Conv2D": ("kernel", 1), "DepthwiseConv2D": ("depthwise_kernel", 2), 
 # In TensorFlow Lite, input and output of these have the same scale: only their input is quantized.
 _SAME_SCALE = {
     "AveragePooling2D", "ChannelSlice", "Cropping2D", "Dropout", "Flatten", "GlobalMaxPooling2D", "Identity",
-    "MaxPooling2D", "NearestResizing", "Permute", "Reshape", "RowsToMap", "SpatialDropout2D", "UpSampling2D",
-    "ZeroPadding2D",
+    "MaxPooling2D", "NearestResizing", "Permute", "PhasesToMap", "Reshape", "RowsToMap", "SpatialDropout2D",
+    "UpSampling2D", "ZeroPadding2D",
 }  # fmt: skip
 # The outputs of these have their own range.
 _OWN_SCALE = {

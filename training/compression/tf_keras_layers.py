@@ -131,6 +131,22 @@ class NearestResizing(tf_keras.layers.Layer):
 
 
 @_registered
+class PhasesToMap(tf_keras.layers.Layer):
+    """Gives the four pixels of 2×2 squares their places, in a map of the size of the second input."""
+
+    def call(self, tensors: Sequence[Any]) -> Any:
+        """Reshapes the first tensor and cuts the result."""
+        phases, like = tensors
+        batch, height, width = (tf.shape(phases)[axis] for axis in range(3))
+        result = tf.reshape(phases, (batch, 2 * height, width, like.shape[-1]))
+        return result[:, : tf.shape(like)[1], : tf.shape(like)[2]]
+
+    def compute_output_shape(self, shapes: Sequence[Any]) -> Any:
+        """The shape of the second tensor."""
+        return shapes[1]
+
+
+@_registered
 class UpSampling2D(tf_keras.layers.UpSampling2D):
     """As tf_keras' own, in which copies of rows and columns are made in operators that every int8 target takes."""
 

@@ -14,6 +14,7 @@ Of int16 activations it refuses hard-sigmoid's product with a constant; int16_ac
 from collections.abc import Sequence
 
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.tflite.conversion.layer_normalization import inner_activations
 from keras_mobilenets.tflite.runtime.native_output import suppress_native_output
 
 
@@ -24,7 +25,8 @@ def quantized(
 
     Args:
         calibrated: A float32 .tflite with the range of every activation.
-        left_in_float: Names of activations; the operators that give them compute in float.
+        left_in_float: Names of activations; the operators that give them compute in float, and always those inside of
+            layer normalizations.
         per_channel_dense: Whether dense layers have a scale for each output.
         float_ends: Whether input and output stay float.
 
@@ -40,7 +42,7 @@ def quantized(
                 calibrated,
                 input_data_type=tf.float32 if float_ends else tf.int8,
                 output_data_type=tf.float32 if float_ends else tf.int8,
-                denylisted_nodes=list(left_in_float) or None,
+                denylisted_nodes=[*left_in_float, *inner_activations(calibrated)] or None,
                 disable_per_channel_for_dense_layers=not per_channel_dense,
             )
         except Exception as error:
