@@ -123,6 +123,17 @@ def test_rounding_makes_up_for_its_errors():
     assert errors[1] < 0.5 * errors[0]
 
 
+@pytest.mark.parametrize("kind", ["negative", "no number"])
+def test_rounding_takes_products_that_are_not_positive(kind):
+    """Sums of float32 over inputs that differ by orders of magnitude are not; weights are rounded all the same."""
+    weights, steps = RNG.normal(size=(4, 6)), np.full(4, 0.02)
+    products = np.full((6, 6), np.nan) if kind == "no number" else np.diag([1e6, 1, 1, 1, 1, -30.0])
+    found = rounded(weights, steps, products)
+    assert np.isfinite(found).all() and np.abs(found).max() <= 127
+    if kind == "no number":
+        assert np.array_equal(found, np.clip(np.rint(weights / 0.02), -127, 127))
+
+
 def test_segments_compute_what_the_whole_computes(uneven, images):
     content = float_graph(uneven).content
     scaled = km.preprocess_input(images[:3]).astype(np.float32)

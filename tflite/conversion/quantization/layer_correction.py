@@ -28,6 +28,7 @@ _IMAGES = {False: 32, True: 64}  # to correct biases only, and to round weights 
 _FAR = 3.0  # times the median error: a place with that counts half
 _MOST_BIAS = 1 << 30  # in int8 products; sums have 32 bits
 _DAMPING = 0.01  # of the mean square of the inputs, added to that of each
+_DAMPINGS = 5  # each ten times the one before
 
 
 def correct_layers(floats: bytes, quantized: bytes, samples: Sequence[np.ndarray], *, rounds: bool = True) -> bytes:
@@ -131,8 +132,10 @@ def rounded(weights: np.ndarray, steps: np.ndarray, products: np.ndarray) -> np.
     count = weights.shape[1]
     damping = _DAMPING * float(np.trace(products)) / count + 1e-12
     order = np.argsort(-np.diag(products))
-    weights, products = weights[:, order].copy(), products[np.ix_(order, order)] + damping * np.eye(count)
-    factor = np.linalg.cholesky(np.linalg.inv(products)).T
+    factor = _factor(products[np.ix_(order, order)], damping)
+    if factor is None:
+        return np.clip(np.rint(weights / steps[:, None] if len(steps) > 1 else weights / steps), -127, 127)
+    weights = weights[:, order].copy()
     found, block = np.zeros_like(weights), 64
     for first in range(0, count, block):
         end = min(first + block, count)
@@ -145,3 +148,17 @@ def rounded(weights: np.ndarray, steps: np.ndarray, products: np.ndarray) -> np.
     result = np.empty_like(found)
     result[:, order] = found
     return result
+
+
+def _factor(products: np.ndarray, damping: float) -> np.ndarray | None:
+    """The upper Cholesky factor of the inverse, with as much damping as that takes; None where none is enough.
+
+    Sums of float32 are not quite symmetric, and where they span many orders of magnitude not positive either.
+    """
+    for _ in range(_DAMPINGS if np.isfinite(products).all() else 0):
+        try:
+            inverse = np.linalg.inv((products + products.T) / 2 + damping * np.eye(len(products)))
+            return np.asarray(np.linalg.cholesky((inverse + inverse.T) / 2).T)
+        except np.linalg.LinAlgError:
+            damping *= 10
+    return None
