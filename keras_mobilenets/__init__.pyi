@@ -72,6 +72,17 @@ from .models.repvit import RepViTM1_0 as RepViTM1_0
 from .models.repvit import RepViTM1_1 as RepViTM1_1
 from .models.repvit import RepViTM1_5 as RepViTM1_5
 from .models.repvit import RepViTM2_3 as RepViTM2_3
+from .models.mobilevit import MobileViTXXS as MobileViTXXS
+from .models.mobilevit import MobileViTXS as MobileViTXS
+from .models.mobilevit import MobileViTS as MobileViTS
+from .models.efficientformer import EfficientFormerL1 as EfficientFormerL1
+from .models.efficientformer import EfficientFormerL3 as EfficientFormerL3
+from .models.efficientformer import EfficientFormerL7 as EfficientFormerL7
+from .models.poolformer import PoolFormerS12 as PoolFormerS12
+from .models.poolformer import PoolFormerS24 as PoolFormerS24
+from .models.poolformer import PoolFormerS36 as PoolFormerS36
+from .models.poolformer import PoolFormerM36 as PoolFormerM36
+from .models.poolformer import PoolFormerM48 as PoolFormerM48
 from .costs.latencies import published_latency as published_latency
 from .costs.model_cost import Cost as Cost
 from .costs.model_cost import cost as cost

@@ -3,6 +3,7 @@
 Every block names its layers from its own name: `block_3_expand`, `block_3_expand_bn`, `block_3_expand_relu6`.
 """
 
+from keras_mobilenets.blocks.attention import multi_head_attention as multi_head_attention
 from keras_mobilenets.blocks.attention import multi_query_attention as multi_query_attention
 from keras_mobilenets.blocks.bottleneck import bottleneck as bottleneck
 from keras_mobilenets.blocks.bottleneck import residual_sum as residual_sum
@@ -20,13 +21,22 @@ from keras_mobilenets.blocks.convolution import batch_norm as batch_norm
 from keras_mobilenets.blocks.convolution import channel_scale as channel_scale
 from keras_mobilenets.blocks.convolution import conv_bn as conv_bn
 from keras_mobilenets.blocks.convolution import depthwise_bn as depthwise_bn
+from keras_mobilenets.blocks.custom_layers import AttentionBias as AttentionBias
+from keras_mobilenets.blocks.custom_layers import BilinearResizing as BilinearResizing
 from keras_mobilenets.blocks.custom_layers import ChannelSlice as ChannelSlice
+from keras_mobilenets.blocks.custom_layers import MatrixProduct as MatrixProduct
 from keras_mobilenets.blocks.custom_layers import NearestResizing as NearestResizing
 from keras_mobilenets.blocks.custom_layers import PhasesToMap as PhasesToMap
 from keras_mobilenets.blocks.custom_layers import RowsToMap as RowsToMap
 from keras_mobilenets.blocks.ghost import dfc_attention as dfc_attention
 from keras_mobilenets.blocks.ghost import ghost_bottleneck as ghost_bottleneck
 from keras_mobilenets.blocks.ghost import ghost_module as ghost_module
+from keras_mobilenets.blocks.metaformer import attention_block as attention_block
+from keras_mobilenets.blocks.metaformer import group_norm as group_norm
+from keras_mobilenets.blocks.metaformer import poolformer_block as poolformer_block
+from keras_mobilenets.blocks.metaformer import pooling_block as pooling_block
+from keras_mobilenets.blocks.mobilevit import mobilevit_block as mobilevit_block
+from keras_mobilenets.blocks.mobilevit import transformer as transformer
 from keras_mobilenets.blocks.residual import fused_inverted_residual as fused_inverted_residual
 from keras_mobilenets.blocks.residual import inverted_residual as inverted_residual
 from keras_mobilenets.blocks.residual import universal_inverted_bottleneck as universal_inverted_bottleneck

@@ -1,11 +1,15 @@
-"""Multi-query attention: Qin et al. 2024, arXiv:2404.10518 (MobileNetV4), section 4."""
+"""Attention.
+
+Multi-query: Qin et al. 2024, arXiv:2404.10518 (MobileNetV4), section 4.
+Multi-head: Vaswani et al. 2017, arXiv:1706.03762, section 3.2.2.
+"""
 
 from typing import Any
 
 from keras import layers
 
 from keras_mobilenets.blocks.convolution import batch_norm, channel_scale, depthwise_bn
-from keras_mobilenets.blocks.custom_layers import RowsToMap
+from keras_mobilenets.blocks.custom_layers import AttentionBias, MatrixProduct, RowsToMap
 
 
 def multi_query_attention(
@@ -51,3 +55,49 @@ def _shared_head(x: Any, key_dim: int, strides: int, name: str) -> Any:
         x = depthwise_bn(x, strides=strides, activation=None, name=f"{name}_depthwise")
     x = layers.Conv2D(key_dim, 1, use_bias=False, name=name)(x)
     return layers.Reshape((-1, key_dim), name=f"{name}_rows")(x)
+
+
+def multi_head_attention(
+    x: Any, heads: int, key_dim: int, *, value_dim: int | None = None, position_bias: bool = False, name: str
+) -> Any:
+    """Multi-head attention within each row of a map, made of 1×1 convolutions and of tensors of rank 4 or less.
+
+    Args:
+        x: Tensor (batch, rows, positions, channels): every position looks at all others of its row.
+        heads: Number of heads.
+        key_dim: Channels of a head's query and key.
+        value_dim: Channels of a head's value; `key_dim` when not given.
+        position_bias: Whether a learned number for each head and distance of two positions is added to the scores. All
+            positions of the map are one row then: `x` is (batch, height, width, channels) of a known size.
+        name: Prefix of the layer names: `{name}_query`, `{name}_key`, `{name}_value`, `{name}_scores`,
+            `{name}_position_bias`, `{name}_softmax`, `{name}_attended`, `{name}_project`.
+
+    Returns:
+        Tensor of the shape of `x`.
+    """
+    _, rows, positions, channels = shape = x.shape
+    value_dim = value_dim or key_dim
+    if position_bias:
+        rows, positions = 1, rows * positions
+    query, key, value = (
+        _heads(layers.Conv2D(heads * dim, 1, name=f"{name}_{role}")(x), heads, rows, positions, f"{name}_{role}")
+        for role, dim in (("query", key_dim), ("key", key_dim), ("value", value_dim))
+    )
+    query = layers.Rescaling(key_dim**-0.5, name=f"{name}_query_rescale")(query)
+    weights = MatrixProduct(transposed=True, name=f"{name}_scores")(query, key)
+    if position_bias:
+        weights = AttentionBias(*shape[1:3], name=f"{name}_position_bias")(weights)
+    weights = layers.Softmax(name=f"{name}_softmax")(weights)
+    x = MatrixProduct(name=f"{name}_attended")(weights, value)
+    x = layers.Reshape((heads, rows * positions, value_dim), name=f"{name}_attended_heads")(x)
+    x = layers.Permute((2, 1, 3), name=f"{name}_attended_transpose")(x)
+    x = layers.Reshape((*shape[1:3], heads * value_dim), name=f"{name}_attended_map")(x)
+    return layers.Conv2D(channels, 1, name=f"{name}_project")(x)
+
+
+def _heads(x: Any, heads: int, rows: int, positions: int, name: str) -> Any:
+    """(batch, rows, positions, heads · dim) to (batch, heads · rows, positions, dim)."""
+    dim = x.shape[-1] // heads
+    x = layers.Reshape((rows * positions, heads, dim), name=f"{name}_heads")(x)
+    x = layers.Permute((2, 1, 3), name=f"{name}_transpose")(x)
+    return layers.Reshape((heads * rows, positions, dim), name=f"{name}_rows")(x)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers
 
 
@@ -76,3 +77,80 @@ class PhasesToMap(layers.Layer):
     def compute_output_shape(self, phases_shape: Any, like_shape: Any) -> Any:
         """The shape of the second tensor."""
         return like_shape
+
+
+@keras.saving.register_keras_serializable("keras_mobilenets")
+class MatrixProduct(layers.Layer):
+    """Products of two stacks of matrices (batch, stack, rows, columns); the second may be taken transposed."""
+
+    def __init__(self, transposed: bool = False, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.transposed = transposed
+
+    def call(self, first: Any, second: Any) -> Any:
+        """Multiplies matrix by matrix."""
+        return keras.ops.einsum("bsij,bskj->bsik" if self.transposed else "bsij,bsjk->bsik", first, second)
+
+    def compute_output_shape(self, first_shape: Any, second_shape: Any) -> Any:
+        """(batch, stack, rows of the first, columns of the second)."""
+        return (*first_shape[:-1], second_shape[-2 if self.transposed else -1])
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this layer again."""
+        return super().get_config() | {"transposed": self.transposed}
+
+
+@keras.saving.register_keras_serializable("keras_mobilenets")
+class AttentionBias(layers.Layer):
+    """Adds to scores (batch, heads, positions, positions) a learned number for each head and distance of two positions.
+
+    Args:
+        height: Rows of the map that the positions are of.
+        width: Its columns.
+    """
+
+    def __init__(self, height: int, width: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.height, self.width = height, width
+
+    def build(self, shape: Any) -> None:
+        """A number for each head and each distance in rows and columns."""
+        self.bias = self.add_weight(shape=(shape[1], self.height * self.width), initializer="zeros", name="bias")
+
+    def call(self, scores: Any) -> Any:
+        """Adds."""
+        return scores + keras.ops.take(self.bias, position_distances(self.height, self.width), axis=1)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this layer again."""
+        return super().get_config() | {"height": self.height, "width": self.width}
+
+
+@keras.saving.register_keras_serializable("keras_mobilenets")
+class BilinearResizing(layers.Layer):
+    """Gives a map another height and width, by the centres of the pixels.
+
+    Keras' own `Resizing`, called without `training`, puts every layer behind it into training mode (3.15).
+    """
+
+    def __init__(self, height: int, width: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.height, self.width = height, width
+
+    def call(self, x: Any) -> Any:
+        """Takes a tensor (batch, height, width, channels)."""
+        return keras.ops.image.resize(x, (self.height, self.width), data_format="channels_last")
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        """As the input's, with the other height and width."""
+        return (shape[0], self.height, self.width, shape[3])
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this layer again."""
+        return super().get_config() | {"height": self.height, "width": self.width}
+
+
+def position_distances(height: int, width: int) -> np.ndarray:
+    """For two positions of a map, row by row, the number of their distance in rows and columns."""
+    rows, columns = np.divmod(np.arange(height * width), width)
+    return abs(rows[:, None] - rows) * width + abs(columns[:, None] - columns)

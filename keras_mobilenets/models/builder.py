@@ -75,6 +75,7 @@ def builder(
     flatten: bool = False,
     classifier_bias: bool = True,
     classifier: Callable[..., Any] | None = None,
+    fixed_size: bool = False,
 ) -> Callable[[Callable[..., Any]], Builder]:
     """Turns the body of a network into its public builder.
 
@@ -92,6 +93,7 @@ def builder(
         flatten: The classifier reads every position of the feature map, as before global pooling (VGG).
         classifier_bias: Whether the classifier adds a bias.
         classifier: Makes the logits, `classifier(vector, classes=..., name=...)`; one dense layer when not given.
+        fixed_size: Whether the network itself must know its input size.
     """
 
     def decorate(body: Callable[..., Any]) -> Builder:
@@ -105,9 +107,9 @@ def builder(
             given = bound.arguments
             options = {p.name: given[p.name] for p in own}
             _check(given)
-            size = default_size if given["include_top"] else None
+            size = default_size if given["include_top"] or fixed_size else None
             x = inputs = _input(given["input_shape"], given["input_tensor"], size)
-            if flatten and size and None in x.shape[1:3]:
+            if (flatten or fixed_size) and size and None in x.shape[1:3]:
                 raise UserError(f"{body.__name__} must know its input size: give it, such as ({size}, {size}, 3)")
             x = body(x, stem_strides=given["stem_strides"], **options)
             if given["include_top"]:
@@ -129,7 +131,7 @@ def builder(
             return model
 
         build.__signature__ = signature  # type: ignore[attr-defined]
-        build.any_size = not flatten  # type: ignore[attr-defined]
+        build.any_size = not (flatten or fixed_size)  # type: ignore[attr-defined]
         build.width = next((p.name for p in own if p.name in WIDTHS), None)  # type: ignore[attr-defined]
         build.default_size = default_size  # type: ignore[attr-defined]
         build.__doc__ = _document(body, own, default_size)

@@ -59,7 +59,7 @@ def adapted(
             if isinstance(layer, layers.ZeroPadding2D):  # the builder's own for "same"
                 return x
             strided = _is_strided(layer.get_config(), layer) and _is_padded(originals[layer.name])
-            pad = (_side(layer) - 1) // 2 if strided else 0
+            pad = _padding(layer) if strided else 0
             if pad and isinstance(layer, layers.MaxPooling2D) and not _is_relu(x._keras_history.operation):
                 return _pooled_alike(x, layer)
             if pad:
@@ -75,6 +75,11 @@ def adapted(
 def _is_strided(config: dict[str, Any], layer: Any) -> bool:
     """Whether a layer with strides reads neighbours; patches side by side (ConvNeXt, Haar) nobody pads."""
     return isinstance(layer, _STRIDED) and max(config["strides"]) > 1 and _side(layer) > max(config["strides"])
+
+
+def _padding(layer: Any) -> int:
+    """On each side, such that ⌈size / stride⌉ windows fit."""
+    return max(0, (_side(layer) - max(layer.strides) + 1) // 2)
 
 
 def _side(layer: Any) -> int:

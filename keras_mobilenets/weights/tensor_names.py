@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 # PyTorch's modules that end in the classes, and all those behind the last feature map.
-HEAD = re.compile(r"(classifier|_?fc|head|pre_logits)\.")
+HEAD = re.compile(r"(classifier|_?fc|head|head_dist|pre_logits)\.")
 TOP = re.compile(rf"{HEAD.pattern}|(_?conv_head|norm_head)\.")
 
 

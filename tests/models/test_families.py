@@ -40,6 +40,9 @@ ONE_OF_EACH = {
     "WTConvNeXtTiny": {"alpha": 0.25, "levels": (2, 1, 1, 1)},
     "MobileOneS1": {"alpha": 0.25},
     "RepViTM0_9": {"alpha": 0.35},
+    "MobileViTXXS": {"alpha": 0.5},
+    "EfficientFormerL1": {"alpha": 0.25, "layer_scale": 0.1},
+    "PoolFormerS12": {"alpha": 0.25, "layer_scale": 0.1},
 }
 # VGG's poolings and ConvNeXt's patches drop the odd row, Xception's stem drops the border.
 UNPADDED = ("VGG16", "Xception", "ConvNeXtAtto", "WTConvNeXtTiny")
@@ -61,6 +64,7 @@ def _published():
     for row in table():
         if row.builder in NAMES:
             slow = row.parameters > 7.5e6 or (row.builder.startswith("Shuffle") and row.arguments["width"] > 1)
+            slow |= row.builder in ("MobileViTXS", "MobileViTS", "RegNetX600MF", "RegNetX800MF", "RegNetY600MF")
             yield pytest.param(row, id=row.label, marks=[pytest.mark.slow] if slow else [])
 
 
@@ -185,7 +189,11 @@ def test_saved_and_loaded_without_custom_objects_is_the_same(name, tmp_path):
 
 @pytest.mark.parametrize("name", ONE_OF_EACH)
 def test_networks_are_of_plain_layers_that_exporters_know(name):
+    """But for the products of attention with several heads, which no layer of Keras computes at rank 4."""
     for layer in _network(name).layers:
+        own = ("AttentionBias", "BilinearResizing", "MatrixProduct")
+        if type(layer).__name__ in own and name.startswith(("MobileViT", "EfficientF")):
+            continue
         assert getattr(keras.layers, type(layer).__name__) is type(layer), layer.name
         assert not isinstance(layer, keras.layers.Lambda)
 
@@ -209,6 +217,9 @@ def test_networks_are_of_plain_layers_that_exporters_know(name):
             "WTConvNeXtTiny",
             "block_0_depthwise_2_hl_haar block_0_depthwise_1_ll_scale block_0_depthwise_base block_0_add",
         ),
+        ("MobileViTXXS", "block_5_local block_5_embed block_5_1_query block_5_0_attended block_5_fuse_bn head"),
+        ("EfficientFormerL1", "stem_2_bn block_2_pool_scale block_14_query block_14_scale predictions_teacher"),
+        ("PoolFormerS12", "downsample_2 block_4_pool_norm block_4_pool_scale block_4_norm block_4_expand head_norm"),
         ("VGG16", "stem block_4_conv_3 block_4_pool hidden_1 hidden_2_relu predictions"),
         ("ShuffleNetV1", "block_0_shortcut_pool block_0_reduce block_1_shuffle_map block_1_expand_bn block_1_add"),
         ("ShuffleNetV2", "block_0_shortcut_depthwise block_1_split_first block_1_conv_2_relu block_1_concat head"),
@@ -270,6 +281,21 @@ def test_a_flattened_classifier_wants_a_known_size():
     assert km.VGG16(alpha=0.0625, include_top=False).input_shape == (None, None, None, 3)
     with pytest.raises(km.UserError, match="VGG16 must know its input size"):
         km.VGG16((None, None, 3), 0.0625)
+
+
+@pytest.mark.parametrize("name", ["MobileViTXXS", "EfficientFormerL1"])
+def test_attention_between_patches_wants_a_known_size(name):
+    assert km.create_model(name, include_top=False).input_shape == (None, *(getattr(km, name).default_size,) * 2, 3)
+    with pytest.raises(km.UserError, match=f"{name} must know its input size"):
+        km.create_model(name, input_shape=(None, 64, 3), include_top=False)
+
+
+def test_patches_that_do_not_fill_the_map_are_resized_in_inference():
+    """Keras' own Resizing would put the layers behind it into training mode."""
+    model = randomize(km.MobileViTXXS((96, 96, 3), 0.5))
+    assert any("resize_back" in layer.name for layer in model.layers)
+    images = _images((96, 96))
+    np.testing.assert_allclose(model(images), model(images, training=False), atol=1e-6)
 
 
 def test_names_say_what_differs_from_the_defaults():

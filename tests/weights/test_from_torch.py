@@ -64,7 +64,8 @@ def small():
     return reference["model"], weights_of(reference)
 
 
-SLOW = ("wtconvnext_tiny", "ghostnetv2_100", "mobileone_s0")  # of many layers
+# Of many layers, or much like another.
+SLOW = ("wtconvnext_tiny", "ghostnetv2_100", "mobileone_s0", "repvit_m0_9", "efficientformer_l1", "poolformer_s12")
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ _ARGUMENTS = {
     "GlobalAveragePooling2D": "keepdims",
     "GlobalMaxPooling1D": "keepdims",
     "GlobalMaxPooling2D": "keepdims",
+    "GroupNormalization": "groups axis epsilon center scale",
     "Identity": "",
     "LayerNormalization": "axis epsilon center scale",
     "MaxPooling1D": "pool_size strides padding",
@@ -67,7 +68,10 @@ _ARGUMENTS = {
     "Subtract": "",
     "UpSampling2D": "size interpolation",
     "ZeroPadding2D": "padding",
+    "AttentionBias": "height width",
+    "BilinearResizing": "height width",
     "ChannelSlice": "start stop",
+    "MatrixProduct": "transposed",
     "NearestResizing": "",
     "PhasesToMap": "",
     "RowsToMap": "",
@@ -222,7 +226,8 @@ def _keras_layer(layer: Any) -> Callable[[Any], Any]:
     made = (getattr(blocks, kind, None) or getattr(keras.layers, kind))(**settings, name=name)
     made.trainable = layer.trainable
     call = call_with_weights(made, layer)
-    return (lambda tensors: call(*tensors)) if kind in ("NearestResizing", "PhasesToMap", "RowsToMap") else call
+    two = kind in ("MatrixProduct", "NearestResizing", "PhasesToMap", "RowsToMap")
+    return (lambda tensors: call(*tensors)) if two else call
 
 
 def _settings(layer: Any, library: Any) -> tuple[str, dict[str, Any]]:

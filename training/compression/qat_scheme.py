@@ -33,8 +33,8 @@ _SAME_SCALE = {
 }  # fmt: skip
 # The outputs of these have their own range.
 _OWN_SCALE = {
-    "Activation", "Add", "Average", "Concatenate", "Dot", "GlobalAveragePooling2D", "HardSigmoid", "Maximum", "Minimum",
-    "Multiply", "ReLU", "Rescaling", "Softmax", "Subtract",
+    "Activation", "Add", "AttentionBias", "Average", "Concatenate", "Dot", "GlobalAveragePooling2D", "HardSigmoid",
+    "MatrixProduct", "Maximum", "Minimum", "Multiply", "ReLU", "Rescaling", "Softmax", "Subtract",
 }  # fmt: skip
 _FUSES_RELU = {"Add", "BatchNormalization", "Conv2D", "Dense", "DepthwiseConv2D", "Multiply", "Subtract"}
 # Activations that int8 has, with the range of the output where the specification fixes it.

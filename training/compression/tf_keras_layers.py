@@ -11,6 +11,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from keras_mobilenets.blocks.custom_layers import position_distances
+
 _registered = tf_keras.saving.register_keras_serializable("keras_mobilenets")
 
 
@@ -157,6 +159,73 @@ class UpSampling2D(tf_keras.layers.UpSampling2D):
         (height, width, channels), (rows, columns) = x.shape[1:], self.size
         x = tf.reshape(tf.concat([x] * rows, axis=2), (-1, height * rows, width, channels))
         return tf.reshape(tf.concat([x] * columns, axis=3), (-1, height * rows, width * columns, channels))
+
+
+@_registered
+class MatrixProduct(tf_keras.layers.Layer):
+    """Products of two stacks of matrices, of which the second may be taken transposed."""
+
+    def __init__(self, transposed: bool = False, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.transposed = transposed
+
+    def call(self, tensors: Sequence[Any]) -> Any:
+        """Multiplies matrix by matrix."""
+        return tf.matmul(*tensors, transpose_b=self.transposed)
+
+    def compute_output_shape(self, shapes: Sequence[Any]) -> Any:
+        """(batch, stack, rows of the first, columns of the second)."""
+        return tf.TensorShape([*shapes[0][:-1], shapes[1][-2 if self.transposed else -1]])
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the layer."""
+        return super().get_config() | {"transposed": self.transposed}
+
+
+@_registered
+class AttentionBias(tf_keras.layers.Layer):
+    """Adds a learned number for each head and distance of two positions of a map."""
+
+    def __init__(self, height: int, width: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.height, self.width = height, width
+
+    def build(self, shape: Any) -> None:
+        """A number for each head and each distance in rows and columns."""
+        self.bias = self.add_weight("bias", shape=(shape[1], self.height * self.width), initializer="zeros")
+
+    def call(self, scores: Any) -> Any:
+        """Takes scores (batch, heads, positions, positions)."""
+        return scores + tf.gather(self.bias, position_distances(self.height, self.width), axis=1)
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        """The input's."""
+        return shape
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the layer."""
+        return super().get_config() | {"height": self.height, "width": self.width}
+
+
+@_registered
+class BilinearResizing(tf_keras.layers.Layer):
+    """Gives a map another height and width, by the centres of the pixels."""
+
+    def __init__(self, height: int, width: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.height, self.width = height, width
+
+    def call(self, x: Any) -> Any:
+        """Takes a tensor (batch, height, width, channels)."""
+        return tf.image.resize(x, (self.height, self.width))
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        """As the input's, with the other height and width."""
+        return tf.TensorShape([shape[0], self.height, self.width, shape[3]])
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the layer."""
+        return super().get_config() | {"height": self.height, "width": self.width}
 
 
 @_registered

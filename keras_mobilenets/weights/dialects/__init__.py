@@ -12,7 +12,9 @@ from keras_mobilenets.weights.dialects import (
     convnext,
     efficientnet,
     ghostnet,
+    metaformer,
     mobileone,
+    mobilevit,
     regnet,
     repvit,
     resnet,
@@ -25,8 +27,8 @@ from keras_mobilenets.weights.dialects import (
 
 # The first that matches is taken.
 _DIALECTS = (
-    ghostnet, mobileone, repvit, convnext, shufflenet, resnet, vgg, torchvision, timm, regnet, xception,
-    efficientnet,
+    ghostnet, mobileone, repvit, convnext, metaformer, mobilevit, shufflenet, resnet, vgg, torchvision, timm, regnet,
+    xception, efficientnet,
 )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_mobilenets.weights.tensor_names import natural
 
@@ -31,3 +32,28 @@ def prefixes_of(pattern: str, arrays: Mapping[str, Any], count: int) -> list[str
         stem, _, number = (found[-1] if found else "blocks.-1").rpartition(".")
         found.append(f"{stem}.{int(number) + 1}")
     return found
+
+
+def attention_tensors(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """The tensors of a transformer as its layers have them.
+
+    Returns:
+        Query, key and value each by itself, `....query.weight`; matrices but the classifiers' as 1×1 convolutions.
+    """
+    result: dict[str, Any] = {}
+    for name, array in arrays.items():
+        inside = array.ndim == 2 and name.endswith(".weight") and name.count(".") > 2
+        array = array[:, :, None, None] if inside else array
+        before, middle, leaf = name.rpartition(".qkv.")
+        if not middle:
+            result[name] = array
+            continue
+        if f"{before}.attention_biases" in arrays:  # the heads stand side by side, each with its query, key and value
+            heads = arrays[f"{before}.attention_biases"].shape[0]
+            by_head = array.reshape(heads, -1, *array.shape[1:])
+            key_dim = (by_head.shape[1] - arrays[f"{before}.proj.weight"].shape[1] // heads) // 2
+            parts = [part.reshape(-1, *array.shape[1:]) for part in np.split(by_head, (key_dim, 2 * key_dim), axis=1)]
+        else:
+            parts = np.split(array, 3)
+        result |= {f"{before}.{role}.{leaf}": part for role, part in zip(("query", "key", "value"), parts, strict=True)}
+    return result
