@@ -30,7 +30,8 @@ def unknown(kind: str, name: str, known: list[str], more: str) -> UserError:
         known: Every name that would do.
         more: Where the whole list is, such as "keras-mobilenets models".
     """
-    lower = {k.lower(): k for k in known}
-    close = [lower[match] for match in difflib.get_close_matches(str(name).lower(), lower, 3)]
+    lower, given = {k.lower(): k for k in known}, str(name).lower()
+    longer = [key for key in lower if given and key.startswith(given)]
+    close = [lower[key] for key in dict.fromkeys([*longer, *difflib.get_close_matches(given, lower, 3)])][:3]
     hint = f"did you mean {' or '.join(close)}? " if close else ""
     return UserError(f"unknown {kind} {name!r}: {hint}{more} lists them all")
