@@ -181,9 +181,9 @@ def _found(path: Path, images: Any) -> dict[str, Any]:
     """
     import hashlib
 
+    from keras_mobilenets.tflite.conversion.attached_curve import attached
     from keras_mobilenets.tflite.graph.flatbuffer import description
     from keras_mobilenets.tflite.graph.layer_names import float_layers
-    from keras_mobilenets.tflite.results.trade_off import attached
 
     content = path.read_bytes()
     found: dict[str, Any] = {

@@ -46,6 +46,7 @@ ONE_OF_EACH = {
 }
 # VGG's poolings and ConvNeXt's patches drop the odd row, Xception's stem drops the border.
 UNPADDED = ("VGG16", "Xception", "ConvNeXtAtto", "WTConvNeXtTiny")
+DEEP = ("EfficientFormerL1", "GhostNetV2", "MobileOneS1", "RegNetX200MF", "RepViTM0_9", "WTConvNeXtTiny")
 QUICK = ("MobileNetV3Small", "MobileNetV4HybridMedium")  # squeeze-and-excite; attention
 
 
@@ -169,10 +170,10 @@ def test_same_weights_give_the_outputs_of_keras_applications(name, arguments, si
     assert expected.std() > 0.1  # else all would be equal
 
 
-@pytest.mark.parametrize(("name", "arguments"), ONE_OF_EACH.items())
-def test_odd_sizes_give_feature_maps_of_stride_32(name, arguments):
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in DEEP else []) for n in ONE_OF_EACH])
+def test_odd_sizes_give_feature_maps_of_stride_32(name):
     image = keras.Input((65, 97, 3))
-    model = km.create_model(name, input_tensor=image, include_top=False, pooling="avg", **arguments)
+    model = km.create_model(name, input_tensor=image, include_top=False, pooling="avg", **ONE_OF_EACH[name])
     features = model.get_layer("pool").input.shape
     assert features[1:3] == ((2, 3) if name in UNPADDED else (3, 4))
     assert model.output_shape == (None, features[-1])
@@ -237,10 +238,10 @@ def test_layer_names_are_stable(name, layers):
     assert set(layers.split()) <= names
 
 
-def test_stem_strides_1_keeps_the_resolution_of_small_images():
-    for name, arguments in ONE_OF_EACH.items():
-        model = km.create_model(name, input_shape=(32, 32, 3), include_top=False, stem_strides=1, **arguments)
-        assert model.output_shape[1] == (1 if name == "VGG16" else 2)  # VGG's stem always keeps it
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in ONE_OF_EACH])
+def test_stem_strides_1_keeps_the_resolution_of_small_images(name):
+    arguments = {"input_shape": (32, 32, 3), "include_top": False, "stem_strides": 1, **ONE_OF_EACH[name]}
+    assert km.create_model(name, **arguments).output_shape[1] == (1 if name == "VGG16" else 2)  # VGG's always keeps it
 
 
 def test_the_stages_of_regnets_follow_from_their_four_parameters():

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.tflite.conversion.attached_curve import attach
 from keras_mobilenets.tflite.conversion.float_graph import FloatGraph
 from keras_mobilenets.tflite.conversion.quantization import int16_activations
 from keras_mobilenets.tflite.conversion.quantization.choice import choose
@@ -18,7 +19,7 @@ from keras_mobilenets.tflite.conversion.uint8_ends import with_uint8_ends
 from keras_mobilenets.tflite.graph import flatbuffer, layer_names, scale_limits
 from keras_mobilenets.tflite.graph.verifier import InvalidModelError
 from keras_mobilenets.tflite.graph.weights import with_constants_of
-from keras_mobilenets.tflite.results.trade_off import Point, attach
+from keras_mobilenets.tflite.results.trade_off import Point
 from keras_mobilenets.tflite.targets.operator_forms import Forms
 
 EFFORTS = ("low", "default", "high")

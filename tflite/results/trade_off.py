@@ -1,18 +1,12 @@
 """What blocks of an int8 model cost and bring in float: the curve of accuracy over latency, in run.json and the report.
 
-The .tflite itself carries it too, as JSON in a buffer of its metadata.
+The .tflite itself carries it too (conversion/attached_curve.py).
 """
 
-import json
-import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.tflite.graph import flatbuffer
-
-BUFFER = "ACCURACY_OVER_LATENCY"
 
 
 @dataclass(frozen=True)
@@ -50,17 +44,6 @@ class TradeOff:
             blocks = ", ".join(point.blocks) or "nothing"
             lines.append(f"{point.slowdown:8.3f} {point.sqnr_db:8.1f} {point.same_class:10.1%}  {blocks}")
         return "\n".join(lines)
-
-
-def attach(content: bytes, points: Sequence[Point]) -> bytes:
-    """A .tflite that carries the curve it was taken from."""
-    rows = [asdict(point) for point in points if math.isfinite(point.sqnr_db)]
-    return flatbuffer.with_metadata(content, BUFFER, json.dumps(rows).encode())
-
-
-def attached(content: bytes) -> list[dict[str, Any]]:
-    """The points that a .tflite carries, as run.json records them; none where it carries none."""
-    return json.loads(flatbuffer.metadata(content, BUFFER) or "[]")
 
 
 def read_points(rows: Any) -> list[Point]:

@@ -89,6 +89,7 @@ def test_what_cannot_be_trained_through_is_named():
         FakeQuantized(calibrated, quantized(calibrated))
 
 
+@pytest.mark.slow
 def test_high_effort_is_no_worse_than_the_default_on_images_kept_back(model, monkeypatch, tmp_path):
     monkeypatch.setattr(distillation, "STEPS", 60)
     said = []

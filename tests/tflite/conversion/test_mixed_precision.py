@@ -11,6 +11,7 @@ from networks import answers, coloured_noise
 import keras_mobilenets as km
 from keras_mobilenets import tflite
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.tflite.conversion.attached_curve import attached
 from keras_mobilenets.tflite.conversion.block_chain import best_runs
 from keras_mobilenets.tflite.conversion.float_graph import float_graph
 from keras_mobilenets.tflite.conversion.mixed_precision import trade_off
@@ -19,7 +20,6 @@ from keras_mobilenets.tflite.conversion.quantization.calibration import calibrat
 from keras_mobilenets.tflite.conversion.quantization.quantizer import quantized
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.graph.layer_names import float_layers
-from keras_mobilenets.tflite.results.trade_off import attached
 from keras_mobilenets.tflite.runtime.stopwatch import thread_times
 
 SIZE = 32
