@@ -8,6 +8,7 @@ target="nnapi". Weights are untrained, with statistics as trained ones have, sin
 
 import argparse
 import datetime
+import inspect
 import os
 import tempfile
 import warnings
@@ -52,8 +53,10 @@ def files(name, alpha, size, folder):
     rng = np.random.default_rng(0)
     tones = rng.normal(128, 60, (16, 1, 1, 3)) + rng.normal(0, 40, (16, size, size, 3))
     images = np.clip(tones, 0, 255).astype(np.uint8)
-    width = {getattr(km, name).width: alpha}
-    model = km.create_model(name, input_shape=(size, size, 3), classes=10, **width)
+    arguments = {getattr(km, name).width: alpha}
+    if "layer_scale" in inspect.signature(getattr(km, name)).parameters:
+        arguments["layer_scale"] = 0.1  # as in a trained network; with 1e-6 a block adds nothing to its input
+    model = km.create_model(name, input_shape=(size, size, 3), classes=10, **arguments)
     if any(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers):
         model = estimate_statistics(model, km.preprocess_input(images))
     for target, path in paths.items():
