@@ -196,7 +196,7 @@ def _layer(layer):
     ("make", "says"),
     [
         (_operator, "cumsum"),
-        (lambda: _layer(layers.GroupNormalization(3, name="norm")), "layer norm"),
+        (lambda: _layer(layers.UnitNormalization(name="norm")), "layer norm"),
         (lambda: _layer(layers.Activation("mish", name="odd")), "layer odd .*mish"),
         (lambda: _layer(layers.Conv2D(3, 1, data_format="channels_first", name="first")), "layer first"),
         (Subclassed, "not built"),
