@@ -12,6 +12,7 @@ from keras_mobilenets.blocks.branches import channel_mixer as channel_mixer
 from keras_mobilenets.blocks.branches import repvit_block as repvit_block
 from keras_mobilenets.blocks.channels import make_divisible as make_divisible
 from keras_mobilenets.blocks.channels import scaled as scaled
+from keras_mobilenets.blocks.classifier import distilled_classifier as distilled_classifier
 from keras_mobilenets.blocks.convnext import convnext_block as convnext_block
 from keras_mobilenets.blocks.convnext import layer_norm as layer_norm
 from keras_mobilenets.blocks.convolution import BN_EPSILON as BN_EPSILON

@@ -10,9 +10,9 @@ from keras_mobilenets.blocks.convolution import activate, channel_scale
 NORM_EPSILON = 1e-6
 
 
-def layer_norm(x: Any, *, name: str) -> Any:
+def layer_norm(x: Any, *, epsilon: float = NORM_EPSILON, name: str) -> Any:
     """Layer normalization over the channels: each position by its own mean and deviation, called `{name}_norm`."""
-    return layers.LayerNormalization(epsilon=NORM_EPSILON, name=f"{name}_norm")(x)
+    return layers.LayerNormalization(epsilon=epsilon, name=f"{name}_norm")(x)
 
 
 def convnext_block(

@@ -8,6 +8,7 @@ from typing import Any
 from keras import layers
 
 from keras_mobilenets.blocks.attention import multi_head_attention
+from keras_mobilenets.blocks.convnext import layer_norm
 from keras_mobilenets.blocks.convolution import activate, batch_norm, channel_scale
 
 NORM_EPSILON = 1e-5
@@ -68,10 +69,10 @@ def attention_block(x: Any, heads: int, key_dim: int, value_dim: int, *, layer_s
     Returns:
         Tensor of the shape of `x`.
     """
-    normal = layers.LayerNormalization(epsilon=NORM_EPSILON, name=f"{name}_attention_norm")(x)
+    normal = layer_norm(x, epsilon=NORM_EPSILON, name=f"{name}_attention")
     attended = multi_head_attention(normal, heads, key_dim, value_dim=value_dim, position_bias=True, name=name)
     x = _mixed(x, attended, layer_scale, f"{name}_attention")
-    normal = layers.LayerNormalization(epsilon=NORM_EPSILON, name=f"{name}_norm")(x)
+    normal = layer_norm(x, epsilon=NORM_EPSILON, name=name)
     return _mixed(x, _feed_forward(normal, False, name, "reduce"), layer_scale, name)
 
 

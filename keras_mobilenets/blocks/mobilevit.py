@@ -5,6 +5,7 @@ from typing import Any
 from keras import layers
 
 from keras_mobilenets.blocks.attention import multi_head_attention
+from keras_mobilenets.blocks.convnext import layer_norm
 from keras_mobilenets.blocks.convolution import activate, conv_bn
 from keras_mobilenets.blocks.custom_layers import BilinearResizing
 from keras_mobilenets.errors import UserError
@@ -27,10 +28,10 @@ def transformer(x: Any, heads: int, *, expansion: int = 2, activation: str = "si
         Tensor of the shape of `x`.
     """
     channels = x.shape[-1]
-    normal = layers.LayerNormalization(epsilon=NORM_EPSILON, name=f"{name}_attention_norm")(x)
+    normal = layer_norm(x, epsilon=NORM_EPSILON, name=f"{name}_attention")
     attended = multi_head_attention(normal, heads, channels // heads, name=name)
     x = layers.Add(name=f"{name}_attention_add")([x, attended])
-    normal = layers.LayerNormalization(epsilon=NORM_EPSILON, name=f"{name}_norm")(x)
+    normal = layer_norm(x, epsilon=NORM_EPSILON, name=name)
     wide = layers.Conv2D(expansion * channels, 1, name=f"{name}_expand")(normal)
     wide = activate(wide, activation, f"{name}_expand")
     return layers.Add(name=f"{name}_add")([x, layers.Conv2D(channels, 1, name=f"{name}_reduce")(wide)])
@@ -71,7 +72,7 @@ def mobilevit_block(
     x = _unfold(x, patch, name)
     for index in range(depth):
         x = transformer(x, heads, activation=activation, name=f"{name}_{index}")
-    x = layers.LayerNormalization(epsilon=NORM_EPSILON, name=f"{name}_norm")(x)
+    x = layer_norm(x, epsilon=NORM_EPSILON, name=name)
     x = _fold(x, patch, *whole, name)
     if whole != (height, width):
         x = BilinearResizing(height, width, name=f"{name}_resize_back")(x)

@@ -54,7 +54,7 @@ def _builder(variant: str) -> Builder:
                 else:
                     x = blocks.attention_block(x, HEADS, KEY_DIM, VALUE_DIM, layer_scale=layer_scale, name=name)
                 index += 1
-        return layers.LayerNormalization(epsilon=NORM_EPSILON, name="head_norm")(x)
+        return blocks.layer_norm(x, epsilon=NORM_EPSILON, name="head")
 
     body.__name__ = body.__qualname__ = f"EfficientFormer{variant}"
     body.__doc__ = (
@@ -62,19 +62,12 @@ def _builder(variant: str) -> Builder:
         "        layer_scale: First value of the learned scale of each block's outputs. A short training wants more,\n"
         "            such as 0.1.\n    "
     )
-    return builder(dropout_rate=0.0, fixed_size=True, classifier=_classifier)(body)
+    return builder(dropout_rate=0.0, fixed_size=True, classifier=blocks.distilled_classifier)(body)
 
 
 def _conv_bn(x: Any, filters: int, strides: int, name: str) -> Any:
     """3×3 convolution with a bias, batch normalization."""
     return blocks.batch_norm(layers.Conv2D(filters, 3, strides=strides, padding="same", name=name)(x), name)
-
-
-def _classifier(x: Any, classes: int, name: str) -> Any:
-    """Two classifiers, of the labels and of a teacher; in inference their mean counts."""
-    return layers.Average(name=name)(
-        [layers.Dense(classes, name=f"{name}_{role}")(x) for role in ("labels", "teacher")]
-    )
 
 
 EfficientFormerL1 = _builder("L1")

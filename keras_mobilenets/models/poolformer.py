@@ -28,7 +28,6 @@ VARIANTS = {
     "M36": Variant((6, 6, 18, 6), (96, 192, 384, 768), 1e-6),
     "M48": Variant((8, 8, 24, 8), (96, 192, 384, 768), 1e-6),
 }
-HEAD_NORM_EPSILON = 1e-6
 
 
 def _builder(variant: str) -> Builder:
@@ -56,7 +55,7 @@ def _builder(variant: str) -> Builder:
 
 
 def _head(x: Any, **_: Any) -> Any:
-    return layers.LayerNormalization(epsilon=HEAD_NORM_EPSILON, name="head_norm")(x)
+    return blocks.layer_norm(x, name="head")
 
 
 PoolFormerS12 = _builder("S12")

@@ -1,8 +1,7 @@
 """RepViT: Wang et al. 2023, "RepViT: Revisiting Mobile CNN From ViT Perspective", arXiv:2307.09283."""
 
+from functools import partial
 from typing import Any, NamedTuple
-
-from keras import layers
 
 from keras_mobilenets import blocks
 from keras_mobilenets.blocks import make_divisible
@@ -29,15 +28,6 @@ VARIANTS = {
 }
 
 
-def _classifier(x: Any, classes: int, name: str) -> Any:
-    """Two classifiers, one of which learned from labels and one from a teacher; in inference their mean counts."""
-    parts = []
-    for role in ("labels", "teacher"):
-        normal = blocks.batch_norm(x, f"{name}_{role}")
-        parts.append(layers.Dense(classes, name=f"{name}_{role}")(normal))
-    return layers.Average(name=name)(parts)
-
-
 def _builder(name: str) -> Builder:
     """The public builder of a variant of `VARIANTS`."""
     variant = VARIANTS[name]
@@ -62,7 +52,7 @@ def _builder(name: str) -> Builder:
         f"Builds RepViT-{name.replace('_', '.')} as it is trained, with parallel branches and two classifiers.\n\n"
         "    `reparameterized` makes plain layers of them, as `convert` does by itself."
     )
-    return builder(dropout_rate=0.0, classifier=_classifier)(body)
+    return builder(dropout_rate=0.0, classifier=partial(blocks.distilled_classifier, normalized=True))(body)
 
 
 def _halved(x: Any, filters: int, name: str) -> Any:
