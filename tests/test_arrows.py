@@ -2,6 +2,7 @@
 
 import ast
 import tomllib
+from collections import Counter
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -133,3 +134,9 @@ def test_every_folder_is_in_the_wheel():
         for path in (ROOT / folder).rglob("__init__.py")
     }
     assert set(listed) == folders
+
+
+def test_no_folder_has_more_modules_than_a_reader_takes_in():
+    modules = [path for folder in (*FOLDERS, "tests") for path in (ROOT / folder).rglob("*.py")]
+    counts = Counter(path.parent.relative_to(ROOT).as_posix() for path in modules)
+    assert {folder: count for folder, count in counts.items() if count > 14} == {}

@@ -1,4 +1,3 @@
-import pkgutil
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,8 +36,8 @@ def test_the_builders_are_listed_family_by_family():
     families = [getattr(import_module("keras_mobilenets"), builder).__module__ for builder in names]
     assert len(dict.fromkeys(families)) == sum(a != b for a, b in zip(families, ["", *families], strict=False))
     folder = Path(import_module("keras_mobilenets.models").__file__).parent
-    assert {family.rsplit(".", 1)[1] for family in families} == {
-        module.name
-        for module in pkgutil.iter_modules([str(folder)])
-        if "models.builder import" in (folder / f"{module.name}.py").read_text("utf-8")
+    assert {family.split(".models.")[1] for family in families} == {
+        ".".join(module.relative_to(folder).with_suffix("").parts)
+        for module in folder.rglob("*.py")
+        if "models.builder import" in module.read_text("utf-8")
     }

@@ -181,7 +181,7 @@ def _found(path: Path, images: Any) -> dict[str, Any]:
     """
     import hashlib
 
-    from keras_mobilenets.tflite.conversion.attached_curve import attached
+    from keras_mobilenets.tflite.conversion.forms.attached_curve import attached
     from keras_mobilenets.tflite.graph.flatbuffer import description
     from keras_mobilenets.tflite.graph.layer_names import float_layers
 

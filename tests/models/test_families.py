@@ -16,7 +16,7 @@ from networks import randomize
 
 import keras_mobilenets as km
 from keras_mobilenets.costs.published import table
-from keras_mobilenets.models import efficientnet, regnet, shufflenet_v1, shufflenet_v2
+from keras_mobilenets.models.light import efficientnet, regnet, shufflenet_v1, shufflenet_v2
 
 NAMES = [name for name in km.list_models() if not name.startswith(("MobileNetV1", "MobileNetV2"))]
 ONE_OF_EACH = {

@@ -3,7 +3,7 @@
 import pytest
 
 import keras_mobilenets as km
-from keras_mobilenets.models.ssdlite import ssdlite
+from keras_mobilenets.models.detection.ssdlite import ssdlite
 
 
 def test_ssdlite_costs_what_the_paper_says():

@@ -15,7 +15,8 @@ from keras_mobilenets.pixels.preprocessing_layers import scaling_of_layers
 from keras_mobilenets.weights import torch_models
 from keras_mobilenets.weights.adaptation import adapted
 from keras_mobilenets.weights.checkpoints import state_dict
-from keras_mobilenets.weights.dialects import convnext, dialect_of
+from keras_mobilenets.weights.dialects import dialect_of
+from keras_mobilenets.weights.dialects.families import convnext
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 

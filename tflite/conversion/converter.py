@@ -14,11 +14,11 @@ from keras_mobilenets.pixels.preprocessing_layers import scaling_of
 from keras_mobilenets.pixels.scaling import PixelScaling
 from keras_mobilenets.tflite.conversion import tfmot_model
 from keras_mobilenets.tflite.conversion.float_graph import float_graph, opened
-from keras_mobilenets.tflite.conversion.grouped_convolutions import fit_groups
+from keras_mobilenets.tflite.conversion.forms.grouped_convolutions import fit_groups
+from keras_mobilenets.tflite.conversion.forms.shuffle_fold import fold_shuffles
 from keras_mobilenets.tflite.conversion.int8_graph import EFFORTS, Int8, check_scales, int8_graph
 from keras_mobilenets.tflite.conversion.quantization.calibration import METHODS
 from keras_mobilenets.tflite.conversion.samples import samples, takes_one_image
-from keras_mobilenets.tflite.conversion.shuffle_fold import fold_shuffles
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.graph.metadata import attach
 from keras_mobilenets.tflite.runtime.sandbox import mark_valid

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from keras_mobilenets.tflite.conversion.grouped_shuffle import fill_groups, shuffle_in_runs
-from keras_mobilenets.tflite.conversion.shuffle_fold import fold_shuffles
+from keras_mobilenets.tflite.conversion.forms.grouped_shuffle import fill_groups, shuffle_in_runs
+from keras_mobilenets.tflite.conversion.forms.shuffle_fold import fold_shuffles
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.graph.layer_names import TIMES
 from keras_mobilenets.tflite.graph.unused import drop_unused

@@ -143,7 +143,7 @@ def _as_it_runs(model: Any, input_shape: Sequence[int] | None) -> Any:
 
     from keras_mobilenets.graphs.flat_model import run
     from keras_mobilenets.graphs.reparameterization import reparameterized
-    from keras_mobilenets.tflite.conversion.upsampling import with_concatenated_copies
+    from keras_mobilenets.tflite.conversion.forms.upsampling import with_concatenated_copies
 
     if not hasattr(model, "_inputs_struct"):  # a subclassed one whose graph cannot be seen
         return model

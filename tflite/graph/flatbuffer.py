@@ -7,7 +7,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.tflite.graph import tensor_shape
+from keras_mobilenets.tflite.graph import signature
 
 
 def read(content: bytes, path: object = "the model") -> Any:
@@ -146,7 +146,7 @@ def ends(model: Any) -> str:
     for side in (graph.inputs, graph.outputs):
         tensors = [graph.tensors[place] for place in side]
         sides.append(
-            ", ".join(tensor_shape.describe(text(t.name), type_name(t.type), shape_of(t)) for t in tensors) or "none"
+            ", ".join(signature.describe(text(t.name), type_name(t.type), shape_of(t)) for t in tensors) or "none"
         )
     return "inputs {}; outputs {}".format(*sides)
 
@@ -158,8 +158,8 @@ def text(name: bytes | None) -> str:
 
 def shape_of(tensor: Any) -> tuple[int, ...]:
     """A tensor's sizes; −1 where only running the model tells, none for a single value."""
-    shape, signature = (() if sizes is None else sizes for sizes in (tensor.shape, tensor.shapeSignature))
-    return tuple(map(int, signature if len(signature) == len(shape) else shape))
+    shape, open_shape = (() if sizes is None else sizes for sizes in (tensor.shape, tensor.shapeSignature))
+    return tuple(map(int, open_shape if len(open_shape) == len(shape) else shape))
 
 
 class Graph:

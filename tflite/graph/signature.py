@@ -1,6 +1,6 @@
-"""What the inputs and outputs of a .tflite are called: its tensors' names and its signature, which runs it by name."""
+"""The inputs and outputs of a .tflite: their names, the signature that runs it by them, and their open sizes (−1)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
@@ -33,3 +33,14 @@ def _entries(names: Sequence[str], tensors: Sequence[int]) -> list[Any]:
         entry.name, entry.tensorIndex = name.encode(), int(tensor)
         entries.append(entry)
     return entries
+
+
+def describe(name: str, dtype: str, sizes: Iterable[int]) -> str:
+    """A tensor in words: "image float32 1×?×?×3", where −1 is a size that only running the model tells."""
+    return f"{name} {dtype} {'×'.join('?' if size == -1 else str(size) for size in sizes)}".strip()
+
+
+def open_places(signature: Iterable[int]) -> list[int]:
+    """The dimensions of an input that a file leaves open, beyond the batch, which is 1."""
+    sizes = list(map(int, signature))
+    return [place for place, size in enumerate(sizes) if size == -1 and (place or len(sizes) == 1)]

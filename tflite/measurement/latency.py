@@ -14,7 +14,7 @@ import numpy as np
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.progress import track
-from keras_mobilenets.tflite.graph import flatbuffer, tensor_shape
+from keras_mobilenets.tflite.graph import flatbuffer, signature
 from keras_mobilenets.tflite.graph.file_identifier import check_file
 from keras_mobilenets.tflite.graph.macs import file_macs
 from keras_mobilenets.tflite.measurement.roofline import best_convolution
@@ -161,9 +161,7 @@ def _open(path: Path, threads: int, input_shape: InputShape) -> Model:
     validate(path, run=False)
     model = flatbuffer.read(path.read_bytes(), path)
     first = model.subgraphs[0]
-    if input_shape is None and any(
-        tensor_shape.open_places(flatbuffer.shape_of(first.tensors[i])) for i in first.inputs
-    ):
+    if input_shape is None and any(signature.open_places(flatbuffer.shape_of(first.tensors[i])) for i in first.inputs):
         ends = flatbuffer.ends(model)
         raise UserError(f"{path} leaves sizes open, {ends}; give them with --size, in Python input_shape")
     return open_model(path, threads, input_shape)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.tflite.graph import tensor_shape
+from keras_mobilenets.tflite.graph import signature
 from keras_mobilenets.tflite.runtime.native_output import suppress_native_output
 
 InputShape = int | Sequence[int] | None  # what open sizes of inputs become, see `open_model`
@@ -189,7 +189,7 @@ class Model:
 
 def _filled(source: Mapping[str, Any], input_shape: InputShape, path: str | Path) -> tuple[int, ...]:
     """An input's shape with sizes in the place of those that it leaves open."""
-    shape, places = tuple(map(int, source["shape"])), tensor_shape.open_places(source["shape_signature"])
+    shape, places = tuple(map(int, source["shape"])), signature.open_places(source["shape_signature"])
     if input_shape is None or -1 not in source["shape_signature"]:
         return shape
     given = [input_shape] * len(places) if isinstance(input_shape, int) else [int(size) for size in input_shape]
@@ -215,7 +215,7 @@ def _refusal(path: str | Path, interpreter: Any, error: Exception, input_shape: 
                 f"{path} needs the operator {operator}, which this runtime lacks; run it where its maker says"
             )
     sources = interpreter.get_input_details() if interpreter is not None else []
-    if any(tensor_shape.open_places(source["shape_signature"]) for source in sources):
+    if any(signature.open_places(source["shape_signature"]) for source in sources):
         given = "sizes of 1" if input_shape is None else f"input_shape {input_shape}"
         return UnsupportedModelError(
             f"{path} does not run with {given} ({reason}); give others for {', '.join(map(_described, sources))} with "
@@ -234,7 +234,7 @@ _MISSING_OPERATOR = (
 
 
 def _described(details: Mapping[str, Any]) -> str:
-    return tensor_shape.describe(details["name"], np.dtype(details["dtype"]).name, details["shape_signature"])
+    return signature.describe(details["name"], np.dtype(details["dtype"]).name, details["shape_signature"])
 
 
 def _noise(rng: np.random.Generator, shape: Sequence[int], dtype: np.dtype) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from keras_mobilenets.plurals import count
-from keras_mobilenets.tflite.graph import flatbuffer, tensor_shape
+from keras_mobilenets.tflite.graph import flatbuffer, signature
 from keras_mobilenets.tflite.graph.file_identifier import check_file
 from keras_mobilenets.tflite.graph.metadata import Metadata, metadata_of
 from keras_mobilenets.tflite.graph.sparsity import Zeros, zeros
@@ -282,4 +282,4 @@ def _minimum_runtime(model: Any) -> str:
 
 def _describe(tensor: Tensor) -> str:
     scale = f", scale {tensor.scales[0]:.6g}, zero point {tensor.zero_point}" if tensor.scales else ""
-    return tensor_shape.describe(tensor.name, tensor.dtype, tensor.shape) + scale
+    return signature.describe(tensor.name, tensor.dtype, tensor.shape) + scale

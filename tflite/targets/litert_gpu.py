@@ -1,7 +1,7 @@
 """What LiteRT 2.3's GPU delegate was seen to do where the source of TensorFlow 2.14 says otherwise, or nothing.
 
-From models of one or two operators on the delegate itself (tests/benchmarks/gpu_operators.py): it takes operators that
-the rules of gpu.py do not judge, and it computes some wrongly that it says it takes.
+From models of one or two operators on the delegate itself (tests/benchmarks/latency/gpu_operators.py): it takes
+operators that the rules of gpu.py do not judge, and it computes some wrongly that it says it takes.
 """
 
 from collections.abc import Callable, Mapping

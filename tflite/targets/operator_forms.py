@@ -51,13 +51,14 @@ class Forms:
 # it: h-swish in ADD and MUL, or swish in LOGISTIC and MUL, takes the time of one LOGISTIC. Three input channels and
 # few filters leave its kernels idle: with 64 filters a 3×3 stem at stride 2 takes 0.22 (of 16) to 0.42 (of 32) of the
 # time on x86 with AMX, although most of the added weights are zero. LiteRT's GPU delegate, Qualcomm's NPU and Ethos-U
-# take all of this too, but for Ethos-U and the SOFTMAX in float (tests/benchmarks/targets_table.py asks them). With
-# HARD_SWISH Vela estimates 12 to 34% less time for MobileNetV3 on Ethos-U. A shuffle between grouped convolutions was
-# 8% of ShuffleNetV1's time on XNNPACK, in runs it is 2%, in which convolutions with more channels take 4% more; for
-# Ethos-U Vela estimates 23% more time with it. The GPU delegate computes groups of no multiple of four channels
-# wrongly. XNNPACK's int8 kernels compute 16 filters at once on Arm and 64 on x86 with AMX: groups of 8 joined to 16
-# take 0.51 of the time there, those of 4 0.26, of 2 0.03; as many steps as before on Arm, by the kernels' sizes; as
-# long on Qualcomm's NPU (simulated SA8255). Larger ones are faster on x86 alone. For Ethos-U55 Vela estimates 1.5 of
+# take all of this too, but for Ethos-U and the SOFTMAX in float (tests/benchmarks/latency/targets_table.py asks).
+# With HARD_SWISH Vela estimates 12 to 34% less time for MobileNetV3 on Ethos-U. A shuffle between grouped
+# convolutions was 8% of ShuffleNetV1's time on XNNPACK, in runs it is 2%, in which convolutions with more channels
+# take 4% more; for Ethos-U Vela estimates 23% more time with it. The GPU delegate computes groups of no multiple of
+# four channels wrongly. XNNPACK's int8 kernels compute 16 filters at once on Arm and 64 on x86 with AMX: groups of 8
+# joined to 16 take 0.51 of the time there, those of 4 0.26, of 2 0.03; as many steps as before on Arm, by the
+# kernels' sizes; as long on Qualcomm's NPU (simulated SA8255). Larger ones are faster on x86 alone. For Ethos-U55
+# Vela estimates 1.5 of
 # the time for groups of 8, less than 1 for smaller ones. Of a RELU that no convolution, ADD or MUL before it can have
 # fused, XNNPACK takes no int8 form; QUANTIZE it takes, and so do all others that an app with LiteRT meets. A GELU in
 # float between DEQUANTIZE and QUANTIZE is such a look-up too.

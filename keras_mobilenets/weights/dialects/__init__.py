@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from keras_mobilenets.weights.dialects import (
+from keras_mobilenets.weights.dialects import timm, torchvision
+from keras_mobilenets.weights.dialects.families import (
     convnext,
     efficientnet,
     ghostnet,
@@ -19,8 +20,6 @@ from keras_mobilenets.weights.dialects import (
     repvit,
     resnet,
     shufflenet,
-    timm,
-    torchvision,
     vgg,
     xception,
 )

@@ -12,7 +12,7 @@ import keras_mobilenets as km
 from keras_mobilenets import tflite
 from keras_mobilenets.tflite.conversion.float_graph import float_graph
 from keras_mobilenets.tflite.conversion.quantization.calibration import Histogram
-from keras_mobilenets.tflite.conversion.quantization.equalization import equalize
+from keras_mobilenets.tflite.conversion.quantization.correction.equalization import equalize
 from keras_mobilenets.tflite.graph import flatbuffer, layer_names
 from keras_mobilenets.tflite.graph.weights import WeightedGraph
 from keras_mobilenets.tflite.runtime.activations import Activations, dequantized, outputs

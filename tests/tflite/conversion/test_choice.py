@@ -8,8 +8,8 @@ from networks import answers, randomize
 import keras_mobilenets as km
 from keras_mobilenets import tflite
 from keras_mobilenets.tflite.conversion.float_graph import float_graph
-from keras_mobilenets.tflite.conversion.quantization.layer_correction import rounded
-from keras_mobilenets.tflite.conversion.quantization.layer_rows import layer_rows
+from keras_mobilenets.tflite.conversion.quantization.correction.layer_correction import rounded
+from keras_mobilenets.tflite.conversion.quantization.correction.layer_rows import layer_rows
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.graph.weights import WeightedGraph
 from keras_mobilenets.tflite.runtime.activations import Activations

@@ -12,9 +12,9 @@ from keras_mobilenets import tflite
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.tflite.conversion.float_graph import float_graph
 from keras_mobilenets.tflite.conversion.output_error import sqnr_db, without_softmax
-from keras_mobilenets.tflite.conversion.quantization import distillation
 from keras_mobilenets.tflite.conversion.quantization.calibration import calibrate
-from keras_mobilenets.tflite.conversion.quantization.fake_quantization import FakeQuantized
+from keras_mobilenets.tflite.conversion.quantization.correction import distillation
+from keras_mobilenets.tflite.conversion.quantization.correction.fake_quantization import FakeQuantized
 from keras_mobilenets.tflite.conversion.quantization.quantizer import quantized
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.runtime.activations import outputs

@@ -11,9 +11,9 @@ from networks import answers, coloured_noise
 import keras_mobilenets as km
 from keras_mobilenets import tflite
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.tflite.conversion.attached_curve import attached
 from keras_mobilenets.tflite.conversion.block_chain import best_runs
 from keras_mobilenets.tflite.conversion.float_graph import float_graph
+from keras_mobilenets.tflite.conversion.forms.attached_curve import attached
 from keras_mobilenets.tflite.conversion.mixed_precision import trade_off
 from keras_mobilenets.tflite.conversion.quantization.activation_noise import activation_noise
 from keras_mobilenets.tflite.conversion.quantization.calibration import calibrate

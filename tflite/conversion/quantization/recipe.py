@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from keras_mobilenets.tflite.conversion.forms.scaling_fold import fold_scaling
 from keras_mobilenets.tflite.conversion.output_error import without_softmax
 from keras_mobilenets.tflite.conversion.quantization.activation_noise import with_quiet_ranges
 from keras_mobilenets.tflite.conversion.quantization.calibration import PERCENTILE, Observation
-from keras_mobilenets.tflite.conversion.quantization.equalization import equalize
-from keras_mobilenets.tflite.conversion.quantization.layer_correction import correct_layers
-from keras_mobilenets.tflite.conversion.scaling_fold import fold_scaling
+from keras_mobilenets.tflite.conversion.quantization.correction.equalization import equalize
+from keras_mobilenets.tflite.conversion.quantization.correction.layer_correction import correct_layers
 from keras_mobilenets.tflite.runtime.activations import outputs
 
 LADDER = (97.0, 98.5, 99.3, 99.7, 99.9, 99.97, PERCENTILE, 100.0)  # of percentiles, from narrow ranges to wide ones
@@ -69,7 +69,7 @@ class Quantization:
         if recipe.correct:
             result = correct_layers(calibrated, result, self._samples, rounds=recipe.rounds)
         if recipe.trains:
-            from keras_mobilenets.tflite.conversion.quantization.distillation import distil
+            from keras_mobilenets.tflite.conversion.quantization.correction.distillation import distil
 
             teacher = without_softmax(self._content)
             result = distil(calibrated, result, lambda given: outputs(teacher, given), self._samples)

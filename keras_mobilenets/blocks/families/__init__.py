@@ -1,0 +1,1 @@
+"""Blocks that one family is made of."""

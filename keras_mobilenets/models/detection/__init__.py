@@ -1,0 +1,1 @@
+"""Detection on the feature maps of a backbone."""

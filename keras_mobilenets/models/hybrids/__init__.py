@@ -1,0 +1,1 @@
+"""Networks of convolutions and attention, and their token mixers."""

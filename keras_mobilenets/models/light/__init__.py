@@ -1,0 +1,1 @@
+"""Light convolutional networks beside the MobileNets."""

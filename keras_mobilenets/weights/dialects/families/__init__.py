@@ -1,0 +1,1 @@
+"""One family's names, one file each."""

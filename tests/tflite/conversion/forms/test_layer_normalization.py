@@ -1,0 +1,229 @@
+"""Layer normalization and scales of channels in float .tflite files, against the formula and LiteRT's own answers."""
+
+import functools
+
+import keras
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
+from networks import answers, coloured_noise, randomize
+
+import keras_mobilenets as km
+from keras_mobilenets import blocks, tflite
+from keras_mobilenets.tflite.conversion.forms.channel_scale_fold import fold_channel_scales
+from keras_mobilenets.tflite.conversion.forms.layer_normalization import inner_activations, simplify
+from keras_mobilenets.tflite.graph import flatbuffer
+from keras_mobilenets.tflite.measurement.stock_models import stock
+from keras_mobilenets.tflite.runtime.interpreter import open_model
+
+SHAPE, EPSILON = (1, 4, 5, 6), 1e-6
+OPTIONS = {"MEAN": "ReducerOptions", "RSQRT": None}
+RNG = np.random.default_rng(0)
+GAMMA, BETA = RNG.uniform(0.5, 1.5, 6).astype(np.float32), RNG.normal(size=6).astype(np.float32)
+
+
+class Float:
+    """A float graph, written by hand."""
+
+    def __init__(self):
+        graph = schema.SubGraphT(tensors=[], operators=[])
+        model = schema.ModelT(version=3, operatorCodes=[], buffers=[schema.BufferT()], subgraphs=[graph])
+        self.graph = flatbuffer.Graph(model)
+        self.x = self.graph.add_tensor("x", SHAPE, schema.TensorType.FLOAT32)
+
+    def constant(self, values):
+        values = np.asarray(values)
+        dtype = schema.TensorType.INT32 if values.dtype == np.int32 else schema.TensorType.FLOAT32
+        return self.graph.add_tensor("c", values.shape, dtype, None, values)
+
+    def add(self, name, *inputs, shape=SHAPE, **options):
+        output = self.graph.add_tensor(name.lower(), shape, schema.TensorType.FLOAT32)
+        code = self.graph._code(getattr(schema.BuiltinOperator, name), 1)
+        operator = schema.OperatorT(opcodeIndex=code, inputs=np.array(inputs, np.int32), outputs=np.array([output]))
+        kind = OPTIONS.get(name, f"{name.title().replace('_', '')}Options")
+        if kind:
+            operator.builtinOptionsType = getattr(schema.BuiltinOptions, kind)
+            operator.builtinOptions = getattr(schema, f"{kind}T")()
+            for option, value in options.items():
+                setattr(operator.builtinOptions, option, value)
+        self.graph.operators.append(operator)
+        return output
+
+    def mean(self, tensor):
+        return self.add("MEAN", tensor, self.constant(np.array([3], np.int32)), shape=(*SHAPE[:3], 1), keepDims=True)
+
+    def convolution(self, tensor, kernel, bias, padding, depthwise=False):
+        filters = kernel.shape[3] if depthwise else kernel.shape[0]
+        size = [n - k + 1 if padding else n for n, k in zip(SHAPE[1:3], kernel.shape[1:3], strict=True)]
+        options = {"padding": padding, "strideW": 1, "strideH": 1, "dilationWFactor": 1, "dilationHFactor": 1}
+        options |= {"depthMultiplier": 1} if depthwise else {}
+        name = "DEPTHWISE_CONV_2D" if depthwise else "CONV_2D"
+        inputs = (tensor, self.constant(kernel), self.constant(bias))
+        return self.add(name, *inputs, shape=(1, *size, filters), **options)
+
+    def content(self, output):
+        graph = self.graph.model.subgraphs[0]
+        graph.inputs, graph.outputs = np.array([self.x], np.int32), np.array([output], np.int32)
+        return flatbuffer.write(self.graph.model)
+
+
+def normalization(build, form):
+    """As a library writes it: Keras 3's, tf.nn.batch_normalization's (Keras 2), or by the formula."""
+    x, gamma, beta = build.x, build.constant(GAMMA), build.constant(BETA)
+    narrow = {"shape": (*SHAPE[:3], 1)}
+    mean = build.mean(x)
+    if form == "formula":
+        centered = build.add("SUB", x, mean)
+        variance = build.mean(build.add("MUL", centered, centered))
+    else:
+        variance = build.mean(build.add("SQUARED_DIFFERENCE", x, mean))
+    total = build.add("ADD", variance, build.constant(np.array(EPSILON, np.float32)), **narrow)
+    root = build.add("RSQRT", total, **narrow)
+    if form == "formula":
+        return build.add("ADD", build.add("MUL", build.add("MUL", centered, root), gamma), beta)
+    scale = build.add("MUL", root, gamma)
+    if form == "keras":
+        shift = build.add("ADD", build.add("MUL", build.add("NEG", mean, **narrow), scale), beta)
+    else:
+        shift = build.add("SUB", beta, build.add("MUL", mean, scale))
+    return build.add("ADD", build.add("MUL", x, scale), shift)
+
+
+def run(content, x):
+    model = Interpreter(model_content=content)
+    model.allocate_tensors()
+    model.set_tensor(model.get_input_details()[0]["index"], x)
+    model.invoke()
+    return model.get_tensor(model.get_output_details()[0]["index"])
+
+
+def operators(content):
+    graph = flatbuffer.Graph(flatbuffer.read(content))
+    return [graph.name(operator) for operator in graph.operators]
+
+
+CENTERED = ["MEAN", "SUB", "MUL", "MEAN", "ADD", "RSQRT", "MUL"]
+PRODUCT = ["MEAN", "MUL", "MEAN", "MUL", "SUB", "ADD", "RSQRT", "MUL"]
+
+
+@pytest.mark.parametrize("form", ["keras", "batch_normalization", "formula"])
+@pytest.mark.parametrize("for_int8", [False, True], ids=["float", "int8"])
+@pytest.mark.parametrize("reader", ["1×1", "no padding", "padding", "none"])
+def test_factor_and_offset_go_into_the_weights_that_see_no_zeros(form, for_int8, reader):
+    build, x = Float(), RNG.normal(1, 2, SHAPE).astype(np.float32)
+    output = normalization(build, form)
+    if reader != "none":
+        side = 1 if reader == "1×1" else 2
+        kernel = RNG.normal(size=(8, side, side, 6)).astype(np.float32)
+        output = build.convolution(output, kernel, np.ones(8, np.float32), padding=int(reader == "no padding"))
+    content = build.content(output)
+    simple = simplify(content, for_int8=for_int8)
+    folds = reader in ("1×1", "no padding")
+    behind = ["CONV_2D"] if folds else ["MUL", "ADD", "CONV_2D"] if reader == "padding" else ["MUL", "ADD"]
+    assert operators(simple) == (PRODUCT if folds and for_int8 else CENTERED) + behind
+    np.testing.assert_allclose(run(simple, x), run(content, x), atol=2e-5)
+    if reader == "none":
+        normal = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + EPSILON)
+        np.testing.assert_allclose(run(simple, x), normal * GAMMA + BETA, atol=1e-5)
+    if not for_int8:
+        assert operators(simplify(simple)) == operators(simple)
+
+
+def test_positions_without_a_deviation_give_no_nan():
+    build = Float()
+    output = build.convolution(
+        normalization(build, "keras"), np.ones((2, 1, 1, 6), np.float32), np.ones(2, np.float32), 1
+    )
+    x = np.full(SHAPE, 1e3, np.float32)
+    assert np.isfinite(run(simplify(build.content(output), for_int8=True), x)).all()
+
+
+@pytest.mark.parametrize("padding", [0, 1])
+def test_in_int8_the_product_alone_is_left_where_weights_center(padding):
+    build = Float()
+    kernel = RNG.normal(size=(8, 2, 2, 6)).astype(np.float32)
+    content = build.content(build.convolution(normalization(build, "keras"), kernel, np.ones(8, np.float32), padding))
+    simple = simplify(content, for_int8=True)
+    graph = flatbuffer.Graph(flatbuffer.read(simple))
+    inner = set(inner_activations(simple))
+    quantized = [
+        graph.name(op) for op in graph.operators if graph.tensors[int(op.outputs[0])].name.decode() not in inner
+    ]
+    assert quantized == (["MUL", "CONV_2D"] if padding else ["CONV_2D"])
+    assert inner_activations(simplify(content)) == []
+
+
+def test_other_roots_stay_as_they_are():
+    """The root of an RMS normalization, and a variance over other axes."""
+    build = Float()
+    squares = build.mean(build.add("MUL", build.x, build.x))
+    root = build.add("RSQRT", build.add("ADD", squares, build.constant(np.float32([1])), shape=(*SHAPE[:3], 1)))
+    content = build.content(build.add("MUL", build.x, root))
+    assert simplify(content) is content
+    assert inner_activations(content) == []
+
+
+@pytest.mark.parametrize("depthwise", [False, True])
+def test_a_scale_of_channels_goes_into_the_convolution_before_it(depthwise):
+    build, x = Float(), RNG.normal(size=SHAPE).astype(np.float32)
+    kernel = RNG.normal(size=(1, 3, 3, 6) if depthwise else (6, 3, 3, 6)).astype(np.float32)
+    y = build.convolution(build.x, kernel, BETA, padding=0, depthwise=depthwise)
+    content = build.content(build.convolution(y, GAMMA.reshape(1, 1, 1, 6), BETA, padding=0, depthwise=True))
+    folded = fold_channel_scales(content)
+    assert operators(folded) == ["DEPTHWISE_CONV_2D" if depthwise else "CONV_2D"]
+    np.testing.assert_allclose(run(folded, x), run(content, x), atol=1e-5)
+
+
+def test_a_scale_behind_an_activation_or_of_a_map_that_others_read_stays():
+    build = Float()
+    y = build.convolution(build.x, RNG.normal(size=(6, 1, 1, 6)).astype(np.float32), BETA, padding=0)
+    scaled = build.convolution(y, GAMMA.reshape(1, 1, 1, 6), BETA, padding=0, depthwise=True)
+    content = build.content(build.add("ADD", y, scaled))
+    assert fold_channel_scales(content) is content
+    build = Float()
+    y = build.convolution(build.x, RNG.normal(size=(6, 1, 1, 6)).astype(np.float32), BETA, padding=0)
+    build.graph.operators[-1].builtinOptions.fusedActivationFunction = schema.ActivationFunctionType.RELU
+    content = build.content(build.convolution(y, GAMMA.reshape(1, 1, 1, 6), BETA, padding=0, depthwise=True))
+    assert fold_channel_scales(content) is content
+
+
+@pytest.fixture(scope="module")
+def network():
+    """The blocks of ConvNeXt in a network that is quickly converted."""
+    keras.utils.set_random_seed(0)
+    x = image = keras.Input((32, 32, 3))
+    x = blocks.layer_norm(keras.layers.Conv2D(24, 4, 4, name="stem")(x), name="stem")
+    x = blocks.convnext_block(x, layer_scale=0.3, name="block_0")
+    x = blocks.layer_norm(x, name="downsample")
+    x = keras.layers.Conv2D(32, 2, 2, name="downsample")(x)
+    x = blocks.convnext_block(x, mix=functools.partial(blocks.wavelet_conv, levels=2), layer_scale=0.3, name="block_1")
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    return randomize(keras.Model(image, keras.layers.Dense(10, name="predictions")(x), name="small"), kernels=False)
+
+
+def test_in_int8_a_convnext_is_one_partition_and_closer_than_the_stock_converters(network, tmp_path):
+    images = coloured_noise(48)
+    scaled = km.preprocess_input(images)
+    expected = answers(network, scaled)
+
+    def error(path):
+        model = open_model(path)
+        scale, zero = model.input["quantization"]
+        inputs = np.clip(np.round(scaled / scale) + zero, -128, 127).astype(np.int8)
+        found = np.concatenate([model.dequantize(model.run(image[None])) for image in inputs])
+        return np.square(found - expected).sum() / np.square(expected - expected.mean(0)).sum()
+
+    path = tflite.convert(
+        network, tmp_path / "ours.tflite", quantize="int8", calibration=images, target="litert", effort="low"
+    )
+    result = tflite.inspect(path)
+    assert result.partitions == 1
+    assert result.nodes_delegated == result.nodes
+    stock(network, tmp_path / "stock.tflite", "int8", scaled)
+    ours, theirs = error(path), error(tmp_path / "stock.tflite")
+    print(f"noise over signal {ours:.4f}, stock {theirs:.4f}")
+    assert ours < 0.02
+    assert ours < theirs
+    names = {tensor.name for tensor in flatbuffer.read(path.read_bytes()).subgraphs[0].tensors}
+    assert {b"block_0_project;block_0_scale", b"block_1_depthwise_2_hl;block_1_depthwise_2_hl_scale"} <= names
