@@ -99,9 +99,12 @@ def builder(
     def decorate(body: Callable[..., Any]) -> Builder:
         own = [p for p in inspect.signature(body).parameters.values() if p.name not in ("x", "stem_strides")]
         signature = _signature(own, {"dropout_rate": dropout_rate, "stem_strides": stem_strides})
+        width = next((p.name for p in own if p.name in WIDTHS), None)
 
         @functools.wraps(body)
         def build(*args: Any, **kwargs: Any) -> keras.Model:
+            if width and width not in kwargs:  # either word is understood
+                kwargs = {width if key in WIDTHS else key: value for key, value in kwargs.items()}
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
             given = bound.arguments
@@ -132,7 +135,7 @@ def builder(
 
         build.__signature__ = signature  # type: ignore[attr-defined]
         build.any_size = not (flatten or fixed_size)  # type: ignore[attr-defined]
-        build.width = next((p.name for p in own if p.name in WIDTHS), None)  # type: ignore[attr-defined]
+        build.width = width  # type: ignore[attr-defined]
         build.default_size = default_size  # type: ignore[attr-defined]
         build.__doc__ = _document(body, own, default_size)
         return build

@@ -16,7 +16,8 @@ from networks import randomize
 
 import keras_mobilenets as km
 from keras_mobilenets.costs.published import table
-from keras_mobilenets.models.light import efficientnet, regnet, shufflenet_v1, shufflenet_v2
+from keras_mobilenets.models.convnets import regnet
+from keras_mobilenets.models.light import efficientnet, shufflenet_v1, shufflenet_v2
 
 NAMES = [name for name in km.list_models() if not name.startswith(("MobileNetV1", "MobileNetV2"))]
 ONE_OF_EACH = {
@@ -310,6 +311,14 @@ def test_names_say_what_differs_from_the_defaults():
 )
 def test_shufflenet_of_every_number_of_groups_costs_what_its_paper_says(groups, millions):
     assert km.cost(km.ShuffleNetV1(groups=groups)).macs / 1e6 == pytest.approx(millions, rel=0.0101)  # table 1
+
+
+def test_either_word_for_the_width_multiplier_is_understood():
+    for name, theirs, other in (("ShuffleNetV2", "width", "alpha"), ("MobileNetV2", "alpha", "width")):
+        models = [km.create_model(name, input_shape=(32, 32, 3), classes=2, **{word: 0.5}) for word in (theirs, other)]
+        assert models[0].name == models[1].name and models[0].count_params() == models[1].count_params()
+    with pytest.raises(km.UserError, match="takes no 'alpha'"):
+        km.create_model("ShuffleNetV2", width=0.5, alpha=0.5)
 
 
 def test_shufflenets_have_the_widths_between_the_published_ones():
