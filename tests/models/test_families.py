@@ -108,7 +108,7 @@ def test_mobilenet_v1_with_standard_convolutions_costs_what_its_paper_says():
 
 @pytest.mark.parametrize(
     ("name", "millions", "macs"),
-    [  # as the papers print them, of the form without branches
+    [  # as the papers print them, rounded or cut off, of the form without branches
         pytest.param("MobileOneS0", 2.1, 275, marks=pytest.mark.slow),
         pytest.param("MobileOneS1", 4.8, 825, marks=pytest.mark.slow),
         pytest.param("MobileOneS2", 7.8, 1299, marks=pytest.mark.slow),
@@ -120,7 +120,7 @@ def test_mobilenet_v1_with_standard_convolutions_costs_what_its_paper_says():
 )
 def test_networks_with_branches_cost_what_their_papers_say_once_folded(name, millions, macs):
     cost = km.cost(km.reparameterized(km.create_model(name, input_shape=(224, 224, 3))))
-    assert cost.parameters / 1e6 == pytest.approx(millions, abs=0.051)
+    assert millions - 0.051 < cost.parameters / 1e6 < millions + 0.1
     assert cost.macs / 1e6 == pytest.approx(macs, abs=51 if macs % 100 == 0 else 0.01 * macs)
 
 

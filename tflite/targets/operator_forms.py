@@ -58,10 +58,9 @@ class Forms:
 # four channels wrongly. XNNPACK's int8 kernels compute 16 filters at once on Arm and 64 on x86 with AMX: groups of 8
 # joined to 16 take 0.51 of the time there, those of 4 0.26, of 2 0.03; as many steps as before on Arm, by the
 # kernels' sizes; as long on Qualcomm's NPU (simulated SA8255). Larger ones are faster on x86 alone. For Ethos-U55
-# Vela estimates 1.5 of
-# the time for groups of 8, less than 1 for smaller ones. Of a RELU that no convolution, ADD or MUL before it can have
-# fused, XNNPACK takes no int8 form; QUANTIZE it takes, and so do all others that an app with LiteRT meets. A GELU in
-# float between DEQUANTIZE and QUANTIZE is such a look-up too.
+# Vela estimates 1.5 of the time for groups of 8, less than 1 for smaller ones. Of a RELU that no convolution, ADD or
+# MUL before it can have fused, XNNPACK takes no int8 form; QUANTIZE it takes, and so do all others that an app with
+# LiteRT meets. A GELU in float between DEQUANTIZE and QUANTIZE is such a look-up too.
 _LITERT = Forms(
     per_channel_dense=True,
     h_swish="add_mul",

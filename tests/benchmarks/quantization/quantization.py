@@ -2,6 +2,7 @@
 
 python tests/benchmarks/quantization/quantization.py --run runs/quantization
 python tests/benchmarks/quantization/quantization.py --seeds 0 1 2 --qat-epochs 0 --size 32
+python tests/benchmarks/quantization/quantization.py GhostNet Xception --size 48 --epochs 8
 python tests/benchmarks/quantization/quantization.py --spread
 
 Family by family: each network is trained in float, converted with and without quantization-aware training (the
@@ -28,15 +29,26 @@ import keras_mobilenets as km
 from keras_mobilenets import tflite, training
 from keras_mobilenets.tflite.measurement.accuracy import agreement, score
 
-NETWORKS = {
+NETWORKS = {  # those of the table in README.md
     "MobileNetV1": {"alpha": 0.5},
     "MobileNetV2": {"alpha": 0.5},
     "MobileNetV3Large": {"alpha": 0.5},
     "MobileNetV3Small": {},
     "EfficientNetB0": {"alpha": 0.5},
     "ResNet18": {"alpha": 0.25},
+}
+FAMILIES = {  # one of each of the others, small enough to train in minutes
+    "GhostNet": {"width": 0.5},
+    "GhostNetV2": {"width": 0.5},
     "ShuffleNetV1": {"width": 0.5},
     "ShuffleNetV2": {"width": 0.5},
+    "RegNetX200MF": {"alpha": 0.5},
+    "RegNetY200MF": {"alpha": 0.5},
+    "Xception": {"alpha": 0.25},
+    "ConvNeXtAtto": {"alpha": 0.5, "layer_scale": 0.1},
+    "WTConvNeXtTiny": {"alpha": 0.25, "layer_scale": 0.1},
+    "MobileOneS0": {"alpha": 0.5},
+    "RepViTM0_9": {"alpha": 0.5},
 }
 FLOAT = training.Recipe(epochs=6, learning_rate=4e-3, warmup_epochs=0.3, weight_decay=0.05, augmentation="none")
 QAT = training.Recipe(epochs=1, learning_rate=3e-4, warmup_epochs=0.1, weight_decay=0.0, augmentation="none")
@@ -74,7 +86,7 @@ def spread(options: argparse.Namespace) -> None:
 def main() -> None:
     """Prints one line for each network."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("networks", nargs="*", default=list(NETWORKS), help=f"of {', '.join(NETWORKS)}")
+    parser.add_argument("networks", nargs="*", default=list(NETWORKS), help=f"of {', '.join(NETWORKS | FAMILIES)}")
     parser.add_argument("--run", type=Path, default=Path("runs/quantization"), help="folder that keeps the trainings")
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=FLOAT.epochs, help="of the float training")
@@ -106,7 +118,7 @@ def _scores(name: str, seed: int, data: Any, recipe: training.Recipe, options: a
     keras.utils.set_random_seed(seed)
     folder = options.run / (f"{name}_{seed}" if seed else name)
     model = km.create_model(
-        name, input_shape=(options.size, options.size, 3), classes=10, dropout_rate=0.0, **NETWORKS[name]
+        name, input_shape=(options.size, options.size, 3), classes=10, dropout_rate=0.0, **(NETWORKS | FAMILIES)[name]
     )
     training.fit(model, data, replace(recipe, seed=seed), folder / "float", verbose=2)
     expected = score(model.predict(data.test, verbose=0), labels)

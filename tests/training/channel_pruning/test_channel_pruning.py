@@ -133,8 +133,9 @@ def _slow_but(quick, every):
 @pytest.mark.parametrize("seed", _slow_but(range(6), range(20)))
 def test_pruned_random_network_equals_the_original_with_the_removed_channels_at_zero(seed):
     model, divisor = _random_network(seed), (2, 4, 8)[seed % 3]
-    pruned = training.prune_channels(model, 0.6, ("bn_scale", "l1")[seed % 2], divisor=divisor)
-    assert km.cost(pruned).macs == pytest.approx(0.6 * km.cost(model).macs, rel=0.03)
+    share = 0.9 if divisor == 8 else 0.6  # layers of 12 and 20 channels give none or all of 8
+    pruned = training.prune_channels(model, share, ("bn_scale", "l1")[seed % 2], divisor=divisor)
+    assert km.cost(pruned).macs == pytest.approx(share * km.cost(model).macs, rel=0.03)
     whole, counts = _channel_counts(model), _channel_counts(pruned)
     assert list(counts) == list(whole) and counts["predictions"] == 5
     for name, count in counts.items():
