@@ -6,23 +6,23 @@ quantized after training and while training, and weights of any origin, are all 
 h-swish and hard-sigmoid: Howard et al. 2019, arXiv:1905.02244, section 5.2.
 """
 
-import copy
 import math
 from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from keras_mobilenets.tflite.conversion.forms.average_pooling import average_by_weights
+from keras_mobilenets.tflite.conversion.forms.gelu import gelu_by_logistic
 from keras_mobilenets.tflite.conversion.forms.grouped_shuffle import fill_groups, shuffle_in_runs
+from keras_mobilenets.tflite.conversion.forms.int8_operators import Int8Graph
 from keras_mobilenets.tflite.conversion.forms.shuffle_fold import fold_shuffles
 from keras_mobilenets.tflite.graph import flatbuffer
-from keras_mobilenets.tflite.graph.layer_names import TIMES
 from keras_mobilenets.tflite.graph.unused import drop_unused
 from keras_mobilenets.tflite.targets.operator_forms import ADD_SCALES, Forms
 
-_WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 _RELUS = {"RELU": None, "RELU6": 6.0}  # with the upper limit
-_NONE, _RELU, _RELU6 = (getattr(schema.ActivationFunctionType, name) for name in ("NONE", "RELU", "RELU6"))
+_NONE, _RELU = schema.ActivationFunctionType.NONE, schema.ActivationFunctionType.RELU
 
 
 def rewrite(content: bytes, forms: Forms) -> bytes:
@@ -39,7 +39,7 @@ def rewrite(content: bytes, forms: Forms) -> bytes:
         but for a rare tie (their scales are float32), and h-swish with the ranges of `convert`; with other ranges it
         may differ from the HARD_SWISH kernel's by a rounding.
     """
-    graph = _Graph(flatbuffer.read(fold_shuffles(content)))
+    graph = Int8Graph(flatbuffer.read(fold_shuffles(content)))
     for operator in [operator for operator in graph.operators if graph.is_int8(operator)]:
         name = graph.name(operator)
         if name == "MUL" and forms.h_sigmoid == "scale":
@@ -49,7 +49,9 @@ def rewrite(content: bytes, forms: Forms) -> bytes:
         elif name in _RELUS and forms.relu == "quantize":
             _clamp_by_limits(graph, operator)
         elif name == "AVERAGE_POOL_2D" and forms.average_pool == "depthwise":
-            _average_by_weights(graph, operator)
+            average_by_weights(graph, operator)
+        elif name == "GELU" and forms.gelu == "logistic":
+            gelu_by_logistic(graph, operator)
         elif _is_in_float(name, forms) and operator.outputs[0] not in graph.outputs:
             _compute_in_float(graph, operator)
     if forms.shuffle == "runs":
@@ -64,7 +66,7 @@ def rewrite(content: bytes, forms: Forms) -> bytes:
     return flatbuffer.write(graph.model)
 
 
-def _cap_version(graph: "_Graph", name: str, highest: int) -> None:
+def _cap_version(graph: Int8Graph, name: str, highest: int) -> None:
     """Lets operators of a kind ask for a version at most, where the runtime has one kernel for all of them."""
     number = getattr(schema.BuiltinOperator, name)
     for code in graph.model.operatorCodes:
@@ -72,7 +74,7 @@ def _cap_version(graph: "_Graph", name: str, highest: int) -> None:
             code.version = min(code.version, highest)
 
 
-def _add_and_multiply(graph: "_Graph", operator: Any) -> None:
+def _add_and_multiply(graph: Int8Graph, operator: Any) -> None:
     """h-swish(x) = x · ReLU6(x + 3) / 6 in two operators: u · clamp(u + 3k, 0, 6k) for u = k · x, k = 1/√6.
 
     k goes into the scale of what computes x. The upper end of the clamp costs nothing, since the int8 values of the sum
@@ -82,7 +84,7 @@ def _add_and_multiply(graph: "_Graph", operator: Any) -> None:
     k = 1 / math.sqrt(6)
     x, result = int(operator.inputs[0]), int(operator.outputs[0])
     if not graph.scale_output(x, k):
-        shape, scale, zero_point = graph.shape(x), *graph.quantization(x)
+        shape, (scale, zero_point) = graph.shape(x), graph.quantization(x)
         scaled = graph.add_activation("scaled", shape, scale * k, zero_point)
         graph.insert_int8("MUL", [x, graph.add_number(k, len(shape))], scaled, graph.place(operator))
         x = scaled
@@ -110,7 +112,7 @@ def _exact_step(step: float, three: float, top: float) -> float | None:
     return None
 
 
-def _scale_instead_of_multiplying(graph: "_Graph", operator: Any) -> None:
+def _scale_instead_of_multiplying(graph: Int8Graph, operator: Any) -> None:
     """Leaves out a product with a positive number where the scale of what computes the other factor can say the same.
 
     That is the sixth of hard-sigmoid: its ReLU6 ends with the int8 values, at 6 or before.
@@ -129,7 +131,7 @@ def _scale_instead_of_multiplying(graph: "_Graph", operator: Any) -> None:
         graph.remove(operator)
 
 
-def _clamp_by_limits(graph: "_Graph", operator: Any) -> None:
+def _clamp_by_limits(graph: Int8Graph, operator: Any) -> None:
     """A ReLU as a rounding to other steps, where the int8 values of its result begin at 0, and end where it does."""
     x, result = int(operator.inputs[0]), int(operator.outputs[0])
     (step, zero_point), top = graph.quantization(result), _RELUS[graph.name(operator)]
@@ -142,7 +144,7 @@ def _is_in_float(name: str, forms: Forms) -> bool:
     return {"SOFTMAX": forms.softmax, "GELU": forms.gelu}.get(name) == "float"
 
 
-def _compute_in_float(graph: "_Graph", operator: Any) -> None:
+def _compute_in_float(graph: Int8Graph, operator: Any) -> None:
     """Puts DEQUANTIZE before an operator of one input and QUANTIZE behind it."""
     x, result = int(operator.inputs[0]), int(operator.outputs[0])
     values, given = (graph.add_tensor("real", graph.shape(tensor), schema.TensorType.FLOAT32) for tensor in (x, result))
@@ -151,30 +153,7 @@ def _compute_in_float(graph: "_Graph", operator: Any) -> None:
     graph.insert("QUANTIZE", [given], result, graph.place(operator) + 1)
 
 
-def _average_by_weights(graph: "_Graph", operator: Any) -> None:
-    """Computes an average by a depthwise convolution whose weights are all 1, of a scale that divides by their number.
-
-    At a border the average of TensorFlow Lite leaves out what lies beyond: such a pooling stays as it is.
-    """
-    pooling, x = operator.builtinOptions, int(operator.inputs[0])
-    size, strides = (pooling.filterHeight, pooling.filterWidth), (pooling.strideH, pooling.strideW)
-    height, width, channels = graph.shape(x)[1:]
-    sides = zip((height, width), graph.shape(int(operator.outputs[0]))[1:3], size, strides, strict=True)
-    if any((result - 1) * stride + length > side for side, result, length, stride in sides):
-        return
-    step, count = graph.quantization(x)[0], math.prod(size)
-    weights = graph.add_repeated_number(1, 1 / count, (1, *size, channels), schema.TensorType.INT8, axis=3)
-    bias = graph.add_repeated_number(0, step / count, (channels,), schema.TensorType.INT32, axis=0)
-    convolution = graph.insert(
-        "DEPTHWISE_CONV_2D", [x, weights, bias], int(operator.outputs[0]), graph.place(operator), version=3
-    ).builtinOptions
-    convolution.strideH, convolution.strideW = strides
-    convolution.padding, convolution.depthMultiplier = pooling.padding, 1
-    convolution.fusedActivationFunction = pooling.fusedActivationFunction
-    graph.remove(operator)
-
-
-def _widen_stem(graph: "_Graph", most_filters: int) -> None:
+def _widen_stem(graph: Int8Graph, most_filters: int) -> None:
     """Lets the first convolution read groups of pixels as one, since its kernels want more channels than three.
 
     Height × width × 3 is height × width/columns × 3·columns in memory. At stride 2 a group gives columns/2 neighbouring
@@ -203,7 +182,7 @@ def _widen_stem(graph: "_Graph", most_filters: int) -> None:
     graph.reshape_after(stem, (*out[:2], out[2] // results, out[3] * results))
 
 
-def _widens(graph: "_Graph", stem: Any) -> bool:
+def _widens(graph: Int8Graph, stem: Any) -> bool:
     """Whether a convolution over groups of pixels gives the same sums, and no more than two groups enter each."""
     options, kernel = stem.builtinOptions, graph.shape(int(stem.inputs[1]))
     return (
@@ -214,120 +193,3 @@ def _widens(graph: "_Graph", stem: Any) -> bool:
         and 1 < options.strideW == kernel[2] - 1  # then the only column of padding goes to the right
         and graph.shape(int(stem.inputs[0]))[2] % options.strideW == 0
     )
-
-
-class _Graph(flatbuffer.Graph):
-    """The graph of a .tflite with what the changes above look up and do."""
-
-    def __init__(self, model: Any) -> None:
-        super().__init__(model)
-        self.inputs, self.outputs = model.subgraphs[0].inputs, model.subgraphs[0].outputs
-
-    def is_int8(self, operator: Any) -> bool:
-        return all(self.tensors[int(i)].type == schema.TensorType.INT8 for i in (operator.inputs[0], *operator.outputs))
-
-    def maker(self, tensor: int) -> Any:
-        return next((operator for operator in self.operators if tensor in operator.outputs), None)
-
-    def quantization(self, tensor: int) -> tuple[float, int]:
-        """Scale and zero point of an activation."""
-        quantization = self.tensors[tensor].quantization
-        return float(quantization.scale[0]), int(quantization.zeroPoint[0])
-
-    def is_constant(self, tensor: int) -> bool:
-        return flatbuffer.is_constant(self.model, self.tensors[tensor])
-
-    def number(self, tensor: int) -> float | None:
-        """The one number that a constant stands for; None when it is no constant or has several."""
-        if not self.is_constant(tensor) or math.prod(self.shape(tensor)) != 1:
-            return None
-        scale, zero_point = self.quantization(tensor)
-        return scale * (int(self.constant(tensor).flat[0]) - zero_point)
-
-    def scale_output(self, tensor: int, factor: float) -> bool:
-        """Lets a convolution or dense layer give `factor` times its values, in the same integers.
-
-        Returns:
-            Whether that can be: no other operator reads the tensor, and the fused activation is indifferent to it.
-        """
-        maker = self.maker(tensor)
-        if maker is None or self.name(maker) not in _WEIGHTED or len(self.readers(tensor)) > 1:
-            return False
-        scale, zero_point = self.quantization(tensor)
-        activation = maker.builtinOptions.fusedActivationFunction
-        never_clips = activation == _RELU6 and scale * (127 - zero_point) <= 6 + scale / 2
-        if tensor in self.outputs or not (activation in (_NONE, _RELU) or never_clips):
-            return False
-        if never_clips:
-            maker.builtinOptions.fusedActivationFunction = _RELU
-        constants = [self._own(index) for index in maker.inputs[1:] if index >= 0]
-        maker.inputs = np.array([maker.inputs[0], *constants, *maker.inputs[1 + len(constants) :]], np.int32)
-        for index in (tensor, *constants):
-            quantization = self.tensors[index].quantization
-            quantization.scale = (quantization.scale * np.float64(factor)).astype(np.float32)
-        self.tensors[tensor].name += f"{TIMES}{factor:.9g}".encode()
-        return True
-
-    def _own(self, tensor: int) -> int:
-        """A constant that no second operator reads: itself, or a copy of what stands for it."""
-        if len(self.readers(tensor)) == 1:
-            return int(tensor)
-        shared = copy.copy(self.tensors[tensor])
-        shared.quantization = copy.copy(shared.quantization)
-        self.tensors.append(shared)
-        return len(self.tensors) - 1
-
-    def add_activation(self, name: str, shape: tuple[int, ...], scale: float, zero_point: int) -> int:
-        return self.add_tensor(name, shape, schema.TensorType.INT8, _quantization([scale], zero_point))
-
-    def add_number(self, value: float, rank: int) -> int:
-        """A positive number as a constant of the rank of what it is combined with.
-
-        Of a higher rank than the operator's output it is read wrongly by LiteRT's GPU delegate, which says nothing, and
-        refused by Qualcomm's NPU.
-        """
-        data = np.array([127], np.int8)
-        return self.add_tensor("number", (1,) * rank, schema.TensorType.INT8, _quantization([value / 127], 0), data)
-
-    def add_repeated_number(self, value: int, scale: float, shape: tuple[int, ...], kind: int, *, axis: int) -> int:
-        """A constant of one number, with a scale for each place of an axis."""
-        data = np.full(shape, value, np.int8 if kind == schema.TensorType.INT8 else np.int32)
-        quantization = _quantization(np.full(shape[axis], scale), 0)
-        quantization.quantizedDimension = axis
-        return self.add_tensor("equal", shape, kind, quantization, data)
-
-    def add_repeated(self, tensor: int, values: np.ndarray, times: int) -> int:
-        """A constant with the scales of another, each output channel so many times."""
-        stored = self.tensors[tensor]
-        scales = np.resize(stored.quantization.scale, times * len(stored.quantization.scale))
-        return self.add_tensor("wide", values.shape, stored.type, _quantization(scales, 0), values)
-
-    def insert_int8(self, name: str, inputs: list[int], output: int, place: int, activation: int = _NONE) -> None:
-        """Makes an ADD or MUL, in the version that has int8, the operator at a place."""
-        self.insert(name, inputs, output, place, version=2).builtinOptions.fusedActivationFunction = activation
-
-    def remove(self, operator: Any) -> None:
-        del self.operators[self.place(operator)]
-
-    def reshape_before(self, operator: Any, tensor: int, shape: tuple[int, ...]) -> int:
-        """The tensor in another shape, made before an operator."""
-        reshaped = self.add_activation("grouped", shape, *self.quantization(tensor))
-        self.insert("RESHAPE", [tensor, self._add_shape(shape)], reshaped, self.place(operator))
-        return reshaped
-
-    def reshape_after(self, operator: Any, shape: tuple[int, ...]) -> None:
-        """Lets an operator give its output in another shape, and gives it back its own behind."""
-        output = int(operator.outputs[0])
-        if shape == self.shape(output):
-            return
-        given = self.add_activation("results", shape, *self.quantization(output))
-        operator.outputs = np.array([given], np.int32)
-        self.insert("RESHAPE", [given, self._add_shape(self.shape(output))], output, self.place(operator) + 1)
-
-    def _add_shape(self, shape: tuple[int, ...]) -> int:
-        return self.add_tensor("shape", (len(shape),), schema.TensorType.INT32, None, np.array(shape, np.int32))
-
-
-def _quantization(scales: Any, zero_point: int) -> Any:
-    scales = np.asarray(scales, np.float32)
-    return schema.QuantizationParametersT(scale=scales, zeroPoint=np.full(len(scales), zero_point, np.int64))

@@ -192,6 +192,14 @@ class Graph:
         data = bytes(self.model.buffers[stored.buffer].data)
         return np.frombuffer(data, type_name(stored.type)).reshape(self.shape(tensor))
 
+    def is_constant(self, tensor: int) -> bool:
+        """As the function of this name."""
+        return is_constant(self.model, self.tensors[tensor])
+
+    def makers(self) -> dict[int, Any]:
+        """By tensor, the operator that gives it."""
+        return {int(tensor): operator for operator in self.operators for tensor in operator.outputs}
+
     def readers(self, tensor: int) -> list[Any]:
         """The operators that read a tensor."""
         return [operator for operator in self.operators if tensor in operator.inputs]
@@ -224,14 +232,15 @@ class Graph:
 
     def insert(self, name: str, inputs: list[int], output: int, place: int, version: int = 1) -> Any:
         """Makes a new operator, such as an "ADD", the one at a place; returns it."""
-        options = f"{name.title().replace('_', '')}Options"
+        options = _OPTIONS.get(name, f"{name.title().replace('_', '')}Options")
         operator = schema.OperatorT(
             opcodeIndex=self._code(getattr(schema.BuiltinOperator, name), version),
             inputs=np.array(inputs, np.int32),
             outputs=np.array([output], np.int32),
-            builtinOptionsType=getattr(schema.BuiltinOptions, options),
-            builtinOptions=getattr(schema, f"{options}T")(),
         )
+        if options:
+            operator.builtinOptionsType = getattr(schema.BuiltinOptions, options)
+            operator.builtinOptions = getattr(schema, f"{options}T")()
         self.operators.insert(place, operator)
         return operator
 
@@ -253,4 +262,9 @@ def _names(enum: type) -> dict[int, str]:
 
 
 _OPERATORS = _names(schema.BuiltinOperator)
+_OPTIONS: dict[str, str | None] = {
+    "MEAN": "ReducerOptions",
+    "RSQRT": None,
+    "LOGISTIC": None,
+}  # whose options are not called like them
 _TYPES = _names(schema.TensorType)

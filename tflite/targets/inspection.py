@@ -1,7 +1,6 @@
 """What is in a .tflite: operators, dtypes, float islands, delegation to XNNPACK, sizes, zeros, oldest runtime."""
 
 import gzip
-import itertools
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,52 +16,8 @@ from keras_mobilenets.tflite.graph.sparsity import Zeros, zeros
 from keras_mobilenets.tflite.runtime.interpreter import open_model
 from keras_mobilenets.tflite.runtime.model import InputShape, UnsupportedModelError
 from keras_mobilenets.tflite.runtime.sandbox import validate
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """A tensor of the graph.
-
-    Attributes:
-        name: Its name in the file.
-        dtype: Such as "int8".
-        shape: Sizes; −1 where it is known at run time only.
-        constant: Whether its values are stored in the file (weights, biases).
-        scales: Quantization scales: none, one, or one per channel.
-        zero_point: The integer that stands for 0.0 (0 without quantization).
-    """
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    constant: bool
-    scales: tuple[float, ...]
-    zero_point: int
-
-
-@dataclass(frozen=True)
-class Operator:
-    """An operator of the graph: its name, version and tensors, in the order of execution.
-
-    Attributes:
-        index: Its place in the graph.
-        zeros: How many of its weights are zero; None when it has none.
-        graph: Which of the file's graphs it belongs to; the first is the model, others hold branches, loops, the
-            initial values of variables, or other signatures.
-    """
-
-    index: int
-    name: str
-    version: int
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
-    zeros: Zeros | None = None
-    graph: int = 0
-
-    @property
-    def is_float(self) -> bool:
-        """Whether it computes in floating point."""
-        return any(tensor.dtype.startswith(("float", "bfloat")) for tensor in self.outputs)
+from keras_mobilenets.tflite.targets import float_islands
+from keras_mobilenets.tflite.targets.float_islands import Operator, Tensor
 
 
 @dataclass(frozen=True)
@@ -136,18 +91,11 @@ class Inspection:
     @property
     def float_islands(self) -> tuple[tuple[Operator, ...], ...]:
         """Runs of operators that compute in float inside a model that has integer operators; empty in a pure model."""
-        if all(operator.is_float for operator in self.operators):
-            return ()
-        runs = itertools.groupby(self.operators, key=lambda operator: (operator.is_float, operator.graph))
-        return tuple(tuple(run) for (is_float, _), run in runs if is_float)
+        return float_islands.runs(self.operators)
 
     def __str__(self) -> str:
         operators = ", ".join(f"{name} ×{count}" for name, count in self.operator_counts.most_common())
         dtypes = ", ".join(f"{name} ×{count}" for name, count in self.dtypes.most_common())
-        islands = "; ".join(
-            f"{run[0].index}–{run[-1].index} ({', '.join(sorted({op.name for op in run}))})"
-            for run in self.float_islands
-        )
         rows = {
             "file": f"{self.path}, {self.size_bytes / 1e6:.2f} MB, {self.gzip_bytes / 1e6:.2f} MB after gzip",
             "input": "; ".join(map(_describe, self.inputs)) or "none",
@@ -155,7 +103,7 @@ class Inspection:
             "zeros": self._zeros(),
             "operators": f"{len(self.operators)}{self._in_graphs()}: {operators}",
             "tensors": dtypes,
-            "float islands": islands or "none",
+            "float islands": float_islands.describe(self.operators),
             "XNNPACK": self.delegation,
             "metadata": str(self.metadata or "none"),
             "minimum runtime": f"TensorFlow Lite {self.minimum_runtime or 'not recorded'}",

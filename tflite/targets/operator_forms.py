@@ -17,9 +17,10 @@ class Forms:
         h_sigmoid: "native" is ReLU6 and a MUL by 1/6; "scale" puts the sixth into the scale of the ReLU6.
         softmax: "native" is one SOFTMAX; "float" computes one inside the graph in float, after DEQUANTIZE and before
             QUANTIZE.
-        gelu: "native" is one GELU; "float" computes one inside the graph in float, as with softmax.
-        average_pool: "native" is one AVERAGE_POOL_2D; "depthwise" is a DEPTHWISE_CONV_2D of equal weights, where none
-            of the places averaged lies outside of the map.
+        gelu: "native" is one GELU; "float" computes one inside the graph in float, as with softmax; "logistic" is
+            x · logistic(x · (1.6 + 0.07 x · x)) in int8, within one and a half steps.
+        average_pool: "native" is one AVERAGE_POOL_2D; "depthwise" is a DEPTHWISE_CONV_2D of equal weights, and a MUL
+            with the share of places inside the map where some lie outside.
         relu: "native" leaves a ReLU that follows no convolution as it is; "quantize" rounds to a tensor whose int8
             limits are the ReLU's.
         shuffle: Between grouped convolutions: "native" moves channels one by one, "runs" several at once.
@@ -79,7 +80,8 @@ _LITERT = Forms(
 FORMS = {
     # NNAPI refuses dense layers per channel, and has HARD_SWISH from API level 30 on. Its delegate takes grouped
     # convolutions from API level 29 on, but no version of CONV_2D above 5, although 6 only stands for such groups.
-    "nnapi": Forms(per_channel_dense=False, conv_version=5),
+    # It has no GELU, and neither has TensorFlow Lite Micro.
+    "nnapi": Forms(per_channel_dense=False, gelu="logistic", conv_version=5),
     "litert": _LITERT,
     "xnnpack": _LITERT,  # the name it had when only a CPU had been asked
     # TensorFlow Lite's GPU delegate of before LiteRT computes int8 graphs in float, from scales per tensor.

@@ -304,9 +304,16 @@ def test_an_average_inside_the_map_is_a_convolution_of_equal_weights(size, strid
     assert np.abs(_run(rewritten, reference, image) - real).max() < (0.76 if reference else 0.501)  # it rounds twice
 
 
-def test_an_average_that_leaves_out_what_lies_beyond_the_map_stays():
-    graph, *_ = _average(3, 2, schema.Padding.SAME)
-    assert _names(rewrite(graph, FORMS["litert"])) == ["AVERAGE_POOL_2D"]
+@pytest.mark.parametrize(("size", "strides"), [(3, 1), (3, 2), (5, 3)])
+@pytest.mark.parametrize("reference", [True, False])
+def test_an_average_that_leaves_out_what_lies_beyond_the_map_is_multiplied_there(size, strides, reference):
+    graph, image, _ = _average(size, strides, schema.Padding.SAME)
+    rewritten, kernel = rewrite(graph, FORMS["litert"]), _run(graph, True, image)
+    assert _names(rewritten) == ["DEPTHWISE_CONV_2D", "MUL"]
+    assert _refused(rewritten) == []
+    found, side = _run(rewritten, reference, image), round(len(kernel) ** 0.5)
+    assert np.abs(found - kernel).max() <= 2
+    assert np.abs((found - kernel).reshape(side, side)[1:-1, 1:-1]).max() <= (1 if reference else 0)
 
 
 @pytest.mark.parametrize("filters", [8, 16, 24, 32])
@@ -361,6 +368,22 @@ def test_gelu_in_float_is_the_real_one_rounded_and_cuts_nothing(scale, zero_poin
     assert _names(rewritten) == ["CONV_2D", "DEQUANTIZE", "GELU", "QUANTIZE", "CONV_2D"]
     assert _partitions(rewritten) == 1
     assert np.abs(_run(rewritten, True) - real.ravel()).max() < 0.51
+    assert _names(rewrite(content, FORMS["qualcomm"])) == _names(content)
+
+
+@pytest.mark.parametrize(("scale", "zero_point"), [(0.005, 0), (0.02, 0), (0.03, 0), (0.1, -60), (0.2, 0)])
+@pytest.mark.parametrize("reference", [True, False])
+def test_gelu_by_the_logistic_function_is_the_real_one_within_a_step_and_a_half(scale, zero_point, reference):
+    content, real = _gelu(scale, zero_point)
+    rewritten = rewrite(content, FORMS["nnapi"])
+    assert _names(rewritten) == ["CONV_2D", "MUL", "MUL", "ADD", "MUL", "LOGISTIC", "MUL", "CONV_2D"]
+    error = _run(rewritten, reference) - real.ravel()
+    assert np.abs(error).max() < 1.5
+    assert np.square(error).mean() < 0.25
+
+
+def test_gelu_of_hardly_anything_positive_stays():
+    content, _ = _gelu(0.01, 127)
     assert _names(rewrite(content, FORMS["nnapi"])) == _names(content)
 
 

@@ -1,7 +1,8 @@
-"""Ranges of what only moves the values of an operator whose int8 scale the specification fixes.
+"""Ranges that are not what the values are: of what only moves them, and of the second factor of a matrix product.
 
-The scale of LOGISTIC's result is 1/256, whatever it is in the calibration images. An enlarged or cut map of such
-values has it too, or the quantizer would put a QUANTIZE between them.
+The int8 scale of LOGISTIC's result is 1/256, whatever it is in the calibration images. An enlarged or cut map of such
+values has it too, or the quantizer would put a QUANTIZE between them. The second factor of a BATCH_MATMUL has the zero
+point 0: XNNPACK takes no other (LiteRT 2.3), and leaves the product, and so all of the attention, in partitions.
 """
 
 from typing import Any
@@ -10,11 +11,13 @@ from keras_mobilenets.tflite.graph import flatbuffer
 
 FIXED = {"LOGISTIC": (0.0, 255 / 256)}
 _MOVING = {"CONCATENATION", "RESHAPE", "SLICE", "STRIDED_SLICE"}
+_REARRANGING = {"RESHAPE", "TRANSPOSE"}  # of one tensor, whose scale and zero point the result has
 
 
 def keep(model: Any) -> None:
-    """Writes the fixed range at all that moves values of it, into a float `ModelT` with ranges."""
+    """Writes such ranges into a float `ModelT` with ranges, at all that moves the values too."""
     graph = flatbuffer.Graph(model)
+    _center_second_factors(graph)
     fixed: dict[int, tuple[float, float]] = {}
     for operator in graph.operators:
         name, output = graph.name(operator), int(operator.outputs[0])
@@ -26,3 +29,22 @@ def keep(model: Any) -> None:
             if len(ranges) == 1 and (known := ranges.pop()) is not None:
                 fixed[output] = known
                 flatbuffer.set_range(graph.tensors[output], *known)
+
+
+def _center_second_factors(graph: flatbuffer.Graph) -> None:
+    """Widens ranges to 128 steps below zero and 127 above, back to the operator that computes the values."""
+    makers = graph.makers()
+    for product in graph.operators:
+        if graph.name(product) != "BATCH_MATMUL":
+            continue
+        tensor = int(product.inputs[1])
+        known = graph.tensors[tensor].quantization
+        if tensor not in makers or known is None or known.min is None or not len(known.min):
+            continue
+        step = max(-float(known.min[0]) / 128, float(known.max[0]) / 127)
+        while tensor in makers:
+            flatbuffer.set_range(graph.tensors[tensor], -128 * step, 127 * step)
+            maker = makers[tensor]
+            if graph.name(maker) not in _REARRANGING:
+                break
+            tensor = int(maker.inputs[0])

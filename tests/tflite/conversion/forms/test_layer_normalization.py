@@ -18,7 +18,7 @@ from keras_mobilenets.tflite.measurement.stock_models import stock
 from keras_mobilenets.tflite.runtime.interpreter import open_model
 
 SHAPE, EPSILON = (1, 4, 5, 6), 1e-6
-OPTIONS = {"MEAN": "ReducerOptions", "RSQRT": None}
+OPTIONS = {"MEAN": "ReducerOptions", "RSQRT": None, "AVERAGE_POOL_2D": "Pool2DOptions"}
 RNG = np.random.default_rng(0)
 GAMMA, BETA = RNG.uniform(0.5, 1.5, 6).astype(np.float32), RNG.normal(size=6).astype(np.float32)
 
@@ -130,6 +130,70 @@ def test_factor_and_offset_go_into_the_weights_that_see_no_zeros(form, for_int8,
         assert operators(simplify(simple)) == operators(simple)
 
 
+def group_normalization(build):
+    """One group, as Keras 3 writes it, in five dimensions."""
+    whole, one = (1, 4, 5, 1, 6), (1, 1, 1, 1, 1)
+    axes, narrow = build.constant(np.array([1, 2, 4], np.int32)), {"shape": one}
+    gamma, beta = (build.constant(values.reshape(1, 1, 1, 1, 6)) for values in (GAMMA, BETA))
+    x = build.add("RESHAPE", build.x, build.constant(np.array(whole, np.int32)), shape=whole)
+    mean = build.add("MEAN", x, axes, keepDims=True, **narrow)
+    centered = build.add("SUB", x, mean, shape=whole)
+    variance = build.add("MEAN", build.add("MUL", centered, centered, shape=whole), axes, keepDims=True, **narrow)
+    total = build.add("ADD", variance, build.constant(np.array(EPSILON, np.float32)), **narrow)
+    scale = build.add("MUL", build.add("RSQRT", total, **narrow), gamma, shape=(1, 1, 1, 1, 6))
+    shift = build.add("MUL", build.add("NEG", mean, **narrow), scale, shape=(1, 1, 1, 1, 6))
+    shift = build.add("ADD", shift, beta, shape=(1, 1, 1, 1, 6))
+    y = build.add("ADD", build.add("MUL", x, scale, shape=whole), shift, shape=whole)
+    return build.add("RESHAPE", y, build.constant(np.array(SHAPE, np.int32)))
+
+
+STATISTICS = ["MEAN", "MUL", "MEAN", "MUL", "SUB", "ADD", "RSQRT"]
+
+
+@pytest.mark.parametrize("for_int8", [False, True], ids=["float", "int8"])
+@pytest.mark.parametrize("reader", ["1×1", "pooling minus the map", "none"])
+def test_one_group_is_normalized_in_four_dimensions(for_int8, reader):
+    build, x = Float(), RNG.normal(1, 2, SHAPE).astype(np.float32)
+    output = group_normalization(build)
+    if reader == "1×1":
+        output = build.convolution(output, RNG.normal(size=(8, 1, 1, 6)).astype(np.float32), np.ones(8, np.float32), 0)
+        expected = [*STATISTICS, "SUB", "MUL", "CONV_2D"] if for_int8 else [*CENTERED, "CONV_2D"]
+    elif reader == "none":
+        expected = [*CENTERED, "MUL", "ADD"]
+    else:
+        pool = {"strideW": 1, "strideH": 1, "filterWidth": 3, "filterHeight": 3, "padding": schema.Padding.SAME}
+        output = build.add("SUB", build.add("AVERAGE_POOL_2D", output, **pool), output)
+        kernel = RNG.normal(size=(1, 1, 1, 6)).astype(np.float32)
+        output = build.convolution(output, kernel, np.ones(6, np.float32), 0, depthwise=True)
+        expected = [*(STATISTICS if for_int8 else CENTERED[:-1]), "AVERAGE_POOL_2D", "SUB", "MUL", "DEPTHWISE_CONV_2D"]
+    content = build.content(output)
+    simple = simplify(content, for_int8=for_int8)
+    assert operators(simple) == expected
+    graph = flatbuffer.Graph(flatbuffer.read(simple))
+    assert max(len(graph.shape(int(operator.outputs[0]))) for operator in graph.operators) == 4
+    np.testing.assert_allclose(run(simple, x), run(content, x), atol=2e-5)
+    if reader == "none":
+        normal = (x - x.mean()) / np.sqrt(x.var() + EPSILON)
+        np.testing.assert_allclose(run(simple, x), normal * GAMMA + BETA, atol=1e-5)
+
+
+@pytest.mark.parametrize("for_int8", [False, True], ids=["float", "int8"])
+def test_factor_and_offset_go_behind_moves_and_the_mean_of_positions(for_int8):
+    """As in MobileViT's fold, whose patches lie beside each other for a while, and in front of a classifier."""
+    build, x = Float(), RNG.normal(1, 2, SHAPE).astype(np.float32)
+    y, shape = normalization(build, "keras"), (1, 2, 2, 30)
+    y = build.add("RESHAPE", y, build.constant(np.array(shape, np.int32)), shape=shape)
+    y = build.add("TRANSPOSE", y, build.constant(np.array([0, 2, 1, 3], np.int32)), shape=shape)
+    y = build.add("RESHAPE", y, build.constant(np.array((1, 20, 6), np.int32)), shape=(1, 20, 6))
+    y = build.add("MEAN", y, build.constant(np.array([1], np.int32)), shape=(1, 6))
+    weights, bias = (build.constant(RNG.normal(size=size).astype(np.float32)) for size in ((3, 6), (3,)))
+    content = build.content(build.add("FULLY_CONNECTED", y, weights, bias, shape=(1, 3)))
+    simple = simplify(content, for_int8=for_int8)
+    moves = ["RESHAPE", "TRANSPOSE", "RESHAPE", "MEAN", "FULLY_CONNECTED"]
+    assert operators(simple) == (PRODUCT if for_int8 else CENTERED) + moves
+    np.testing.assert_allclose(run(simple, x), run(content, x), atol=2e-5)
+
+
 def test_positions_without_a_deviation_give_no_nan():
     build = Float()
     output = build.convolution(
@@ -188,21 +252,34 @@ def test_a_scale_behind_an_activation_or_of_a_map_that_others_read_stays():
     assert fold_channel_scales(content) is content
 
 
-@pytest.fixture(scope="module")
-def network():
-    """The blocks of ConvNeXt in a network that is quickly converted."""
-    keras.utils.set_random_seed(0)
-    x = image = keras.Input((32, 32, 3))
+def convnext(x):
     x = blocks.layer_norm(keras.layers.Conv2D(24, 4, 4, name="stem")(x), name="stem")
     x = blocks.convnext_block(x, layer_scale=0.3, name="block_0")
     x = blocks.layer_norm(x, name="downsample")
     x = keras.layers.Conv2D(32, 2, 2, name="downsample")(x)
-    x = blocks.convnext_block(x, mix=functools.partial(blocks.wavelet_conv, levels=2), layer_scale=0.3, name="block_1")
-    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    return blocks.convnext_block(
+        x, mix=functools.partial(blocks.wavelet_conv, levels=2), layer_scale=0.3, name="block_1"
+    )
+
+
+def hybrid(x):
+    x = keras.layers.Conv2D(24, 4, 4, name="stem")(x)
+    x = blocks.poolformer_block(x, layer_scale=0.3, name="block_0")
+    x = blocks.mobilevit_block(x, 16, 1, heads=2, name="block_1")
+    x = blocks.attention_block(x, 2, 8, 16, layer_scale=0.3, name="block_2")
+    return blocks.layer_norm(x, name="head")
+
+
+@pytest.fixture(scope="module", params=[convnext, hybrid])
+def network(request):
+    """The blocks of ConvNeXt, or those of PoolFormer, MobileViT and EfficientFormer, quickly converted."""
+    keras.utils.set_random_seed(0)
+    image = keras.Input((32, 32, 3))
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(request.param(image))
     return randomize(keras.Model(image, keras.layers.Dense(10, name="predictions")(x), name="small"), kernels=False)
 
 
-def test_in_int8_a_convnext_is_one_partition_and_closer_than_the_stock_converters(network, tmp_path):
+def test_in_int8_blocks_with_normalizations_are_one_partition_and_closer_than_the_stock_converters(network, tmp_path):
     images = coloured_noise(48)
     scaled = km.preprocess_input(images)
     expected = answers(network, scaled)
@@ -226,4 +303,6 @@ def test_in_int8_a_convnext_is_one_partition_and_closer_than_the_stock_converter
     assert ours < 0.02
     assert ours < theirs
     names = {tensor.name for tensor in flatbuffer.read(path.read_bytes()).subgraphs[0].tensors}
-    assert {b"block_0_project;block_0_scale", b"block_1_depthwise_2_hl;block_1_depthwise_2_hl_scale"} <= names
+    layers = {layer.name for layer in network.layers}
+    folded = {b"block_0_project;block_0_scale", b"block_1_depthwise_2_hl;block_1_depthwise_2_hl_scale"}
+    assert {name for name in folded if name.decode().split(";")[0] in layers} <= names
