@@ -6,13 +6,14 @@ factor and offset of the channels in the weights of what reads it, where those a
 
 For int8 these weights subtract the mean of channels too, since their sums over channels may be made zero: what is left
 between the layers is one product of int8, x · rsqrt(mean of x · x − mean²). The mean of a whole map is an int8
-difference before it. Squares and root need more than eight bits and are an island of float operators between DEQUANTIZE
-and QUANTIZE, which gives one number a position, or one a map. XNNPACK takes all of it. On one thread of an x86 with
-AMX, two 1×1 convolutions of a ConvNeXt block at 56×56×96 take 1.05 of their time with it, 1.23 with the float form in
-float, and about 2.3 with the ten operators in float.
+difference behind it: before it, images of little contrast would lose what there is. Squares and root need more than
+eight bits and are an island of float operators between DEQUANTIZE and QUANTIZE, which gives one number a position, or
+one a map. XNNPACK takes all of it. On one thread of an x86 with AMX, two 1×1 convolutions of a ConvNeXt block at
+56×56×96 take 1.05 of their time with it, 1.23 with the float form in float, and about 2.3 with the ten operators in
+float.
 
-PoolFormer subtracts a normalized map from its average: of that, mean and offset go, and the root can wait for the
-difference (arXiv:2111.11418, section 3.3).
+PoolFormer subtracts a normalized map from its average (arXiv:2111.11418, section 3.3): there mean and offset cancel,
+and the factors go into the scale of channels behind.
 """
 
 from dataclasses import dataclass
@@ -59,28 +60,26 @@ def inner_activations(content: bytes) -> list[str]:
 def _write(graph: flatbuffer.Graph, found: Normalization, for_int8: bool) -> None:
     x, output = _ends(graph, found)
     shape, name = graph.shape(x), flatbuffer.text(graph.tensors[output].name)
-    steps = _Steps(graph, graph.place(graph.makers()[output]), name)
+    steps = _Steps(graph, graph.place(graph.makers()[output]), name, _MARK if for_int8 else ":")
     del graph.operators[steps.place]
-    pooled = _pooled_difference(graph, found, output)
-    readers = [] if pooled else folding_readers(graph, output)
+    scale = _scale_of_difference(graph, output) if found.of_map else None
+    readers = [] if scale is not None else folding_readers(graph, output)
     for reader in readers:
         fold(graph, reader, found.factor, found.offset, centers=for_int8 and not found.of_map)
-    whole = not (readers or pooled)  # with factor and offset, and in int8 all in float
-    steps.mark = _MARK if for_int8 else ":"
-    mean, root, centered = _statistics(steps, found, x, direct=for_int8 and not whole)
-    if pooled:
-        pool, difference = pooled
-        pool.inputs = np.array([x], np.int32)
-        difference.inputs = np.array([x if int(i) == output else int(i) for i in difference.inputs], np.int32)
-        _multiply_behind(graph, found, difference, root)
+    if scale is not None:
+        _scale(graph, scale, found.factor)
+    is_folded = bool(readers) or scale is not None
+    mean, root, centered = _statistics(steps, found, x, direct=for_int8 and is_folded)
+    if centered is not None:
+        normal = steps.add("MUL", [centered, root], shape, "normal", output if is_folded else -1)
+    elif scale is not None or not found.of_map:
+        steps.add("MUL", [x, root], shape, output=output)
+    else:
+        shift = steps.add("MUL", [mean, root], graph.shape(root), "shift")
+        steps.mark = ":"
+        steps.add("SUB", [steps.add("MUL", [x, root], shape, "product"), shift], shape, output=output)
+    if is_folded:
         return
-    steps.mark = ":" if readers else steps.mark
-    if centered is None:
-        centered = steps.add("SUB", [x, mean], shape, "centered") if found.of_map else x
-    if readers:
-        steps.add("MUL", [centered, root], shape, output=output)
-        return
-    normal = steps.add("MUL", [centered, root], shape, "normal")
     factor, offset = (
         graph.add_tensor("constant", (shape[-1],), _FLOAT, None, np.ascontiguousarray(values, np.float32))
         for values in (found.factor, found.offset)
@@ -105,7 +104,7 @@ class _Steps:
     graph: flatbuffer.Graph
     place: int
     name: str
-    mark: str = ":"
+    mark: str
 
     def add(self, kind: str, inputs: list[int], shape: tuple[int, ...], word: str = "", output: int = -1) -> int:
         """Writes an operator that gives a new tensor of that name, or the one that is given."""
@@ -156,47 +155,34 @@ def _ends(graph: flatbuffer.Graph, found: Normalization) -> tuple[int, int]:
     return source, behind
 
 
-def _pooled_difference(graph: flatbuffer.Graph, found: Normalization, output: int) -> tuple[Any, Any] | None:
-    """An average of a map and the SUB of that and the map; None where anything else reads the normalized map."""
-    readers = {graph.name(reader): reader for reader in graph.readers(output)}
+def _scale_of_difference(graph: flatbuffer.Graph, tensor: int) -> Any:
+    """The depthwise 1×1 convolution of an average of a map minus the map, where all else reads neither."""
+    readers = {graph.name(reader): reader for reader in graph.readers(tensor)}
     pool, difference = readers.get("AVERAGE_POOL_2D"), readers.get("SUB")
-    if not found.of_map or pool is None or difference is None or len(graph.readers(output)) != 2:
+    if pool is None or difference is None or len(graph.readers(tensor)) != 2:
         return None
-    average, outputs = int(pool.outputs[0]), graph.model.subgraphs[0].outputs
-    linear = all(reader.builtinOptions.fusedActivationFunction == _NONE for reader in (pool, difference))
-    fits = set(map(int, difference.inputs)) == {average, output} and graph.shape(average) == graph.shape(output)
-    if not (linear and fits) or len(graph.readers(average)) != 1 or {average, output}.intersection(map(int, outputs)):
+    average, result = int(pool.outputs[0]), int(difference.outputs[0])
+    if set(map(int, difference.inputs)) != {average, tensor} or graph.shape(average) != graph.shape(tensor):
         return None
-    scale = _scale_behind(graph, difference)
-    return (pool, difference) if scale is not None or np.all(found.factor == 1) else None
-
-
-def _scale_behind(graph: flatbuffer.Graph, operator: Any) -> Any:
-    """The depthwise 1×1 convolution that alone reads what an operator gives; None where there is none."""
-    tensor = int(operator.outputs[0])
-    readers = graph.readers(tensor)
-    if len(readers) != 1 or graph.name(readers[0]) != "DEPTHWISE_CONV_2D":
+    if any(reader.builtinOptions.fusedActivationFunction != _NONE for reader in (pool, difference)):
         return None
-    weights, options = int(readers[0].inputs[1]), readers[0].builtinOptions
-    known = graph.is_constant(weights) and graph.tensors[weights].type == _FLOAT
-    plain = graph.shape(weights)[1:3] == (1, 1) and options.depthMultiplier == 1
-    return readers[0] if known and plain and tensor not in graph.model.subgraphs[0].outputs else None
+    behind = graph.readers(result)
+    if len(graph.readers(average)) != 1 or len(behind) != 1 or graph.name(behind[0]) != "DEPTHWISE_CONV_2D":
+        return None
+    if {average, tensor, result}.intersection(map(int, graph.model.subgraphs[0].outputs)):
+        return None
+    weights = int(behind[0].inputs[1])
+    plain = graph.shape(weights)[1:3] == (1, 1) and behind[0].builtinOptions.depthMultiplier == 1
+    return behind[0] if plain and graph.is_constant(weights) and graph.tensors[weights].type == _FLOAT else None
 
 
-def _multiply_behind(graph: flatbuffer.Graph, found: Normalization, difference: Any, root: int) -> None:
-    """Multiplies a difference by the root, and its channels by their factors in the scale behind it."""
-    scale, output = _scale_behind(graph, difference), int(difference.outputs[0])
-    if scale is not None:
-        weights = int(scale.inputs[1])
-        values = (graph.constant(weights) * found.factor).astype(np.float32)
-        own = graph.add_tensor("scaled", values.shape, _FLOAT, None, values)
-        graph.tensors[own].name = graph.tensors[weights].name
-        scale.inputs = np.array([int(scale.inputs[0]), own, *map(int, scale.inputs[2:])], np.int32)
-    steps = _Steps(graph, graph.place(difference) + 1, flatbuffer.text(graph.tensors[output].name))
-    raw = graph.add_tensor("inner", graph.shape(output), _FLOAT)
-    graph.tensors[raw].name = f"{steps.name}:raw".encode()
-    difference.outputs = np.array([raw], np.int32)
-    steps.add("MUL", [raw, root], graph.shape(output), output=output)
+def _scale(graph: flatbuffer.Graph, convolution: Any, factor: np.ndarray) -> None:
+    """Multiplies the channels that a depthwise 1×1 convolution reads, by weights of its own."""
+    source, weights, *bias = map(int, convolution.inputs)
+    values = (graph.constant(weights) * factor).astype(np.float32)
+    own = graph.add_tensor("scaled", values.shape, _FLOAT, None, values)
+    graph.tensors[own].name = graph.tensors[weights].name
+    convolution.inputs = np.array([source, own, *bias], np.int32)
 
 
 def _remove_unread(graph: flatbuffer.Graph) -> None:

@@ -157,7 +157,7 @@ def test_one_group_is_normalized_in_four_dimensions(for_int8, reader):
     output = group_normalization(build)
     if reader == "1×1":
         output = build.convolution(output, RNG.normal(size=(8, 1, 1, 6)).astype(np.float32), np.ones(8, np.float32), 0)
-        expected = [*STATISTICS, "SUB", "MUL", "CONV_2D"] if for_int8 else [*CENTERED, "CONV_2D"]
+        expected = [*STATISTICS, "MUL", "MUL", "SUB", "CONV_2D"] if for_int8 else [*CENTERED, "CONV_2D"]
     elif reader == "none":
         expected = [*CENTERED, "MUL", "ADD"]
     else:
@@ -165,7 +165,7 @@ def test_one_group_is_normalized_in_four_dimensions(for_int8, reader):
         output = build.add("SUB", build.add("AVERAGE_POOL_2D", output, **pool), output)
         kernel = RNG.normal(size=(1, 1, 1, 6)).astype(np.float32)
         output = build.convolution(output, kernel, np.ones(6, np.float32), 0, depthwise=True)
-        expected = [*(STATISTICS if for_int8 else CENTERED[:-1]), "AVERAGE_POOL_2D", "SUB", "MUL", "DEPTHWISE_CONV_2D"]
+        expected = [*(PRODUCT if for_int8 else CENTERED), "AVERAGE_POOL_2D", "SUB", "DEPTHWISE_CONV_2D"]
     content = build.content(output)
     simple = simplify(content, for_int8=for_int8)
     assert operators(simple) == expected
