@@ -2,7 +2,8 @@
 
     python tests/benchmarks/latency/targets_table.py [--only MobileNetV2 VGG16] [--folder files]
 
-Each cell: operators delegated of all, in how many partitions. The file is that of target="litert", for NNAPI that of
+Each cell: operators delegated of all, in how many partitions, and with which share of the multiply-adds where they are
+several. The file is that of target="litert", for NNAPI that of
 target="nnapi". Weights are untrained, with statistics as trained ones have, since scales decide on some operators.
 """
 
@@ -31,7 +32,7 @@ NETWORKS = [("MobileNetV1", 0.25, 96)] + [
         "MobileNetV4HybridMedium", "EfficientNetB0", "EfficientNetLite0", "EfficientNetV2B0", "ResNet18", "ResNet50",
         "VGG16", "StandardConvNet", "ShuffleNetV1", "ShuffleNetV2",
         "GhostNet", "GhostNetV2", "MobileOneS0", "RepViTM0_9", "RegNetX200MF", "RegNetY200MF", "Xception",
-        "ConvNeXtAtto", "WTConvNeXtTiny",
+        "ConvNeXtAtto", "WTConvNeXtTiny", "MobileViTXXS", "EfficientFormerL1", "PoolFormerS12",
     )
 ]  # fmt: skip
 TARGETS = {
@@ -72,6 +73,8 @@ def cell(path, target):
         return str(error).splitlines()[0]
     SYSTEMS[target] = check.system
     said = [f"{check.delegated}/{check.total} in {check.partitions}"]
+    if check.partitions > 1 and check.macs_share is not None:
+        said[0] += f" with {check.macs_share:.0%} of the multiply-adds"
     left = list(dict.fromkeys(operator.name for operator in check.refused))
     more = f" and {len(left) - NAMED} kinds more" if len(left) > NAMED else ""
     said += [f"{', '.join(left[:NAMED])}{more} left"] if left else []

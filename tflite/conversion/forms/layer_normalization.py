@@ -5,7 +5,8 @@ normalization as thirteen, in five dimensions. In a float file both are c = x �
 factor and offset of the channels in the weights of what reads it, where those are convolutions or dense layers alone.
 
 For int8 these weights subtract the mean of channels too, since their sums over channels may be made zero: what is left
-between the layers is one product of int8, x · rsqrt(mean of x · x − mean²). The mean of a whole map is an int8
+between the layers is one product of int8, x · rsqrt(mean of x · x − mean²); at the end of a network, in front of the
+mean of all positions, the float form stays. The mean of a whole map is an int8
 difference behind it: before it, images of little contrast would lose what there is. Squares and root need more than
 eight bits and are an island of float operators between DEQUANTIZE and QUANTIZE, which gives one number a position, or
 one a map. XNNPACK takes all of it. On one thread of an x86 with AMX, two 1×1 convolutions of a ConvNeXt block at
@@ -64,28 +65,30 @@ def _write(graph: flatbuffer.Graph, found: Normalization, for_int8: bool) -> Non
     del graph.operators[steps.place]
     scale = _scale_of_difference(graph, output) if found.of_map else None
     readers = [] if scale is not None else folding_readers(graph, output)
+    is_folded = bool(readers) or scale is not None
+    # In front of the mean of all positions, at the end of a network, the finest product costs nothing.
+    direct = for_int8 and is_folded and all(graph.name(reader) != "MEAN" for reader in graph.readers(output))
     for reader in readers:
-        fold(graph, reader, found.factor, found.offset, centers=for_int8 and not found.of_map)
+        fold(graph, reader, found.factor, found.offset, centers=direct and not found.of_map)
     if scale is not None:
         _scale(graph, scale, found.factor)
-    is_folded = bool(readers) or scale is not None
-    mean, root, centered = _statistics(steps, found, x, direct=for_int8 and is_folded)
-    if centered is not None:
-        normal = steps.add("MUL", [centered, root], shape, "normal", output if is_folded else -1)
-    elif scale is not None or not found.of_map:
-        steps.add("MUL", [x, root], shape, output=output)
-    else:
-        shift = steps.add("MUL", [mean, root], graph.shape(root), "shift")
-        steps.mark = ":"
-        steps.add("SUB", [steps.add("MUL", [x, root], shape, "product"), shift], shape, output=output)
-    if is_folded:
+    mean, root, centered = _statistics(steps, found, x, direct)
+    if centered is None:
+        if scale is not None or not found.of_map:
+            steps.add("MUL", [x, root], shape, output=output)
+        else:
+            shift = steps.add("MUL", [mean, root], graph.shape(root), "shift")
+            steps.mark = ":"
+            steps.add("SUB", [steps.add("MUL", [x, root], shape, "product"), shift], shape, output=output)
         return
-    factor, offset = (
-        graph.add_tensor("constant", (shape[-1],), _FLOAT, None, np.ascontiguousarray(values, np.float32))
-        for values in (found.factor, found.offset)
-    )
-    scaled = steps.add("MUL", [normal, factor], shape, "scaled")
-    steps.add("ADD", [scaled, offset], shape, output=output)
+    normal = steps.add("MUL", [centered, root], shape, "normal", output if is_folded else -1)
+    if not is_folded:
+        factor, offset = (
+            graph.add_tensor("constant", (shape[-1],), _FLOAT, None, np.ascontiguousarray(values, np.float32))
+            for values in (found.factor, found.offset)
+        )
+        scaled = steps.add("MUL", [normal, factor], shape, "scaled")
+        steps.add("ADD", [scaled, offset], shape, output=output)
     if for_int8 and output not in graph.model.subgraphs[0].outputs:  # the graph's own names stay
         graph.tensors[output].name = f"{name}{_MARK}whole".encode()
 

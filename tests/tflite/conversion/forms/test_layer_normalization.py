@@ -178,19 +178,21 @@ def test_one_group_is_normalized_in_four_dimensions(for_int8, reader):
 
 
 @pytest.mark.parametrize("for_int8", [False, True], ids=["float", "int8"])
-def test_factor_and_offset_go_behind_moves_and_the_mean_of_positions(for_int8):
+@pytest.mark.parametrize("moves", [["RESHAPE", "TRANSPOSE", "RESHAPE"], []], ids=["moves", "no moves"])
+def test_factor_and_offset_go_behind_moves_and_the_mean_of_positions(moves, for_int8):
     """As in MobileViT's fold, whose patches lie beside each other for a while, and in front of a classifier."""
     build, x = Float(), RNG.normal(1, 2, SHAPE).astype(np.float32)
     y, shape = normalization(build, "keras"), (1, 2, 2, 30)
-    y = build.add("RESHAPE", y, build.constant(np.array(shape, np.int32)), shape=shape)
-    y = build.add("TRANSPOSE", y, build.constant(np.array([0, 2, 1, 3], np.int32)), shape=shape)
-    y = build.add("RESHAPE", y, build.constant(np.array((1, 20, 6), np.int32)), shape=(1, 20, 6))
-    y = build.add("MEAN", y, build.constant(np.array([1], np.int32)), shape=(1, 6))
+    if moves:
+        y = build.add("RESHAPE", y, build.constant(np.array(shape, np.int32)), shape=shape)
+        y = build.add("TRANSPOSE", y, build.constant(np.array([0, 2, 1, 3], np.int32)), shape=shape)
+        y = build.add("RESHAPE", y, build.constant(np.array((1, 20, 1, 6), np.int32)), shape=(1, 20, 1, 6))
+    y = build.add("MEAN", y, build.constant(np.array([1, 2], np.int32)), shape=(1, 6))
     weights, bias = (build.constant(RNG.normal(size=size).astype(np.float32)) for size in ((3, 6), (3,)))
     content = build.content(build.add("FULLY_CONNECTED", y, weights, bias, shape=(1, 3)))
     simple = simplify(content, for_int8=for_int8)
-    moves = ["RESHAPE", "TRANSPOSE", "RESHAPE", "MEAN", "FULLY_CONNECTED"]
-    assert operators(simple) == (PRODUCT if for_int8 else CENTERED) + moves
+    normal = PRODUCT if for_int8 and moves else CENTERED
+    assert operators(simple) == [*normal, *moves, "MEAN", "FULLY_CONNECTED"]
     np.testing.assert_allclose(run(simple, x), run(content, x), atol=2e-5)
 
 
