@@ -9,6 +9,7 @@ import numpy as np
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.weights.tensor_names import natural
 
+POINTWISE = "/pointwise"  # ends the name of a separable convolution's second half
 Stored = list[tuple[str, list[np.ndarray]]]  # the layers of a file in the order of the network: name, weights
 
 
@@ -51,11 +52,11 @@ def _texts(group: Any, name: str) -> list[str]:
 
 
 def convolutions_apart(stored: Stored) -> Stored:
-    """Separable convolutions as two layers, the depthwise and the pointwise, as a builder has them."""
+    """Separable convolutions as two layers, as a builder has them: the depthwise, and `name/pointwise`."""
     apart = []
     for name, arrays in stored:
         separable = [array.ndim for array in arrays[:2]] == [4, 4]
-        apart += [(name, arrays[:1]), (name, arrays[1:])] if separable else [(name, arrays)]
+        apart += [(name, arrays[:1]), (f"{name}{POINTWISE}", arrays[1:])] if separable else [(name, arrays)]
     return apart
 
 

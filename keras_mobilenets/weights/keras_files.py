@@ -1,6 +1,7 @@
 """Weights from files, without running anything a file holds: keras.applications' formats, `.keras`, `.safetensors`."""
 
 import warnings
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from keras_mobilenets.errors import UserError, first_line
 from keras_mobilenets.weights import hdf5
 from keras_mobilenets.weights.adaptation import adapted
-from keras_mobilenets.weights.hdf5 import Stored, convolutions_apart, kind_of
+from keras_mobilenets.weights.hdf5 import POINTWISE, Stored, convolutions_apart, kind_of
 from keras_mobilenets.weights.imagenet import (
     builder_name,
     download,
@@ -132,15 +133,25 @@ def _fill_in_order(model: Any, stored: Stored) -> None:
     """Layer by layer, kind by kind: the n-th depthwise convolution of the file is the model's n-th."""
     if builder_name(model).startswith("ConvNeXt"):
         stored = in_network_order(stored)
-    for kind in ("norm", "layer norm", "depthwise", "scale", "kernel"):  # normalizations first: biases join them
-        ours = [layer for layer in layers_in_order(model) if kind_of(layer.weights) == kind]
-        theirs = [(name, arrays) for name, arrays in convolutions_apart(stored) if kind_of(arrays) == kind]
+    ours_by_kind, theirs_by_kind = defaultdict(list), defaultdict(list)
+    for name, arrays in convolutions_apart(stored):  # `.weights.h5` has separable convolutions behind all others
+        theirs_by_kind["pointwise" if name.endswith(POINTWISE) else kind_of(arrays)].append((name, arrays))
+    for layer in layers_in_order(model):
+        pointwise = "pointwise" in theirs_by_kind and _follows_depthwise(layer)
+        ours_by_kind["pointwise" if pointwise else kind_of(layer.weights)].append(layer)
+    for kind in ("norm", "layer norm", "depthwise", "scale", "pointwise", "kernel"):  # norms first: biases join them
+        ours, theirs = ours_by_kind[kind], theirs_by_kind[kind]
         if len(ours) != len(theirs):
             words = {"kernel": "convolutions and dense layers", "norm": "batch normalizations", "scale": "scales"}
             word = words.get(kind, f"{kind}s" if kind == "layer norm" else f"{kind} ones")
             raise ValueError(f"it has {len(theirs)} {word}, the model {len(ours)}")
         for layer, (name, arrays) in zip(ours, theirs, strict=True):
             _assign(model, layer, name, arrays)
+
+
+def _follows_depthwise(layer: Any) -> bool:
+    source = layer.input._keras_history.operation if isinstance(layer, keras.layers.Conv2D) else None
+    return isinstance(source, keras.layers.DepthwiseConv2D)
 
 
 def _assign(model: Any, layer: Any, name: str, arrays: list[np.ndarray]) -> None:
@@ -162,6 +173,9 @@ def _is_foreign(model: Any, source: Any, stored: Stored) -> bool:
     """Whether weights are of another implementation than the model: keras.applications'."""
     names = {layer.name for layer in model.layers}
     if source == "imagenet" or ("rescaling" in dict(stored) and "scaling" not in names):
+        return True
+    separable = any(isinstance(layer, keras.layers.SeparableConv2D) for layer in model.layers)
+    if len(convolutions_apart(stored)) > len(stored) and not separable:
         return True
     shapes = [array.shape for _, arrays in stored for array in arrays]
     return sorted(map(str, shapes)) != sorted(str(tuple(weight.shape)) for weight in model.weights) or not (
