@@ -254,6 +254,21 @@ def test_h_swish_of_hardly_anything_positive_is_within_two_steps(low, high):
     assert np.abs(_run(rewrite(graph, FORMS["litert"])) - np.round(real)).max() <= 2
 
 
+@pytest.mark.parametrize("step", [2.0, 0.5])
+def test_xnnpack_takes_a_sum_with_a_constant_of_much_finer_steps(step):
+    build = _Builder()
+    image = build.tensor(BYTES.shape, step, 0)
+    biases = build.tensor((1, 16, 16, 1), 2.0**-11, 23, np.random.default_rng(0).permutation(BYTES.ravel()))
+    build.operator("ADD", [image, biases], build.tensor(BYTES.shape, step, 0), schema.AddOptionsT(), version=2)
+    graph = build.bytes(image)
+    rewritten = rewrite(graph, FORMS["litert"])
+    assert _refused(graph) == (["ADD"] if step == 2 else [])
+    assert _refused(rewritten) == []
+    real = BYTES.ravel() + (build.values(biases) - 23) * 2.0**-11 / step
+    assert np.abs(_run(rewritten) - np.clip(real, -128, 127)).max() < 0.51
+    assert np.ptp((build.values(biases) - 23) * 2.0**-11) > 0.1
+
+
 @pytest.mark.parametrize("maker", ["CONV_2D", "ADD"])
 def test_xnnpack_takes_h_swish_whole(maker):
     graph, _ = _h_swish(-4, 6, maker=maker)
@@ -407,6 +422,9 @@ class _Builder:
         name = f"t{len(self.graph.tensors)}".encode()
         self.graph.tensors.append(schema.TensorT(np.array(shape, np.int32), dtype, buffer, name, quantization))
         return len(self.graph.tensors) - 1
+
+    def values(self, constant):
+        return self.model.buffers[self.graph.tensors[constant].buffer].data.view(np.int8).astype(int)
 
     def constant(self, values, scales):
         return self.tensor(values.shape, scales, 0, values)
