@@ -83,6 +83,16 @@ from .models.hybrids.poolformer import PoolFormerS24 as PoolFormerS24
 from .models.hybrids.poolformer import PoolFormerS36 as PoolFormerS36
 from .models.hybrids.poolformer import PoolFormerM36 as PoolFormerM36
 from .models.hybrids.poolformer import PoolFormerM48 as PoolFormerM48
+from .models.hybrids.fastvit import FastViTT8 as FastViTT8
+from .models.hybrids.fastvit import FastViTT12 as FastViTT12
+from .models.hybrids.fastvit import FastViTS12 as FastViTS12
+from .models.hybrids.fastvit import FastViTSA12 as FastViTSA12
+from .models.hybrids.fastvit import FastViTSA24 as FastViTSA24
+from .models.hybrids.fastvit import FastViTSA36 as FastViTSA36
+from .models.hybrids.fastvit import FastViTMA36 as FastViTMA36
+from .models.hybrids.fastvit import FastViTMCI0 as FastViTMCI0
+from .models.hybrids.fastvit import FastViTMCI1 as FastViTMCI1
+from .models.hybrids.fastvit import FastViTMCI2 as FastViTMCI2
 from .costs.latencies import published_latency as published_latency
 from .costs.model_cost import Cost as Cost
 from .costs.model_cost import cost as cost
@@ -90,6 +100,8 @@ from .costs.published import reference as reference
 from .errors import UserError as UserError
 from .models.catalog import create_model as create_model
 from .models.catalog import list_models as list_models
+from .models.hybrids.mobileclip import text_tower as text_tower
+from .models.similarity import zero_shot as zero_shot
 from .models.torch_names import from_torch as from_torch
 from .graphs.feature_maps import features as features
 from .graphs.reparameterization import reparameterized as reparameterized

@@ -25,7 +25,7 @@ CORE = {
     "blocks": set(),
     "graphs": set(),
     "pixels": {"graphs"},
-    "weights": {"blocks"},
+    "weights": {"blocks", "graphs"},
     "models": {"blocks", "graphs", "pixels", "weights"},
     "costs": {"graphs", "models"},
 }
@@ -48,7 +48,7 @@ TFLITE = {
     "conversion": {"graph", "results", "runtime", "targets"},
     "measurement": {"graph", "results", "runtime", "targets"},
     "reports": {"results", "targets"},
-    "bundles": {"measurement", "results", "runtime", "targets"},
+    "bundles": {"graph", "measurement", "results", "runtime", "targets"},
 }
 PUBLIC = {""}  # the package itself, whose public names load the core
 ARROWS = {

@@ -13,6 +13,7 @@ from .datasets.loader import load_data as load_data
 from .datasets.shapes import Shapes as Shapes
 from .distribution.process_group import join_processes as join_processes
 from .engine.trainer import fit as fit
+from .evaluation.embedding import embeddings as embeddings
 from .evaluation.examination import Examination as Examination
 from .evaluation.examination import examine as examine
 from .evaluation.examination import read_examination as read_examination

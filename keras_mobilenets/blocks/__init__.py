@@ -12,6 +12,9 @@ from keras_mobilenets.blocks.branches import channel_mixer as channel_mixer
 from keras_mobilenets.blocks.branches import repvit_block as repvit_block
 from keras_mobilenets.blocks.channels import make_divisible as make_divisible
 from keras_mobilenets.blocks.channels import scaled as scaled
+from keras_mobilenets.blocks.classifier import LabelVectors as LabelVectors
+from keras_mobilenets.blocks.classifier import cosine_classifier as cosine_classifier
+from keras_mobilenets.blocks.classifier import cosine_kernel as cosine_kernel
 from keras_mobilenets.blocks.classifier import distilled_classifier as distilled_classifier
 from keras_mobilenets.blocks.convolution import BN_EPSILON as BN_EPSILON
 from keras_mobilenets.blocks.convolution import BN_MOMENTUM as BN_MOMENTUM
@@ -29,6 +32,11 @@ from keras_mobilenets.blocks.custom_layers import PhasesToMap as PhasesToMap
 from keras_mobilenets.blocks.custom_layers import RowsToMap as RowsToMap
 from keras_mobilenets.blocks.families.convnext import convnext_block as convnext_block
 from keras_mobilenets.blocks.families.convnext import layer_norm as layer_norm
+from keras_mobilenets.blocks.families.fastvit import conditional_position_encoding as conditional_position_encoding
+from keras_mobilenets.blocks.families.fastvit import convolutional_attention_block as convolutional_attention_block
+from keras_mobilenets.blocks.families.fastvit import convolutional_mlp as convolutional_mlp
+from keras_mobilenets.blocks.families.fastvit import large_kernel_downsample as large_kernel_downsample
+from keras_mobilenets.blocks.families.fastvit import repmixer_block as repmixer_block
 from keras_mobilenets.blocks.families.ghost import dfc_attention as dfc_attention
 from keras_mobilenets.blocks.families.ghost import ghost_bottleneck as ghost_bottleneck
 from keras_mobilenets.blocks.families.ghost import ghost_module as ghost_module
@@ -49,4 +57,6 @@ from keras_mobilenets.blocks.residual import universal_inverted_bottleneck as un
 from keras_mobilenets.blocks.separable import depthwise_separable as depthwise_separable
 from keras_mobilenets.blocks.separable import separable_bn as separable_bn
 from keras_mobilenets.blocks.squeeze_excitation import squeeze_excite as squeeze_excite
+from keras_mobilenets.blocks.text import EndOfText as EndOfText
+from keras_mobilenets.blocks.text import PositionEmbedding as PositionEmbedding
 from keras_mobilenets.blocks.upsampling import upsample_like as upsample_like

@@ -58,7 +58,15 @@ def _shared_head(x: Any, key_dim: int, strides: int, name: str) -> Any:
 
 
 def multi_head_attention(
-    x: Any, heads: int, key_dim: int, *, value_dim: int | None = None, position_bias: bool = False, name: str
+    x: Any,
+    heads: int,
+    key_dim: int,
+    *,
+    value_dim: int | None = None,
+    position_bias: bool = False,
+    whole_map: bool = False,
+    use_bias: bool = True,
+    name: str,
 ) -> Any:
     """Multi-head attention within each row of a map, made of 1×1 convolutions and of tensors of rank 4 or less.
 
@@ -67,8 +75,11 @@ def multi_head_attention(
         heads: Number of heads.
         key_dim: Channels of a head's query and key.
         value_dim: Channels of a head's value; `key_dim` when not given.
-        position_bias: Whether a learned number for each head and distance of two positions is added to the scores. All
-            positions of the map are one row then: `x` is (batch, height, width, channels) of a known size.
+        position_bias: Whether a learned number for each head and distance of two positions is added to the scores; for
+            the whole map.
+        whole_map: Whether every position looks at all others of the map, `x` being (batch, height, width, channels) of
+            a known size.
+        use_bias: Whether query, key and value have biases.
         name: Prefix of the layer names: `{name}_query`, `{name}_key`, `{name}_value`, `{name}_scores`,
             `{name}_position_bias`, `{name}_softmax`, `{name}_attended`, `{name}_project`.
 
@@ -77,12 +88,14 @@ def multi_head_attention(
     """
     _, rows, positions, channels = shape = x.shape
     value_dim = value_dim or key_dim
-    if position_bias:
+    if position_bias or whole_map:
         rows, positions = 1, rows * positions
-    query, key, value = (
-        _heads(layers.Conv2D(heads * dim, 1, name=f"{name}_{role}")(x), heads, rows, positions, f"{name}_{role}")
-        for role, dim in (("query", key_dim), ("key", key_dim), ("value", value_dim))
-    )
+
+    def split(role: str, dim: int) -> Any:
+        y = layers.Conv2D(heads * dim, 1, use_bias=use_bias, name=f"{name}_{role}")(x)
+        return _heads(y, heads, rows, positions, f"{name}_{role}")
+
+    query, key, value = (split(*role) for role in (("query", key_dim), ("key", key_dim), ("value", value_dim)))
     query = layers.Rescaling(key_dim**-0.5, name=f"{name}_query_rescale")(query)
     weights = MatrixProduct(transposed=True, name=f"{name}_scores")(query, key)
     if position_bias:

@@ -16,24 +16,26 @@ from keras_mobilenets.blocks.squeeze_excitation import squeeze_excite
 def branched_conv(
     x: Any,
     filters: int | None,
-    kernel_size: int = 3,
+    kernel_size: int | tuple[int, int] = 3,
     *,
     strides: int = 1,
     branches: int = 1,
+    multiplier: int = 1,
     activation: str | None = "relu",
     excite: Callable[..., Any] | None = None,
     name: str,
 ) -> Any:
     """MobileOne's block: parallel convolutions, one of 1×1 and the identity, each with batch normalization, added.
 
-    The 1×1 convolution stands beside larger kernels only, the identity where shapes allow (figure 3).
+    The 1×1 convolution stands beside kernels of several rows only, the identity where shapes allow (figure 3).
 
     Args:
         x: Tensor (batch, height, width, channels).
         filters: Output channels; None for a depthwise convolution.
-        kernel_size: Side of the square kernel.
+        kernel_size: Side of the square kernel; of a depthwise convolution also its height and width.
         strides: 1, or 2 to halve height and width.
         branches: Number of parallel convolutions of that kernel (the paper's k).
+        multiplier: Kernels for each channel of a depthwise convolution.
         activation: After the sum; None keeps it linear.
         excite: Applied to the sum as `excite(x, name=name)`, such as a partial `squeeze_excite`.
         name: Of the sum; prefix of the branches `{name}_branch_0`, …, `{name}_point` and `{name}_identity_bn`. A sum of
@@ -43,13 +45,16 @@ def branched_conv(
         Tensor (batch, ⌈height / strides⌉, ⌈width / strides⌉, filters).
     """
 
-    def convolved(side: int, label: str) -> Any:
+    def convolved(side: Any, label: str) -> Any:
         settings: dict[str, Any] = {"strides": strides, "activation": None, "name": f"{name}_{label}"}
-        return depthwise_bn(x, side, **settings) if filters is None else conv_bn(x, filters, side, **settings)
+        if filters is None:
+            return depthwise_bn(x, side, multiplier=multiplier, **settings)
+        return conv_bn(x, filters, side, **settings)
 
+    rows = kernel_size if isinstance(kernel_size, int) else kernel_size[0]
     parts = [convolved(kernel_size, f"branch_{index}") for index in range(branches)]
-    parts += [convolved(1, "point")] if kernel_size > 1 else []
-    if strides == 1 and filters in (None, x.shape[-1]):
+    parts += [convolved(1, "point")] if rows > 1 else []
+    if strides == 1 and multiplier == 1 and filters in (None, x.shape[-1]):
         parts.append(batch_norm(x, f"{name}_identity"))
     x = layers.Add(name=name)(parts) if len(parts) > 1 else parts[0]
     x = x if excite is None else excite(x, name=name)

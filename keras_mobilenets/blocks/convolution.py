@@ -68,24 +68,28 @@ def depthwise_bn(
     *,
     strides: int = 1,
     padding: str = "same",
+    multiplier: int = 1,
     activation: str | None = "relu6",
     name: str,
 ) -> Any:
-    """Depthwise convolution (one kernel a channel, no bias), batch normalization, activation.
+    """Depthwise convolution (no bias), batch normalization, activation.
 
     Args:
         x: Tensor (batch, height, width, channels).
         kernel_size: Side of the square kernel, or its height and width.
         strides: 1, or 2 to halve height and width.
         padding: "same" or "valid".
+        multiplier: Kernels for each channel, whose outputs stand side by side.
         activation: As in `activation`; None keeps the output linear.
         name: Name of the convolution layer.
 
     Returns:
-        Tensor with as many channels as `x`.
+        Tensor with `multiplier` times as many channels as `x`.
     """
-    x = layers.DepthwiseConv2D(kernel_size, strides=strides, padding=padding, use_bias=False, name=name)(x)
-    return activate(batch_norm(x, name), activation, name)
+    conv = layers.DepthwiseConv2D(
+        kernel_size, strides=strides, padding=padding, depth_multiplier=multiplier, use_bias=False, name=name
+    )
+    return activate(batch_norm(conv(x), name), activation, name)
 
 
 def channel_scale(x: Any, initial: float, *, name: str) -> Any:

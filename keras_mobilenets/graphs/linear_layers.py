@@ -50,6 +50,13 @@ class Linear:
         return 0 if self.is_diagonal else self.kernel.size
 
     @property
+    def is_channelwise(self) -> bool:
+        """Whether it multiplies and moves each channel, and does nothing else."""
+        channels = len(self.bias)
+        alone = self.kernel.shape == (1, 1, 1, channels) and self.groups == channels
+        return alone and self.strides == (1, 1) and not self.is_padded
+
+    @property
     def is_padded(self) -> bool:
         """Whether it reads zeros beyond the image, or may."""
         return (self.before, self.after) != ((0, 0), (0, 0))

@@ -17,7 +17,7 @@ from keras_mobilenets.graphs.linear_layers import Linear, apply, has_layer, iden
 
 
 def reparameterized(model: Any) -> keras.Model:
-    """Makes one convolution or dense layer of every sum of parallel linear branches.
+    """Makes one convolution or dense layer of every sum or difference of parallel linear branches.
 
     Branches are convolutions of any kernel, stride, dilation, groups and padding, depthwise ones, dense layers, batch
     normalizations and the identity, each with batch normalization behind it or not; a normalization of the sum goes in
@@ -64,7 +64,7 @@ def _folds(model: keras.Model) -> dict[int, _Fold]:
     """By the id of the tensor that is replaced."""
     graph = _Graph(model)
     for call in graph.calls:
-        if type(call.layer) in (layers.Add, layers.Average):
+        if type(call.layer) in (layers.Add, layers.Average, layers.Subtract):
             fold = graph.fold(call)
             if fold is not None:
                 graph.folds[id(call.outputs[0])] = fold
@@ -95,7 +95,7 @@ class _Graph:
     def fold(self, call: Call) -> _Fold | None:
         """The branches of a sum that have one source, as many as there are; None where no two have."""
         paths = [self._path(x) for x in call.inputs]
-        is_mean = type(call.layer) is layers.Average
+        is_mean, is_difference = (type(call.layer) is kind for kind in (layers.Average, layers.Subtract))
         best: _Fold | None = None
         for source in {id(source): source for path in paths for source, _ in path}.values():
             parts = [next((linear for tensor, linear in path if tensor is source), None) for path in paths]
@@ -103,6 +103,8 @@ class _Graph:
             others = tuple(x for x, part in zip(call.inputs, parts, strict=True) if part is None)
             if len(inside) < 2 or (is_mean and others) or (best and len(best.others) <= len(others)):
                 continue
+            if is_difference:
+                inside[1] = inside[1].scaled(-1)
             linear = self._sum(inside, source, call.outputs[0])
             if linear is None:
                 continue
@@ -137,7 +139,7 @@ class _Graph:
             affine = normalization(call.layer)
             diagonal = linear.kernel[0, 0, 0]
             if fold is not None:
-                if fold.others or not linear.is_diagonal:
+                if fold.others or not linear.is_channelwise:
                     break
                 linear, tensor = fold.linear.scaled(diagonal, linear.bias), fold.source
             elif not self._is_alone(call):
@@ -146,7 +148,7 @@ class _Graph:
                 linear, tensor = linear.of_scaled(*affine), call.inputs[0]
             elif type(call.layer) is layers.ZeroPadding2D and not linear.is_diagonal and linear.before is not None:
                 linear, tensor = linear.behind_padding(call.layer.padding), call.inputs[0]
-            elif linear.is_diagonal and (inner := linear_of(call)) is not None:
+            elif linear.is_channelwise and (inner := linear_of(call)) is not None:
                 linear, tensor = inner.scaled(diagonal, linear.bias), call.inputs[0]
             else:
                 break

@@ -16,8 +16,9 @@ import numpy as np
 
 from keras_mobilenets.errors import UserError, unknown
 from keras_mobilenets.models.catalog import builder_named, create_model, list_models
+from keras_mobilenets.models.hybrids import mobileclip
 from keras_mobilenets.pixels import scaling as pixel_scaling
-from keras_mobilenets.weights import pytorch, torch_models
+from keras_mobilenets.weights import pytorch, torch_models, towers
 from keras_mobilenets.weights.adaptation import adapted
 from keras_mobilenets.weights.checkpoints import state_dict
 from keras_mobilenets.weights.tensor_names import natural
@@ -36,7 +37,9 @@ _OTHER_WORDS = (
     (r"^regnet([xy])_00(\d)(?=_tv$|$)", r"regnet_\1_\g<2>00mf"),
     (r"^regnet([xy])_0(\d)(\d)$", r"regnet_\1_\2_\3gf"),
     (r"^legacy_", ""),
+    (r"^mobileclip2?_s([012])$", r"fastvit_mci\1"),
 )
+_TEXT_TOWER = re.compile(r"mobileclip2?_\w+_text")
 
 
 def from_torch(name: str, state: Any, *, pixels: Any = None, **overrides: Any) -> keras.Model:
@@ -49,7 +52,8 @@ def from_torch(name: str, state: Any, *, pixels: Any = None, **overrides: Any) -
 
     Args:
         name: Name of the model in timm or torchvision, such as "mobilenetv2_100" or "mobilenet_v3_large", in any case,
-            with the prefix of the hub and the tag of the weights or without them.
+            with the prefix of the hub and the tag of the weights or without them. Of a CLIP, whose weights hold two
+            networks, "mobileclip_s0" is the image tower and "mobileclip_s0_text" the text tower.
         state: Its weights: path of a `.safetensors` file or of one that `torch.save` wrote (`.pth`, `.pt`, `.bin`,
             `.ckpt`; read without unpickling, so that it cannot run code); {name of the tensor: array}; a PyTorch
             module; or the id of a repository on the Hugging Face hub, such as "timm/mobilenetv2_100.ra_in1k" (needs
@@ -61,7 +65,8 @@ def from_torch(name: str, state: Any, *, pixels: Any = None, **overrides: Any) -
             it must know it), ends in logits, and has as many classes as the weights.
 
     Returns:
-        The Keras model, with the padding and the epsilons of PyTorch: images to logits.
+        The Keras model, with the padding and the epsilons of PyTorch: images to logits; of a CLIP, images or int32
+        tokens to vectors for `zero_shot`.
 
     Raises:
         UserError: There is no builder for the name, the weights cannot be read, or they do not fit; the message names
@@ -69,6 +74,9 @@ def from_torch(name: str, state: Any, *, pixels: Any = None, **overrides: Any) -
     """
     arrays = state_dict.read(state)
     plain, tag = torch_models.parsed(name)
+    if _TEXT_TOWER.fullmatch(plain):
+        return _text_tower(name, towers.text_tower(arrays), overrides)
+    arrays = dict(towers.image_tower(arrays))
     if not tag and isinstance(state, str | Path):
         tag = torch_models.parsed(str(state))[1]
     arguments = _arguments(plain, arrays) | overrides
@@ -94,6 +102,18 @@ def from_torch(name: str, state: Any, *, pixels: Any = None, **overrides: Any) -
     if library == "megvii" and isinstance(state, str | Path):
         stem = model.get_layer("stem")
         stem.kernel.assign(stem.kernel[:, :, ::-1])  # blue came first in training
+    return model
+
+
+def _text_tower(name: str, arrays: Mapping[str, Any], overrides: dict[str, Any]) -> keras.Model:
+    """The text tower of these weights, whose shapes say its arguments."""
+    if not arrays:
+        raise UserError(f"the weights do not fit {name}: they have no text tower, text.* or text_encoder.*")
+    model = adapted(mobileclip.text_tower(**mobileclip.arguments_of(arrays) | overrides), epsilon=EPSILON)
+    try:
+        pytorch.fill(model, dict(arrays), top=True)
+    except ValueError as error:
+        raise UserError(f"the weights do not fit {name}: {error}") from error
     return model
 
 

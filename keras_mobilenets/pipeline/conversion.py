@@ -6,6 +6,7 @@ from typing import Any
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.files import sha256
+from keras_mobilenets.graphs.class_names import class_names
 from keras_mobilenets.pipeline.folder import QUANTIZE, SEED, RunFolder, alone
 from keras_mobilenets.pixels.folder_layout import read_tree
 
@@ -80,7 +81,7 @@ def convert(
             quantize=QUANTIZE[quantization],
             target=target,
             pixels=run.pixels,
-            labels=run.asked.get("data", {}).get("class_names"),
+            labels=class_names(models[variant]) or run.asked.get("data", {}).get("class_names"),
             **({"calibration": images, "calibration_images": calibration} | settings if is_calibrated else {}),
         )
         if is_calibrated:
@@ -133,7 +134,7 @@ def convert_file(
     model, is_quantization_aware = opened(foreign or source)
     pixels = None if foreign else pixels  # which are inside then
     shape = None if foreign or not size else (size, size, model.inputs[0].shape[-1])
-    images, labels, paths = None, None, []
+    images, labels, paths = None, class_names(model), []
     if "int8" in quantize and not is_quantization_aware and not data:
         raise UserError("int8 needs calibration images: give --data shapes, a folder of images or a TFDS name")
     folder = Path(data).expanduser() if data else None
@@ -144,7 +145,7 @@ def convert_file(
         if side is None:
             raise UserError(f"{source} takes images of any size: say which by --size")
         opened_data = training.load_data(data, side, data_dir=data_dir)
-        if len(opened_data.class_names) == model.output_shape[-1]:
+        if labels is None and len(opened_data.class_names) == model.output_shape[-1]:
             labels = opened_data.class_names
         if not is_quantization_aware:
             images, _ = opened_data.images("train", calibration, seed=SEED)

@@ -52,14 +52,16 @@ def _torch_shape(layer: Any, weight: Any) -> tuple[int, ...]:
     if len(shape) < 4:
         return shape[::-1]
     height, width, inputs, filters = shape
-    return (inputs, filters, height, width) if _is_depthwise(layer) else (filters, inputs, height, width)
+    return (inputs * filters, 1, height, width) if _is_depthwise(layer) else (filters, inputs, height, width)
 
 
 def _keras_layout(model: keras.Model, layer: Any, weight: Any, array: np.ndarray) -> np.ndarray:
     if array.ndim == 1:
         return array.reshape(weight.shape)
     if len(weight.shape) == 4:
-        return array.transpose((2, 3, 0, 1) if _is_depthwise(layer) else (2, 3, 1, 0))
+        return (
+            array.transpose(2, 3, 0, 1).reshape(weight.shape) if _is_depthwise(layer) else array.transpose(2, 3, 1, 0)
+        )
     if len(weight.shape) == 2:
         before = [other for other in model.layers if isinstance(other, layers.Flatten)]
         if before and layer.input is before[0].output:  # PyTorch flattens channels first

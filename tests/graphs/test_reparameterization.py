@@ -136,6 +136,16 @@ def test_a_summand_of_another_tensor_stays_a_summand():
     np.testing.assert_allclose(answers(folded, _images((8, 8))), answers(model, _images((8, 8))), atol=1e-5)
 
 
+def test_a_difference_that_is_scaled_and_added_is_one_layer():
+    """FastViT's mixer: x + scale · (branches of x − normalization of x)."""
+    image = keras.Input((8, 8, 6))
+    x = blocks.repmixer_block(layers.ReLU(name="source")(image), 2, layer_scale=0.5, name="a")
+    model = randomize(keras.Model(image, x), biases=0.5, kernels=True)
+    mlp = ["a_depthwise", "a_depthwise_bn", "a_expand", "a_expand_gelu", "a_reduce", "a_scale", "a_add"]
+    folded = _assert_folded(model, (8, 8), ["source", "a_mixer_add", *mlp])
+    assert type(folded.get_layer("a_mixer_add")) is layers.DepthwiseConv2D
+
+
 def _shared(x):
     layer = layers.Conv2D(6, 3, padding="same")
     return layers.Add()([layer(x), layer(x)])

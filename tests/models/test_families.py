@@ -44,10 +44,11 @@ ONE_OF_EACH = {
     "MobileViTXXS": {"alpha": 0.5},
     "EfficientFormerL1": {"alpha": 0.25, "layer_scale": 0.1},
     "PoolFormerS12": {"alpha": 0.25, "layer_scale": 0.1},
+    "FastViTSA12": {"alpha": 0.25, "layer_scale": 0.1},
 }
 # VGG's poolings and ConvNeXt's patches drop the odd row, Xception's stem drops the border.
 UNPADDED = ("VGG16", "Xception", "ConvNeXtAtto", "WTConvNeXtTiny")
-DEEP = ("EfficientFormerL1", "GhostNetV2", "MobileOneS1", "RegNetX200MF", "RepViTM0_9", "WTConvNeXtTiny")
+DEEP = ("EfficientFormerL1", "FastViTSA12", "GhostNetV2", "MobileOneS1", "RegNetX200MF", "RepViTM0_9", "WTConvNeXtTiny")
 QUICK = ("MobileNetV3Small", "MobileNetV4HybridMedium")  # squeeze-and-excite; attention
 
 
@@ -194,7 +195,7 @@ def test_networks_are_of_plain_layers_that_exporters_know(name):
     """But for the products of attention with several heads, which no layer of Keras computes at rank 4."""
     for layer in _network(name).layers:
         own = ("AttentionBias", "BilinearResizing", "MatrixProduct")
-        if type(layer).__name__ in own and name.startswith(("MobileViT", "EfficientF")):
+        if type(layer).__name__ in own and name.startswith(("MobileViT", "EfficientF", "FastViT")):
             continue
         assert getattr(keras.layers, type(layer).__name__) is type(layer), layer.name
         assert not isinstance(layer, keras.layers.Lambda)
@@ -222,6 +223,10 @@ def test_networks_are_of_plain_layers_that_exporters_know(name):
         ("MobileViTXXS", "block_5_local block_5_embed block_5_1_query block_5_0_attended block_5_fuse_bn head"),
         ("EfficientFormerL1", "stem_2_bn block_2_pool_scale block_14_query block_14_scale predictions_teacher"),
         ("PoolFormerS12", "downsample_2 block_4_pool_norm block_4_pool_scale block_4_norm block_4_expand head_norm"),
+        (
+            "FastViTSA12",
+            "stem_2_point block_0_mixer_norm_bn block_3_mixer downsample_2_large position block_11_query head",
+        ),
         ("VGG16", "stem block_4_conv_3 block_4_pool hidden_1 hidden_2_relu predictions"),
         ("ShuffleNetV1", "block_0_shortcut_pool block_0_reduce block_1_shuffle_map block_1_expand_bn block_1_add"),
         ("ShuffleNetV2", "block_0_shortcut_depthwise block_1_split_first block_1_conv_2_relu block_1_concat head"),

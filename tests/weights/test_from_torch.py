@@ -12,7 +12,7 @@ import pytest
 import keras_mobilenets as km
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.pixels.preprocessing_layers import scaling_of_layers
-from keras_mobilenets.weights import torch_models
+from keras_mobilenets.weights import torch_models, towers
 from keras_mobilenets.weights.adaptation import adapted
 from keras_mobilenets.weights.checkpoints import state_dict
 from keras_mobilenets.weights.dialects import dialect_of
@@ -66,7 +66,10 @@ def small():
 
 
 # Of many layers, or much like another.
-SLOW = ("wtconvnext_tiny", "ghostnetv2_100", "mobileone_s0", "repvit_m0_9", "efficientformer_l1", "poolformer_s12")
+SLOW = (
+    *("wtconvnext_tiny", "ghostnetv2_100", "mobileone_s0", "repvit_m0_9", "efficientformer_l1", "poolformer_s12"),
+    "fastvit_mci0",
+)
 
 
 @pytest.mark.parametrize(
@@ -78,11 +81,16 @@ SLOW = ("wtconvnext_tiny", "ghostnetv2_100", "mobileone_s0", "repvit_m0_9", "eff
 )
 def test_outputs_are_those_of_the_pytorch_model(name):
     reference = golden(name)
-    model = km.from_torch(reference["model"], weights_of(reference))
-    side = reference["input_size"]
-    images = np.random.default_rng(0).uniform(-1, 1, (2, side, side, 3)).astype(np.float32)
+    known = {"input_shape": (reference["input_size"],) * 2 + (3,)} if reference["model"] == "fastvit_mci0" else {}
+    model = km.from_torch(reference["model"], weights_of(reference), **known)
+    side = reference.get("input_size")
+    given = (
+        np.random.default_rng(0).uniform(-1, 1, (2, side, side, 3)).astype(np.float32)
+        if side
+        else np.array(reference["tokens"], np.int32)
+    )
     expected = np.frombuffer(base64.b64decode(reference["logits_f32le_base64"]), "<f4").astype(np.float64)
-    actual = np.asarray(model(images, training=False), np.float64)  # some logits' squares are beyond float32
+    actual = np.asarray(model(given, training=False), np.float64)  # some logits' squares are beyond float32
     assert actual.shape == tuple(reference["logits_shape"])
     assert np.linalg.norm(actual.ravel() - expected) / np.linalg.norm(expected) < 1e-4
     assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == reference["trainable_parameters"]
@@ -485,3 +493,40 @@ def test_weights_of_another_kind_are_one_line(state):
     with pytest.raises(UserError) as caught:
         km.from_torch("mobilenetv2_050", state)
     assert "\n" not in str(caught.value)
+
+
+def _of_apple(name):
+    """What Apple's own checkpoints call the tensors of timm's `fastvit_mci0`, whose modules stand in one list."""
+    places = {"0.blocks": 0, "1.downsample": 1, "1.blocks": 2, "2.downsample": 3, "2.blocks": 4}
+    places |= {"3.downsample": 5, "3.pos_emb": 6, "3.blocks": 7}
+    for theirs, ours in (
+        ("stem.", "patch_embed."),
+        ("final_conv.", "conv_exp."),
+        ("conv_kxk", "rbr_conv"),
+        ("conv_scale", "rbr_scale"),
+        (".identity", ".rbr_skip"),
+        ("large_conv", "lkb_origin"),
+        (".mlp.", ".convffn."),
+        ("se.fc1", "se.reduce"),
+        ("se.fc2", "se.expand"),
+        (".gamma", ""),
+    ):
+        name = name.replace(theirs, ours)
+    for module, place in places.items():
+        name = name.replace(f"stages.{module}.", f"network.{place}.").replace("pos_enc", "pe")
+    return f"image_encoder.model.{name}"
+
+
+def test_the_image_tower_of_a_clip_is_that_of_timm():
+    state = weights_of(golden("fastvit_mci0"))
+    bare = {name: array for name, array in state.items() if not name.startswith("head.")}
+    apple = renamed(bare, _of_apple) | {"image_encoder.model.head.proj": state["head.fc.weight"].T}
+    both = {"logit_scale": np.ones(()), "text_encoder.projection_layer": np.zeros((4, 4))}
+    found = towers.image_tower(apple | both)
+    assert found.keys() == state.keys()
+    assert all(np.array_equal(found[name], state[name]) for name in state if name != "head.fc.bias")
+    of_open_clip = towers.image_tower(prefixed("visual.trunk.", state) | {"text.positional_embedding": np.zeros(3)})
+    assert of_open_clip.keys() == state.keys()
+    assert towers.image_tower(state) is state
+    with pytest.raises(UserError, match="they have no text tower"):
+        km.from_torch("mobileclip_s0_text", state)

@@ -17,6 +17,7 @@ from keras_mobilenets.pixels.scaling import MINUS_ONE_TO_ONE, PixelScaling
 from keras_mobilenets.tflite.bundles import manifest
 from keras_mobilenets.tflite.bundles.candidates import NOT_A_NAME, Candidate, candidates, names
 from keras_mobilenets.tflite.bundles.manifest import Bundle, BundledModel, ImageSet, Probes, TensorSpec
+from keras_mobilenets.tflite.graph.metadata import metadata_of
 from keras_mobilenets.tflite.measurement.accuracy import evaluate
 from keras_mobilenets.tflite.results.tables import compression_of
 from keras_mobilenets.tflite.runtime.input_scaling import scaling_of_file
@@ -49,7 +50,8 @@ def bundle(
         images: uint8 N×H×W×3 to score the models on. Default: of the test split of the run's data; where there is no
             run that names its data, coloured noise, whose classes are unknown.
         labels: Their classes, N numbers; None when unknown.
-        class_names: What the classes are called. Default: the run's; else "class 0", "class 1", ...
+        class_names: What the classes are called. Default: as in the run, or in the file's metadata; else "class 0",
+            "class 1", ...
         probes: How many inputs to record the host's outputs for, 1 or more.
         labelled: How many test images to draw (fewer when there are fewer), 1 or more.
         title: Name of the bundle; by default the folder's.
@@ -148,7 +150,9 @@ class _Writer:
         return data.images("test", self._labelled, seed=_SEED)
 
     def _names_of(self, given: Candidate, classes: int) -> bytes:
-        names = self._class_names or given.data.get("class_names") or [f"class {number}" for number in range(classes)]
+        said = metadata_of(given.path.read_bytes())
+        own = given.data.get("class_names") or (said and said.labels)
+        names = self._class_names or own or [f"class {number}" for number in range(classes)]
         if len(names) != classes:
             raise UserError(f"{given.path} has {classes} classes, and {len(names)} class names are given")
         return "".join(f"{' '.join(str(name).split()) or '–'}\n" for name in names).encode()

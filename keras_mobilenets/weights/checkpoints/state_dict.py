@@ -64,10 +64,11 @@ def _download(repository: str) -> Path:
         from huggingface_hub import hf_hub_download
     except ImportError as error:
         raise UserError(f"to fetch {repository} from the hub: pip install huggingface_hub") from error
+    file = "open_clip_model.safetensors" if repository.lower().endswith("-openclip") else "model.safetensors"
     try:
-        return Path(hf_hub_download(repository, "model.safetensors"))
+        return Path(hf_hub_download(repository, file))
     except Exception as error:  # offline, unknown, without access: each has its kind
-        raise UserError(f"cannot fetch model.safetensors of {repository}: {first_line(error)}") from error
+        raise UserError(f"cannot fetch {file} of {repository}: {first_line(error)}") from error
 
 
 def _array(name: str, value: Any) -> np.ndarray:

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from keras_mobilenets.weights.dialects import timm, torchvision
+from keras_mobilenets.weights.dialects import clip_text, timm, torchvision
 from keras_mobilenets.weights.dialects.families import (
     convnext,
     efficientnet,
+    fastvit,
     ghostnet,
     metaformer,
     mobileone,
@@ -26,8 +27,8 @@ from keras_mobilenets.weights.dialects.families import (
 
 # The first that matches is taken.
 _DIALECTS = (
-    ghostnet, mobileone, repvit, convnext, metaformer, mobilevit, shufflenet, resnet, vgg, torchvision, timm, regnet,
-    xception, efficientnet,
+    clip_text, ghostnet, fastvit, mobileone, repvit, convnext, metaformer, mobilevit, shufflenet, resnet, vgg,
+    torchvision, timm, regnet, xception, efficientnet,
 )  # fmt: skip
 
 

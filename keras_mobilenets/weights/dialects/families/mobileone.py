@@ -27,14 +27,14 @@ def modules(model: keras.Model, arrays: Mapping[str, Any]) -> Iterator[tuple[str
     for name in names:
         match = re.fullmatch(r"(stem|block_\d+_(?:depth|point)wise)_(.+)", name)
         if match:
-            yield name, f"{of[match[1]]}.{_module(match[2])}"
+            yield name, f"{of[match[1]]}.{branch_module(match[2], squeeze='attn')}"
     yield "predictions", "head.fc"
 
 
-def _module(role: str) -> str:
-    """The module of a branch's convolution or batch normalization, or of squeeze-and-excite."""
+def branch_module(role: str, squeeze: str) -> str:
+    """The module of a branch's convolution or batch normalization, or of squeeze-and-excite, which is called so."""
     if role.startswith("se_"):
-        return "attn.fc1" if role == "se_reduce" else "attn.fc2"
+        return f"{squeeze}.{'fc1' if role == 'se_reduce' else 'fc2'}"
     if role == "identity_bn":
         return "identity"
     branch, is_norm = role.removesuffix("_bn"), role.endswith("_bn")
