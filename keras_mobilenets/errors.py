@@ -17,8 +17,12 @@ def first_line(error: BaseException) -> str:
 
     The system's errors give their reason alone ("No space left on device"), without number and path.
     """
-    message = getattr(error, "strerror", None) or str(error)
-    return next((line.strip() for line in message.splitlines() if line.strip()), type(error).__name__)[:LONGEST]
+    return first_of(getattr(error, "strerror", None) or str(error), type(error).__name__)
+
+
+def first_of(message: str, otherwise: str = "no reason given") -> str:
+    """The first line of another program's message that says something."""
+    return next((line.strip() for line in message.splitlines() if line.strip()), otherwise)[:LONGEST]
 
 
 def unknown(kind: str, name: str, known: list[str], more: str) -> UserError:

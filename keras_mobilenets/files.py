@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,56 @@ def atomic(path: str | Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+@contextlib.contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Yields a folder beside `path` that takes its place when the block ends well, and is gone when it does not.
+
+    Raises:
+        UserError: The folder cannot be written, or the disk is full.
+    """
+    path = Path(path)
+    out = path.resolve()
+    new, old = (out.with_name(f".{out.name}.{os.getpid()}.{which}") for which in ("new", "old"))
+    try:
+        new.mkdir(parents=True)
+        yield new
+        if out.exists():
+            out.rename(old)
+        new.rename(out)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot write {path}: {first_line(error)}; free some space or choose another folder"
+        ) from error
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+        if old.exists() and not out.exists():
+            old.rename(out)
+
+
+def refuse_strangers(folder: Path, index: str, what: str) -> None:
+    """Refuses a folder, which is about to be replaced, that holds files which its index does not list.
+
+    Args:
+        folder: The folder; it may be missing.
+        index: Name of the JSON file in it whose `files` are the others' paths.
+        what: What the folder shall be, for the message, such as "bundle".
+
+    Raises:
+        UserError: There is such a file; the message names the first.
+    """
+    if not folder.exists():
+        return
+    there = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir()} if folder.is_dir() else {""}
+    listed = {index}
+    if index in there:
+        content = read_json(folder / index)
+        listed |= set(content.get("files", ())) if isinstance(content, dict) else set()
+    if there - listed:
+        other = folder / min(there - listed)
+        raise UserError(f"{other} is not of a {what}; give --out a new folder, or one that holds nothing else")
 
 
 def write_json(path: str | Path, value: Any) -> Path:

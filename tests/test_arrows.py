@@ -49,6 +49,7 @@ TFLITE = {
     "measurement": {"graph", "results", "runtime", "targets"},
     "reports": {"results", "targets"},
     "bundles": {"graph", "measurement", "results", "runtime", "targets"},
+    "web": {"bundles", "conversion"},
 }
 PUBLIC = {""}  # the package itself, whose public names load the core
 ARROWS = {

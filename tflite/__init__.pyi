@@ -27,3 +27,4 @@ from .targets.inspection import inspect as inspect
 from .targets.nnapi import NnapiCheck as NnapiCheck
 from .targets.nnapi import check_nnapi as check_nnapi
 from .targets.target_warning import TargetWarning as TargetWarning
+from .web.site import write_site as write_site

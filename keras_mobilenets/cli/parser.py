@@ -3,7 +3,7 @@
 import argparse
 
 from keras_mobilenets import __version__
-from keras_mobilenets.cli import pipeline
+from keras_mobilenets.cli import pipeline, web
 from keras_mobilenets.cli.android import build, bundle, install, zoo
 from keras_mobilenets.cli.android import report as phone_report
 from keras_mobilenets.cli.android import run as phone_run
@@ -30,6 +30,7 @@ VERBS: tuple[Verb, ...] = (
     evaluate,
     benchmark,
     report,
+    web,
     pipeline,
 )
 PHONE_VERBS: tuple[Verb, ...] = (bundle, zoo, build, install, phone_run, phone_report)

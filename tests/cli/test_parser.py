@@ -82,5 +82,5 @@ def test_no_verb_is_missing(capsys):
         main(["--help"])
     listed = capsys.readouterr().out.partition("VERB\n")[2]
     verbs = "models choose summary train distill qat prune explain convert errors sensitivity inspect targets evaluate"
-    last = ["benchmark", "report", "pipeline", "android"]
+    last = ["benchmark", "report", "web", "pipeline", "android"]
     assert re.findall(r"^ {4}(\w+)\b", listed, re.MULTILINE) == [*verbs.split(), *last]

@@ -1,17 +1,14 @@
 """Models, class names, probes and labelled images in one folder, for the Android demo (format: manifest.py)."""
 
-import contextlib
 import hashlib
-import os
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from keras_mobilenets.errors import UserError, first_line
-from keras_mobilenets.files import read_json
+from keras_mobilenets.errors import UserError
+from keras_mobilenets.files import atomic_folder, refuse_strangers
 from keras_mobilenets.pixels.batches import to_input
 from keras_mobilenets.pixels.scaling import MINUS_ONE_TO_ONE, PixelScaling
 from keras_mobilenets.tflite.bundles import manifest
@@ -68,7 +65,8 @@ def bundle(
         raise UserError(f"probes={probes}, labelled={labelled}: give 1 or more")
     given = candidates([sources] if isinstance(sources, str | Path) else sources)
     own = None if images is None else _checked(images, labels)
-    with _new_folder(Path(out)) as folder:
+    refuse_strangers(Path(out), manifest.NAME, "bundle")
+    with atomic_folder(Path(out)) as folder:
         writer = _Writer(folder, probes, labelled, own, class_names, pixels)
         models = [writer.add(each, name) for each, name in zip(given, names(given), strict=True)]
         shown = NOT_A_NAME.sub(" ", title or Path(out).resolve().name).strip()[:100] or "bundle"
@@ -205,38 +203,3 @@ def _spec(details: dict[str, Any], scaling: PixelScaling = MINUS_ONE_TO_ONE) -> 
 
 def _bytes(values: np.ndarray) -> bytes:
     return np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()
-
-
-@contextlib.contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
-    """Yields a folder beside `out` that takes its place when the block ends well, and is gone when it does not."""
-    _refuse_other(out)
-    out = out.resolve()
-    new, old = (out.with_name(f".{out.name}.{os.getpid()}.{which}") for which in ("new", "old"))
-    try:
-        new.mkdir(parents=True)
-        yield new
-        if out.exists():
-            out.rename(old)
-        new.rename(out)
-        shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
-        raise UserError(f"cannot write {out}: {first_line(error)}; free some space or choose another folder") from error
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-        if old.exists() and not out.exists():
-            old.rename(out)
-
-
-def _refuse_other(out: Path) -> None:
-    """Refuses a folder that holds anything but a bundle, which is about to be replaced."""
-    if not out.exists():
-        return
-    there = {path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir()} if out.is_dir() else {""}
-    known = {manifest.NAME}
-    if manifest.NAME in there:
-        content = read_json(out / manifest.NAME)
-        known |= set(content.get("files", ())) if isinstance(content, dict) else set()
-    if there - known:
-        other = out / min(there - known)
-        raise UserError(f"{other} is not of a bundle; give --out a new folder, or one that holds nothing else")

@@ -9,13 +9,13 @@ from keras_mobilenets.tflite.conversion.float_graph import FloatGraph
 from keras_mobilenets.tflite.conversion.forms.attached_curve import attach
 from keras_mobilenets.tflite.conversion.forms.scaling_fold import fold_scaling
 from keras_mobilenets.tflite.conversion.forms.shuffle_fold import fold_shuffles
+from keras_mobilenets.tflite.conversion.io_dtype import with_uint8_ends
 from keras_mobilenets.tflite.conversion.quantization import int16_activations
 from keras_mobilenets.tflite.conversion.quantization.choice import choose
 from keras_mobilenets.tflite.conversion.quantization.quantizer import quantized
 from keras_mobilenets.tflite.conversion.quantization.recipe import Quantization, Recipe
 from keras_mobilenets.tflite.conversion.samples import Samples
 from keras_mobilenets.tflite.conversion.target_rewriter import rewrite
-from keras_mobilenets.tflite.conversion.uint8_ends import with_uint8_ends
 from keras_mobilenets.tflite.graph import flatbuffer, layer_names, scale_limits
 from keras_mobilenets.tflite.graph.verifier import InvalidModelError
 from keras_mobilenets.tflite.graph.weights import with_constants_of

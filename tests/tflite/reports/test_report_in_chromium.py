@@ -3,10 +3,9 @@
 import base64
 import itertools
 import json
-import os
-import shutil
 
 import pytest
+from chromium import chromium, press, requests, resize
 from report_samples import PHONE, host_beside_phone, hostile_run, layer_errors, make_run
 
 from keras_mobilenets import tflite
@@ -14,27 +13,8 @@ from keras_mobilenets import tflite
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    """Headless Chromium; skips where it or its driver is missing, but fails on CI."""
-    programs = {name: shutil.which(name) for name in ("chromium", "chromedriver")}
-    missing = [name for name, path in programs.items() if path is None]
-    if missing:
-        message = f"{' and '.join(missing)} not installed, so the report is not looked at in a browser"
-        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = programs["chromium"]
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    off = ["gpu", "background-networking", "component-update", "sync", "dev-shm-usage"]
-    profile = tmp_path_factory.mktemp("profile")
-    for argument in ["headless", "no-sandbox", "no-first-run", f"user-data-dir={profile}", "window-size=1200,900"]:
-        options.add_argument(f"--{argument}")
-    for feature in off:
-        options.add_argument(f"--disable-{feature}")
-    driver = webdriver.Chrome(options, Service(programs["chromedriver"]))
-    yield driver
-    driver.quit()
+    with chromium(tmp_path_factory.mktemp("profile"), "disable-gpu") as driver:
+        yield driver
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +37,7 @@ def page(browser, address):
 def show(browser, width, scheme="light", media=""):
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": features})
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    resize(browser, width)
 
 
 def column(browser, title, table="#measurements"):
@@ -80,12 +59,6 @@ def heading(browser, title):
     return browser.find_element("xpath", f"//table[@id='measurements']//th[normalize-space()='{title}']")
 
 
-def press(browser, *keys):
-    from selenium.webdriver.common.action_chains import ActionChains
-
-    ActionChains(browser).send_keys(*keys).perform()
-
-
 def split(values):
     """Numbers in order, and what stands behind them."""
     known = [value for value in values if value[:1].isdigit()]
@@ -96,9 +69,9 @@ def test_the_page_runs_without_an_error_and_asks_for_nothing_else(browser, addre
     browser.get_log("performance")
     browser.get(address)
     assert browser.get_log("browser") == []
-    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    requests = [e["params"] for e in events if e["method"] == "Network.requestWillBeSent"]
-    asked = {r["request"]["url"] for r in requests if r["documentURL"] == address}  # not the browser's own first page
+    asked = {
+        r["request"]["url"] for r in requests(browser) if r["documentURL"] == address
+    }  # not the browser's own first page
     assert address in asked and all(url == address or url.startswith("data:") for url in asked)
 
 
