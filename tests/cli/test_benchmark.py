@@ -30,6 +30,7 @@ def faster(folder, tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_a_plain_folder_gets_results_of_every_model_and_number_of_threads(folder):
     rows = read_results(folder / "results.json").rows
     assert [(row.model, row.threads) for row in rows] == [("float32", 1), ("int8", 1), ("float32", 2), ("int8", 2)]

@@ -190,6 +190,7 @@ def test_an_unwritable_run_folder_is_answered_by_one_line(photos, capsys):
     assert "cannot write" in one_line(capsys)
 
 
+@pytest.mark.slow
 def test_a_model_of_open_size_converts_at_the_size_that_is_said(photos, tmp_path, capsys):
     import keras_mobilenets as km
     from keras_mobilenets import tflite

@@ -100,6 +100,7 @@ def modern(folder, tmp_path_factory):
     return run, [*command, "--batch-size", "48"]
 
 
+@pytest.mark.slow
 def test_run_json_tells_the_recipe_of_the_command_line_with_its_changes(modern):
     told = json.loads((modern[0] / "run.json").read_text())
     expected = training.Recipe.named("modern", epochs=2, augmentation="flip+mixup:0.4", dropout=0.1)

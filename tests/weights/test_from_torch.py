@@ -67,8 +67,8 @@ def small():
 
 # Of many layers, or much like another.
 SLOW = (
-    *("wtconvnext_tiny", "ghostnetv2_100", "mobileone_s0", "repvit_m0_9", "efficientformer_l1", "poolformer_s12"),
-    "fastvit_mci0",
+    *("convnext_tiny", "wtconvnext_tiny", "ghostnetv2_100", "mobileone_s0", "repvit_m0_9"),
+    *("efficientformer_l1", "poolformer_s12", "fastvit_mci0"),
 )
 
 
@@ -201,6 +201,7 @@ def test_convnext_of_torchvision_and_of_its_authors_is_that_of_timm():
     km.from_torch("convnext_atto", state, alpha=0.4)  # every tensor has its layer
 
 
+@pytest.mark.slow
 def test_names_of_efficientnet_pytorch_give_the_same_model():
     reference = golden("efficientnet_b0")
     state = weights_of(reference)
@@ -374,7 +375,11 @@ def test_unknown_names_are_one_line_with_names_that_exist(name, suggestion, smal
 
 
 @pytest.mark.parametrize(
-    "name", ["MobileNetV2_050", "timm/mobilenetv2_050.lamb_in1k", "hf-hub:timm/mobilenetv2_050", "mobilenetv2_050.pth"]
+    "name",
+    [
+        "hf-hub:timm/MobileNetV2_050.lamb_in1k",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("timm/mobilenetv2_050", "mobilenetv2_050.pth")),
+    ],
 )
 def test_names_as_people_write_them(name, small):
     assert km.from_torch(name, small[1]).variant == km.from_torch(*small).variant
@@ -394,7 +399,7 @@ def images_of_pixels():
 @pytest.mark.parametrize(
     ("tag", "mean", "std"),
     [
-        ("mobilenetv2_050", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        pytest.param("mobilenetv2_050", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), marks=pytest.mark.slow),
         ("mobilenetv2_050.lamb_in1k", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     ],
 )
@@ -427,8 +432,8 @@ def test_shufflenet_of_a_file_takes_rgb_images_of_minus_one_to_one(tmp_path):
 @pytest.mark.parametrize(
     ("name", "variant"),
     [
-        ("shufflenetv2_x0.5-f707e7126e.pth", ("ShuffleNetV2", {"width": 0.5})),
-        ("shufflenetv2_x1-5666bf0f80.pth", ("ShuffleNetV2", {"width": 1.0})),
+        pytest.param("shufflenetv2_x0.5-f707e7126e.pth", ("ShuffleNetV2", {"width": 0.5}), marks=pytest.mark.slow),
+        pytest.param("shufflenetv2_x1-5666bf0f80.pth", ("ShuffleNetV2", {"width": 1.0}), marks=pytest.mark.slow),
         ("shufflenetv2_x1_5-3c479a10.pth", ("ShuffleNetV2", {"width": 1.5})),
         ("ShuffleNet_V2_X1_0_Weights", ("ShuffleNetV2", {"width": 1.0})),
     ],
@@ -445,10 +450,10 @@ def test_torchvision_names_of_files_say_the_width(name, variant):
 @pytest.mark.parametrize(
     ("pixels", "mean", "std"),
     [
-        ("0..1", 0, 1),
+        pytest.param("0..1", 0, 1, marks=pytest.mark.slow),
         ("imagenet", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
         ((0.4, 0.2), 0.4, 0.2),
-        ("-1..1", 0.5, 0.5),
+        pytest.param("-1..1", 0.5, 0.5, marks=pytest.mark.slow),
     ],
 )
 def test_what_is_said_of_pixels_is_inside(small, pixels, mean, std):

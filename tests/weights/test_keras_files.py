@@ -19,7 +19,7 @@ SAME = [
     ("MobileNetV3Small", {"alpha": 0.75}, "MobileNetV3Small", True),
     ("MobileNetV3Large", {"minimalistic": True}, "MobileNetV3Large", True),
     ("EfficientNetB0", {}, "EfficientNetB0", True),
-    ("EfficientNetV2B0", {}, "EfficientNetV2B0", True),
+    pytest.param("EfficientNetV2B0", {}, "EfficientNetV2B0", True, marks=pytest.mark.slow),
     pytest.param("ConvNeXtTiny", {}, "ConvNeXtTiny", True, marks=pytest.mark.slow),  # see nested too
     pytest.param("EfficientNetV2S", {}, "EfficientNetV2S", True, marks=pytest.mark.slow),
     pytest.param("ResNet50", {}, "ResNet50", False, marks=pytest.mark.slow),  # quick: without its top, see caffe
@@ -232,6 +232,7 @@ def test_imagenet_of_the_caffe_models_takes_the_same_images_as_all_others(publis
     assert difference(model, reference, caffe, km.preprocess_input(pixels())) < 1e-5
 
 
+@pytest.mark.slow
 def test_imagenet_keeps_the_layers_in_front_of_the_network_and_its_scaling_survives_saving(publish, tmp_path):
     reference = theirs("EfficientNetV2B0", include_top=False)
     publish(reference, "EfficientNetV2B0")

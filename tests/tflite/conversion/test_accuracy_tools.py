@@ -97,6 +97,7 @@ def test_a_layer_with_a_wrong_scale_is_named(model, images, int8, tmp_path):
     assert "predictions" in "\n".join(str(errors).splitlines()[2:4])
 
 
+@pytest.mark.slow
 def test_a_target_that_scales_a_layers_output_shows_the_same_errors(images, tmp_path):
     model = randomize(km.MobileNetV3Small((SIZE, SIZE, 3), 0.5, classes=10))
     found = {}

@@ -35,6 +35,7 @@ def wide(model, path, images):
     return tflite.convert(model, path, quantize="int16x8", calibration=images, target="qualcomm")
 
 
+@pytest.mark.slow
 def test_answers_are_ten_decibels_nearer_to_float_than_those_of_int8(mobile, path, pixels, tmp_path):
     floats = answers(mobile, pixels / 127.5 - 1)
     narrow = tflite.convert(mobile, tmp_path / "8.tflite", quantize="int8", calibration=pixels, target="qualcomm")

@@ -55,7 +55,9 @@ tf_keras.Sequential([tf_keras.Input((4, 4, 1)), OldScale()]).save("custom_2.kera
     return folder
 
 
-@pytest.mark.parametrize("name", ["tuned.h5", "tuned.keras", "tuned"])
+@pytest.mark.parametrize(
+    "name", ["tuned.keras", *(pytest.param(n, marks=pytest.mark.slow) for n in ("tuned.h5", "tuned"))]
+)
 def test_keras_2_becomes_keras_3_with_the_same_answers(folder, name):
     images = np.random.default_rng(0).uniform(0, 255, (4, SIZE, SIZE, 3)).astype("float32")
     expected = tf_keras.models.load_model(folder / name, compile=False)(images, training=False)

@@ -83,6 +83,7 @@ def test_conversion_gives_int8_operators_only_and_the_answers_of_the_trained_mod
     assert agreement(result, expected) >= 0.95  # 64 images of noise; the benchmark program asks 99% of real ones
 
 
+@pytest.mark.slow
 def test_it_has_the_operators_of_post_training_quantization(trained, tmp_path):
     model, _, path = trained
     post = tflite.convert(model, tmp_path / "ptq.tflite", quantize="int8", calibration=PIXELS)

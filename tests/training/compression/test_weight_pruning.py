@@ -95,6 +95,7 @@ def test_constant_schedule_prunes_the_named_layers_to_their_own_share(model, dat
     assert {name: count for name, (count, _) in zeros(sparse).items() if count} == {"expand": 384, "predictions": 24}
 
 
+@pytest.mark.slow
 def test_two_of_four_neighbouring_input_channels_are_zero(model, data):
     with pytest.warns(UserWarning, match=r"left dense: project$"):
         sparse = training.prune(model, data, pattern="2:4", **SILENT)

@@ -93,6 +93,7 @@ def running(pid: int) -> bool:
         return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
 
 
+@pytest.mark.slow
 def test_mean_colour_tells_nothing_about_the_class(pixels):
     (train, train_labels), (test, test_labels) = pixels
     centroids = np.stack([train[train_labels == label].mean((0, 1, 2)) for label in range(10)])

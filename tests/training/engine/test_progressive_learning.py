@@ -120,6 +120,7 @@ class Follow(keras.callbacks.Callback):
         assert ones.mean() == pytest.approx(1, abs=0.03)
 
 
+@pytest.mark.slow
 def test_a_training_in_stages_learns_and_keeps_a_plain_model(data, tmp_path, capsys):
     model, follow, before = network(), Follow(), Watch.traced
     history = training.fit(model, data, STAGES, tmp_path, callbacks=[follow], verbose=2)
@@ -151,6 +152,7 @@ def stop_at(step):
     return keras.callbacks.LambdaCallback(on_train_batch_end=end_of_step)
 
 
+@pytest.mark.slow
 def test_training_that_stops_anywhere_ends_as_an_undisturbed_one(data, tmp_path):
     """Within the first stage, at its end, within the second: each part goes on at the right size and strength."""
     recipe = training.Recipe(epochs=3, stages=2, dropout=0.5, stochastic_depth=0.3, ema_epochs=0.5, learning_rate=0.02)

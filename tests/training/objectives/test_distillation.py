@@ -146,6 +146,7 @@ def test_views_take_turns_and_stay_the_same_whatever_the_seed(data):
     assert np.mean([np.array_equal(first[place], second[place + count]) for place in apart]) < 0.1
 
 
+@pytest.mark.slow
 def test_cached_training_is_the_same_where_nothing_is_augmented_and_labels_are_not_smoothed(data, tmp_path):
     recipes = (
         training.Recipe(epochs=2, warmup_epochs=0, augmentation="none", label_smoothing=smoothing)
