@@ -36,6 +36,7 @@ from .models.mobilenets.mobilenet_v4 import MobileNetV4ConvMedium as MobileNetV4
 from .models.mobilenets.mobilenet_v4 import MobileNetV4ConvLarge as MobileNetV4ConvLarge
 from .models.mobilenets.mobilenet_v4 import MobileNetV4HybridMedium as MobileNetV4HybridMedium
 from .models.mobilenets.mobilenet_v4 import MobileNetV4HybridLarge as MobileNetV4HybridLarge
+from .models.mobilenets.searched import Searched as Searched
 from .models.light.shufflenet_v1 import ShuffleNetV1 as ShuffleNetV1
 from .models.light.shufflenet_v2 import ShuffleNetV2 as ShuffleNetV2
 from .models.convnets.regnet import RegNetX200MF as RegNetX200MF

@@ -137,6 +137,12 @@ def _asked(
         settled = Recipe.named(recipe, **changes or {})
     else:
         settled = dataclasses.replace(recipe, **changes or {})
+    given = dict(arguments or {})
+    if given.get("spec") is not None:  # the run records the network itself, whatever becomes of the file
+        from keras_mobilenets.models.mobilenets.spec import read_spec
+
+        spec = read_spec(given["spec"])
+        given["spec"], image_size = spec.record(), spec.input_size if image_size is None else image_size
     source: dict[str, Any] = {
         "name": data,
         "image_size": usual_size(data) if image_size is None else image_size,
@@ -144,7 +150,7 @@ def _asked(
     }
     return {
         "builder": builder,
-        "arguments": dict(named.arguments) | dict(arguments or {}),
+        "arguments": dict(named.arguments) | given,
         "data": source | ({"data_dir": data_dir} if data_dir else {}),
         "recipe": dataclasses.asdict(settled),
     }

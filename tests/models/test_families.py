@@ -20,10 +20,23 @@ from keras_mobilenets.models.convnets import regnet
 from keras_mobilenets.models.light import efficientnet, shufflenet_v1, shufflenet_v2
 
 NAMES = [name for name in km.list_models() if not name.startswith(("MobileNetV1", "MobileNetV2"))]
+SPEC = {
+    "stem_filters": 8,
+    "head_filters": 64,
+    "activation": "hard_silu",
+    "stages": [
+        {"filters": 8, "expansion": 1},
+        {"filters": 12, "repeats": 2, "strides": 2, "expansion": 3, "kernel_size": 5, "excite": True},
+        {"filters": 24, "repeats": 2, "strides": 2, "activation": "hard_silu"},
+        {"filters": 32, "strides": 2, "activation": "relu"},
+        {"filters": 48, "strides": 2, "kernel_size": 5},
+    ],
+}
 ONE_OF_EACH = {
     "MobileNetV3Small": {"alpha": 0.35},
     "MobileNetV4ConvSmall": {"alpha": 0.35},
     "MobileNetV4HybridMedium": {"alpha": 0.35},
+    "Searched": {"spec": SPEC},
     "EfficientNetB0": {"alpha": 0.35},
     "EfficientNetLite0": {"alpha": 0.35},
     "EfficientNetV2B0": {"alpha": 0.35},
