@@ -10,7 +10,7 @@ from keras_mobilenets.tflite.runtime.activations import interpreter_of
 _WARM, _SECONDS, _LEAST, _MOST = 3, 0.3, 8, 100
 
 
-def thread_times(contents: Sequence[bytes]) -> list[float]:
+def thread_times(contents: Sequence[bytes], *, seconds: float = _SECONDS) -> list[float]:
     """The lower quartile of the times that each file took of its thread, in seconds, run in turns.
 
     Whatever else the machine does adds to a time, so that a mean is not comparable; what a thread waits for a core is
@@ -20,6 +20,7 @@ def thread_times(contents: Sequence[bytes]) -> list[float]:
 
     Args:
         contents: The files, of fixed shapes.
+        seconds: That each is timed, unless it takes fewer or more runs than make sense.
     """
     interpreters = []
     for content in contents:
@@ -31,7 +32,7 @@ def thread_times(contents: Sequence[bytes]) -> list[float]:
         interpreters.append(interpreter)
     times: list[list[float]] = [[] for _ in interpreters]
     spent, rounds = 0.0, 0
-    while rounds < _LEAST or (rounds < _MOST and spent < _SECONDS * len(interpreters)):
+    while rounds < _LEAST or (rounds < _MOST and spent < seconds * len(interpreters)):
         for interpreter, found in zip(interpreters, times, strict=True):
             started = time.thread_time()
             interpreter.invoke()

@@ -1,0 +1,67 @@
+"""The table of measured operators: what is timed, what is kept, and how it is compared with whole networks."""
+
+import numpy as np
+import pytest
+
+import keras_mobilenets as km
+from keras_mobilenets import files
+from keras_mobilenets.costs.operators import Operator, operators
+from keras_mobilenets.models.mobilenets.searched import mobilenet_v2_spec
+from keras_mobilenets.tflite.measurement import operator_latency
+from keras_mobilenets.tflite.measurement.operator_latency import OperatorLatencies
+from keras_mobilenets.tflite.measurement.operator_model import operator_model
+from keras_mobilenets.tflite.runtime.interpreter import open_model
+from keras_mobilenets.tflite.targets.operator_forms import FORMS
+
+NETWORKS = [operators(mobilenet_v2_spec(alpha, size)) for alpha, size in ((0.35, 32), (0.5, 48), (0.35, 64), (1.0, 32))]
+
+
+@pytest.mark.parametrize(
+    ("operator", "count"),
+    [
+        (Operator("conv", 32, 3, 16, 3, 2), 3),  # the stem, several results as one
+        (Operator("conv", 9, 24, 40), 3),
+        (Operator("depthwise", 9, 24, 24, 5, 2), 3),
+        (Operator("dense", 1, 24, 10), 3),
+        (Operator("pool", 9, 24, 24), 3),
+        (Operator("scale", 9, 24, 24), 3),
+        (Operator("add", 9, 24, 24), 3),
+        (Operator("hard_silu", 9, 24, 24), 6),
+        (Operator("silu", 9, 24, 24), 6),
+    ],
+    ids=lambda value: value.kind if isinstance(value, Operator) else "",
+)
+def test_an_operator_is_timed_as_xnnpack_runs_it(operator, count, tmp_path):
+    (tmp_path / "m.tflite").write_bytes(operator_model(operator, 3, FORMS["xnnpack"]))
+    model = open_model(tmp_path / "m.tflite")
+    assert model.delegation() == (count, count, 1)
+    outputs = [found["shape"].tolist() for found in model.interpreter.get_output_details()]
+    assert np.prod(outputs, axis=1).tolist() == [operator.activations] * 3
+
+
+def test_operators_are_measured_once(tmp_path, monkeypatch):
+    path = tmp_path / "table.json"
+    first = OperatorLatencies(path).ms(NETWORKS[0])
+    monkeypatch.setattr(operator_latency, "thread_times", None)
+    again = OperatorLatencies(path)
+    assert again.ms(NETWORKS[0]) == pytest.approx(first, rel=1e-4)
+    assert 0 < again.operator_ms(NETWORKS[0][0]) < first
+
+
+def test_the_fit_finds_what_operators_take_more_in_a_network(tmp_path):
+    table = OperatorLatencies(tmp_path / "table.json")
+    alone = [table.ms(parts) - table.run_ms for parts in NETWORKS]
+    took = [1.3 * ms + 0.002 * len(parts) + table.run_ms for ms, parts in zip(alone, NETWORKS, strict=True)]
+    assert table.fit(NETWORKS, took) == pytest.approx(0, abs=1e-4)
+    assert OperatorLatencies(tmp_path / "table.json").ms(NETWORKS[1]) == pytest.approx(took[1], rel=1e-3)
+
+
+def test_a_table_of_another_machine_is_refused(tmp_path):
+    path = OperatorLatencies(tmp_path / "table.json").write()
+    content = files.read_json(path)
+    files.write_json(path, content | {"machine": {"processor": "another"}})
+    with pytest.raises(km.UserError, match="was measured on"):
+        OperatorLatencies(path)
+    files.write_json(path, [])
+    with pytest.raises(km.UserError, match="is no table of operators"):
+        OperatorLatencies(path)
