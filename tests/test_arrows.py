@@ -37,6 +37,7 @@ TRAINING = {
     "evaluation": {"introspection"},
     "engine": {"datasets", "distribution", "evaluation", "introspection", "recipe"},
     "compression": {"datasets", "engine", "recipe"},
+    "architecture_search": {"datasets", "engine", "recipe"},
     "channel_pruning": {"datasets", "engine", "introspection", "recipe"},
     "objectives": {"compression", "datasets", "distribution", "engine", "introspection", "recipe"},
 }

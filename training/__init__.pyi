@@ -1,3 +1,8 @@
+from .architecture_search.budget import Budget as Budget
+from .architecture_search.candidate import Search as Search
+from .architecture_search.search import search as search
+from .architecture_search.space import Space as Space
+from .architecture_search.space import mobile_space as mobile_space
 from .channel_pruning.pruner import prune_channels as prune_channels
 from .compression.keras_bridge import to_keras as to_keras
 from .compression.keras_bridge import to_tf_keras as to_tf_keras

@@ -10,13 +10,14 @@ from keras_mobilenets.cli.android import run as phone_run
 from keras_mobilenets.cli.conversion import convert, errors, inspect, sensitivity, targets
 from keras_mobilenets.cli.measurement import benchmark, evaluate, report
 from keras_mobilenets.cli.models import choose, models, summary
-from keras_mobilenets.cli.training import distill, explain, prune, qat, train
+from keras_mobilenets.cli.training import distill, explain, prune, qat, search, train
 from keras_mobilenets.cli.verb import Parser, Verb, add_verbs
 
 VERBS: tuple[Verb, ...] = (
     models,
     choose,
     summary,
+    search,
     train,
     distill,
     qat,

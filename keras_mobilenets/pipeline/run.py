@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from keras_mobilenets.pipeline import (
     accuracy,
     adoption,
+    architecture_search,
     compression,
     conversion,
     estimates,
@@ -54,6 +55,7 @@ class Run(RunFolder):
         results_file: Its results.json.
     """
 
+    search = architecture_search.search
     train = model.train
     distill = model.distill
     adopt = adoption.adopt

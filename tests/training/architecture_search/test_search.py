@@ -1,0 +1,148 @@
+"""The search itself: budgets, ranks, fronts, and going on after a kill."""
+
+import keras
+import numpy as np
+import pytest
+from command_line import one_line
+
+import keras_mobilenets as km
+from keras_mobilenets import training
+from keras_mobilenets.cli import main
+from keras_mobilenets.costs.operators import operators
+from keras_mobilenets.models.mobilenets.spec import read_spec
+from keras_mobilenets.tflite.measurement.operator_latency import OperatorLatencies
+from keras_mobilenets.training.architecture_search.budget import Budget, Costs
+from keras_mobilenets.training.architecture_search.candidate import History, front, scores
+from keras_mobilenets.training.architecture_search.evolution import evolve
+from keras_mobilenets.training.architecture_search.proxies import naswot, synflow, zico
+from keras_mobilenets.training.architecture_search.space import Space, StageChoices, mobile_space
+
+SMALL = Space((StageChoices((8, 16), (1, 2)), StageChoices((16, 24), (1, 2))), (32,), (8, 16), (24, 32))
+
+
+def _evolved(path, count, seed=0, space=SMALL):
+    history = History(path)
+    evolve(
+        space, Costs(Budget(macs=4e5), 5, None), lambda genes: {"accuracy": sum(genes) / 50}, history, count, seed, 8
+    )
+    return history
+
+
+def test_evolution_finds_better_networks_within_the_budget_than_chance():
+    history = _evolved(None, 60)
+    found = [row["figures"]["accuracy"] for row in history.rows]
+    assert max(found) > max(found[:8])
+    assert len({tuple(row["genes"]) for row in history.rows}) == 60
+    for row in history.rows:
+        assert sum(part.macs for part in operators(SMALL.spec(tuple(row["genes"])), 5)) <= 4e5
+
+
+def test_a_killed_search_goes_on_as_if_it_had_not_been(tmp_path):
+    whole = _evolved(tmp_path / "whole.jsonl", 30)
+    _evolved(tmp_path / "cut.jsonl", 17)
+    with (tmp_path / "cut.jsonl").open("a") as file:
+        file.write('{"genes": [0, 1')
+    assert _evolved(tmp_path / "cut.jsonl", 30).rows == whole.rows
+    assert (tmp_path / "cut.jsonl").read_text() == (tmp_path / "whole.jsonl").read_text()
+
+
+def test_proxies_rank_together_and_a_front_holds_what_nothing_beats():
+    found = [{"a": 1.0, "b": 30.0}, {"a": 2.0, "b": 10.0}, {"a": float("nan"), "b": 20.0}]
+    np.testing.assert_allclose(scores(found), [np.sqrt(2 / 3 * 1), np.sqrt(1 * 1 / 3), np.sqrt(1 / 3 * 2 / 3)])
+    assert front([3.0, 1.0, 2.0, 2.0], [0.9, 0.2, 0.1, 0.5]) == [1, 3, 0]
+
+
+def test_proxies_are_what_their_formulas_say():
+    generator = np.random.default_rng(0)
+    inputs = keras.Input((4, 4, 3))
+    x = keras.layers.Conv2D(6, 1, use_bias=False, name="a")(inputs)
+    x = keras.layers.ReLU(6.0)(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(inputs, keras.layers.Dense(5, use_bias=False, name="b")(x))
+    a, b = (model.get_layer(name).kernel.numpy().squeeze() for name in "ab")
+    flow = (np.ones(3) @ abs(a) @ abs(b)).sum()
+    assert synflow(model) == pytest.approx(np.log(2 * flow), rel=1e-5)  # every layer of a chain has the whole flow
+    images = generator.normal(size=(3, 4, 4, 3)).astype(np.float32)
+    codes = (images @ a > 0).reshape(3, -1)
+    kernel = (codes[:, None] == codes[None]).sum(-1)
+    assert naswot(model, images) == pytest.approx(np.log(np.linalg.det(kernel)), rel=1e-5)
+    batches = [(generator.normal(size=(3, 4, 4, 3)).astype(np.float32), np.array([0, 1, 4])) for _ in range(2)]
+    moved = []
+    for pixels, labels in batches:
+        hidden = np.clip(pixels @ a, 0, 6)
+        logits = hidden.mean((1, 2)) @ b
+        error = (np.exp(logits) / np.exp(logits).sum(1, keepdims=True) - np.eye(5)[labels]) / 3
+        at_a = np.einsum("nijc,nijf,nf->cf", pixels, (hidden > 0) & (hidden < 6), error @ b.T) / 16
+        moved.append([abs(at_a), abs(hidden.mean((1, 2)).T @ error)])
+    expected = sum(np.log(np.sum(np.mean(pair, 0) / np.std(pair, 0))) for pair in zip(*moved, strict=True))
+    assert zico(model, batches) == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"method": "guess"}, "method must be zero-cost, one-shot, differentiable"),
+        ({"candidates": 0}, "candidates=0"),
+        ({"budget": Budget(ms=1.0)}, "needs the target's latencies"),
+        ({"budget": Budget(parameters=1000)}, "no network of the space fits: the smallest has parameters"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused_in_one_line(arguments, message, photos):
+    data = training.load_data(photos, 32, batch_size=16)
+    with pytest.raises(km.UserError, match=message):
+        training.search(data, **arguments)
+
+
+def test_the_space_is_made_of_choices():
+    space = mobile_space(64, 48)
+    assert space.size() > 1e10
+    assert space.input_size == (48, 64)
+    with pytest.raises(km.UserError, match="stage_0_repeats of a space must be a tuple"):
+        Space((StageChoices((8,), ()),))
+    with pytest.raises(km.UserError, match="the budget's macs is -1"):
+        Budget(macs=-1)
+
+
+@pytest.mark.parametrize("method", [pytest.param("one-shot", marks=pytest.mark.slow), "differentiable"])
+def test_a_supernet_is_trained_once_and_its_networks_are_tried(method, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr("keras_mobilenets.training.architecture_search.differentiable.STEPS", 4)
+    data = training.load_data(photos, 32, batch_size=16)
+    recipe = training.Recipe(epochs=2, warmup_epochs=0, augmentation="none")
+    found = training.search(data, SMALL, Budget(macs=4e5), method, candidates=3, recipe=recipe, run_dir=tmp_path)
+    again = training.search(data, SMALL, Budget(macs=4e5), method, candidates=3, recipe=recipe, run_dir=tmp_path)
+    assert found == again
+    assert all(0 <= estimate <= 1 for estimate in found.estimates)
+    assert found.best.cost.macs <= 4e5
+    with pytest.raises(km.UserError, match="holds a search with method"):
+        training.search(data, SMALL, Budget(macs=4e5), "zero-cost", candidates=3, run_dir=tmp_path)
+
+
+def test_the_verb_finds_a_network_that_train_takes(photos, tmp_path, monkeypatch, capsys):
+    table = OperatorLatencies(tmp_path / "table.json")
+    parts = [operators(SMALL.spec(genes), 2) for genes in (SMALL.smallest(), SMALL.largest())] * 2
+    table.fit(parts, [table.ms(each) for each in parts])
+    monkeypatch.setattr("keras_mobilenets.training.architecture_search.space.mobile_space", lambda size: SMALL)
+    limit = 2 * table.ms(parts[0])
+    command = [
+        "search",
+        "--data",
+        str(photos),
+        "--size",
+        "32",
+        "--table",
+        str(table.path),
+        "--run",
+        str(tmp_path / "run"),
+    ]
+    assert main([*command, "--max-ms", f"{limit:.6f}", "--candidates", "3"]) == 0
+    assert "spec.json" in capsys.readouterr().err
+    spec, page = read_spec(tmp_path / "run" / "spec.json"), (tmp_path / "run" / "report.html").read_text()
+    assert table.ms(operators(spec, 2)) <= limit
+    assert spec.digest() in page
+    assert "MobileNetV2 0.35" in page
+    assert main([*command, "--max-ms", "1e-9"]) == 2
+    assert "no network of the space fits: the smallest has latency" in one_line(capsys)
+    assert main([*command, "--max-ms", f"{2 * limit:.6f}"]) == 2
+    assert "holds a search with budget" in one_line(capsys)
+    assert main([*command[:-1], str(tmp_path / "other"), "--target", "moon"]) == 2
+    assert "operators cannot be measured on moon" in one_line(capsys)

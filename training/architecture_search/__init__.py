@@ -1,0 +1,1 @@
+"""Neural architecture search: a network for a budget, from a space of inverted residuals."""

@@ -1,0 +1,154 @@
+"""`training.search`: the best network of a space within a budget, by one of three estimates of accuracy."""
+
+import dataclasses
+import hashlib
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_mobilenets import files
+from keras_mobilenets.errors import UserError
+from keras_mobilenets.lock import locked
+from keras_mobilenets.training.architecture_search.budget import Budget, Costs, Latency
+from keras_mobilenets.training.architecture_search.candidate import (
+    ACCURACY,
+    Candidate,
+    History,
+    Search,
+    front,
+    scores,
+)
+from keras_mobilenets.training.architecture_search.differentiable import Choices
+from keras_mobilenets.training.architecture_search.evolution import check_count, evolve
+from keras_mobilenets.training.architecture_search.shared_weights import SharedWeights
+from keras_mobilenets.training.architecture_search.space import Genes, Space, mobile_space
+from keras_mobilenets.training.architecture_search.supernet import Supernet
+from keras_mobilenets.training.architecture_search.zero_cost import ZeroCost, require_tensorflow
+from keras_mobilenets.training.datasets.dataset import Data
+from keras_mobilenets.training.recipe import Recipe, mixes
+
+METHODS = {
+    "zero-cost": "proxies of untrained networks, ranked together, about a second a network",
+    "one-shot": "a supernet whose weights all networks share, trained first",
+    "differentiable": "the same supernet, then gradients of the choices, with their latency in the loss",
+}
+SUPERNET = Recipe(epochs=12, learning_rate=2e-3, weight_decay=0.01, label_smoothing=0.0)
+
+
+def search(
+    data: Data,
+    space: Space | None = None,
+    budget: Budget | None = None,
+    method: str = "zero-cost",
+    *,
+    candidates: int = 200,
+    latency: Latency | None = None,
+    recipe: Recipe = SUPERNET,
+    seed: int = 0,
+    run_dir: str | Path | None = None,
+) -> Search:
+    """Searches the space for networks that promise most within a budget.
+
+    Regularized evolution over the estimates of a method; "differentiable" draws from the choices that it learned.
+    Called again with the same arguments after a kill it goes on where it was and ends in the same front.
+
+    Args:
+        data: What `load_data` returns.
+        space: The networks to choose from. Default: `mobile_space` at the data's image size.
+        budget: What they may cost at most. Default: no limit.
+        method: A name in `METHODS`.
+        candidates: How many networks are estimated, 1 or more.
+        latency: The target's latencies, such as tflite's `OperatorLatencies`. Needed for `budget.ms`; with it the
+            front is drawn over latency, else over multiply-adds.
+        recipe: How the supernet is trained, without mixup and cutmix; its seed is `seed`.
+        seed: Random seed of everything.
+        run_dir: Folder that keeps candidates.jsonl, front.json and spec.json, the best network. Default: none is kept.
+
+    Returns:
+        Every network that was estimated, with its costs, and the front. `search(...).spec` is the best one's, for
+        `km.create_model("Searched", spec=...)`.
+
+    Raises:
+        UserError: No network fits the budget, an argument is out of range, or the folder holds another search.
+    """
+    space, budget = space or mobile_space(data.image_size), budget or Budget()
+    if method not in METHODS:
+        raise UserError(f"method must be {', '.join(METHODS)}, not {method!r}")
+    check_count(candidates)
+    recipe = dataclasses.replace(recipe, seed=seed)
+    if mixes(recipe.augmentation) or recipe.stages > 1:
+        raise UserError("a supernet is trained on labels and one size: no mixup, cutmix or stages in its recipe")
+    costs = Costs(budget, len(data.class_names), latency)
+    costs.check(space)
+    folder = Path(run_dir) if run_dir else None
+    asked = {
+        "method": method,
+        "data": {"name": data.name, "image_size": data.image_size, "train_images": data.count("train")},
+        "space": hashlib.sha256(repr(space).encode()).hexdigest()[:8],
+        "budget": dataclasses.asdict(budget),
+        "seed": seed,
+    }
+    if method != "zero-cost":
+        asked["recipe"] = dataclasses.asdict(recipe)
+    with locked(folder) if folder else nullcontext():
+        if folder:
+            _record(folder, asked, space)
+        history = History(folder / "candidates.jsonl" if folder else None)
+        if len(history.rows) < candidates:
+            _estimate(method, data, space, costs, history, candidates, recipe, folder)
+        found = _result(method, space, costs, history)
+        if folder:
+            files.write_json(folder / "front.json", found.record())
+            found.spec.write(folder / "spec.json")
+        return found
+
+
+def _estimate(
+    method: str,
+    data: Data,
+    space: Space,
+    costs: Costs,
+    history: History,
+    count: int,
+    recipe: Recipe,
+    folder: Path | None,
+) -> None:
+    """Estimates networks until the history has so many."""
+    require_tensorflow()
+    if method == "zero-cost":
+        evolve(space, costs, ZeroCost(data, space, recipe.seed), history, count, recipe.seed)
+        return
+    keras.utils.set_random_seed(recipe.seed)
+    shared = SharedWeights(Supernet(space, costs.classes), data, recipe, folder / "supernet.npz" if folder else None)
+    shared.train()
+
+    def accuracy(genes: Genes) -> dict[str, float]:
+        return {ACCURACY: shared.accuracy(genes)}
+
+    if method == "one-shot":
+        evolve(space, costs, accuracy, history, count, recipe.seed)
+    else:
+        choices = Choices(shared.supernet, costs, recipe.seed, folder / "choices.json" if folder else None)
+        choices.learn(data, recipe.augmentation)
+        choices.estimate(accuracy, history, count)
+
+
+def _result(method: str, space: Space, costs: Costs, history: History) -> Search:
+    found = []
+    for row in history.rows:
+        spec = space.spec(tuple(row["genes"]))
+        found.append(Candidate(tuple(row["genes"]), spec, costs.of(spec), row["figures"]))
+    estimates = scores([each.figures for each in found])
+    places = front([costs.x(each.cost) for each in found], list(estimates))
+    return Search(method, tuple(found), tuple(map(float, estimates)), tuple(places))
+
+
+def _record(folder: Path, asked: dict[str, Any], space: Space) -> None:
+    """Writes what is searched for, or checks that the search that is there is the same."""
+    path = folder / "search.json"
+    if path.exists():
+        files.refuse_other(folder, "search with", files.read_json(path), asked)
+    else:
+        files.write_json(path, asked | {"choices": space.record()})
