@@ -1,0 +1,180 @@
+"""What a search's estimates are worth: their rank correlation with trained accuracy, and the network that is found.
+
+Every piece is kept in --out and done once, so that the program can be stopped and given again.
+
+python tests/benchmarks/training/architecture_search.py rank --size 32 --epochs 4 --limit 3000 --out runs/rank
+python tests/benchmarks/training/architecture_search.py found --size 64 --epochs 7 --candidates 200 --out runs/found
+python tests/benchmarks/training/architecture_search.py latency --size 64 --ms 0.3 --out runs/latency
+
+rank: random candidates under a budget are trained; Kendall's tau of every proxy, of the proxies together, of the shared
+weights and of the learned choices with the accuracy, with the 95% interval of 2,000 bootstrap samples.
+found: the network found under the multiply-adds of MobileNetV2 0.35, that network, and random candidates of the same
+budget, with the same recipe. latency: networks at a latency budget, measured beside what the table says.
+"""
+
+import argparse
+import dataclasses
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+
+import keras_mobilenets as km
+from keras_mobilenets import files, training
+from keras_mobilenets.costs.operators import operators, spec_cost
+from keras_mobilenets.models.mobilenets.searched import mobilenet_v2_spec
+from keras_mobilenets.training.architecture_search.budget import Budget, Costs
+from keras_mobilenets.training.architecture_search.candidate import scores
+from keras_mobilenets.training.architecture_search.differentiable import Choices
+from keras_mobilenets.training.architecture_search.evolution import draw
+from keras_mobilenets.training.architecture_search.search import SUPERNET
+from keras_mobilenets.training.architecture_search.shared_weights import SharedWeights
+from keras_mobilenets.training.architecture_search.space import mobile_space
+from keras_mobilenets.training.architecture_search.supernet import Supernet
+from keras_mobilenets.training.architecture_search.zero_cost import ZeroCost
+
+RECIPE = training.Recipe(learning_rate=4e-3, warmup_epochs=0.3, weight_decay=0.05, augmentation="none")
+
+
+class Pieces:
+    """A JSON file of results by name."""
+
+    def __init__(self, folder):
+        self.path = Path(folder) / "pieces.json"
+        self.known = files.read_json(self.path) if self.path.exists() else {}
+
+    def get(self, name, make):
+        if name not in self.known:
+            started = time.perf_counter()
+            self.known[name] = make()
+            files.write_json(self.path, self.known)
+            print(f"{name}: {self.known[name]} in {time.perf_counter() - started:.0f} s", flush=True)
+        return self.known[name]
+
+
+def trained_top1(spec, data, epochs, seed):
+    """The test accuracy of a network that is trained from scratch, in percent."""
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(seed)
+    model = km.create_model("Searched", spec=spec, classes=len(data.class_names), dropout_rate=0)
+    training.fit(model, data, dataclasses.replace(RECIPE, epochs=epochs, seed=seed), verbose=0)
+    return 100 * model.evaluate(data.test, verbose=0)[1]
+
+
+def kendall(a, b):
+    """Kendall's tau-b of two lists."""
+    first, second = (np.sign(np.subtract.outer(x, x))[np.triu_indices(len(x), 1)] for x in (a, b))
+    return float((first * second).sum() / max(1e-9, np.sqrt((first != 0).sum() * (second != 0).sum())))
+
+
+def tau(a, b):
+    """Kendall's tau with its interval."""
+    generator, a, b = np.random.default_rng(0), np.array(a), np.array(b)
+    drawn = [generator.integers(len(a), size=len(a)) for _ in range(2000)]
+    low, high = np.quantile([kendall(a[i], b[i]) for i in drawn], [0.025, 0.975])
+    return f"{kendall(a, b):5.2f} ({low:.2f} to {high:.2f})"
+
+
+def rank(options, data, pieces):
+    """Prints the rank correlations."""
+    space, limit = mobile_space(options.size), spec_cost(mobilenet_v2_spec(0.35, options.size)).macs
+    costs, generator = Costs(Budget(macs=limit), len(data.class_names), None), np.random.default_rng(1)
+    genes = [draw(space, costs, generator) for _ in range(options.networks)]
+    zero = ZeroCost(data, space, 0)
+    figures = [pieces.get(f"proxies {i}", lambda g=g: zero(g)) for i, g in enumerate(genes)]
+    top1 = [
+        pieces.get(f"trained {i}", lambda g=g: trained_top1(space.spec(g), data, options.epochs, 0))
+        for i, g in enumerate(genes)
+    ]
+    print(f"trained: {min(top1):.1f} to {max(top1):.1f}%, median {np.median(top1):.1f}%")
+    for name in figures[0]:
+        print(f"{name:16} {tau([f[name] for f in figures], top1)}")
+    print(f"{'zero-cost':16} {tau(scores(figures), top1)}")
+    for name in ("macs", "parameters"):
+        print(f"{name:16} {tau([getattr(costs.of(space.spec(g)), name) for g in genes], top1)}")
+    keras.utils.set_random_seed(0)
+    recipe = dataclasses.replace(SUPERNET, epochs=options.supernet_epochs)
+    shared = SharedWeights(Supernet(space, costs.classes), data, recipe, options.out / "supernet.npz")
+    shared.train()
+    one = [pieces.get(f"one-shot {i}", lambda g=g: shared.accuracy(g)) for i, g in enumerate(genes)]
+    print(f"{'one-shot':16} {tau(one, top1)}")
+    choices = Choices(shared.supernet, costs, 0, options.out / "choices.json")
+    choices.learn(data, recipe.augmentation)
+    print(f"{'differentiable':16} {tau([choices.log_probability(g) for g in genes], top1)}")
+
+
+def found(options, data, pieces):
+    """Prints the test accuracies of three seeds."""
+    reference = mobilenet_v2_spec(0.35, options.size)
+    limit = spec_cost(reference, len(data.class_names)).macs
+    space, budget = mobile_space(options.size), Budget(macs=limit)
+    recipe = dataclasses.replace(SUPERNET, epochs=options.supernet_epochs)
+    result = training.search(
+        data,
+        space,
+        budget,
+        options.method,
+        candidates=options.candidates,
+        recipe=recipe,
+        run_dir=options.out / "search",
+    )
+    costs, generator = Costs(budget, len(data.class_names), None), np.random.default_rng(2)
+    networks = {"found": result.spec, "MobileNetV2 0.35": reference}
+    networks |= {f"random {i}": space.spec(draw(space, costs, generator)) for i in range(options.networks)}
+    for name, spec in networks.items():
+        seeds = options.seeds if not name.startswith("random") else 1
+        top1 = [
+            pieces.get(
+                f"{name} seed {seed}", lambda spec=spec, seed=seed: trained_top1(spec, data, options.epochs, seed)
+            )
+            for seed in range(seeds)
+        ]
+        cost = spec_cost(spec, len(data.class_names))
+        listed = ", ".join(f"{value:.1f}" for value in top1)
+        print(f"{name:17} {np.mean(top1):5.1f}% ({listed}), {cost.macs / 1e6:.2f} M, {cost.parameters:,} parameters")
+
+
+def latency(options, data, pieces):
+    """Prints what the table says of networks at a latency budget, and what they take."""
+    from keras_mobilenets.pipeline.architecture_search import converted, fit_table, measured_ms
+    from keras_mobilenets.tflite.measurement.operator_latency import OperatorLatencies
+
+    table, space = OperatorLatencies(options.out / "operators.json"), mobile_space(options.size)
+    if table.error is None:
+        fit_table(table, space)
+    print(f"median error for networks that were left out of the fit: {table.error:.1%}")
+    costs, generator = Costs(Budget(ms=options.ms), len(data.class_names), table), np.random.default_rng(3)
+    near = []
+    while len(near) < options.networks:
+        genes = draw(space, costs, generator)
+        if costs.of(space.spec(genes)).latency_ms > 0.9 * options.ms:
+            near.append(space.spec(genes))
+    estimated = [table.ms(operators(spec, len(data.class_names))) for spec in near]
+    measured = np.median([measured_ms([converted(spec, "xnnpack") for spec in near]) for _ in range(3)], axis=0)
+    for said, took in zip(estimated, measured, strict=True):
+        print(f"{said:.3f} ms by the table, {took:.3f} measured, ×{took / said:.3f}")
+    print(f"median error {np.median(abs(np.array(estimated) / measured - 1)):.1%}")
+
+
+def main():
+    """Runs what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("rank", "found", "latency"))
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--epochs", type=int, default=4, help="of each training")
+    parser.add_argument("--supernet-epochs", type=int, default=8)
+    parser.add_argument("--limit", type=int, default=8000, help="training images")
+    parser.add_argument("--networks", type=int, default=20, help="random ones")
+    parser.add_argument("--candidates", type=int, default=200)
+    parser.add_argument("--method", default="zero-cost")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--ms", type=float, default=0.3)
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    data = training.load_data("shapes", options.size, limit={"train": options.limit})
+    {"rank": rank, "found": found, "latency": latency}[options.what](options, data, Pieces(options.out))
+
+
+if __name__ == "__main__":
+    main()
