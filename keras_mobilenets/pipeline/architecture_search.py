@@ -23,6 +23,7 @@ def search(
     max_size_bytes: float | None = None,
     max_memory_bytes: float | None = None,
     method: str = "zero-cost",
+    candidates: int = 200,
     table: str | Path | None = None,
     **options: Any,
 ) -> Any:
@@ -40,8 +41,9 @@ def search(
         max_size_bytes: Bytes of int8 weights at most.
         max_memory_bytes: Bytes of int8 activations alive at once at most.
         method: As in `training.search`.
+        candidates: As in `training.search`.
         table: File of measured operators; by default one for all runs in the user's cache folder.
-        **options: Further arguments of `training.search`, such as candidates=100.
+        **options: Further arguments of `training.search`, such as seed=1.
 
     Returns:
         What `training.search` returns.
@@ -56,8 +58,10 @@ def search(
     from keras_mobilenets.tflite.measurement.operator_latency import OperatorLatencies, default_path
     from keras_mobilenets.tflite.reports.search_page import search_page
     from keras_mobilenets.training.architecture_search.budget import Budget
+    from keras_mobilenets.training.architecture_search.search import check
     from keras_mobilenets.training.architecture_search.space import mobile_space
 
+    check(method, candidates)
     budget = Budget(max_ms, max_macs, max_parameters, max_size_bytes, max_memory_bytes)
     latencies = OperatorLatencies(table or default_path(target), target)
     source = training.load_data(data, usual_size(data) if image_size is None else image_size, data_dir=data_dir)
@@ -65,7 +69,9 @@ def search(
     if latencies.error is None:
         fit_table(latencies, space)
 
-    found = training.search(source, space, budget, method, latency=latencies, run_dir=run.folder, **options)
+    found = training.search(
+        source, space, budget, method, candidates=candidates, latency=latencies, run_dir=run.folder, **options
+    )
     size = found.spec.input_size
     published = {f"MobileNetV2 {alpha}": mobilenet_v2_spec(alpha, size) for alpha in (0.35, 0.5, 0.75, 1.0)}
     beside = {

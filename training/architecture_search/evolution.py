@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from keras_mobilenets.errors import UserError
 from keras_mobilenets.progress import track
 from keras_mobilenets.training.architecture_search.budget import Costs
 from keras_mobilenets.training.architecture_search.candidate import History, scores
@@ -92,9 +91,3 @@ def _child(
 
 def _seen(history: History) -> set[Genes]:
     return {tuple(row["genes"]) for row in history.rows}
-
-
-def check_count(count: int) -> None:
-    """Refuses a number of candidates that makes no search."""
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise UserError(f"candidates={count!r}: give a whole number of networks to estimate, 1 or more")

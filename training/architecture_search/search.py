@@ -21,7 +21,7 @@ from keras_mobilenets.training.architecture_search.candidate import (
     scores,
 )
 from keras_mobilenets.training.architecture_search.differentiable import Choices
-from keras_mobilenets.training.architecture_search.evolution import check_count, evolve
+from keras_mobilenets.training.architecture_search.evolution import evolve
 from keras_mobilenets.training.architecture_search.shared_weights import SharedWeights
 from keras_mobilenets.training.architecture_search.space import Genes, Space, mobile_space
 from keras_mobilenets.training.architecture_search.supernet import Supernet
@@ -74,9 +74,7 @@ def search(
         UserError: No network fits the budget, an argument is out of range, or the folder holds another search.
     """
     space, budget = space or mobile_space(data.image_size), budget or Budget()
-    if method not in METHODS:
-        raise UserError(f"method must be {', '.join(METHODS)}, not {method!r}")
-    check_count(candidates)
+    check(method, candidates)
     recipe = dataclasses.replace(recipe, seed=seed)
     if mixes(recipe.augmentation) or recipe.stages > 1:
         raise UserError("a supernet is trained on labels and one size: no mixup, cutmix or stages in its recipe")
@@ -103,6 +101,18 @@ def search(
             files.write_json(folder / "front.json", found.record())
             found.spec.write(folder / "spec.json")
         return found
+
+
+def check(method: str, candidates: int) -> None:
+    """Refuses a method that there is not, and a number of networks that makes no search.
+
+    Raises:
+        UserError: One of them is so.
+    """
+    if method not in METHODS:
+        raise UserError(f"method must be {', '.join(METHODS)}, not {method!r}")
+    if isinstance(candidates, bool) or not isinstance(candidates, int) or candidates < 1:
+        raise UserError(f"candidates={candidates!r}: give a whole number of networks to estimate, 1 or more")
 
 
 def _estimate(

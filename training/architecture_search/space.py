@@ -68,6 +68,8 @@ class Space:
         for name, choices in self.decisions():
             if not isinstance(choices, tuple) or not choices or len(set(choices)) < len(choices):
                 raise UserError(f"{name} of a space must be a tuple of one or more different choices, not {choices!r}")
+            if not isinstance(choices[0], str) and list(choices) != sorted(choices):
+                raise UserError(f"{name} of a space must begin with the smallest choice, not {choices!r}")
         for choice in range(max(len(choices) for _, choices in self.decisions())):
             self.spec(tuple(min(choice, len(choices) - 1) for _, choices in self.decisions()))
 

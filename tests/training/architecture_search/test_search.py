@@ -99,6 +99,8 @@ def test_the_space_is_made_of_choices():
     assert space.input_size == (48, 64)
     with pytest.raises(km.UserError, match="stage_0_repeats of a space must be a tuple"):
         Space((StageChoices((8,), ()),))
+    with pytest.raises(km.UserError, match="kernel_size of a space must begin with the smallest"):
+        Space((StageChoices((8,), kernel_size=(5, 3)),))
     with pytest.raises(km.UserError, match="the budget's macs is -1"):
         Budget(macs=-1)
 
