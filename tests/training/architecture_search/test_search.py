@@ -105,7 +105,8 @@ def test_the_space_is_made_of_choices():
         Budget(macs=-1)
 
 
-@pytest.mark.parametrize("method", [pytest.param("one-shot", marks=pytest.mark.slow), "differentiable"])
+@pytest.mark.slow  # 20 seconds each, most of them to trace the supernet
+@pytest.mark.parametrize("method", ["one-shot", "differentiable"])
 def test_a_supernet_is_trained_once_and_its_networks_are_tried(method, photos, tmp_path, monkeypatch):
     monkeypatch.setattr("keras_mobilenets.training.architecture_search.differentiable.STEPS", 4)
     data = training.load_data(photos, 32, batch_size=16)

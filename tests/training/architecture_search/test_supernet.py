@@ -1,5 +1,7 @@
 """The shared weights against networks that stand alone, and the mean cost of mixtures against plain counts."""
 
+import re
+
 import numpy as np
 import pytest
 from networks import coloured_noise, randomize
@@ -36,16 +38,25 @@ def _sliced(values, shape):
     return values[tuple(slice(start, start + want) for start, want in zip(starts, shape, strict=True))]
 
 
+def _places(spec):
+    """The blocks of a network by their names in the largest, whose stages have more of them."""
+    index, places = 0, []
+    for stage, choices in zip(spec.stages, SPACE.stages, strict=True):
+        places += range(index, index + stage.repeats)
+        index += max(choices.repeats)
+    return {f"block_{number}": f"block_{place}" for number, place in enumerate(places)}
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_a_choice_computes_what_its_network_computes_with_the_weights_that_it_shares(supernet, seed):
     genes = (SPACE.smallest(), SPACE.largest(), *(SPACE.random(np.random.default_rng(s)) for s in (1, 5)))[seed]
     alone = km.create_model("Searched", spec=SPACE.spec(genes), classes=5, classifier_activation=None, dropout_rate=0)
+    places = _places(SPACE.spec(genes))
     for layer in alone.layers:
         if layer.weights:
-            shared = supernet.model.get_layer(layer.name)
-            layer.set_weights(
-                [_sliced(np.array(w), v.shape) for w, v in zip(shared.weights, layer.weights, strict=True)]
-            )
+            shared = supernet.model.get_layer(re.sub(r"^block_\d+", lambda found: places[found[0]], layer.name))
+            pairs = zip(shared.weights, layer.weights, strict=True)
+            layer.set_weights([_sliced(np.array(theirs), own.shape) for theirs, own in pairs])
     images = coloured_noise(6).astype(np.float32) / 127.5 - 1
     expected = np.asarray(alone(images, training=True))
     found = np.asarray(supernet.logits(images, supernet.choice(genes)))
