@@ -74,7 +74,9 @@ async function start() {
   for (const job of jobs) {
     job.line = by("rows").insertRow();
     job.line.dataset.job = `${job.model.name} ${job.backend.id}`;
-    job.line.append(element("th", job.model.name), element("td", job.backend.title));
+    const name = element("th");
+    name.append(...job.model.name.split(/(?<=_)/).flatMap((part) => [part, document.createElement("wbr")]));
+    job.line.append(name, element("td", job.backend.title));
     for (const name of ["n", "n", "n", "n", "n", "soft"]) job.line.append(element("td", "", name));
     job.line.cells[0].scope = "row";
   }
