@@ -47,7 +47,7 @@ lint: setup
 
 # Needs uv. One lock for every platform and Python; hashes, no addresses.
 lock:
-	uv pip compile --quiet --universal --python-version 3.11 --extra jax --extra hub --extra dev --generate-hashes --no-emit-index-url \
+	uv pip compile --quiet --universal --python-version 3.11 --extra jax --extra hub --extra onnx --extra dev --generate-hashes --no-emit-index-url \
 		--no-header --no-annotate -o requirements.lock pyproject.toml
 
 clean:

@@ -107,6 +107,7 @@ from .models.torch_names import from_torch as from_torch
 from .graphs.feature_maps import features as features
 from .graphs.reparameterization import reparameterized as reparameterized
 from .pixels.scaling import preprocess_input as preprocess_input
+from .weights.checkpoints.hub import from_pretrained as from_pretrained
 from .weights.imagenet_classes import decode_predictions as decode_predictions
 from .weights.keras_files import load_weights as load_weights
 

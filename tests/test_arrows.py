@@ -47,6 +47,7 @@ TFLITE = {
     "targets": {"graph", "runtime"},
     "results": {"graph"},
     "conversion": {"graph", "results", "runtime", "targets"},
+    "exports": {"graph", "results", "runtime"},
     "measurement": {"graph", "results", "runtime", "targets"},
     "reports": {"results", "targets"},
     "bundles": {"graph", "measurement", "results", "runtime", "targets"},

@@ -7,9 +7,9 @@ from keras_mobilenets.cli import pipeline, web
 from keras_mobilenets.cli.android import build, bundle, install, zoo
 from keras_mobilenets.cli.android import report as phone_report
 from keras_mobilenets.cli.android import run as phone_run
-from keras_mobilenets.cli.conversion import convert, errors, inspect, sensitivity, targets
+from keras_mobilenets.cli.conversion import convert, errors, export, inspect, sensitivity, targets
 from keras_mobilenets.cli.measurement import benchmark, evaluate, report
-from keras_mobilenets.cli.models import choose, models, summary
+from keras_mobilenets.cli.models import choose, models, push, summary
 from keras_mobilenets.cli.training import distill, explain, prune, qat, search, train
 from keras_mobilenets.cli.verb import Parser, Verb, add_verbs
 
@@ -24,6 +24,7 @@ VERBS: tuple[Verb, ...] = (
     prune,
     explain,
     convert,
+    export,
     errors,
     sensitivity,
     inspect,
@@ -32,6 +33,7 @@ VERBS: tuple[Verb, ...] = (
     benchmark,
     report,
     web,
+    push,
     pipeline,
 )
 PHONE_VERBS: tuple[Verb, ...] = (bundle, zoo, build, install, phone_run, phone_report)

@@ -16,6 +16,7 @@ from keras_mobilenets.pipeline import (
     model,
     quantization_error,
 )
+from keras_mobilenets.pipeline.deployment import exports, publication
 from keras_mobilenets.pipeline.folder import RunFolder
 from keras_mobilenets.plurals import count
 
@@ -64,8 +65,11 @@ class Run(RunFolder):
     evaluate = accuracy.evaluate
     benchmark = latency.benchmark
     estimate = estimates.estimate
+    export = exports.export
+    node_data = exports.node_data
     layer_errors = quantization_error.layer_errors
     sensitivity = quantization_error.sensitivity
+    push = publication.push
     explain = explanation.explain
     examine = explanation.examine
 

@@ -14,6 +14,7 @@ from keras_mobilenets.plurals import count
 from keras_mobilenets.processors import usable_threads
 from keras_mobilenets.progress import track
 from keras_mobilenets.tflite.graph.file_identifier import check_file
+from keras_mobilenets.tflite.runtime.exported_file import is_exported, open_exported
 from keras_mobilenets.tflite.runtime.interpreter import open_model
 from keras_mobilenets.tflite.runtime.model import Model
 from keras_mobilenets.tflite.runtime.sandbox import validate
@@ -61,10 +62,10 @@ def evaluate(
     pixels: Any = None,
     on: str = "cpu",
 ) -> Evaluation:
-    """Runs a .tflite over images and scores it.
+    """Runs a .tflite, an .onnx or OpenVINO's .xml over images and scores it.
 
     Args:
-        path: The .tflite file.
+        path: The file.
         data: A tf.data pipeline of (images, labels) batches, a pair of arrays, or images alone. Integer images are
             pixels 0..255; float images are scaled already.
         threads: CPU threads; by default as many as the process may use, at most 4.
@@ -86,6 +87,8 @@ def evaluate(
     if limit is not None and limit < 1:
         raise UserError(f"limit is {limit}; give 1 or more images")
     run_there = _runner(on)
+    if run_there and is_exported(path):
+        raise UserError(f"{path} runs on the CPU alone: leave out on={on!r}, or give the .tflite")
     shape = image_shape(path)
     is_open = -1 in shape[1:]
     if run_there and is_open:
@@ -100,7 +103,8 @@ def evaluate(
         images = images[: None if limit is None else limit - len(outputs)]
         if model is None or (is_open and images.shape[1:] != tuple(model.input["shape"][1:])):
             size = (1, *images.shape[1:]) if is_open else None
-            model = open_model(path, threads or min(4, usable_threads()), size)
+            opener = open_exported if is_exported(path) else open_model
+            model = opener(path, threads or min(4, usable_threads()), size)
         source = model.input
         check_images(images, source["shape"], path)
         scaling = scaling or scaling_of_file(path, pixels, images)
@@ -133,6 +137,8 @@ def image_shape(path: str | Path) -> tuple[int, ...]:
     """
     from keras_mobilenets.tflite.graph import flatbuffer
 
+    if is_exported(path):
+        return tuple(map(int, open_exported(path).input["shape"]))
     check_file(path)
     validate(path, run=False)
     model = flatbuffer.read(Path(path).read_bytes(), path)

@@ -19,6 +19,8 @@ from keras_mobilenets.tflite.graph.file_identifier import check_file
 from keras_mobilenets.tflite.graph.macs import file_macs
 from keras_mobilenets.tflite.measurement.roofline import best_convolution
 from keras_mobilenets.tflite.results.results import Row, dtype_of
+from keras_mobilenets.tflite.runtime.exported_file import is_exported, open_exported
+from keras_mobilenets.tflite.runtime.exported_model import ExportedModel
 from keras_mobilenets.tflite.runtime.interpreter import cold_start, open_model
 from keras_mobilenets.tflite.runtime.model import InputShape, Model, UnsupportedModelError, load
 from keras_mobilenets.tflite.runtime.sandbox import validate
@@ -40,7 +42,7 @@ def benchmark(
     limit: bool = False,
     input_shape: InputShape = None,
 ) -> list[Row]:
-    """Times models on the CPU: any .tflite, by its first graph.
+    """Times models on the CPU: any .tflite, by its first graph; .onnx in ONNX Runtime, .xml in OpenVINO.
 
     Each model is first opened and run once in a process of its own (`init_ms`, `first_inference_ms`, `peak_mem_mb`).
     Then all of them, open side by side, warm up and take turns. Only the inference is timed, on fixed noise of the
@@ -49,7 +51,7 @@ def benchmark(
     A row takes about a second beyond `warmup_seconds` and `min_seconds`, more where `min_runs` last longer.
 
     Args:
-        paths: One .tflite file or several; a row's `model` is the name of the file without its suffix.
+        paths: One file or several; a row's `model` is the name of the file, of a .tflite without its suffix.
         threads: CPU threads, 1 or more; or several such numbers, each model with each of them.
         warmup_runs: Untimed runs of each model before the first timed one; more until `warmup_seconds` have passed.
         warmup_seconds: See `warmup_runs`.
@@ -155,8 +157,10 @@ def statistics(nanoseconds: Sequence[int]) -> dict[str, float]:
     return {f"{name}_ms": round(float(value), 4) for name, value in figures.items()}
 
 
-def _open(path: Path, threads: int, input_shape: InputShape) -> Model:
+def _open(path: Path, threads: int, input_shape: InputShape) -> Model | ExportedModel:
     """The model, all sizes of its inputs given."""
+    if is_exported(path):
+        return open_exported(path, threads, input_shape)
     check_file(path)
     validate(path, run=False)
     model = flatbuffer.read(path.read_bytes(), path)
@@ -167,8 +171,10 @@ def _open(path: Path, threads: int, input_shape: InputShape) -> Model:
     return open_model(path, threads, input_shape)
 
 
-def _macs(model: Model) -> int | None:
+def _macs(model: Model | ExportedModel) -> int | None:
     """Multiply-adds of one run, with the sizes it has there; None where nothing tells those or its repetitions."""
+    if isinstance(model, ExportedModel):
+        return model.record.macs
     try:
         return file_macs(model.path, model.shapes() if model.is_open() else None)
     except UnsupportedModelError:  # an operator that only the delegate has hides the sizes behind it
@@ -179,22 +185,23 @@ def _macs(model: Model) -> int | None:
 class _Runner:
     """One open model and the durations of its runs so far, in nanoseconds."""
 
-    model: Model
+    model: Model | ExportedModel
     warmups: int = 0
     times: list[int] = field(default_factory=list)
     spent: int = 0  # their sum, which a model of microseconds is asked for too often to add up each time
 
     def __post_init__(self) -> None:
         self.model.feed_noise()
+        self.invoke = self.model.invocation()
 
     def warm_up(self, runs: int, seconds: float) -> None:
         end = time.perf_counter() + seconds
         while self.warmups < runs or time.perf_counter() < end:
-            self.model.interpreter.invoke()
+            self.invoke()
             self.warmups += 1
 
     def burst(self, runs: int) -> None:
-        invoke, clock, add = self.model.interpreter.invoke, time.perf_counter_ns, self.times.append
+        invoke, clock, add = self.invoke, time.perf_counter_ns, self.times.append
         invoke()  # fetches the weights back into the caches that the other models have filled
         end = clock() + SHORTEST_TURN
         while runs > 0 or clock() < end:
@@ -254,9 +261,9 @@ def _row(runner: _Runner) -> Row:
     model = runner.model
     total, delegated, partitions = model.delegation()
     return Row(
-        model=model.path.stem,
+        model=model.path.name if is_exported(model.path) else model.path.stem,
         quantization=model.quantization(),
-        backend="xnnpack" if partitions else "cpu",
+        backend=model.backend,
         threads=model.threads,
         model_size_mb=round(model.path.stat().st_size / 1e6, 6),
         num_runs=len(runner.times),

@@ -17,6 +17,7 @@ from keras_mobilenets.tflite.results import json_schema
 
 SCHEMA = Path(__file__).with_name("results.schema.json")
 SCHEMA_VERSION = 1
+ON_CPU = ("cpu", "xnnpack", "onnxruntime", "openvino")  # what the backends of the CPU begin with
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Row:
     @property
     def is_accelerated(self) -> bool:
         """Whether something beside the CPU was asked for."""
-        return not (self.backend or "cpu").lower().startswith(("cpu", "xnnpack"))
+        return not (self.backend or "cpu").lower().startswith(ON_CPU)
 
     @property
     def is_undelegated(self) -> bool:

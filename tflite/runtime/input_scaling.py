@@ -9,6 +9,7 @@ from keras_mobilenets.pixels.assumption import known_or_assumed
 from keras_mobilenets.pixels.scaling import NAMED, PixelScaling, nearest, said
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.graph.metadata import metadata_of
+from keras_mobilenets.tflite.runtime.exported_file import is_exported, open_exported
 
 CLEAR = 0.15  # of a usual range: how far a calibrated one may be from it and mean it without doubt
 FAR = 0.4
@@ -31,6 +32,8 @@ def scaling_of_file(path: str | Path, pixels: Any = None, images: np.ndarray | N
     """
     if pixels is not None:
         return known_or_assumed(said(pixels), images, path)
+    if is_exported(path):
+        return known_or_assumed(open_exported(path).record.scaling, images, path)
     content = Path(path).read_bytes()
     model = flatbuffer.read(content, path)
     graph = model.subgraphs[0]

@@ -1,7 +1,7 @@
 """One .tflite file in the LiteRT interpreter: refused in one line, run on what it takes."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,7 @@ class Model:
         """
         rng = np.random.default_rng(0)
         for source in self.inputs:
-            self.interpreter.set_tensor(source["index"], _noise(rng, source["shape"], np.dtype(source["dtype"])))
+            self.interpreter.set_tensor(source["index"], noise(rng, source["shape"], np.dtype(source["dtype"])))
 
     def invoke(self) -> None:
         """Runs on what the inputs hold.
@@ -103,6 +103,10 @@ class Model:
             self.interpreter.invoke()
         except (ValueError, RuntimeError) as error:
             raise _refusal(self.path, self.interpreter, error, self.input_shape, "failed while running") from error
+
+    def invocation(self) -> Callable[[], object]:
+        """What runs the model once on what the inputs hold; nothing else is in it, so that it can be timed."""
+        return self.interpreter.invoke
 
     def run(self, values: np.ndarray) -> np.ndarray:
         """Runs one input of the model's own shape and dtype; returns the raw output."""
@@ -140,6 +144,11 @@ class Model:
             inside = any(op["op_name"] == "QUANTIZE" for op in self._operators())
             return "int8" if inside else "dynamic"  # int8 behind float ends, or int8 weights only
         return "float16" if np.dtype(np.float16) in dtypes else "none"
+
+    @property
+    def backend(self) -> str:
+        """What runs it, as results.json names it."""
+        return "xnnpack" if self.delegation()[2] else "cpu"
 
     def delegation(self) -> tuple[int, int, int] | tuple[None, None, None]:
         """Counts the operators, those that are delegated, and the partitions.
@@ -237,7 +246,8 @@ def _described(details: Mapping[str, Any]) -> str:
     return signature.describe(details["name"], np.dtype(details["dtype"]).name, details["shape_signature"])
 
 
-def _noise(rng: np.random.Generator, shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
+def noise(rng: np.random.Generator, shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
+    """Floats −1..1, integers of 8 and 16 bits in full range, other integers 0."""
     if dtype.kind == "f":
         return rng.uniform(-1, 1, shape).astype(dtype)
     if dtype.kind in "iu" and dtype.itemsize <= 2:

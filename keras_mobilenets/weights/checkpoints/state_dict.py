@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_mobilenets.errors import UserError, first_line
 from keras_mobilenets.tensors import detached
-from keras_mobilenets.weights.checkpoints import checkpoint, torch_files
+from keras_mobilenets.weights.checkpoints import checkpoint, hub, torch_files
 
 
 def read(state: Any) -> dict[str, np.ndarray]:
@@ -41,7 +41,8 @@ def read(state: Any) -> dict[str, np.ndarray]:
     if path.suffix != ".safetensors" and not is_foreign and not path.exists():
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", str(state)):
             raise UserError(f"no file {path}: give the path of a .safetensors or .pth file, a dictionary, or a hub id")
-        path = _download(str(state))
+        is_open_clip = str(state).lower().endswith("-openclip")
+        path = hub.download(str(state), "open_clip_model.safetensors" if is_open_clip else "model.safetensors")
     if not path.is_file():
         raise UserError(f"no file {path}: give the path of a .safetensors or .pth file, a dictionary, or a hub id")
     if is_foreign:
@@ -57,18 +58,6 @@ def read(state: Any) -> dict[str, np.ndarray]:
         return read(load_file(path))
     except (SafetensorError, OSError, ValueError, TypeError) as error:
         raise UserError(f"{path} is not a whole .safetensors file: {first_line(error)}") from error
-
-
-def _download(repository: str) -> Path:
-    try:
-        from huggingface_hub import hf_hub_download
-    except ImportError as error:
-        raise UserError(f"to fetch {repository} from the hub: pip install huggingface_hub") from error
-    file = "open_clip_model.safetensors" if repository.lower().endswith("-openclip") else "model.safetensors"
-    try:
-        return Path(hf_hub_download(repository, file))
-    except Exception as error:  # offline, unknown, without access: each has its kind
-        raise UserError(f"cannot fetch {file} of {repository}: {first_line(error)}") from error
 
 
 def _array(name: str, value: Any) -> np.ndarray:

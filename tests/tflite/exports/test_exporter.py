@@ -1,0 +1,170 @@
+"""Exported files in ONNX Runtime itself and in OpenVINO, beside LiteRT and Keras."""
+
+import builtins
+import json
+
+import keras
+import numpy as np
+import pytest
+from networks import answers
+
+from keras_mobilenets import tflite
+from keras_mobilenets.errors import UserError
+from keras_mobilenets.pixels.batches import to_input
+from keras_mobilenets.pixels.scaling import MINUS_ONE_TO_ONE
+from keras_mobilenets.tflite.runtime.interpreter import open_model
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
+onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+pytest.importorskip("tf2onnx", reason="needs the extra onnx")
+
+LABELS = [f"class {number}" for number in range(7)]
+
+
+@pytest.fixture(scope="module")
+def files(pixels, tmp_path_factory):
+    """A classifier with h-swish and GELU in the forms of every target: {(target, quantize): path}, and the model."""
+    keras.utils.set_random_seed(0)
+    inputs = x = keras.Input((32, 32, 3))
+    x = keras.layers.Conv2D(8, 3, strides=2, padding="same", activation="hard_swish", name="stem")(x)
+    x = keras.layers.DepthwiseConv2D(3, padding="same", activation="relu6", name="depthwise")(x)
+    x = keras.layers.Conv2D(24, 1, activation="gelu", name="expand")(x)
+    gate = keras.layers.GlobalAveragePooling2D(keepdims=True, name="squeeze")(x)
+    gate = keras.layers.Conv2D(24, 1, activation="hard_sigmoid", name="excite")(gate)
+    x = keras.layers.Multiply(name="scale")([x, gate])
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    model = keras.Model(inputs, keras.layers.Dense(7, name="answer")(x))
+    folder, made = tmp_path_factory.mktemp("exports"), {}
+    for target, quantize in (("nnapi", "none"), ("nnapi", "int8"), ("xnnpack", "int8"), ("litert", "int8")):
+        path = folder / f"{target}_{quantize}.tflite"
+        made[target, quantize] = tflite.convert(
+            model, path, quantize=quantize, calibration=pixels, target=target, labels=LABELS
+        )
+    return made | {"keras": model}
+
+
+def by_onnxruntime(path, source, pixels, together=False):
+    """Raw outputs of a plain session, which shares no code with `evaluate`, for the .tflite's own input values."""
+    session = onnxruntime.InferenceSession(str(path))
+    (end,) = session.get_inputs()
+    model = open_model(source)
+    values = to_input(pixels, MINUS_ONE_TO_ONE, model.input["dtype"], model.input["quantization"])
+    expected = np.concatenate([model.run(value[None]) for value in values])
+    values = values.transpose(0, 3, 1, 2) if end.shape[1] == 3 else values
+    batches = [values] if together else [value[None] for value in values]
+    return np.concatenate([session.run(None, {end.name: batch})[0] for batch in batches]), expected
+
+
+@pytest.mark.parametrize("layout, batch", [("nhwc", 1), ("nchw", None)])
+def test_float_onnx_answers_as_keras(files, pixels, tmp_path, layout, batch):
+    path = tflite.export(files["nnapi", "none"], tmp_path / "m.onnx", layout=layout, batch=batch)
+
+    found, _ = by_onnxruntime(path, files["nnapi", "none"], pixels, together=batch is None)
+
+    np.testing.assert_allclose(found, answers(files["keras"], pixels / 127.5 - 1), atol=1e-4)
+
+
+@pytest.mark.parametrize("target", ["nnapi", "xnnpack", "litert"])
+def test_int8_onnx_is_within_a_level_of_every_form(files, pixels, tmp_path, target):
+    source = files[target, "int8"]
+    path = tflite.export(source, tmp_path / "m.onnx")
+
+    found, expected = by_onnxruntime(path, source, pixels)
+
+    assert np.ptp(expected.astype(int)) > 100
+    assert np.abs(found.astype(int) - expected).max() <= 1
+    nodes = [node.op_type for node in onnx.load(path).graph.node]
+    assert nodes.count("QuantizeLinear") > 8 and nodes.count("Transpose") <= 8
+
+
+def test_metadata_holds_labels_and_the_meaning_of_pixels(files, tmp_path):
+    path = tflite.export(files["nnapi", "int8"], tmp_path / "m.onnx", layout="nchw")
+
+    said = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+
+    assert json.loads(said["labels"]) == LABELS
+    assert json.loads(said["pixel_mean"]) == json.loads(said["pixel_std"]) == [127.5]
+    assert said["layout"] == "nchw"
+    scale, zero_point = json.loads(said["input_quantization"])
+    assert (scale, zero_point) == pytest.approx((1 / 127.5, -1), rel=1e-3)
+
+
+@pytest.mark.parametrize("format, package", [("onnx", "onnxruntime"), ("openvino", "openvino")])
+def test_evaluate_and_benchmark_take_exported_files(files, pixels, tmp_path, format, package):
+    pytest.importorskip(package, reason=f"needs the extra {format}")
+    labels = answers(files["keras"], pixels / 127.5 - 1).argmax(axis=1)
+    for quantize in ("none", "int8"):
+        source = files["nnapi", quantize]
+        path = tflite.export(
+            source,
+            (tmp_path / f"{quantize}.x").with_suffix({"onnx": ".onnx"}.get(format, ".xml")),
+            format=format,
+            layout="nchw",
+        )
+
+        found, expected = (tflite.evaluate(each, (pixels, labels)) for each in (path, source))
+
+        step = 1e-4 if quantize == "none" else 1.01 * open_model(source).output["quantization"][0]
+        np.testing.assert_allclose(found.predictions, expected.predictions, atol=step)
+        assert quantize == "int8" or found.top1 == 1.0
+    first, second = tflite.benchmark([source, path], min_runs=20, min_seconds=0, warmup_seconds=0)
+    assert (second.model, second.backend, second.quantization) == (path.name, package, "int8")
+    assert second.macs == first.macs and second.median_ms > 0 and second.init_ms > 0
+
+
+def test_nothing_is_kept_that_answers_differently(files, tmp_path, monkeypatch):
+    from keras_mobilenets.tflite.exports import onnx_graph
+
+    def damaged(*args, **kwargs):
+        model = read_graph(*args, **kwargs)
+        kernel = next(t for t in model.graph.initializer if t.data_type == 1 and np.prod(t.dims) == 7 * 24)
+        kernel.CopyFrom(
+            onnx.numpy_helper.from_array(np.float32(1.01) * onnx.numpy_helper.to_array(kernel), kernel.name)
+        )
+        return model
+
+    read_graph = onnx_graph.read_graph
+    monkeypatch.setattr(onnx_graph, "read_graph", damaged)
+
+    with pytest.raises(UserError, match=r"differently: by 0\.\d+, where 0\.000"):
+        tflite.export(files["nnapi", "none"], tmp_path / "m.onnx")
+
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_exported_is_refused_in_a_line(files, tflite_files, tmp_path, monkeypatch):
+    with pytest.raises(UserError, match="quantized as dynamic: export the float32 or the int8 file"):
+        tflite.export(tflite_files["dynamic"], tmp_path / "m.onnx")
+    with pytest.raises(UserError, match=r"a file of onnx ends with \.onnx"):
+        tflite.export(files["nnapi", "none"], tmp_path / "m.bin")
+    real = builtins.__import__
+
+    def without(name, *args, **kwargs):
+        if name == "tf2onnx":
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(UserError, match=r"pip install keras_mobilenets\[onnx\]"):
+        tflite.export(files["nnapi", "none"], tmp_path / "m.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_folder_for_tensorrt_has_symmetric_scales_and_the_same_answers(files, pixels, tmp_path):
+    source = files["xnnpack", "int8"]
+
+    folder = tflite.export(source, tmp_path / "m.tensorrt", format="tensorrt", layout="nchw")
+
+    assert sorted(path.name for path in folder.iterdir()) == ["build.sh", "model.onnx"]
+    assert "trtexec --onnx=model.onnx" in (folder / "build.sh").read_text()
+    graph = onnx.load(folder / "model.onnx").graph
+    constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    quantized = [node for node in graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    assert quantized and not any(constants[node.input[2]].any() for node in quantized)
+    session = onnxruntime.InferenceSession(str(folder / "model.onnx"))
+    values = (pixels / 127.5 - 1).astype(np.float32).transpose(0, 3, 1, 2)
+    found = np.concatenate([session.run(None, {graph.input[0].name: value[None]})[0] for value in values])
+    expected = tflite.evaluate(source, pixels).predictions
+    noise = found - expected
+    assert 10 * np.log10((expected**2).sum() / (noise**2).sum()) > 15

@@ -1,0 +1,141 @@
+"""`export`: a .tflite as a file of another runtime, checked against it before it is kept."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_mobilenets.errors import UserError, first_line, unknown
+from keras_mobilenets.files import atomic
+from keras_mobilenets.tflite.exports import agreement, onnx_graph, tensorrt
+from keras_mobilenets.tflite.graph.file_identifier import check_file
+from keras_mobilenets.tflite.graph.macs import file_macs
+from keras_mobilenets.tflite.graph.metadata import metadata_of
+from keras_mobilenets.tflite.runtime.export_record import ExportRecord
+from keras_mobilenets.tflite.runtime.exported_file import open_exported
+from keras_mobilenets.tflite.runtime.input_scaling import scaling_of_file
+from keras_mobilenets.tflite.runtime.interpreter import open_model
+
+SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "tensorrt": ".tensorrt"}
+LAYOUTS = ("nhwc", "nchw")
+
+
+def export(
+    source: str | Path,
+    path: str | Path | None = None,
+    *,
+    format: str = "onnx",
+    layout: str = "nhwc",
+    batch: int | None = 1,
+    images: np.ndarray | None = None,
+    keras_model: Any = None,
+) -> Path:
+    """Writes a float or int8 .tflite for another runtime: the same weights, scales and answers.
+
+    int8 becomes QuantizeLinear and DequantizeLinear (QDQ) with the scales of the .tflite. Labels, pixel scaling, and
+    scale and zero point of both ends go into the file's metadata.
+
+    Args:
+        source: A .tflite with one image input and one output, as `convert` writes it.
+        path: The file; by default beside the source, with the format's suffix.
+        format: "onnx", "openvino" (an .xml with a .bin beside it) or "tensorrt" (a folder NAME.tensorrt with the ONNX
+            file and the command that builds an engine; int8 with symmetric scales, which round differently).
+        layout: Order of the input's sizes: "nhwc" as in the .tflite, or "nchw".
+        batch: 1, or None for any number of images at once.
+        images: uint8 images N×H×W×C on which both are compared; coloured noise when not given.
+        keras_model: Of a float .tflite: the Keras model that it was made of, compared too.
+
+    Returns:
+        The file, or the folder.
+
+    Raises:
+        UserError: A package is missing, an operator is unknown to the format, the .tflite is neither float nor int8, or
+            the answers differ by more than rounding; then nothing is written.
+    """
+    source = Path(source)
+    if format not in SUFFIXES:
+        raise unknown("format", format, list(SUFFIXES), "keras-mobilenets export --help")
+    if layout not in LAYOUTS or batch not in (1, None):
+        raise UserError(f"layout {layout!r}, batch {batch}: give nhwc or nchw, and 1 or None for any number")
+    check_file(source)
+    out = Path(path) if path else source.with_suffix(SUFFIXES[format])
+    if out.suffix != SUFFIXES[format]:
+        raise UserError(f"{out}: a file of {format} ends with {SUFFIXES[format]}")
+    record = record_of(source, layout)
+    model = onnx_graph.read_graph(source.read_bytes(), source, is_nchw=layout == "nchw")
+    if batch is None:
+        onnx_graph.open_batch(model)
+    _describe(model, source.stem, record)
+
+    def checked(file: Path) -> None:
+        opened = open_exported(file)
+        agreement.check(opened, source, images, keras_model)
+        if batch is None and format != "openvino":
+            agreement.check_batch(out, opened, layout)
+
+    write = {"onnx": _write_onnx, "openvino": _write_openvino, "tensorrt": tensorrt.write_folder}[format]
+    write(model, out, record, checked)
+    return out
+
+
+def record_of(source: Path, layout: str = "nhwc") -> ExportRecord:
+    """What the exported file of a .tflite will say of itself.
+
+    Raises:
+        UserError: The .tflite is no float or int8 file of one input and one output.
+    """
+    opened = open_model(source)
+    kind = opened.quantization()
+    if kind not in ("none", "int8"):
+        raise UserError(f"{source} is quantized as {kind}: export the float32 or the int8 file")
+    metadata = metadata_of(source.read_bytes())
+    has_pixels = kind == "int8" or (metadata and metadata.normalization)
+    return ExportRecord(
+        layout,
+        kind,
+        scaling_of_file(source) if has_pixels else None,
+        metadata.labels if metadata else (),
+        _quantization(opened.input),
+        _quantization(opened.output),
+        file_macs(source),
+    )
+
+
+def _quantization(end: dict[str, Any]) -> tuple[float, int]:
+    scale, zero_point = end["quantization"]
+    return float(scale), int(zero_point)
+
+
+def _describe(model: Any, name: str, record: ExportRecord) -> None:
+    from onnx import helper
+
+    from keras_mobilenets import __version__
+
+    model.producer_name, model.producer_version = "keras_mobilenets", __version__
+    model.graph.name, model.doc_string = name, f"{name}, {record.quantization}, by keras_mobilenets"
+    helper.set_model_props(model, record.entries())
+
+
+def _write_onnx(model: Any, out: Path, _: ExportRecord, checked: Callable[[Path], None]) -> None:
+    with atomic(out) as temporary:
+        temporary.write_bytes(model.SerializeToString())
+        checked(temporary)
+
+
+def _write_openvino(model: Any, out: Path, record: ExportRecord, checked: Callable[[Path], None]) -> None:
+    try:
+        import openvino
+    except ImportError as error:
+        raise UserError("OpenVINO export needs openvino: pip install keras_mobilenets[openvino]") from error
+    from keras_mobilenets.tflite.runtime.openvino_model import SECTION
+
+    with atomic(out.with_suffix(".bin")) as weights, atomic(out) as temporary:
+        try:
+            converted = openvino.Core().read_model(model.SerializeToString())
+            converted.set_rt_info(json.dumps(record.entries()), [SECTION])
+            openvino.serialize(converted, temporary, weights)
+        except RuntimeError as error:
+            raise UserError(f"OpenVINO cannot write {out}: {first_line(error)}") from error
+        checked(temporary)

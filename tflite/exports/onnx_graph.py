@@ -1,0 +1,154 @@
+"""A .tflite as an ONNX graph, by tf2onnx: float, or int8 as QuantizeLinear and DequantizeLinear around operators (QDQ).
+
+What tf2onnx does not read is put right before it (RESHAPE), told to it (GELU) or mended behind it (the batch).
+"""
+
+import contextlib
+import logging
+import math
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_mobilenets.errors import UserError, first_line
+from keras_mobilenets.tflite.graph import flatbuffer
+
+OPSET = 17  # HardSwish needs 14; TensorRT 8.6 and OpenVINO 2023 take 17
+BATCH = "batch"  # name of an open batch
+
+
+def read_graph(content: bytes, path: object, *, is_nchw: bool = False) -> Any:
+    """The ONNX model of a .tflite with one input and one output.
+
+    Args:
+        content: The .tflite.
+        path: Its file, for messages.
+        is_nchw: Whether the input is 1×C×H×W.
+
+    Raises:
+        UserError: tf2onnx is missing, or does not know an operator.
+    """
+    try:
+        with _quiet():
+            from tf2onnx import convert
+    except ImportError as error:
+        raise UserError(
+            "ONNX export needs onnx, onnxruntime and tf2onnx: pip install keras_mobilenets[onnx]"
+        ) from error
+    name = flatbuffer.text(_input(content).name)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model.tflite"
+        file.write_bytes(_with_shapes(content))
+        try:
+            with _quiet():
+                model, _ = convert.from_tflite(
+                    str(file),
+                    opset=OPSET,
+                    custom_op_handlers={"TFL_GELU": (_gelu, [])},
+                    inputs_as_nchw=[name] if is_nchw else None,
+                )
+        except Exception as error:  # whatever an operator that it does not know leads to
+            raise UserError(f"{path} cannot be written as ONNX: tf2onnx says {first_line(error)}") from error
+    left = sorted({node.op_type for node in model.graph.node if node.domain or node.op_type.startswith("TFL_")})
+    if left:
+        raise UserError(f"{path} cannot be written as ONNX: {', '.join(left)} has no counterpart there")
+    return model
+
+
+def open_batch(model: Any) -> None:
+    """Lets an ONNX model take any number of images: changes it.
+
+    A RESHAPE keeps all sizes but the first, which is the batch or a multiple of it; a slice of all images stays one.
+    """
+    from onnx import helper, numpy_helper, shape_inference
+
+    inferred = shape_inference.infer_shapes(model).graph
+    shapes = {value.name: value.type.tensor_type.shape.dim for value in (*inferred.value_info, *inferred.output)}
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Reshape" and node.input[1] in constants and node.input[0] not in constants:
+            known = [dim.dim_value for dim in shapes[node.output[0]]] if node.output[0] in shapes else []
+            asked = numpy_helper.to_array(constants[node.input[1]])
+            sizes = known if known and all(known) else asked.tolist()
+            if len(sizes) == 1:  # tf2onnx leaves out sizes of 1 before a sum of 1×1 maps
+                sizes = [1, 1, 1, *sizes]
+            if -1 not in sizes[1:]:
+                name = f"{node.output[0]}__batch"
+                model.graph.initializer.append(numpy_helper.from_array(np.array([-1, *sizes[1:]], np.int64), name))
+                node.input[1] = name
+        elif node.op_type == "Slice":
+            _slice_all(model, node, constants)
+    del model.graph.value_info[:]
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = BATCH
+    helper.set_model_props(model, {entry.key: entry.value for entry in model.metadata_props})
+
+
+def _slice_all(model: Any, node: Any, constants: dict[str, Any]) -> None:
+    """Where a slice takes the one image that there is, lets it take all."""
+    from onnx import numpy_helper
+
+    starts, ends, axes = ([int(x) for x in numpy_helper.to_array(constants[name])] for name in node.input[1:4])
+    if 0 in axes and starts[axes.index(0)] == 0 and ends[axes.index(0)] == 1:
+        ends[axes.index(0)] = np.iinfo(np.int64).max
+        name = f"{node.output[0]}__ends"
+        model.graph.initializer.append(numpy_helper.from_array(np.array(ends, np.int64), name))
+        node.input[2] = name
+
+
+def _with_shapes(content: bytes) -> bytes:
+    """With the new shape among the options of each RESHAPE, where the format allows to leave it out."""
+    model = flatbuffer.read(content)
+    graph = flatbuffer.Graph(model)
+    for operator in graph.operators:
+        if graph.name(operator) == "RESHAPE":
+            if operator.builtinOptions is None:
+                operator.builtinOptionsType = flatbuffer.schema.BuiltinOptions.ReshapeOptions
+                operator.builtinOptions = flatbuffer.schema.ReshapeOptionsT()
+            operator.builtinOptions.newShape = np.array(graph.shape(int(operator.outputs[0])), np.int32)
+    return flatbuffer.write(model)
+
+
+def _input(content: bytes) -> Any:
+    graph = flatbuffer.read(content).subgraphs[0]
+    return graph.tensors[graph.inputs[0]]
+
+
+def _gelu(context: Any, node: Any, name: str, _: Any) -> None:
+    """x/2 · (1 + erf(x/√2)), or with tanh where the file asks for the approximation; runtimes fuse either."""
+    shape, dtype = context.get_shape(node.output[0]), context.get_dtype(node.output[0])
+    x, out, approximate = node.input[0], node.output[0], node.get_attr_value("approximate", 0)
+    context.remove_node(node.name)
+
+    def make(kind: str, *inputs: Any, **more: Any) -> str:
+        given = [
+            value
+            if isinstance(value, str)
+            else context.make_const(f"{name}__{kind}_{value:.6g}", np.float32(value)).output[0]
+            for value in inputs
+        ]
+        return context.make_node(kind, given, shapes=[shape], dtypes=[dtype], **more).output[0]
+
+    if approximate:
+        cube = make("Mul", make("Mul", x, x), x)
+        inner = make("Tanh", make("Mul", make("Add", x, make("Mul", cube, 0.044715)), math.sqrt(2 / math.pi)))
+    else:
+        inner = make("Erf", make("Div", x, math.sqrt(2)))
+    make("Mul", make("Mul", x, make("Add", inner, 1.0)), 0.5, outputs=[out])
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what tf2onnx, and the interpreter that it asks, say of each step."""
+    from keras_mobilenets.tflite.runtime.native_output import suppress_native_output
+
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with suppress_native_output():
+            yield
+    finally:
+        logging.disable(before)

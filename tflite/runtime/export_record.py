@@ -1,0 +1,78 @@
+"""What an exported file says of itself: the metadata of an ONNX file, the runtime information of an OpenVINO one."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from keras_mobilenets.pixels.scaling import PixelScaling
+
+Quantization = tuple[float, int]  # scale and zero point; scale 0 of a float
+
+
+@dataclass(frozen=True)
+class ExportRecord:
+    """What a viewer or a deployment needs to know beside the graph.
+
+    Attributes:
+        layout: "nhwc" or "nchw": the order of the input's sizes.
+        quantization: In the words of `convert`: "none" or "int8".
+        scaling: What the pixels mean; None where the .tflite did not say.
+        labels: Names of the classes, or none.
+        input: Scale and zero point of the input.
+        output: Of the output.
+        macs: Multiply-adds of one image; None when unknown.
+    """
+
+    layout: str = "nhwc"
+    quantization: str = "none"
+    scaling: PixelScaling | None = None
+    labels: tuple[str, ...] = ()
+    input: Quantization = (0.0, 0)
+    output: Quantization = (0.0, 0)
+    macs: int | None = None
+
+    def entries(self) -> dict[str, str]:
+        """As text by name, which is what both formats keep."""
+        found = {
+            "producer": "keras_mobilenets",
+            "layout": self.layout,
+            "quantization": self.quantization,
+            "input_quantization": json.dumps(self.input),
+            "output_quantization": json.dumps(self.output),
+        }
+        if self.scaling:
+            found |= {"pixel_mean": json.dumps(self.scaling.mean), "pixel_std": json.dumps(self.scaling.std)}
+        if self.labels:
+            found["labels"] = json.dumps(self.labels, ensure_ascii=False)
+        return found | ({} if self.macs is None else {"macs": str(self.macs)})
+
+
+def read_record(entries: Mapping[str, str], shape: tuple[int, ...]) -> ExportRecord:
+    """The record of a file; of one that others made, what its input's shape tells.
+
+    Args:
+        entries: Its metadata.
+        shape: Of its first input; −1 for an open size.
+    """
+    try:
+        scaling = None
+        if "pixel_mean" in entries:
+            mean, std = (tuple(json.loads(entries[f"pixel_{name}"])) for name in ("mean", "std"))
+            scaling = PixelScaling(mean, std, "its metadata")
+        ends = [json.loads(entries.get(f"{side}_quantization", "[0, 0]")) for side in ("input", "output")]
+        return ExportRecord(
+            layout=entries.get("layout", _layout(shape)),
+            quantization=entries.get("quantization", "none"),
+            scaling=scaling,
+            labels=tuple(json.loads(entries.get("labels", "[]"))),
+            input=(float(ends[0][0]), int(ends[0][1])),
+            output=(float(ends[1][0]), int(ends[1][1])),
+            macs=int(entries["macs"]) if "macs" in entries else None,
+        )
+    except (ValueError, TypeError, IndexError, KeyError):  # names of another exporter
+        return ExportRecord(layout=_layout(shape))
+
+
+def _layout(shape: tuple[int, ...]) -> str:
+    """Where the channels are: of one to four, last unless only the second size can be so few."""
+    return "nchw" if len(shape) == 4 and 1 <= shape[1] <= 4 and not 1 <= shape[3] <= 4 else "nhwc"
