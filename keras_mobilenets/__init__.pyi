@@ -94,6 +94,9 @@ from .models.hybrids.fastvit import FastViTMA36 as FastViTMA36
 from .models.hybrids.fastvit import FastViTMCI0 as FastViTMCI0
 from .models.hybrids.fastvit import FastViTMCI1 as FastViTMCI1
 from .models.hybrids.fastvit import FastViTMCI2 as FastViTMCI2
+from .models.temporal.ds_cnn import DSCNNSmall as DSCNNSmall
+from .models.temporal.ds_cnn import DSCNNMedium as DSCNNMedium
+from .models.temporal.ds_cnn import DSCNNLarge as DSCNNLarge
 from .costs.latencies import published_latency as published_latency
 from .costs.model_cost import Cost as Cost
 from .costs.model_cost import cost as cost

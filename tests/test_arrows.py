@@ -22,11 +22,12 @@ FOUNDATION = {
     "variant",
 }  # modules that every room may import
 CORE = {
-    "blocks": set(),
+    "waveforms": set(),
+    "blocks": {"waveforms"},
     "graphs": set(),
     "pixels": {"graphs"},
     "weights": {"blocks", "graphs"},
-    "models": {"blocks", "graphs", "pixels", "weights"},
+    "models": {"blocks", "graphs", "pixels", "waveforms", "weights"},
     "costs": {"graphs", "models"},
 }
 TRAINING = {

@@ -10,6 +10,8 @@ from .exports.exporter import export as export
 from .exports.node_data import node_data as node_data
 from .measurement.accuracy import Evaluation as Evaluation
 from .measurement.accuracy import evaluate as evaluate
+from .measurement.detection import StreamEvaluation as StreamEvaluation
+from .measurement.detection import evaluate_stream as evaluate_stream
 from .measurement.estimates import estimate as estimate
 from .measurement.latency import benchmark as benchmark
 from .measurement.profiler import Profile as Profile
@@ -21,6 +23,7 @@ from .results.results import read_results as read_results
 from .results.results import write_results as write_results
 from .results.tables import markdown as markdown
 from .results.tables import table as table
+from .targets.accelerators.c_source import c_source as c_source
 from .targets.checks import check as check
 from .targets.compatibility import Check as Check
 from .targets.gpu import GpuCheck as GpuCheck

@@ -16,6 +16,8 @@ from .compression.weight_pruning import sensitivity as sensitivity
 from .datasets.dataset import Data as Data
 from .datasets.loader import load_data as load_data
 from .datasets.shapes import Shapes as Shapes
+from .datasets.speech.stream import Stream as Stream
+from .datasets.speech.stream import stream_of as stream_of
 from .distribution.process_group import join_processes as join_processes
 from .engine.trainer import fit as fit
 from .evaluation.embedding import embeddings as embeddings

@@ -32,11 +32,13 @@ class Part(NamedTuple):
 # In the order in which they are applied.
 AUGMENTATIONS = {
     "none": Part("nothing"),
-    "light": Part("flip, shift by up to an eighth, contrast and brightness, in one go; cheaper than the others"),
+    "light": Part("flip, shift by up to an eighth, contrast and brightness, in one go; of recordings time_shift+noise"),
     "resized_crop": Part("a crop of at least this share of the area, stretched by up to 4/3, at full size", 0.25, 1.0),
     "flip": Part("left and right exchanged in half of the images"),
     "crop": Part("shifted by up to an eighth of the side, the border black"),
     "randaugment": Part("two of twelve operations of this magnitude of 10 (arXiv:1909.13719)", 9.0, 10.0),
+    "time_shift": Part("a recording moved by up to so many milliseconds", 100.0, 1000.0),
+    "noise": Part("noise of up to this share of a recording's largest sample, from white to brown", 0.1, 10.0),
     "mixup": Part("images and labels blended in pairs, shares from Beta(a, a) (arXiv:1710.09412)", 0.2, 100.0),
     "cutmix": Part("a rectangle of another image, labels by area, from Beta(a, a) (arXiv:1905.04899)", 1.0, 100.0),
 }
@@ -89,7 +91,8 @@ class Recipe:
             depthwise kernels have none: the latter are so few that decay costs accuracy (MobileNetV1, section 3.1).
         label_smoothing: 0 to below 1 (Inception-v3, section 7).
         augmentation: Parts of `AUGMENTATIONS` joined by "+", with a strength after ":" where one has it: "none",
-            "light" (flip, shift, contrast and brightness), "flip+crop", "resized_crop:0.25+flip+randaugment:9+mixup".
+            "light" (flip, shift, contrast and brightness; of recordings shift and noise), "flip+crop",
+            "resized_crop:0.25+flip+randaugment:9+mixup", "time_shift:100+noise:0.1" of recordings.
             With both "mixup" and "cutmix", each batch draws one of the two.
         dropout: Replaces the rate of every Dropout layer of the model; None leaves them.
         stochastic_depth: Drop rate of the last residual branch, 0 to below 1; those of earlier ones rise linearly to it

@@ -13,7 +13,13 @@ def add_model(parser: ArgumentParser, size: int | None = None) -> None:
     group.add_argument("model", metavar="MODEL", help="a name that `keras-mobilenets models` lists")
     group.add_argument("--alpha", type=float, help="width multiplier (default: 1.0)")
     usual = size or "the data set's usual one, such as 32 of cifar10; 64 of a folder"
-    group.add_argument("--size", type=int, default=size, metavar="PIXELS", help=f"side of the input (default: {usual})")
+    group.add_argument(
+        "--size",
+        type=int,
+        default=size,
+        metavar="PIXELS",
+        help=f"side of the input, or samples of a recording (default: {usual})",
+    )
     group.add_argument(
         "--set",
         action="append",

@@ -37,10 +37,13 @@ def add_training(parser: ArgumentParser) -> None:
     group.add_argument(
         "--data",
         default="shapes",
-        help="shapes (embedded), a folder of class folders, or a TFDS name (default: shapes)",
+        help="shapes or words (embedded), a folder of class folders of images or WAV files, or a TFDS name "
+        "(default: shapes)",
     )
     group.add_argument("--data-dir", help="where TFDS data sets are kept")
-    group.add_argument("--batch-size", type=int, metavar="N", help="images per step (default: 64, or the recipe's)")
+    group.add_argument(
+        "--batch-size", type=int, metavar="N", help="images, or recordings, per step (default: 64, or the recipe's)"
+    )
     group.add_argument(
         "--recipe",
         default="default",

@@ -20,7 +20,7 @@ class Published:
         input_size: Side of the square input in pixels; text for other inputs ("49x10").
         parameters: Trainable parameters.
         macs_millions: Multiply-adds of one inference, in millions.
-        imagenet_top1: Top-1 accuracy on ImageNet's validation set in percent.
+        imagenet_top1: Top-1 accuracy on ImageNet's validation set in percent; on Speech Commands of what hears.
         source: Where the accuracy was published.
         remarks: What else distinguishes it, such as "12 classes".
     """
@@ -33,6 +33,11 @@ class Published:
     imagenet_top1: float
     source: str
     remarks: tuple[str, ...] = ()
+
+    @property
+    def is_of_images(self) -> bool:
+        """Whether the network takes images."""
+        return isinstance(self.input_size, int)
 
     @property
     def label(self) -> str:

@@ -54,7 +54,7 @@ def select(
     builders = list_models()
     orders: dict[str, Any] = {
         "": lambda row: builders.index(row.builder),
-        "top1": lambda row: -row.imagenet_top1,
+        "top1": lambda row: (not row.is_of_images, -row.imagenet_top1),
         "parameters": lambda row: row.parameters,
         "macs": lambda row: row.macs_millions,
     }
@@ -77,7 +77,7 @@ def choose(
     """Ranks variants for a target and a task.
 
     Args:
-        rows: From `select`.
+        rows: From `select`; networks that take no images are left out.
         target: A name in `targets()`.
         task: "accuracy", "balanced" or "speed".
         max_size_mb: Size of the .tflite at most, 10⁶ bytes.
@@ -92,7 +92,8 @@ def choose(
     for kind, name in (("target", target), ("task", task)):
         if name not in facts[f"{kind}s"]:
             raise unknown(kind, name, list(facts[f"{kind}s"]), "keras-mobilenets choose --help")
-    ranked = [_rank(row, facts, facts["targets"][target], facts["tasks"][task]) for row in rows]
+    images = [row for row in rows if row.is_of_images]
+    ranked = [_rank(row, facts, facts["targets"][target], facts["tasks"][task]) for row in images]
     fitting = [choice for choice in ranked if choice.size_mb <= max_size_mb]
     if not fitting:
         smallest = min((choice.size_mb for choice in ranked), default=None)

@@ -6,8 +6,8 @@ with the signature every builder shares: input, body, pooling and classifier, we
 
 import functools
 import inspect
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
 
 import keras
 from keras import layers
@@ -19,26 +19,41 @@ WIDTHS = ("alpha", "width")  # what papers call the width multiplier
 
 _ARGUMENTS = """
     Args:
-        input_shape: (height, width, 3), 32 or more a side, odd sizes too. Default: {size}×{size} with the classifier,
-            any size without it.
+        input_shape: {size}.
 {width}        include_top: Whether to end in the classifier.
         weights: None (random), "imagenet", or a file for `load_weights`.
-        input_tensor: Keras tensor to build on instead of a new input (any number of channels).
+        input_tensor: Keras tensor to build on instead of a new input{channels}.
         pooling: Without the classifier: None for the feature map, "avg" or "max" for a vector.
         classes: Number of classes.
         classifier_activation: "softmax", or None for logits.
-        stem_strides: Strides of the first convolution: 2 halves the image, 1 suits small ones such as 32×32.
+        stem_strides: Strides of the first convolution: 2 halves its input, 1 suits small ones such as 32×32.
         dropout_rate: Dropout before the classifier.
         name: Name of the model.
 {own}
     Returns:
-        A functional Keras model: float32 images (batch, height, width, 3) in [−1, 1] to (batch, classes); without the
+        A functional Keras model: {takes} to (batch, classes); without the
         classifier to the feature map, or to a vector when `pooling` says so.
 
     Raises:
         UserError: An argument is out of its range; the message names the range.
 """
 _WIDTH = "        {0}: Width multiplier on the channels of every layer.\n"
+
+
+class Source(NamedTuple):
+    """What the input of a family's networks is.
+
+    Attributes:
+        input: Makes the input of a shape, or of None for the default one, by the default size and the body's options.
+        size: What the shape is, for the docstring; "{size}" stands for the default size.
+        takes: What the network takes, likewise.
+        channels: What is said of an input tensor.
+    """
+
+    input: Callable[[Any, int | None, Mapping[str, Any]], Any]
+    size: str
+    takes: str
+    channels: str = ""
 
 
 class Builder(Protocol):
@@ -76,6 +91,8 @@ def builder(
     classifier_bias: bool = True,
     classifier: Callable[..., Any] | None = None,
     fixed_size: bool = False,
+    source: Source | None = None,
+    classes: int = 1000,
 ) -> Callable[[Callable[..., Any]], Builder]:
     """Turns the body of a network into its public builder.
 
@@ -94,11 +111,15 @@ def builder(
         classifier_bias: Whether the classifier adds a bias.
         classifier: Makes the logits, `classifier(vector, classes=..., name=...)`; one dense layer when not given.
         fixed_size: Whether the network itself must know its input size.
+        source: What the networks take; images when not given.
+        classes: The default of the builder's argument.
     """
+    source = source or IMAGE
 
     def decorate(body: Callable[..., Any]) -> Builder:
         own = [p for p in inspect.signature(body).parameters.values() if p.name not in ("x", "stem_strides")]
-        signature = _signature(own, {"dropout_rate": dropout_rate, "stem_strides": stem_strides})
+        defaults = {"dropout_rate": dropout_rate, "stem_strides": stem_strides, "classes": classes}
+        signature = _signature(own, defaults)
         width = next((p.name for p in own if p.name in WIDTHS), None)
 
         @functools.wraps(body)
@@ -111,7 +132,7 @@ def builder(
             options = {p.name: given[p.name] for p in own}
             _check(given)
             size = default_size if given["include_top"] or fixed_size else None
-            x = inputs = _input(given["input_shape"], given["input_tensor"], size)
+            x = inputs = _tensor(given["input_tensor"], lambda: source.input(given["input_shape"], size, options))
             if (flatten or fixed_size) and size and None in x.shape[1:3]:
                 raise UserError(f"{body.__name__} must know its input size: give it, such as ({size}, {size}, 3)")
             x = body(x, stem_strides=given["stem_strides"], **options)
@@ -137,7 +158,8 @@ def builder(
         build.any_size = not (flatten or fixed_size)  # type: ignore[attr-defined]
         build.width = width  # type: ignore[attr-defined]
         build.default_size = default_size  # type: ignore[attr-defined]
-        build.__doc__ = _document(body, own, default_size)
+        build.__doc__ = _document(body, own, default_size, source)
+        build.takes_images = source is IMAGE  # type: ignore[attr-defined]
         return build
 
     return decorate
@@ -165,18 +187,22 @@ def _positional(parameter: inspect.Parameter) -> inspect.Parameter:
 def _name(body: Callable[..., Any], own: list[inspect.Parameter], options: dict[str, Any]) -> str:
     """The network and what differs from its defaults: `mobilenetv3large_0.75_minimalistic`."""
     differs = [(p.name, options[p.name]) for p in own if options[p.name] != p.default]
-    parts = [
-        key if value is True else f"{value:g}" if isinstance(value, float) else f"{value}" for key, value in differs
-    ]
-    return "_".join([body.__name__.lower(), *parts])
+    return "_".join([body.__name__.lower(), *(_word(key, value) for key, value in differs)])
 
 
-def _document(body: Callable[..., Any], own: list[inspect.Parameter], size: int) -> str:
+def _word(key: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return key if value else f"no_{key}"
+    return f"{value:g}" if isinstance(value, float) else f"{value}"
+
+
+def _document(body: Callable[..., Any], own: list[inspect.Parameter], size: int, source: Source) -> str:
     """The body's docstring with the shared arguments; its own "Args:" section, if any, follows them."""
     summary, _, described = (body.__doc__ or "").partition("\n    Args:\n")
     width = "".join(_WIDTH.format(p.name) for p in own if p.name in WIDTHS)
     described = described.rstrip() + "\n"
-    return summary.rstrip() + "\n" + _ARGUMENTS.format(size=size, width=width, own=described)
+    said = {"size": source.size.format(size=size), "takes": source.takes, "channels": source.channels}
+    return summary.rstrip() + "\n" + _ARGUMENTS.format(width=width, own=described, **said)
 
 
 def _check(given: dict[str, Any]) -> None:
@@ -197,11 +223,14 @@ def _check(given: dict[str, Any]) -> None:
         raise UserError(f"dropout_rate={rate!r}: give a rate from 0 up to, but not including, 1")
 
 
-def _input(shape: Any, tensor: Any, default_size: int | None) -> Any:
-    if tensor is not None:
-        if not keras.backend.is_keras_tensor(tensor):
-            raise UserError("input_tensor must be a Keras tensor, such as keras.Input(shape=(224, 224, 3))")
-        return tensor
+def _tensor(given: Any, new: Callable[[], Any]) -> Any:
+    """The tensor that is built on: the one that is given, or a new input."""
+    if given is not None and not keras.backend.is_keras_tensor(given):
+        raise UserError("input_tensor must be a Keras tensor, such as keras.Input(shape=(224, 224, 3))")
+    return new() if given is None else given
+
+
+def _image(shape: Any, default_size: int | None, options: Mapping[str, Any]) -> Any:
     if shape is None:
         shape = (default_size, default_size, 3)
     if not isinstance(shape, list | tuple) or len(shape) != 3 or not all(isinstance(n, int | None) for n in shape):
@@ -214,6 +243,15 @@ def _input(shape: Any, tensor: Any, default_size: int | None) -> Any:
     if any(side is not None and side < SMALLEST_INPUT for side in shape[:2]):
         raise UserError(f"input_shape={shape!r}: height and width must be {SMALLEST_INPUT} or more")
     return keras.Input(tuple(shape), name="image")
+
+
+IMAGE = Source(
+    _image,
+    size="(height, width, 3), 32 or more a side, odd sizes too. Default: {size}×{size} with the classifier,\n"
+    "            any size without it",
+    takes="float32 images (batch, height, width, 3) in [−1, 1]",
+    channels=" (any number of channels)",
+)
 
 
 def _classifier(x: Any, given: dict[str, Any], use_bias: bool, own: Callable[..., Any] | None) -> Any:

@@ -27,7 +27,7 @@ def evaluate(run: RunFolder, data: Any = None) -> list[Any]:
     from keras_mobilenets.tflite.measurement.accuracy import max_abs_err
 
     data = data or run.data()
-    images, labels = data.images("test")
+    inputs, labels = data.inputs("test")
     kept = {}
     known: dict[str, tuple[dict[str, int], Any]] = {}
     for variant in ("", *run.variants()):
@@ -35,14 +35,15 @@ def evaluate(run: RunFolder, data: Any = None) -> list[Any]:
         figures = known.get(MADE_FROM.get(variant, ""), ({}, None))[0] if variant in QUANTIZATION_AWARE else None
         known[variant] = _known(run, variant, data, figures)
     for path in run.tflite_files():
-        result = tflite.evaluate(path, (images, labels))
+        result = tflite.evaluate(path, (inputs, labels))
         kept[path.stem] = result.predictions[:SHOWN]
         figures, expected = known.get(variant_of(path), ({}, None))
         figures = figures | {"top1": result.top1}
         if expected is not None:
             figures["max_abs_err"] = max_abs_err(result, expected)
         rows = [row.with_(**figures) if row.model == path.stem else row for row in rows]
-    tflite.save_predictions(run.folder / "predictions.npz", images[:SHOWN], labels[:SHOWN], data.class_names, kept)
+    shown = data.pictures(inputs[:SHOWN])
+    tflite.save_predictions(run.folder / "predictions.npz", shown, labels[:SHOWN], data.class_names, kept)
     run.write(rows)
     return rows
 

@@ -78,6 +78,8 @@ def _loaded(file: Path, size: int | None) -> Any:
             f"{file} is quantization-aware already: keras-mobilenets convert {file}, then evaluate and benchmark its "
             ".tflite; all else needs the float model"
         )
+    if _hears(model) and len(model.output_shape) == 2:
+        return model
     shapes = [tuple(tensor.shape) for tensor in (*(model.inputs or ()), *(model.outputs or ()))]
     if list(map(len, shapes)) != [4, 2] or shapes[0][-1] != 3 or shapes[1][-1] is None:
         raise UserError(
@@ -93,6 +95,14 @@ def _loaded(file: Path, size: int | None) -> Any:
         hint = "give --size, the side of its images" if None in sides else "square images are needed, of that size"
         raise UserError(f"{file} takes images of {wants}{f', not {size}' if size else ''}: {hint}")
     return _of_size(model, file, size)
+
+
+def _hears(model: Any) -> bool:
+    """Whether a model takes a waveform or features of it, by what its input is called."""
+    from keras_mobilenets.waveforms.features import INPUTS
+
+    inputs = list(getattr(model, "inputs", None) or [])
+    return len(inputs) == 1 and inputs[0].name.split(":")[0] in INPUTS
 
 
 def _of_size(model: Any, file: Path, size: int) -> Any:
@@ -112,13 +122,18 @@ def _described(model: Any, file: Path, pixels: str | None) -> dict[str, Any]:
     """What run.json says of the model, as of one that was trained here; of pixels what the model says."""
     from keras_mobilenets.pixels.preprocessing_layers import scaling_of
 
-    scaling = scaling_of(model, pixels)
     described = {
         "name": file.stem,
         "input_shape": list(model.input_shape[1:]),
         "classes": model.output_shape[-1],
         "parameters": model.count_params(),
     }
+    if _hears(model):
+        from keras_mobilenets.training.datasets.speech.recordings import Recordings
+
+        kind = Recordings()
+        return described | kind.described(kind.scaling_for(model))
+    scaling = scaling_of(model, pixels)
     return described | ({} if scaling.is_assumed or pixels is not None else {"pixels": str(scaling)})
 
 
@@ -135,7 +150,8 @@ def _data(model: Any, file: Path, name: str, batch_size: int, data_dir: str | No
     """What run.json says of the data, which fit the model."""
     from keras_mobilenets import training
 
-    size, outputs = model.input_shape[1], model.output_shape[-1]
+    is_of_features = _hears(model) and len(model.input_shape) == 4
+    size, outputs = None if is_of_features else model.input_shape[1], model.output_shape[-1]
     data = training.load_data(name, size, batch_size, data_dir)
     if len(data.class_names) != outputs:
         raise UserError(
@@ -150,7 +166,7 @@ def _data(model: Any, file: Path, name: str, batch_size: int, data_dir: str | No
         )
     return {
         "name": name,
-        "image_size": size,
+        "image_size": data.image_size,
         "batch_size": batch_size,
         "class_names": own or data.class_names,
         "train_images": data.count("train"),

@@ -59,8 +59,9 @@ def _quantize_aware(work: Work) -> Any:
 
     settings = dict(work.options)
     distil, count = settings.pop("distil"), settings.pop("calibration")
-    images, _ = work.data.images("train", count, seed=SEED)
-    pixels = work.data.scaled_for(work.model).scaling
+    data = work.data.scaled_for(work.model)
+    images, _ = data.inputs("train", count, seed=SEED)
+    pixels = data.scaling
     trained = training.quantize_aware(work.model, images, calibration_images=count, pixels=pixels, **settings)
     if distil:
         training.distill(trained, work.model, work.data, work.recipe, work.folder)

@@ -8,7 +8,7 @@ from keras_mobilenets.errors import UserError
 from keras_mobilenets.files import sha256
 from keras_mobilenets.graphs.class_names import class_names
 from keras_mobilenets.pipeline.folder import QUANTIZE, SEED, RunFolder, alone
-from keras_mobilenets.pixels.folder_layout import read_tree
+from keras_mobilenets.pixels.folder_layout import read_tree, type_of_files
 
 CALIBRATION = 200  # training images
 USUAL = ("float32", "float16", "int8")
@@ -74,7 +74,7 @@ def convert(
         if variant not in models:
             models[variant] = load_model(run.model_of(variant))
         if is_calibrated and images is None:
-            images, _ = (data or run.data()).images("train", calibration, seed=SEED)
+            images, _ = (data or run.data()).inputs("train", calibration, seed=SEED)
         tflite.convert(
             models[variant],
             path,
@@ -128,6 +128,7 @@ def convert_file(
     """
     from keras_mobilenets import tflite, training
     from keras_mobilenets.tflite.conversion.float_graph import opened
+    from keras_mobilenets.waveforms.features import FEATURES
 
     source = Path(source)
     foreign = _from_torch(source, torch, size, pixels)
@@ -138,17 +139,18 @@ def convert_file(
     if "int8" in quantize and not is_quantization_aware and not data:
         raise UserError("int8 needs calibration images: give --data shapes, a folder of images or a TFDS name")
     folder = Path(data).expanduser() if data else None
-    if folder and folder.is_dir() and not read_tree(folder).filled:
+    if folder and folder.is_dir() and not read_tree(folder, type_of_files(folder)).filled:
         images = folder
     elif data:
-        side = size or model.input_shape[1]
-        if side is None:
+        is_of_features = model.inputs[0].name.split(":")[0] in FEATURES
+        side = size or (None if is_of_features else model.input_shape[1])
+        if side is None and not is_of_features:
             raise UserError(f"{source} takes images of any size: say which by --size")
         opened_data = training.load_data(data, side, data_dir=data_dir)
         if labels is None and len(opened_data.class_names) == model.output_shape[-1]:
             labels = opened_data.class_names
         if not is_quantization_aware:
-            images, _ = opened_data.images("train", calibration, seed=SEED)
+            images, _ = opened_data.scaled_for(model).inputs("train", calibration, seed=SEED)
     for quantization in ["int8"] if is_quantization_aware else quantize:
         path = Path(out or source.parent) / f"{source.stem}_{quantization}.tflite"
         is_calibrated = quantization == "int8" and not is_quantization_aware

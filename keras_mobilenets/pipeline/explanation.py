@@ -60,6 +60,8 @@ def explain(
     if of and of not in names:
         raise unknown("class", of, names, str(run.folder / "run.json"))
     model = load_model(model_file)
+    if len(model.input_shape) != 4 or "features" in run.asked.get("model", {}):
+        raise UserError(f"{run.folder} holds no classifier of images: Grad-CAM shows where in an image it looks")
     names = names or [str(number) for number in range(model.output_shape[-1])]
     size = model.input_shape[1] or run.asked["data"]["image_size"]
     shown = [_read(image, max(size, SIDE)) for image in paths]

@@ -102,7 +102,9 @@ class RunFolder:
         data_dir = data_dir or self.asked.get("data_dir")
         source = name or settings["name"]
         data = training.load_data(source, settings["image_size"], settings["batch_size"], data_dir)
-        return data.scaled(said(self.asked["pixels"])) if "pixels" in self.asked else data
+        if "pixels" in self.asked:
+            return data.scaled(said(self.asked["pixels"]))
+        return data.scaled(data.kind.scaling_of(self.asked.get("model", {})))
 
     def tflite_files(self) -> list[Path]:
         """The .tflite files, float32 first.

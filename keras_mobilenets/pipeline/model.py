@@ -1,7 +1,6 @@
 """A run's model: trained on labels, on a teacher's answers, or from weights that are there."""
 
 import dataclasses
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,9 @@ from keras_mobilenets.training.recipe import Recipe, find
 
 def usual_size(data: str) -> int:
     """The side of the images, in pixels, where none is asked for: what is usual of the data set, 64 of a folder."""
-    from keras_mobilenets.training.datasets.catalog import DEFAULT_SIZE, default_size
+    from keras_mobilenets.training.datasets.catalog import default_size
 
-    return DEFAULT_SIZE if Path(os.path.expanduser(data)).is_dir() else default_size(data)
+    return default_size(data)
 
 
 def train(
@@ -42,8 +41,8 @@ def train(
         run: The run.
         builder: Name of the model's builder.
         arguments: The builder's, without input shape and classes.
-        data: "shapes", a TFDS name, or a folder of class folders.
-        image_size: Side of the images in pixels; None for `usual_size`.
+        data: "shapes", "words", a TFDS name, or a folder of class folders.
+        image_size: Side of the images in pixels, or length of the recordings in samples; None for `usual_size`.
         batch_size: Images per step; None for the recipe's.
         data_dir: Where TFDS data sets are kept.
         recipe: A name in `RECIPES`, or a `Recipe`.
@@ -169,8 +168,8 @@ def _train(run: RunFolder, asked: dict[str, Any], checkpoint_seconds: float | No
     recipe, settings = Recipe(**asked["recipe"]), dict(asked.get("transfer", {}))
     keras.utils.set_random_seed(recipe.seed)
     source = training.load_data(**asked["data"])
-    size, weights = asked["data"]["image_size"], settings.pop("weights", None)
-    shape = {"input_shape": (size, size, 3), "classes": len(source.class_names)}
+    weights = settings.pop("weights", None)
+    shape = {"input_shape": source.kind.shape, "classes": len(source.class_names)}
     if weights:
         model = training.pretrained(asked["builder"], weights, **shape, **asked["arguments"])
     else:

@@ -25,7 +25,7 @@ def layer_errors(run: RunFolder, limit: int = 64) -> list[Any]:
     paths = [path for path in run.tflite_files() if quantization_of(path) == "int8"]
     if not paths:
         raise UserError(f"{run.folder} holds no int8 file; run keras-mobilenets convert {run.folder}")
-    images, _ = run.data().images("validation", limit, seed=SEED)
+    images, _ = run.data().inputs("validation", limit, seed=SEED)
     found = [
         tflite.layer_errors(run.model_of(variant_of(path)), path, images, limit, pixels=run.pixels) for path in paths
     ]
@@ -49,5 +49,5 @@ def sensitivity(run: RunFolder, by: str = "layer", limit: int = 64) -> Any:
 
     model = run.trained_model_file()
     return tflite.sensitivity(
-        model, run.data().images("validation", limit, seed=SEED), limit=limit, by=by, pixels=run.pixels
+        model, run.data().inputs("validation", limit, seed=SEED), limit=limit, by=by, pixels=run.pixels
     )

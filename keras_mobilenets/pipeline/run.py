@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from keras_mobilenets.models.catalog import builder_named
 from keras_mobilenets.pipeline import (
     accuracy,
     adoption,
@@ -127,7 +128,8 @@ class Run(RunFolder):
         steps = 5 + len(kinds)
         numbers = (f"{number}/{steps}" for number in range(1, steps + 1))
         size = model.usual_size(data) if size is None else size
-        announce(f"{next(numbers)} train {builder} on {data} at {size} px into {self.folder}")
+        unit = "px" if builder_named(builder).takes_images else "samples"
+        announce(f"{next(numbers)} train {builder} on {data} at {size} {unit} into {self.folder}")
         self.train(builder, arguments, **training)
         for kind, epochs in kinds.items():
             length = count(epochs or compression.usual_epochs(self, kind), "epoch")

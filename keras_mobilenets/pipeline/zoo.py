@@ -127,7 +127,7 @@ class _Noise:
     def __init__(self, size: int) -> None:
         self._size = size
 
-    def images(self, split: str, count: int, seed: int) -> tuple[Any, None]:
+    def inputs(self, split: str, count: int, seed: int) -> tuple[Any, None]:
         from keras_mobilenets.tflite.bundles.writer import noise
 
         return noise(count, self._size, self._size), None
@@ -143,7 +143,7 @@ def _build(run: Run, asked: dict[str, Any]) -> None:
     model = km.create_model(
         asked["builder"], input_shape=(size, size, 3), classes=asked["classes"], **asked["arguments"]
     )
-    spread_answers(model, km.preprocess_input(_Noise(size).images("train", NOISE, 0)[0]))
+    spread_answers(model, km.preprocess_input(_Noise(size).inputs("train", NOISE, 0)[0]))
     with files.atomic(run.model_file) as path:
         model.save(path)
     files.write_json(

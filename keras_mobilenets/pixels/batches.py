@@ -30,6 +30,35 @@ def batches(data: Any, input_shape: Sequence[int] | None = None) -> Iterator[tup
         yield images, None if labels is None else _class_numbers(labels, len(images))
 
 
+def float_batches(
+    data: Any, input_shape: Sequence[int], model: object
+) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """As `batches`, for a model that takes no image: float32 arrays of its input's shape.
+
+    Args:
+        data: A pair of arrays, or values alone, or an iterable of these such as a tf.data pipeline.
+        input_shape: The model's input, 1×….
+        model: For the message.
+
+    Raises:
+        UserError: There is nothing, the values do not fit or are not finite, or values and labels differ in number.
+    """
+    is_one = hasattr(data, "__array__") or (isinstance(data, tuple) and len(data) == 2)
+    empty = True
+    for piece in [data] if is_one else data:
+        values, labels = piece if isinstance(piece, tuple) and len(piece) == 2 else (piece, None)
+        values = np.asarray(values)
+        if values.shape[1:] != tuple(input_shape[1:]) or values.dtype.kind != "f" or not np.isfinite(values).all():
+            given = f"{values.dtype} N×{_times(values.shape[1:])}"
+            raise UserError(f"{model} takes finite floats N×{_times(input_shape[1:])}, not {given}: give such values")
+        numbers = None if labels is None else _class_numbers(labels, len(values))
+        for start in range(0, len(values), image_source.BATCH):
+            some, empty = slice(start, start + image_source.BATCH), False
+            yield values[some].astype(np.float32), None if numbers is None else numbers[some]
+    if empty:
+        raise UserError("there are no examples in the data; give at least one")
+
+
 def first_labelled(data: Any, limit: int, input_shape: Sequence[int]) -> tuple[np.ndarray, np.ndarray | None]:
     """The first images as one array, as they are, and their labels where there are any.
 

@@ -1,4 +1,6 @@
-"""Where the images of a folder are: below split folders by any of their usual names, below class folders, or flat.
+"""Where the images, or other files of one type, of a folder are.
+
+They lie below split folders by any of their usual names, below class folders, or flat.
 
 What a zip or a benchmark wraps around them (`archive/`, `ILSVRC/Data/CLS-LOC/`) and what systems leave behind is passed
 over. What is assumed, and what is left out, is said in one line each.
@@ -17,7 +19,25 @@ from typing import NamedTuple
 
 from keras_mobilenets.errors import UserError
 
-SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"}
+
+class FileType(NamedTuple):
+    """Files that are examples of a data set.
+
+    Attributes:
+        noun: What one of them is called.
+        suffixes: Of their names, in small letters.
+        beside: Folders that hold such files and no examples.
+    """
+
+    noun: str
+    suffixes: frozenset[str]
+    beside: frozenset[str] = frozenset()
+
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"})
+IMAGE = FileType("image", SUFFIXES)
+RECORDING = FileType("WAV recording", frozenset({".wav", ".wave"}), frozenset({"_background_noise_"}))
+SOUNDS = {".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".aif", ".aiff", ".wma"}  # which must become WAV files
 SYSTEM_FILES = {"__macosx", "@eadir", "$recycle.bin", "thumbs.db", "ehthumbs.db", "desktop.ini"}  # besides hidden ones
 SPLIT_WORDS = {
     **dict.fromkeys(("train", "training", "trn"), "train"),
@@ -33,15 +53,17 @@ class Folder:
 
     Attributes:
         path: Where it is.
-        images: Image files directly in it, by their suffix.
+        images: Image files directly in it, by their suffix, or those of another type.
         folders: The folders directly in it.
         others: How many other files are directly in it, by suffix.
+        type: What the images are.
     """
 
     path: Path
     images: list[Path]
     folders: list["Folder"]
     others: Counter[str]
+    type: FileType = IMAGE
 
     @cached_property
     def holds_images(self) -> bool:
@@ -78,13 +100,18 @@ class Layout(NamedTuple):
     images: dict[str, dict[str, list[Path]]]
 
 
-def read_tree(path: Path, around: frozenset[str] = frozenset()) -> Folder:
+def read_tree(path: Path, of: FileType = IMAGE, around: frozenset[str] = frozenset()) -> Folder:
     """Lists a folder and all below it; symbolic links are followed, but not to a folder around them.
+
+    Args:
+        path: The folder.
+        of: The files that count as its images.
+        around: The folders around it.
 
     Raises:
         UserError: A folder cannot be read.
     """
-    folder, place = Folder(path, [], [], Counter()), os.path.realpath(path)
+    folder, place = Folder(path, [], [], Counter(), of), os.path.realpath(path)
     if place in around:
         return folder
     try:
@@ -94,26 +121,28 @@ def read_tree(path: Path, around: frozenset[str] = frozenset()) -> Folder:
     for entry in entries:
         if entry.name.startswith(".") or entry.name.lower() in SYSTEM_FILES:
             continue
-        if entry.is_dir():
-            folder.folders.append(read_tree(path / entry.name, around | {place}))
-        elif (suffix := os.path.splitext(entry.name)[1].lower()) in SUFFIXES:
+        if entry.is_dir() and entry.name in of.beside:
+            _say(f"{path / entry.name}: left out, since it holds no {of.noun}s of a class")
+        elif entry.is_dir():
+            folder.folders.append(read_tree(path / entry.name, of, around | {place}))
+        elif (suffix := os.path.splitext(entry.name)[1].lower()) in of.suffixes:
             folder.images.append(path / entry.name)
         else:
             folder.others[suffix] += 1
     return folder
 
 
-def find_layout(path: Path) -> Layout:
-    """Finds the splits, the classes and their images; reads no image.
+def find_layout(path: Path, of: FileType = IMAGE) -> Layout:
+    """Finds the splits, the classes and their images, or files of another type; reads none of them.
 
     A test folder without classes is left out. Warnings say, in a line each, what is left out and what is assumed.
 
     Raises:
         UserError: Fewer than two classes, a class without images, or names that cannot be understood.
     """
-    folder = _unwrapped(read_tree(path))
+    folder = _unwrapped(read_tree(path, of))
     if folder.path != path:
-        _say(f"{path}: takes the images from {folder.path}")
+        _say(f"{path}: takes the {of.noun}s from {folder.path}")
     splits = _split_folders(folder)
     train = _unwrapped(splits.get("train", folder))
     classes = _classes(train)
@@ -123,6 +152,22 @@ def find_layout(path: Path) -> Layout:
             roots[split] = splits[split].path
             images.append(labelled)
     return Layout(list(classes), roots, dict(zip(roots, images, strict=True)))
+
+
+def type_of_files(path: Path) -> FileType:
+    """What the examples of a folder are, by the first file that is one, also of a suffix that is not read.
+
+    Images, where there is none.
+    """
+    for _, folders, files in os.walk(path, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))[:1000]
+        for name in sorted(files):
+            suffix = "" if name.startswith(".") else os.path.splitext(name)[1].lower()
+            if suffix in IMAGE.suffixes:
+                return IMAGE
+            if suffix in RECORDING.suffixes | SOUNDS:
+                return RECORDING
+    return IMAGE
 
 
 def image_files(path: Path) -> list[Path]:
@@ -190,7 +235,9 @@ def _split_folders(folder: Folder) -> dict[str, Folder]:
     if candidates["train"] and candidates["train"][0] in plain:
         train = candidates["train"][0].path
         others = _names([inner for inner in folder.filled if inner.path != train])
-        raise UserError(f"{train} holds folders of images, but {others} beside it is no split; give {train} or move it")
+        raise UserError(
+            f"{train} holds folders of {folder.type.noun}s, but {others} beside it is no split; give {train} or move it"
+        )
     if plain:
         _say(f"{folder.path}: takes {_names(plain)} for {'classes' if len(plain) > 1 else 'a class'}, not for splits")
     return {}
@@ -220,9 +267,9 @@ def _only(split: str, found: list[Folder], plain: list[Folder]) -> Folder:
 
 def _classes(folder: Folder) -> dict[str, list[Path]]:
     """The images of each class of the training images."""
-    images = len(folder.images)
+    images, noun = len(folder.images), folder.type.noun
     if len(folder.folders) < 2:
-        what = f"{images} image(s) without classes" if images else f"{len(folder.folders)} class folder(s)"
+        what = f"{images} {noun}(s) without classes" if images else f"{len(folder.folders)} class folder(s)"
         raise UserError(f"{folder.path} holds {what}; to train, give a folder with one folder per class")
     for inner in folder.folders:
         if any(unicodedata.category(character) in ("Cc", "Cs") for character in inner.path.name):
@@ -230,25 +277,25 @@ def _classes(folder: Folder) -> dict[str, list[Path]]:
                 f"class folder {inner.path.name!r} of {folder.path} has a name that cannot be written; rename it"
             )
         if not inner.holds_images:
-            raise UserError(f"class folder {inner.path} holds no images; fill it or remove it")
+            raise UserError(f"class folder {inner.path} holds no {noun}s; fill it or remove it")
     if images:
-        _say(f"{folder.path}: left out {images} image(s) that lie beside the class folders")
+        _say(f"{folder.path}: left out {images} {noun}(s) that lie beside the class folders")
     return _images(folder)
 
 
 def _labelled(folder: Folder, classes: list[str]) -> dict[str, list[Path]] | None:
     """The images of each class of a split beside the training split; None where they have no classes."""
-    inside = _unwrapped(folder, classes)
+    inside, noun = _unwrapped(folder, classes), folder.type.noun
     there = [inner.path.name for inner in inside.filled]
     if len(there) < 2 and not set(there) & set(classes):
-        _say(f"{folder.path}: left out, since its {len(folder.all_images())} image(s) are not in class folders")
+        _say(f"{folder.path}: left out, since its {len(folder.all_images())} {noun}(s) are not in class folders")
         return None
     if strange := [name for name in there if name not in classes]:
-        raise UserError(f"{inside.path} has classes that the training images do not have: {_listed(strange)}")
+        raise UserError(f"{inside.path} has classes that the training {noun}s do not have: {_listed(strange)}")
     if missing := [name for name in classes if name not in there]:
-        _say(f"{inside.path}: has no images of {_listed(missing)}")
+        _say(f"{inside.path}: has no {noun}s of {_listed(missing)}")
     if inside.images:
-        _say(f"{inside.path}: left out {len(inside.images)} image(s) that lie beside the class folders")
+        _say(f"{inside.path}: left out {len(inside.images)} {noun}(s) that lie beside the class folders")
     return _images(inside)
 
 
@@ -257,7 +304,7 @@ def _images(folder: Folder) -> dict[str, list[Path]]:
     others: Counter[str] = sum((below.others for inner in folder.folders for below in inner.all_folders()), Counter())
     if others:
         kinds = ", ".join(f"{count} {kind or 'without a suffix'}" for kind, count in others.most_common(5))
-        _say(f"{folder.path}: left out {others.total()} file(s) whose names are not of images: {kinds}")
+        _say(f"{folder.path}: left out {others.total()} file(s) whose names are not of {folder.type.noun}s: {kinds}")
     return {inner.path.name: inner.all_images() for inner in folder.folders}
 
 

@@ -83,7 +83,7 @@ def refused(command, capsys):
     [
         ("{folder}/none", "is not a folder; give a folder that holds one folder of images per class"),
         ("~no.such.user/photos", "~no.such.user/photos is not a folder"),
-        ("", "the data set has no name; give shapes, a TFDS name or a folder of images, such as . for this one"),
+        ("", "the data set has no name; give shapes, words, a TFDS name or a folder of images, such as . for this one"),
         ("my_photos", "unknown data set 'my_photos'"),
         ("my/photos/of cats", "unknown data set 'my/photos/of cats'"),
         ("{text_txt}", "is not a folder"),

@@ -7,7 +7,9 @@ import keras
 import numpy as np
 import pytest
 from command_line import one_line
+from scipy.io import wavfile
 
+import keras_mobilenets as km
 from keras_mobilenets import UserError, pipeline
 from keras_mobilenets.cli import main
 from keras_mobilenets.training import load_model
@@ -150,3 +152,31 @@ def test_a_fine_tuned_h5_of_keras_applications_goes_through_every_verb(photos, t
     assert (tmp_path / "out" / "fine_int8.tflite").exists()
     bundled = json.loads((tmp_path / "bundle" / "manifest.json").read_text())
     assert [each["name"] for each in bundled["models"]] == list(rows)
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory):
+    """A folder of WAV files of two classes."""
+    folder, rng = tmp_path_factory.mktemp("recordings"), np.random.default_rng(0)
+    for name, frequency in (("high", 1_500), ("low", 400)):
+        (folder / name).mkdir()
+        for number in range(24):
+            samples = np.sin(2 * np.pi * frequency * np.arange(16_000) / 16_000) + 0.1 * rng.standard_normal(16_000)
+            wavfile.write(folder / name / f"{number}.wav", 16_000, (8_000 * samples).astype(np.int16))
+    return folder
+
+
+@pytest.mark.parametrize("front_end", [True, False])
+def test_a_network_that_hears_goes_the_same_road(front_end, recordings, tmp_path):
+    keras.utils.set_random_seed(0)
+    model = km.DSCNNSmall(alpha=0.25, classes=2, front_end=front_end)
+    model.save(tmp_path / "mine.keras")
+    run = pipeline.Run(tmp_path / "run")
+    run.adopt(tmp_path / "mine.keras", data=recordings)
+    run.convert(["float32", "int8"], 16)
+    floats, int8 = run.evaluate()
+    data = run.data()
+    answers = model.predict(data.test, verbose=0).argmax(axis=1)
+    assert data.input_shape == model.input_shape[1:] and floats.max_abs_err < 1e-4
+    assert floats.top1 == pytest.approx((answers == data.images("test")[1]).mean()) and int8.quantization == "int8"
+    assert run.report().exists()

@@ -17,7 +17,7 @@ from keras_mobilenets.tflite.bundles.manifest import Bundle, BundledModel, Image
 from keras_mobilenets.tflite.graph.metadata import metadata_of
 from keras_mobilenets.tflite.measurement.accuracy import evaluate
 from keras_mobilenets.tflite.results.tables import compression_of
-from keras_mobilenets.tflite.runtime.input_scaling import scaling_of_file
+from keras_mobilenets.tflite.runtime.input_scaling import scaling_of_file, takes_image
 from keras_mobilenets.tflite.runtime.interpreter import open_model
 from keras_mobilenets.tflite.runtime.model import Model
 from keras_mobilenets.tflite.targets.inspection import inspect
@@ -94,6 +94,8 @@ class _Writer:
 
     def add(self, given: Candidate, name: str) -> BundledModel:
         """Scores a model, and writes it with its images and probes."""
+        if not takes_image(given.path):
+            raise UserError(f"{given.path} takes no image, and the app shows images: leave it out")
         model = open_model(given.path)
         images, labels = self._images(given, model)
         scaling = scaling_of_file(given.path, self._said)

@@ -212,8 +212,8 @@ def _check(
 
 
 def _described(content: bytes, name: str, scaling: PixelScaling | None, pixels: Any, labels: Any) -> bytes:
-    """A .tflite with metadata, where it is an image classifier: the format's readers know no other."""
-    if scaling is not None and flatbuffer.is_classifier(content):
+    """A .tflite with metadata, where it is a classifier of an image or of a waveform."""
+    if flatbuffer.is_classifier(content) and (pixels is None or scaling is not None):
         return attach(content, name, scaling, labels)
     if labels is not None or (pixels is not None and scaling is None):
         raise UserError(f"pixels and labels are for a model of one image and one vector of scores; {name} is none")

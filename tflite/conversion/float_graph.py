@@ -33,6 +33,7 @@ class FloatGraph:
         inputs: What it takes.
         is_trained: Whether the model is quantization-aware.
         left_in_float: Names of what its float layers give.
+        front_end: What its front end gives, which int8 leaves in float; empty where it has none.
     """
 
     name: str
@@ -40,6 +41,7 @@ class FloatGraph:
     inputs: tuple[Input, ...]
     is_trained: bool
     left_in_float: tuple[str, ...] = ()
+    front_end: str = ""
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -77,7 +79,7 @@ def float_graph(
     content = flatbuffer.write(converted)
     if weights == "none":
         content = simplify(fold_channel_scales(content), for_int8=for_int8)
-    return FloatGraph(model.name, content, graph.declared, False)
+    return FloatGraph(model.name, content, graph.declared, False, front_end=_front_end(content, graph.model))
 
 
 def opened(model: Any) -> tuple[Any, bool]:
@@ -139,7 +141,15 @@ def _trained_model(model: Any) -> FloatGraph:
     signature.name_ends(converted, [source.name for source in declared], ["output"])
     layer_names.name_by_layers(converted, model)
     in_float = [graph.tensors[tensor].name.decode() for tensor, point in tensors.items() if point.is_float]
-    return FloatGraph(model.name, flatbuffer.write(converted), declared, True, tuple(in_float))
+    content = flatbuffer.write(converted)
+    return FloatGraph(model.name, content, declared, True, tuple(in_float), _front_end(content, model))
+
+
+def _front_end(content: bytes, model: Any) -> str:
+    """The name of what the layer gives that makes features of a waveform; empty where there is none."""
+    layers = [getattr(layer, "layer", layer) for layer in getattr(model, "layers", ())]  # in tfmot's wrapper
+    names = [layer.name for layer in layers if getattr(layer, "stays_in_float", False)]
+    return layer_names.tensors_of(content, names)[-1] if names else ""
 
 
 def _convert(graph: TracedGraph, quantize: str) -> bytes:

@@ -12,6 +12,7 @@ from keras_mobilenets.tflite.conversion.forms.shuffle_fold import fold_shuffles
 from keras_mobilenets.tflite.conversion.io_dtype import with_uint8_ends
 from keras_mobilenets.tflite.conversion.quantization import int16_activations
 from keras_mobilenets.tflite.conversion.quantization.choice import choose
+from keras_mobilenets.tflite.conversion.quantization.front_end import cut, joined
 from keras_mobilenets.tflite.conversion.quantization.quantizer import quantized
 from keras_mobilenets.tflite.conversion.quantization.recipe import Quantization, Recipe
 from keras_mobilenets.tflite.conversion.samples import Samples
@@ -20,6 +21,7 @@ from keras_mobilenets.tflite.graph import flatbuffer, layer_names, scale_limits
 from keras_mobilenets.tflite.graph.verifier import InvalidModelError
 from keras_mobilenets.tflite.graph.weights import with_constants_of
 from keras_mobilenets.tflite.results.trade_off import Point
+from keras_mobilenets.tflite.runtime.activations import outputs
 from keras_mobilenets.tflite.targets.operator_forms import Forms
 
 EFFORTS = ("low", "default", "high")
@@ -41,6 +43,10 @@ class Int8:
 
 def int8_graph(graph: FloatGraph, found: Samples | None, how: Int8, forms: Forms, *, wide: bool = False) -> bytes:
     """The int8 .tflite for a target, activations int16 if `wide`; without samples for a model that knows its ranges."""
+    if graph.front_end:
+        head, content = cut(graph.content, graph.front_end)
+        network = FloatGraph(graph.name, content, graph.inputs, graph.is_trained, graph.left_in_float)
+        return joined(head, int8_graph(network, found and _behind(head, found), how, forms, wide=wide))
     content = int16_activations.with_hard_swish_in_parts(graph.content) if wide else graph.content
     layers = () if how.leave_in_float == "auto" else how.leave_in_float
 
@@ -75,6 +81,14 @@ def int8_graph(graph: FloatGraph, found: Samples | None, how: Int8, forms: Forms
     if points:
         result = attach(result, points)
     return with_uint8_ends(result) if how.io_dtype == "uint8" else result
+
+
+def _behind(head: bytes, found: Samples) -> Samples:
+    """Samples of what a front end gives."""
+    graph = flatbuffer.read(head).subgraphs[0]
+    shape = flatbuffer.shape_of(graph.tensors[graph.outputs[0]])
+    (values,) = outputs(head, found.values)
+    return found._replace(values=[values.reshape(-1, *shape[1:])], ranges=[None])
 
 
 def check_scales(content: bytes) -> None:

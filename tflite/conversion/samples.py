@@ -9,6 +9,7 @@ from keras_mobilenets.errors import UserError
 from keras_mobilenets.pixels.batches import first_labelled, to_input
 from keras_mobilenets.pixels.scaling import PixelScaling
 from keras_mobilenets.tflite.conversion.traced_graph import Input
+from keras_mobilenets.waveforms.features import INPUTS
 
 
 class Samples(NamedTuple):
@@ -28,8 +29,8 @@ class Samples(NamedTuple):
 
 
 def takes_one_image(inputs: Sequence[Input]) -> bool:
-    """Whether a model takes an image N×H×W×C and nothing else."""
-    return len(inputs) == 1 and len(inputs[0].shape) == 4
+    """Whether a model takes an image N×H×W×C and nothing else; features of a waveform have four axes too."""
+    return len(inputs) == 1 and len(inputs[0].shape) == 4 and inputs[0].name not in INPUTS
 
 
 def samples(

@@ -79,13 +79,13 @@ class Metadata:
         return "; ".join(parts) or "nothing of use"
 
 
-def attach(content: bytes, name: str, scaling: PixelScaling, labels: Sequence[str] | None = None) -> bytes:
+def attach(content: bytes, name: str, scaling: PixelScaling | None, labels: Sequence[str] | None = None) -> bytes:
     """Adds metadata to a .tflite that has none, as the last change of it.
 
     Args:
-        content: The .tflite, with one image input.
+        content: The .tflite, with one input.
         name: The model's.
-        scaling: What its pixels mean; left out where that is assumed without any sign of it.
+        scaling: What its pixels mean, left out where that is assumed without any sign of it; None of a waveform.
         labels: Names of the classes, as many as it has; None for no names.
 
     Raises:
@@ -101,7 +101,7 @@ def attach(content: bytes, name: str, scaling: PixelScaling, labels: Sequence[st
         "name": name,
         "description": f"{name}, converted by keras_mobilenets",
         "subgraph_metadata": [
-            {"input_tensor_metadata": [_image(source, scaling)], "output_tensor_metadata": [_scores(target, labels)]}
+            {"input_tensor_metadata": [_input(source, scaling)], "output_tensor_metadata": [_scores(target, labels)]}
         ],
         "min_parser_version": PARSER,
     }
@@ -125,7 +125,9 @@ def metadata_of(content: bytes) -> Metadata | None:
         return None
 
 
-def _image(tensor: Any, scaling: PixelScaling) -> dict[str, Any]:
+def _input(tensor: Any, scaling: PixelScaling | None) -> dict[str, Any]:
+    if scaling is None:
+        return {"name": _text(tensor.name), "description": "Waveform in -1..1 at 16 kHz, or features of it"}
     low, high = scaling.range
     known = {
         "process_units": [

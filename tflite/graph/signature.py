@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ai_edge_litert import schema_py_generated as schema
-
 KEY = "serving_default"  # what TensorFlow calls a model's one signature
 
 
@@ -16,6 +14,8 @@ def name_ends(model: Any, inputs: Sequence[str], outputs: Sequence[str]) -> None
         inputs: A name for each of its inputs.
         outputs: A name for each of its outputs.
     """
+    from ai_edge_litert import schema_py_generated as schema  # what only describes inputs loads no runtime
+
     graph = model.subgraphs[0]
     for names, tensors in ((inputs, graph.inputs), (outputs, graph.outputs)):
         for name, tensor in zip(names, tensors, strict=True):
@@ -27,6 +27,8 @@ def name_ends(model: Any, inputs: Sequence[str], outputs: Sequence[str]) -> None
 
 
 def _entries(names: Sequence[str], tensors: Sequence[int]) -> list[Any]:
+    from ai_edge_litert import schema_py_generated as schema
+
     entries = []
     for name, tensor in zip(names, tensors, strict=True):
         entry = schema.TensorMapT()

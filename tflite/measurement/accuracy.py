@@ -1,4 +1,4 @@
-"""Accuracy of a .tflite on labelled images, run one image at a time as the phone does: on the CPU or on a target."""
+"""Accuracy of a .tflite on labelled examples, run one at a time as the phone does: on the CPU or on a target."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.pixels.batches import batches, check_images, to_input
+from keras_mobilenets.pixels.batches import batches, check_images, float_batches, quantize, to_input
 from keras_mobilenets.pixels.image_source import BATCH
 from keras_mobilenets.plurals import count
 from keras_mobilenets.processors import usable_threads
@@ -67,7 +67,8 @@ def evaluate(
     Args:
         path: The file.
         data: A tf.data pipeline of (images, labels) batches, a pair of arrays, or images alone. Integer images are
-            pixels 0..255; float images are scaled already.
+            pixels 0..255; float images are scaled already. A model that takes no image is given floats of its input's
+            shape.
         threads: CPU threads; by default as many as the process may use, at most 4.
         limit: Stop after this many images.
         pixels: What the model's input means, as in `convert`. By default the file says it: by its metadata, or by the
@@ -82,14 +83,15 @@ def evaluate(
         UserError: The file cannot be opened, is no image classifier, or answers with NaN; or the images or labels do
             not fit it; or the target cannot be asked here, or fails: then with its own message.
     """
-    from keras_mobilenets.tflite.runtime.input_scaling import scaling_of_file
+    from keras_mobilenets.tflite.runtime.input_scaling import scaling_of_file, takes_image
 
     if limit is not None and limit < 1:
         raise UserError(f"limit is {limit}; give 1 or more images")
     run_there = _runner(on)
     if run_there and is_exported(path):
         raise UserError(f"{path} runs on the CPU alone: leave out on={on!r}, or give the .tflite")
-    shape = image_shape(path)
+    shape = input_shape(path)
+    is_image = takes_image(path)
     is_open = -1 in shape[1:]
     if run_there and is_open:
         raise UserError(f"{path} takes images of any size, and {on} one size; convert it with a size")
@@ -98,7 +100,9 @@ def evaluate(
     outputs: list[np.ndarray] = []
     labels: list[np.ndarray] = []
     for images, batch_labels in track(
-        batches(data, None if is_open else shape), f"Evaluating {Path(path).name}", total=_batch_count(data)
+        batches(data, None if is_open else shape) if is_image else float_batches(data, shape, path),
+        f"Evaluating {Path(path).name}",
+        total=_batch_count(data),
     ):
         images = images[: None if limit is None else limit - len(outputs)]
         if model is None or (is_open and images.shape[1:] != tuple(model.input["shape"][1:])):
@@ -106,9 +110,12 @@ def evaluate(
             opener = open_exported if is_exported(path) else open_model
             model = opener(path, threads or min(4, usable_threads()), size)
         source = model.input
-        check_images(images, source["shape"], path)
-        scaling = scaling or scaling_of_file(path, pixels, images)
-        values = to_input(images, scaling, source["dtype"], source["quantization"], path)
+        if is_image:
+            check_images(images, source["shape"], path)
+            scaling = scaling or scaling_of_file(path, pixels, images)
+            values = to_input(images, scaling, source["dtype"], source["quantization"], path)
+        else:
+            values = quantize(images, source["dtype"], source["quantization"])
         outputs += [model.run(value[None]).reshape(-1) for value in values]
         if run_there:
             inputs.append(values)
@@ -126,14 +133,14 @@ def evaluate(
     return replace(there, on=on, agreement=agreement(there, here), max_difference=max_abs_err(there, here))
 
 
-def image_shape(path: str | Path) -> tuple[int, ...]:
-    """The shape N×H×W×C of the images that a classifier takes; −1 where it takes any size.
+def input_shape(path: str | Path) -> tuple[int, ...]:
+    """The shape N×H×W×C of the images that a classifier takes, −1 where it takes any size; N×… of another's input.
 
     Args:
         path: The .tflite file.
 
     Raises:
-        UserError: The file is missing, is no .tflite, is damaged, or is no image classifier.
+        UserError: The file is missing, is no .tflite, is damaged, or is no classifier of one input.
     """
     from keras_mobilenets.tflite.graph import flatbuffer
 
@@ -146,13 +153,13 @@ def image_shape(path: str | Path) -> tuple[int, ...]:
     sources, answers = ([flatbuffer.shape_of(graph.tensors[i]) for i in side] for side in (graph.inputs, graph.outputs))
     is_classifier = (
         len(sources) == len(answers) == 1
-        and len(sources[0]) == 4
+        and len(sources[0]) in (2, 4)
         and sum(size != 1 for size in answers[0][1:]) <= 1  # one number for each class, not for each place
     )
     if not is_classifier:
         raise UserError(
-            f"{path} is no image classifier, {flatbuffer.ends(model)}; give one with one input 1×h×w×c and one output "
-            "1×classes"
+            f"{path} is no image classifier, {flatbuffer.ends(model)}; give one with one input 1×h×w×c, or of a "
+            "waveform, and one output 1×classes"
         )
     return sources[0]
 

@@ -10,6 +10,7 @@ from keras_mobilenets.pixels.scaling import NAMED, PixelScaling, nearest, said
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.graph.metadata import metadata_of
 from keras_mobilenets.tflite.runtime.exported_file import is_exported, open_exported
+from keras_mobilenets.waveforms.features import FEATURES, INPUTS, SpeechFeatures
 
 CLEAR = 0.15  # of a usual range: how far a calibrated one may be from it and mean it without doubt
 FAR = 0.4
@@ -38,6 +39,24 @@ def scaling_of_file(path: str | Path, pixels: Any = None, images: np.ndarray | N
     model = flatbuffer.read(content, path)
     graph = model.subgraphs[0]
     return known_or_assumed(_scaling(content, graph.tensors[graph.inputs[0]]), images, path)
+
+
+def takes_image(path: str | Path) -> bool:
+    """Whether a sound .tflite takes an image N×H×W×C; features of a waveform have four axes too, and their own name."""
+    if is_exported(path):
+        return True
+    source = _input(path)
+    return len(flatbuffer.shape_of(source)) == 4 and flatbuffer.text(source.name) not in INPUTS
+
+
+def features_of_file(path: str | Path) -> SpeechFeatures | None:
+    """The features that a sound .tflite takes by the name of its input; None for a waveform, or an image."""
+    return None if is_exported(path) else FEATURES.get(flatbuffer.text(_input(path).name))
+
+
+def _input(path: str | Path) -> Any:
+    graph = flatbuffer.read(Path(path).read_bytes(), path).subgraphs[0]
+    return graph.tensors[graph.inputs[0]]
 
 
 def _scaling(content: bytes, tensor: Any) -> PixelScaling | None:

@@ -64,6 +64,7 @@ _ARGUMENTS = {
     "Resizing": "height width interpolation crop_to_aspect_ratio",
     "SeparableConv2D": f"filters depth_multiplier {_CONVOLUTION}",
     "Softmax": "axis",
+    "SpeechFrontEnd": "features",
     "SpatialDropout2D": "rate",
     "Subtract": "",
     "UpSampling2D": "size interpolation",

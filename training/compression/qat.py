@@ -20,11 +20,11 @@ from keras_mobilenets.graphs.reparameterization import reparameterized
 from keras_mobilenets.pixels.batches import first_labelled, to_input
 from keras_mobilenets.pixels.image_source import BATCH
 from keras_mobilenets.pixels.preprocessing_layers import scaling_of
-from keras_mobilenets.pixels.scaling import PixelScaling
 from keras_mobilenets.progress import track
 from keras_mobilenets.training.compression import keras_bridge, tf_keras_layers
 from keras_mobilenets.training.compression.qat_scheme import KERNELS, LayerQuantization, MobileScheme, qat
 from keras_mobilenets.training.compression.quantizers import PRESERVED, Point, unquantized
+from keras_mobilenets.waveforms.features import INPUTS
 
 
 def quantize_aware(
@@ -82,12 +82,17 @@ def quantize_aware(
     scheme = MobileScheme(_reasons(model, left_in_float), settings, dense_axes=1 if per_channel_dense else 0)
     quantized = _plainly(lambda: qat.quantize_apply(_annotated(model, freeze_batch_norm_after), scheme))()
     values = None
-    if calibration is not None:
-        values, _ = first_labelled(calibration, calibration_images, (1, *quantized.input_shape[1:]))
-    scaling = scaling_of(model, pixels, values)
-    _initialize(quantized, scaling)
+    if model.inputs[0].name in INPUTS:
+        values = None if calibration is None else np.asarray(calibration, np.float32)[:calibration_images]
+        _initialize(quantized, (-1.0, 1.0) if values is None else (float(values.min()), float(values.max())))
+    else:
+        if calibration is not None:
+            values, _ = first_labelled(calibration, calibration_images, (1, *quantized.input_shape[1:]))
+        scaling = scaling_of(model, pixels, values)
+        _initialize(quantized, scaling.range)
+        values = None if values is None else to_input(values, scaling, model=model.name)
     if values is not None:
-        _take_ranges(quantized, to_input(values, scaling, model=model.name))
+        _take_ranges(quantized, values)
     return quantized
 
 
@@ -200,15 +205,15 @@ def _annotated(model: keras.Model, freeze_after: int | None) -> tf_keras.Model:
     return tf_keras.Model(image, output, name=model.name)
 
 
-def _initialize(model: tf_keras.Model, scaling: PixelScaling) -> None:
-    """Sets the range of the pixels, and the zeros or clusters to preserve."""
+def _initialize(model: tf_keras.Model, ends: tuple[float, float]) -> None:
+    """Sets the range of the input, and the zeros or clusters to preserve."""
     for wrapper in _wrappers(model):
         for weights, quantizer, variables in wrapper._weight_vars:
             quantizer.remember(weights, variables)
         # tfmot lists a kernel twice if its layer was built before it was wrapped, but once when it is loaded again.
         wrapper._trainable_weights = [weights for weights, _, _ in wrapper._weight_vars]
     pixels = _wrappers(model)[0]._output_quantizer_vars
-    low, high = scaling.range
+    low, high = ends
     pixels["low"].assign(min(low, 0.0))
     pixels["high"].assign(max(high, 0.0))
 

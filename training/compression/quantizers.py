@@ -160,6 +160,8 @@ class PixelQuantizer(ActivationQuantizer):
         rounded = super().__call__(inputs, training, weights)
         if _points is not None:
             return rounded
+        if inputs.shape.rank == 2:
+            return inputs  # a waveform, which stays in float
         is_pixels = tf.logical_and(tf.equal(weights["low"], -1.0), tf.equal(weights["high"], 1.0))
         pixels = tf.clip_by_value(tf.round((inputs + 1) * 127.5), 0.0, 255.0)
         return tf.where(is_pixels, (pixels - 127) / 127.5, rounded)

@@ -5,6 +5,7 @@ activation `inner`, where quantization-aware training puts a quantizer.
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ import tensorflow as tf
 import tf_keras
 
 from keras_mobilenets.blocks.custom_layers import position_distances
+from keras_mobilenets.blocks.speech_front_end import computed
+from keras_mobilenets.waveforms.features import SpeechFeatures
 
 _registered = tf_keras.saving.register_keras_serializable("keras_mobilenets")
 
@@ -253,3 +256,26 @@ class FreezingBatchNormalization(tf_keras.layers.BatchNormalization):
     def get_config(self) -> dict[str, Any]:
         """The arguments of the layer."""
         return super().get_config() | {"freeze_after": self.freeze_after}
+
+
+@_registered
+class SpeechFrontEnd(tf_keras.layers.Layer):
+    """Features of waveforms (batch, samples), as (batch, frames, coefficients, 1)."""
+
+    stays_in_float = True
+
+    def __init__(self, features: dict[str, Any], **kwargs: Any):
+        super().__init__(**kwargs)
+        self.features = SpeechFeatures(**features)
+
+    def call(self, waveforms: Any) -> Any:
+        """As the layer of Keras 3, whose backend is TensorFlow here."""
+        return computed(waveforms, self.features)
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        """Frames and coefficients."""
+        return tf.TensorShape([shape[0], *self.features.shape(shape[1])])
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the layer."""
+        return super().get_config() | {"features": asdict(self.features)}

@@ -1,8 +1,17 @@
-"""TFDS data sets: their default image sizes, and files that must be downloaded by hand."""
+"""TFDS data sets: their default sizes, which of them are recordings, and files that must be downloaded by hand."""
 
+import os
+from pathlib import Path
+
+from keras_mobilenets.pixels.folder_layout import RECORDING, type_of_files
+
+EMBEDDED = ("shapes", "words")  # made on this machine
 DEFAULT_SIZE = 64  # of data sets that are not listed
+RECORDINGS = ("words", "speech_commands", "spoken_digit")  # their size is that of a recording, in samples at 16 kHz
+SECOND = 16_000
 
 SIZES = {
+    **dict.fromkeys(RECORDINGS, SECOND),
     "shapes": 64,
     "mnist": 32,
     "fashion_mnist": 32,
@@ -27,6 +36,17 @@ MANUAL_DOWNLOADS = {
 }
 
 
-def default_size(name: str) -> int:
-    """The default height and width of a data set's images, in pixels: 32 for "cifar10", 224 for "stanford_dogs"."""
-    return SIZES.get(str(name).split("/")[0].split(":")[0], DEFAULT_SIZE)
+def default_size(name: str | Path) -> int:
+    """The default height and width of a data set's images, in pixels: 32 for "cifar10", 64 of a folder.
+
+    Of recordings it is their length in samples at 16 kHz.
+    """
+    folder = Path(os.path.expanduser(name))  # where ~ is no user, it stays
+    if str(name) and folder.is_dir():
+        return SECOND if type_of_files(folder) is RECORDING else DEFAULT_SIZE
+    return SIZES.get(family(name), DEFAULT_SIZE)
+
+
+def family(name: str | Path) -> str:
+    """A TFDS name without configuration and version."""
+    return str(name).split("/")[0].split(":")[0]

@@ -1,7 +1,8 @@
 """A data set for training: `tf.data` pipelines of batches, reproducible after a resume.
 
-Images are decoded once and held in memory as uint8 where they fit, else streamed. The order of an epoch is a function
-of (seed, epoch) alone and the randomness of a batch of (seed, step) alone, so that a training can resume anywhere.
+Examples are decoded once and held in memory as integers where they fit, else streamed; what they are, their kind says.
+The order of an epoch is a function of (seed, epoch) alone and the randomness of a batch of (seed, step) alone, so that
+a training can resume anywhere.
 """
 
 import copy
@@ -13,13 +14,12 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.pixels.preprocessing_layers import scaling_of_layers
-from keras_mobilenets.pixels.scaling import MINUS_ONE_TO_ONE, PixelScaling
 from keras_mobilenets.progress import track
 from keras_mobilenets.training.datasets import augmentation as augment
+from keras_mobilenets.training.datasets.kind import Kind
 from keras_mobilenets.training.datasets.split import UNREADABLE, Selection, Split, permutation, select_all
 
-MEMORY_LIMIT = 2 * 2**30  # bytes of uint8 images, all splits together
+MEMORY_LIMIT = 2 * 2**30  # bytes of examples as they are held, all splits together
 
 
 class Data:
@@ -28,30 +28,41 @@ class Data:
     Attributes:
         name: The name it was loaded by.
         class_names: The classes; a label is an index into this list.
-        image_size: Height and width of every image, in pixels.
-        batch_size: Images per batch.
+        kind: What the examples are: `Images`, `Recordings`.
+        batch_size: Examples per batch.
+        scaling: What the values of a batch mean; of images a `PixelScaling`.
     """
 
-    def __init__(self, name: str, class_names: list[str], splits: dict[str, Split], image_size: int, batch_size: int):
+    def __init__(self, name: str, class_names: list[str], splits: dict[str, Split], kind: Kind, batch_size: int):
         """Takes the splits; use `load_data` to make one."""
         self.name = name
         self.class_names = class_names
-        self.image_size = image_size
+        self.kind = kind
         self.batch_size = batch_size
         self._splits = splits
-        self.scaling = MINUS_ONE_TO_ONE
-        self._in_memory = sum(split.count for split in splits.values()) * image_size**2 * 3 <= MEMORY_LIMIT
+        self.scaling = kind.scaling
+        self._in_memory = sum(split.count for split in splits.values()) * kind.bytes <= MEMORY_LIMIT
         self._arrays: dict[str, tuple[tf.Tensor, tf.Tensor]] = {}
 
-    def scaled(self, scaling: PixelScaling) -> "Data":
-        """The same data, its batches with images of another scaling than [−1, 1]."""
+    @property
+    def image_size(self) -> int:
+        """Height and width of every image, in pixels; of recordings, their samples."""
+        return self.kind.shape[0]
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of an example in a batch, such as (64, 64, 3)."""
+        return self.kind.input_shape(self.scaling)
+
+    def scaled(self, scaling: Any) -> "Data":
+        """The same data, its batches of another scaling than [−1, 1]."""
         other = copy.copy(self)
         other.scaling = scaling
         return other
 
     def scaled_for(self, model: Any) -> "Data":
-        """The same data with images as a model says that it takes them; as they are where it says nothing."""
-        return self.scaled(scaling_of_layers(model) or self.scaling)
+        """The same data as a model says that it takes them; as they are where it says nothing."""
+        return self.scaled(self.kind.scaling_for(model) or self.scaling)
 
     @property
     def train(self) -> tf.data.Dataset:
@@ -76,7 +87,7 @@ class Data:
         return len(self._load(split)[1]) if self._in_memory else self._splits[split].count
 
     def images(self, split: str = "train", count: int | None = None, seed: int | None = None) -> tuple:
-        """Raw pixels, for calibration and display.
+        """Raw pixels, or other examples as they are held.
 
         Args:
             split: "train", "validation" or "test".
@@ -84,12 +95,21 @@ class Data:
             seed: Random seed of the sample; None takes the first images.
 
         Returns:
-            (uint8 images count×H×W×3, int64 labels): NumPy arrays.
+            (uint8 images count×H×W×3 or int16 recordings count×samples, int64 labels): NumPy arrays.
         """
         order = None if seed is None else tf.constant([seed, 0], tf.int64)
         drawn = self._batches(split, order).unbatch().take(self.count(split) if count is None else count)
         images, labels, _ = zip(*drawn.as_numpy_iterator(), strict=True)
         return np.stack(images), np.array(labels, np.int64)
+
+    def inputs(self, split: str = "train", count: int | None = None, seed: int | None = None) -> tuple:
+        """As `images`, but as `tflite.convert` and `tflite.evaluate` take them: pixels, or what a model is given."""
+        examples, labels = self.images(split, count, seed)
+        return self.kind.inputs(examples, self.scaling), labels
+
+    def pictures(self, inputs: Any) -> np.ndarray:
+        """Examples of a batch, or of `inputs`, as uint8 N×H×W×3, to look at."""
+        return self.kind.pictures(np.asarray(inputs), self.scaling)
 
     def pixels(self, split: str = "test") -> tf.data.Dataset:
         """Batches of (uint8 images, integer labels) of a split, always in the same order."""
@@ -134,8 +154,8 @@ class Data:
         steps = self.steps_per_epoch()
         if share[1] > 1 and self.count("train") < self.batch_size:
             raise UserError(f"{self.name} has less than a batch of {self.batch_size} training images; lower batch_size")
-        augmented = augment.make(augmentation, len(self.class_names), share)
-        seen = augment.fixed_views(augmentation) if views else None
+        augmented = augment.make(self.kind, augmentation, len(self.class_names), share)
+        seen = augment.fixed_views(self.kind, augmentation) if views else None
 
         def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
             skipped = tf.where(epoch == first, tf.constant(first_step, tf.int64), tf.constant(0, tf.int64))
@@ -145,8 +165,7 @@ class Data:
         def prepare(step: tf.Tensor, batch: tuple) -> tuple:
             images, labels, places = batch
             if image_size not in (None, self.image_size):
-                images = tf.image.resize(images, (image_size, image_size), "area")  # half the cost of antialiasing
-                images = tf.cast(tf.round(images), tf.uint8)
+                images = self.kind.resized(images, image_size)
             if seen is not None:
                 view = step // steps % views
                 return self._values(seen(images, places, view)), labels, view * self.count("train") + places
@@ -158,7 +177,7 @@ class Data:
 
     def view(self, number: int, augmentation: str) -> tf.data.Dataset:
         """One of the fixed views of `epochs`: batches of (images, index) of all training images, in order."""
-        seen = augment.fixed_views(augmentation)
+        seen = augment.fixed_views(self.kind, augmentation)
 
         def prepare(images: tf.Tensor, labels: tf.Tensor, places: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             return self._values(seen(images, places, tf.constant(number, tf.int64))), places
@@ -189,13 +208,13 @@ class Data:
             stream = places.map(lambda place: (tf.gather(images, place), tf.gather(labels, place)))
         else:
             stream = self._splits["validation"].images(None, 0, select).map(lambda image, label, _: (image, label))
-        side = self.image_size
-        nothing = (tf.zeros([side, side, 3], tf.uint8), tf.constant(UNREADABLE, tf.int64))
+        shape = self.kind.shape
+        nothing = (tf.zeros(shape, self.kind.dtype), tf.constant(UNREADABLE, tf.int64))
         filled = stream.concatenate(tf.data.Dataset.from_tensors(nothing).repeat())
         weight = steps * self.batch_size / self.count("validation")
 
         def prepare(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            images = self._values(augment.scale(tf.ensure_shape(images, [size, side, side, 3])))
+            images = self._values(self.kind.scale(tf.ensure_shape(images, [size, *shape])))
             return images, tf.maximum(labels, 0), tf.where(labels == UNREADABLE, 0.0, weight)
 
         batches = filled.batch(size, drop_remainder=True).take(steps)
@@ -230,8 +249,7 @@ class Data:
         size = self.batch_size // share[1]
         if not self._in_memory:
             stream = self._splits[split].images(seed, first * self.batch_size, self._shard_selection(share))
-            shape = (self.image_size,) * 2 + (3,)
-            stream = stream.map(lambda image, *more: (tf.ensure_shape(image, shape), *more))
+            stream = stream.map(lambda example, *more: (tf.ensure_shape(example, self.kind.shape), *more))
             if seed is None:
                 return stream.filter(lambda _, label, place: label != UNREADABLE).batch(self.batch_size)
             # Unreadable images must neither shorten an epoch nor shift the batches after them.
@@ -249,23 +267,20 @@ class Data:
 
     def _scaled(self, batches: tf.data.Dataset) -> tf.data.Dataset:
         return batches.map(
-            lambda images, labels, _: (self._values(augment.scale(images)), labels),
+            lambda images, labels, _: (self._values(self.kind.scale(images)), labels),
             tf.data.AUTOTUNE,
             deterministic=True,
         ).prefetch(tf.data.AUTOTUNE)
 
-    def _values(self, images: tf.Tensor) -> tf.Tensor:
-        """Images of [−1, 1] in the scaling of this data."""
-        if self.scaling.range == (-1, 1):
-            return images
-        mean, std = (tf.constant(value, tf.float32) for value in (self.scaling.mean, self.scaling.std))
-        return ((images + 1) * 127.5 - mean) / std
+    def _values(self, examples: tf.Tensor) -> tf.Tensor:
+        """Examples of [−1, 1] in the scaling of this data."""
+        return self.kind.values(examples, self.scaling)
 
     def _load(self, split: str) -> tuple[tf.Tensor, tf.Tensor]:
         """Decodes a split once, without the images that cannot be read."""
         if split not in self._arrays:
-            count = self._splits[split].count
-            images = np.empty((count, self.image_size, self.image_size, 3), np.uint8)
+            count, noun = self._splits[split].count, self.kind.noun
+            images = np.empty((count, *self.kind.shape), self.kind.dtype)
             labels = np.empty(count, np.int64)
             kept = 0
             chunks = self._splits[split].images(None, 0).batch(256).prefetch(1).as_numpy_iterator()
@@ -276,11 +291,11 @@ class Data:
                 kept = last
             if not kept or (kept < count and split == "train" and len(set(labels[:kept])) < len(self.class_names)):
                 raise UserError(
-                    f"{self.name}: a class has no readable image in the {split} split; replace the damaged files"
+                    f"{self.name}: a class has no readable {noun} in the {split} split; replace the damaged files"
                 )
             if kept < count:
                 warnings.warn(
-                    f"{count - kept} of the {count} images of the {split} split cannot be read and are left out",
+                    f"{count - kept} of the {count} {noun}s of the {split} split cannot be read and are left out",
                     stacklevel=2,
                 )
             with tf.device("CPU"):

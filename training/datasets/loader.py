@@ -1,16 +1,20 @@
-"""`load_data` opens the embedded data set `shapes`, any TFDS data set, or a folder of class folders."""
+"""`load_data` opens the embedded data sets `shapes` and `words`, any TFDS data set, or a folder of class folders."""
 
 import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.training.datasets.catalog import DEFAULT_SIZE, default_size
+from keras_mobilenets.pixels.folder_layout import RECORDING, type_of_files
+from keras_mobilenets.training.datasets.catalog import EMBEDDED, default_size
 from keras_mobilenets.training.datasets.dataset import Data
+from keras_mobilenets.training.datasets.images import Images
+from keras_mobilenets.training.datasets.kind import Kind
 
 SPLITS = ("train", "validation", "test")
 
@@ -23,25 +27,27 @@ def load_data(
     *,
     limit: int | Mapping[str, int] | None = None,
 ) -> Data:
-    """Opens a data set for image classification.
+    """Opens a data set for the classification of images or of recordings.
 
-    Images become RGB squares: the shorter side is resized (antialiased), the centre cropped.
+    Images become RGB squares: the shorter side is resized (antialiased), the centre cropped. Recordings become one
+    channel at 16 kHz: the piece of most energy of a long one, a short one between silence.
 
     Args:
-        name: "shapes" (embedded, generated on first use); a folder with one folder of images per class (split 80/10/10
-            by a hash of the file names) or with `train`, `val`, `test` folders (by any of their usual names) of such
-            folders; or a TFDS name, such as "cifar10" or "tf_flowers". A missing validation split is cut from train; a
-            missing test split is the validation split, which a warning says of a folder.
+        name: "shapes" or "words" (embedded, generated on first use); a folder with one folder of images, or of WAV
+            files, per class (split 80/10/10 by a hash of the file names) or with `train`, `val`, `test` folders (by any
+            of their usual names) of such folders; or a TFDS name, such as "cifar10" or "speech_commands". A missing
+            validation split is cut from train; a missing test split is the validation split, which a warning says of a
+            folder.
         image_size: Height and width in pixels. Default: that of the data set in `catalog`, such as 32 for cifar10 and
-            224 for stanford_dogs; otherwise 64.
-        batch_size: Images per batch.
-        data_dir: Where TFDS data sets and `shapes` are kept. Default: the environment variable KERAS_MOBILENETS_DATA,
-            else the user's cache folder for `shapes` and TFDS's own folder for the others.
-        limit: Maximum number of images of each split, for quick trials; or of named splits, such as {"train": 800} to
+            224 for stanford_dogs; otherwise 64. Of recordings their samples at 16 kHz; by default a second.
+        batch_size: Examples per batch.
+        data_dir: Where TFDS data sets, `shapes` and `words` are kept. Default: the environment variable
+            KERAS_MOBILENETS_DATA, else the user's cache folder for the embedded ones and TFDS's own for the others.
+        limit: Maximum number of examples of each split, for quick trials; or of named splits, such as {"train": 800} to
             train on few labels.
 
     Returns:
-        The data; images are decoded on first use.
+        The data; examples are decoded on first use.
 
     Raises:
         UserError: No such data set, or one that cannot be trained on; the message says why.
@@ -55,28 +61,50 @@ def load_data(
             raise UserError(f"{what} must be at least 1, not {value}")
     if not str(name):  # as a path, it would be the working directory
         raise UserError(
-            "the data set has no name; give shapes, a TFDS name or a folder of images, such as . for this one"
+            "the data set has no name; give shapes, words, a TFDS name or a folder of images, such as . for this one"
         )
     folder = Path(os.path.expanduser(name))  # where ~ is no user, it stays
-    image_size = image_size or (DEFAULT_SIZE if folder.is_dir() else default_size(str(name)))
+    image_size = image_size or default_size(name)
     data_dir = data_dir or os.environ.get("KERAS_MOBILENETS_DATA") or None
     if keras.backend.backend() != "tensorflow":
         with contextlib.suppress(RuntimeError):  # TensorFlow is initialized already
             tf.config.set_visible_devices([], "GPU")  # it only decodes images; GPU memory is for the model
-    if name == "shapes" or not folder.is_dir():
+    if name in EMBEDDED or not folder.is_dir():
         if folder.is_absolute() or str(name).startswith((".", "~")):
             raise UserError(f"{name} is not a folder; give a folder that holds one folder of images per class")
-        from keras_mobilenets.training.datasets.tfds_source import open_records, prepare, prepared_builder
+        from keras_mobilenets.training.datasets.tfds_source import (
+            has_recordings,
+            open_records,
+            prepare,
+            prepared_builder,
+        )
 
-        if name == "shapes":
-            from keras_mobilenets.training.datasets.shapes import Shapes
-
-            builder = prepare(Shapes(data_dir=data_dir or Path.home() / ".cache" / "keras_mobilenets"))
-        else:
-            builder = prepared_builder(str(name), data_dir)
-        class_names, splits = open_records(builder, image_size, limits)
+        cache = data_dir or Path.home() / ".cache" / "keras_mobilenets"
+        builder = prepare(_embedded(str(name), cache)) if name in EMBEDDED else prepared_builder(str(name), data_dir)
+        kind = _kind(has_recordings(builder), image_size)
+        class_names, splits = open_records(builder, kind, limits)
     else:
-        from keras_mobilenets.training.datasets.image_folder import open_folder
+        from keras_mobilenets.training.datasets.class_folders import open_folder
 
-        class_names, splits = open_folder(folder, image_size, limits)
-    return Data(str(name), class_names, splits, image_size, batch_size)
+        kind = _kind(type_of_files(folder) is RECORDING, image_size)
+        class_names, splits = open_folder(folder, kind, limits)
+    return Data(str(name), class_names, splits, kind, batch_size)
+
+
+def _embedded(name: str, data_dir: str | Path) -> Any:
+    """The builder of a data set that is made on this machine."""
+    if name == "shapes":
+        from keras_mobilenets.training.datasets.shapes import Shapes
+
+        return Shapes(data_dir=data_dir)
+    from keras_mobilenets.training.datasets.speech.words import Words
+
+    return Words(data_dir=data_dir)
+
+
+def _kind(is_recorded: bool, size: int) -> Kind:
+    if not is_recorded:
+        return Images(size)
+    from keras_mobilenets.training.datasets.speech.recordings import Recordings
+
+    return Recordings(size)

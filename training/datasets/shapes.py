@@ -3,7 +3,6 @@
 It is drawn on this machine (shapes_renderer.py) in half a minute, so the demo and the tests need no download.
 """
 
-import contextlib
 import dataclasses
 import inspect
 import io
@@ -14,6 +13,7 @@ import tensorflow_datasets as tfds
 
 from keras_mobilenets.progress import track
 from keras_mobilenets.training.datasets import shapes_renderer
+from keras_mobilenets.training.datasets.embedded import Embedded
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -26,7 +26,7 @@ class ShapesConfig(tfds.core.BuilderConfig):
     seed: int = 2017  # the year of the MobileNets
 
 
-class Shapes(tfds.core.GeneratorBasedBuilder):
+class Shapes(Embedded):
     """Procedurally drawn shapes under rotation, scale, slant, texture, clutter, occlusion, blur and noise.
 
     The class is the outline alone: colours, textures, places and sizes are drawn alike for all ten. Features: `image`,
@@ -35,20 +35,6 @@ class Shapes(tfds.core.GeneratorBasedBuilder):
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012
-
-    def download_and_prepare(self, **options: Any) -> None:
-        """Draws and stores the data set unless it is there; an interrupted run leaves nothing and starts over.
-
-        Args:
-            **options: As for every TFDS builder. TFDS' announcement of a download and its bars, three deep and drawn
-                even into files, give way to one bar.
-        """
-        tfds.disable_progress_bar()
-        try:
-            with contextlib.redirect_stdout(io.StringIO()):
-                super().download_and_prepare(**options)
-        finally:
-            tfds.enable_progress_bar()
 
     def _info(self) -> tfds.core.DatasetInfo:
         image = tfds.features.Image(shape=(shapes_renderer.SIZE, shapes_renderer.SIZE, 3), encoding_format="png")

@@ -1,4 +1,4 @@
-"""TensorFlow Datasets as a data set: any builder with one image and one class label, or `shapes` of this package."""
+"""TensorFlow Datasets as a data set: any builder with one image, or one recording, and one class label."""
 
 import difflib
 import socket
@@ -15,15 +15,15 @@ from etils import epath
 from tensorflow_datasets.core.download import resource
 
 from keras_mobilenets.errors import UserError, first_line
-from keras_mobilenets.pixels.image_decoder import center_crop
-from keras_mobilenets.training.datasets.catalog import MANUAL_DOWNLOADS
+from keras_mobilenets.training.datasets.catalog import EMBEDDED, MANUAL_DOWNLOADS
+from keras_mobilenets.training.datasets.kind import Kind
 from keras_mobilenets.training.datasets.split import Selection, Split, select_all
 
 SHUFFLE_BUFFER = 4096  # encoded images; TFDS has shuffled the whole set when it wrote the records
 
 
 def open_records(
-    builder: Any, size: int, limits: Mapping[str, int] | None = None
+    builder: Any, kind: Kind, limits: Mapping[str, int] | None = None
 ) -> tuple[list[str], dict[str, Split]]:
     """Opens a prepared TFDS builder; decodes nothing.
 
@@ -32,25 +32,26 @@ def open_records(
 
     Args:
         builder: A `tfds.core.DatasetBuilder` that is prepared.
-        size: Height and width, in pixels, that images are resized to.
+        kind: What the examples are, which decodes them.
         limits: Maximum number of images, by split.
 
     Returns:
         The class names and the splits "train", "validation" and "test".
 
     Raises:
-        UserError: The data set has no single image and label, or no training split.
+        UserError: The data set has no single example and label, or no training split.
     """
     name, there = builder.info.name, builder.info.splits
     features = dict(builder.info.features) if isinstance(builder.info.features, tfds.features.FeaturesDict) else {}
-    image_keys = [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
+    example = getattr(tfds.features, kind.record)
+    image_keys = [key for key, feature in features.items() if isinstance(feature, example)]
     label_keys = [key for key, feature in features.items() if isinstance(feature, tfds.features.ClassLabel)]
-    if "image" in image_keys:
-        image_keys = ["image"]
+    if kind.record.lower() in image_keys:
+        image_keys = [kind.record.lower()]
     if "label" in label_keys:
         label_keys = ["label"]
     if len(image_keys) != 1 or len(label_keys) != 1:
-        raise UserError(f"data set {name} is not for classification: it needs one image and one class label")
+        raise UserError(f"data set {name} is not for classification: it needs one {kind.noun} and one class label")
     if "train" not in there:
         raise UserError(f"data set {name} has no train split, only {', '.join(there)}")
 
@@ -68,8 +69,15 @@ def open_records(
         last = min(last, first + (limits or {}).get(split, last))
         if first == last:
             raise UserError(f"data set {name} is too small: its {split} split is empty")
-        splits[split] = _split(builder, f"{source}[{first}:{last}]", last - first, image_keys[0], label_keys[0], size)
+        splits[split] = _split(builder, f"{source}[{first}:{last}]", last - first, image_keys[0], label_keys[0], kind)
     return list(features[label_keys[0]].names), splits
+
+
+def has_recordings(builder: Any) -> bool:
+    """Whether a builder's examples are recordings; else they are images."""
+    features = builder.info.features
+    known = features.values() if isinstance(features, tfds.features.FeaturesDict) else [features]
+    return any(isinstance(feature, tfds.features.Audio) for feature in known)
 
 
 def prepared_builder(name: str, data_dir: str | Path | None) -> Any:
@@ -81,12 +89,14 @@ def prepared_builder(name: str, data_dir: str | Path | None) -> Any:
     try:
         builder = tfds.builder(name, data_dir=data_dir)
     except (tfds.core.DatasetNotFoundError, ModuleNotFoundError, ValueError, AssertionError) as error:
-        known = ["shapes", *tfds.list_builders(with_community_datasets=False)]
+        known = [*EMBEDDED, *tfds.list_builders(with_community_datasets=False)]
         family = name.split("/")[0].split(":")[0]
         if family in known:  # a config or version that does not exist
             raise UserError(f"cannot open data set {name!r}: {first_line(error)}") from error
         close = difflib.get_close_matches(family, known, n=3)
-        hint = f"did you mean {' or '.join(close)}?" if close else "give shapes, a TFDS name or a folder of images"
+        hint = (
+            f"did you mean {' or '.join(close)}?" if close else "give shapes, words, a TFDS name or a folder of images"
+        )
         raise UserError(f"unknown data set {name!r}, which is no folder either; {hint}") from error
     return prepare(builder)
 
@@ -134,11 +144,11 @@ def _find_hosts(builder: Any) -> None:
             socket.getaddrinfo(host, None)
 
 
-def _split(builder: Any, split: str, count: int, image_key: str, label_key: str, size: int) -> Split:
-    decode = builder.info.features[image_key].decode_example
+def _split(builder: Any, split: str, count: int, image_key: str, label_key: str, kind: Kind) -> Split:
+    feature = builder.info.features[image_key]
 
-    def to_square(image: tf.Tensor) -> tf.Tensor:
-        return tf.numpy_function(lambda pixels: center_crop(pixels, size), [decode(image)], tf.uint8)
+    def decoded(encoded: tf.Tensor) -> tf.Tensor:
+        return tf.numpy_function(kind.fitted(feature), [feature.decode_example(encoded)], kind.dtype)
 
     def stream(seed: tf.Tensor | None, first: tf.Tensor | int, select: Selection) -> tf.data.Dataset:
         encoded = builder.as_dataset(
@@ -155,7 +165,7 @@ def _split(builder: Any, split: str, count: int, image_key: str, label_key: str,
                 SHUFFLE_BUFFER, seed=seed[0] * 1_000_003 + seed[1], reshuffle_each_iteration=False
             )
         return select(encoded.skip(tf.cast(first, tf.int64))).map(
-            lambda image, label, number: (to_square(image), tf.cast(label, tf.int64), number),
+            lambda image, label, number: (decoded(image), tf.cast(label, tf.int64), number),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
 

@@ -6,14 +6,13 @@ loses nothing and a resumed training continues its curves.
 
 import contextlib
 import warnings
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from keras_mobilenets.pixels.batches import to_pixels
-from keras_mobilenets.pixels.scaling import PixelScaling
 from keras_mobilenets.training.engine.recorder import Recorder
 
 SAMPLES = 16
@@ -58,18 +57,20 @@ class Summaries:
                     tf.summary.scalar(f"epoch_{tag}", value, step=epoch + 1)
         self._flush()
 
-    def write_images(self, batches: tf.data.Dataset, class_names: list[str], scaling: PixelScaling) -> None:
+    def write_images(
+        self, batches: tf.data.Dataset, class_names: list[str], pictures: Callable[[Any], np.ndarray]
+    ) -> None:
         """Writes the first batch of images with the names of their classes.
 
         Args:
             batches: (float32 images, integer or soft labels).
             class_names: The classes.
-            scaling: What the values of the images mean.
+            pictures: Makes uint8 N×H×W×3 of images, or of other examples.
         """
         if not self.recorder.is_kept:
             return
         images, labels, *_ = next(iter(batches.take(1)))
-        shown = to_pixels(np.asarray(images[:SAMPLES], np.float32), scaling)
+        shown = pictures(images[:SAMPLES])
         names = [_label_text(label, class_names) for label in np.asarray(labels[:SAMPLES])]
         with self._writer("train").as_default():
             tf.summary.image("augmented_images", image_grid(shown, names)[None], step=len(self.recorder.rows) + 1)

@@ -20,6 +20,7 @@ from keras_mobilenets import files
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.lock import locked
 from keras_mobilenets.training.datasets.dataset import Data
+from keras_mobilenets.training.datasets.images import Images
 from keras_mobilenets.training.distribution import broadcast, device_strategy, process_group
 from keras_mobilenets.training.engine import model_transforms, progress_bar, progressive_learning, tensorboard_logger
 from keras_mobilenets.training.engine.batch_normalization import fused_batch_norm
@@ -87,6 +88,8 @@ def fit(
         if not process_group.is_first():
             run_dir, verbose = None, 0
         _check_shapes(model, data)
+        if recipe.stages > 1 and not isinstance(data.kind, Images):
+            raise UserError(f"stages grow images, and {data.name} holds {data.kind.noun}s: leave stages at 1")
         folder = Path(run_dir or stack.enter_context(tempfile.TemporaryDirectory()))
         stack.enter_context(locked(folder))
         _record_settings(folder, model, data, {"recipe": dataclasses.asdict(recipe)} | objective.settings)
@@ -154,7 +157,7 @@ def _fit(
     targets = objective.targets(batches)
     _build_metrics(model, targets)
     if epoch == stage.first and not step:
-        logs.write_images(batches, data.class_names, data.scaling)
+        logs.write_images(batches, data.class_names, data.pictures)
     validation = objective.validation(device_strategy.validation(data))
     with fused_batch_norm():
         model.fit(
@@ -198,11 +201,11 @@ def _logging_to(logs: Path) -> Iterator[None]:
 
 
 def _check_shapes(model: Any, data: Data) -> None:
-    size, classes = data.image_size, len(data.class_names)
-    wanted, given = (size, size, 3), tuple(model.input_shape[1:])
-    if len(given) != 3 or any(have not in (None, want) for have, want in zip(given, wanted, strict=True)):
+    wanted, given, classes = data.input_shape, tuple(model.input_shape[1:]), len(data.class_names)
+    if len(given) != len(wanted) or any(have not in (None, want) for have, want in zip(given, wanted, strict=True)):
+        noun = data.kind.noun
         raise UserError(
-            f"the model takes images of {shape_text(given)} but {data.name} was loaded as {shape_text(wanted)}; "
+            f"the model takes {noun}s of {shape_text(given)} but {data.name} was loaded as {shape_text(wanted)}; "
             f"build it with input_shape={wanted} or load the data with another image_size"
         )
     if tuple(model.output_shape[1:]) != (classes,):
@@ -220,8 +223,8 @@ def _record_settings(run_dir: Path, model: Any, data: Data, more: dict[str, Any]
             "input_shape": list(model.input_shape[1:]),
             "classes": model.output_shape[-1],
             "parameters": model.count_params(),
-            "pixels": str(data.scaling),
-        },
+        }
+        | data.kind.described(data.scaling),
         "data": {
             "name": data.name,
             "image_size": data.image_size,

@@ -16,7 +16,7 @@ import numpy as np
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.files import atomic, sha256
-from keras_mobilenets.pixels.batches import to_input, to_pixels
+from keras_mobilenets.pixels.batches import to_input
 from keras_mobilenets.pixels.preprocessing_layers import scaling_of
 from keras_mobilenets.pixels.scaling import PixelScaling
 from keras_mobilenets.progress import track
@@ -36,7 +36,7 @@ class Examination:
         class_names: The C classes.
         split: "train", "validation" or "test".
         confusion: int64 C×C: number of images of the row's class that were predicted as the column's.
-        images: uint8 M×S×S×3: the misclassified images, in order of decreasing confidence.
+        images: uint8 M×S×S×3: the misclassified images, in order of decreasing confidence; pictures of other examples.
         labels: int64 M, their true classes.
         predicted: int64 M, the predicted classes.
         confidence: float32 M, the probabilities of the predicted classes, 0..1.
@@ -129,21 +129,25 @@ def examine(model: Any, data: Any, split: str = "validation", mistakes: int = MI
     if split not in ("train", "validation", "test"):
         raise UserError(f"split={split!r}: choose train, validation or test")
     model = without_nesting(model)
-    classes, size = len(data.class_names), data.image_size
+    classes = len(data.class_names)
     if tuple(model.output_shape[1:]) != (classes,):
         raise UserError(f"the model has output {model.output_shape[1:]} but {data.name} has {classes} classes")
     data = data.scaled_for(model)
     confusion = np.zeros((classes, classes), np.int64)
-    worst = _WorstMistakes(mistakes, size, data.scaling)
+    worst = _WorstMistakes(mistakes, data)
     total, forward = -(-data.count(split) // data.batch_size), forward_pass(model)
-    for images, labels in track(getattr(data, split), f"evaluating {split} images", total):
+    is_of_images = isinstance(data.scaling, PixelScaling)
+    for images, labels in track(getattr(data, split), f"evaluating {split} {data.kind.noun}s", total):
         images, labels = np.asarray(images), np.asarray(labels, np.int64)
-        scores = _probabilities(model, forward(to_input(images, data.scaling, model=model.name)))
+        values = to_input(images, data.scaling, model=model.name) if is_of_images else images
+        scores = _probabilities(model, forward(values))
         predicted = scores.argmax(axis=1)
         np.add.at(confusion, (labels, predicted), 1)
         worst.take(images, labels, predicted, scores.max(axis=1))
     pictures, labels, predicted, confidence = worst.arrays
     found = Examination(tuple(data.class_names), split, confusion, pictures, labels, predicted, confidence)
+    if not is_of_images:
+        return found
     with contextlib.suppress(UserError):  # a model without a feature map
         heat = grad_cam(model, found.images, found.predicted, pixels=data.scaling)
         found = dataclasses.replace(found, heat=np.rint(255 * heat).astype(np.uint8))
@@ -220,15 +224,15 @@ def read_examination(path: str | Path) -> Examination:
 class _WorstMistakes:
     """Collects the most confident mistakes."""
 
-    def __init__(self, count: int, size: int, scaling: PixelScaling):
-        self.count, self.scaling = count, scaling
-        none = np.empty(0, np.int64)
-        self.arrays: list[np.ndarray] = [np.empty((0, size, size, 3), np.uint8), none, none, np.empty(0, np.float32)]
+    def __init__(self, count: int, data: Any):
+        self.count, self._pictures = count, data.pictures
+        none, images = np.empty(0, np.int64), data.pictures(np.empty((0, *data.input_shape), np.float32))
+        self.arrays: list[np.ndarray] = [images, none, none, np.empty(0, np.float32)]
 
     def take(self, images: np.ndarray, labels: np.ndarray, predicted: np.ndarray, confidence: np.ndarray) -> None:
         wrong = np.flatnonzero(labels != predicted)
         wrong = wrong[np.argsort(-confidence[wrong], kind="stable")[: self.count]]
-        pixels = to_pixels(images[wrong], self.scaling)
+        pixels = self._pictures(images[wrong])
         both = [
             np.concatenate(pair)
             for pair in zip(self.arrays, [pixels, labels[wrong], predicted[wrong], confidence[wrong]], strict=True)

@@ -14,6 +14,7 @@ import keras_mobilenets as km
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.training.datasets import augmentation
 from keras_mobilenets.training.datasets.dataset import Data
+from keras_mobilenets.training.datasets.kind import Kind
 from keras_mobilenets.training.distribution import process_group
 from keras_mobilenets.training.engine.objective import Objective
 from keras_mobilenets.training.engine.trainer import fit
@@ -65,16 +66,20 @@ def distill(
             `fit`.
     """
     recipe, teacher = recipe or Recipe(), _load_teacher(teacher)
-    _check(recipe, temperature, alpha, cached_views, cache_file)
+    _check(recipe, data.kind, temperature, alpha, cached_views, cache_file)
     library_of(student), library_of(teacher)
     process_group.require_single("distillation")
     if {id(weight) for weight in teacher.weights} & {id(weight) for weight in student.weights}:
         raise UserError("student and teacher share weights; give the student weights of its own")
     data = data.scaled_for(student)
-    if data.scaled_for(teacher).scaling.range != data.scaling.range:
+    asked, given = (data.kind.described(each) for each in (data.scaled_for(teacher).scaling, data.scaling))
+    if asked != given:
+        of_teacher, of_student = (
+            ", ".join(f"{name} {value}" for name, value in each.items()) for each in (asked, given)
+        )
         raise UserError(
-            f"the teacher takes pixels of {data.scaled_for(teacher).scaling} and the student of {data.scaling}: put a "
-            "layer Rescaling in front of one of them"
+            f"the teacher takes {of_teacher} and the student {of_student}: put a layer, such as Rescaling, in front of "
+            "one of them"
         )
     file = Path(cache_file) if cache_file else Path(run_dir) / FILE if run_dir else None
     targets = TeacherTargets(data, teacher, recipe.augmentation, cached_views, file)
@@ -82,7 +87,7 @@ def distill(
     return fit(student, data, recipe, run_dir, objective=objective, **options)
 
 
-def _check(recipe: Recipe, temperature: float, alpha: float, cached_views: int, cache_file: Any) -> None:
+def _check(recipe: Recipe, kind: Kind, temperature: float, alpha: float, cached_views: int, cache_file: Any) -> None:
     if not temperature > 0:
         raise UserError(f"temperature={temperature}: give a number above 0, such as 4")
     if not 0 <= alpha <= 1:
@@ -94,7 +99,7 @@ def _check(recipe: Recipe, temperature: float, alpha: float, cached_views: int, 
     if recipe.stages > 1 and (cached_views or recipe.initial_size < 1):
         raise UserError("the teacher takes images of one size: distil with stages=1 or initial_size=1, no cached_views")
     if cached_views:
-        augmentation.fixed_views(recipe.augmentation)  # refuses mixup and cutmix
+        augmentation.fixed_views(kind, recipe.augmentation)  # refuses mixup and cutmix
 
 
 def _load_teacher(teacher: Any) -> Any:

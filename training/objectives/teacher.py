@@ -144,10 +144,11 @@ def logits_function(teacher: Any, data: Data) -> Callable[[tf.Tensor], tf.Tensor
 
 def _probe(teacher: Any, data: Data, predict: Callable[[tf.Tensor], tf.Tensor]) -> np.ndarray:
     """The teacher's outputs on two images of noise, which shows whether it fits the data."""
-    classes, wanted = len(data.class_names), (data.image_size, data.image_size, 3)
+    classes, wanted = len(data.class_names), data.input_shape
     given = getattr(teacher, "input_shape", None)  # a model that is a class of its own may have none
     if isinstance(given, tuple) and (
-        len(given) != 4 or any(have not in (None, want) for have, want in zip(given[1:], wanted, strict=True))
+        len(given) != 1 + len(wanted)
+        or any(have not in (None, want) for have, want in zip(given[1:], wanted, strict=True))
     ):
         raise UserError(
             f"the teacher takes images of {shape_text(given[1:])}, but {data.name} was loaded as {shape_text(wanted)}"

@@ -31,6 +31,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--data", help="calibration images: shapes, a TFDS name or a folder (default: the run's data)")
     parser.add_argument("--data-dir", help="where TFDS data sets are kept")
     parser.add_argument(
+        "--c-source", action="store_true", help="also write int8 files as C++ source for a microcontroller project"
+    )
+    parser.add_argument(
         "--out", metavar="DIR", help="folder of the .tflite files (default: the run, or beside the file)"
     )
 
@@ -38,6 +41,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> None:
     """Converts a run's model, a .keras file, or PyTorch's weights."""
     import_tensorflow(options)
+    from keras_mobilenets import tflite
     from keras_mobilenets.tflite.graph import flatbuffer
 
     source = Path(options.source)
@@ -59,3 +63,5 @@ def run(options: Namespace) -> None:
     for path in paths:
         said = flatbuffer.description(path.read_bytes())
         print(f"{path}  {path.stat().st_size / 1e6:.2f} MB{f'  {said}' if said.startswith('int8') else ''}")
+        if options.c_source and path.stem.endswith("int8"):
+            print("  ".join(map(str, tflite.c_source(path))))

@@ -21,6 +21,8 @@ EXAMPLE = """keras-mobilenets evaluate runs/photos
   keras-mobilenets evaluate model.h5 --data ~/photos --run runs/mine
   keras-mobilenets evaluate runs/photos --on gpu --limit 200"""
 
+_STREAM = 200  # recordings
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Adds the verb's arguments."""
@@ -28,6 +30,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_pixels(parser)
     add_adoption(parser, "test images (default: of the run's data)")
     parser.add_argument("--limit", type=int, metavar="N", help="at most N images (nothing is recorded then)")
+    parser.add_argument(
+        "--stream",
+        action="store_true",
+        help="instead: slide over a long recording made of test recordings; words found, false alarms an hour",
+    )
     parser.add_argument(
         "--on",
         default="cpu",
@@ -41,13 +48,13 @@ def run(options: Namespace) -> None:
     """Scores .tflite files; a run's figures go into its results.json."""
     import_tensorflow(options)
     from keras_mobilenets import tflite, training
-    from keras_mobilenets.tflite.runtime.input_scaling import scaling_of_file
+    from keras_mobilenets.tflite.runtime.input_scaling import features_of_file, scaling_of_file, takes_image
 
     for given, source in zip(
         options.sources, converted(options.sources, options, ADOPTION.keys() - {"folder"}), strict=True
     ):
         # What a model file's options say is its run's own now.
-        aside = options.limit or options.on != "cpu"
+        aside = options.limit or options.on != "cpu" or options.stream
         if source.is_dir() and not (aside or (not is_model(given) and (options.data or options.pixels))):
             for row in pipeline.Run(source).evaluate():
                 print(f"{row.model}: top-1 {row.top1:.2%}")
@@ -58,19 +65,26 @@ def run(options: Namespace) -> None:
             data = training.load_data(options.data, _image_size(source, options.size), data_dir=options.data_dir)
         else:
             raise UserError(f"what shall {source} be tested on? give --data shapes, a folder of images or a TFDS name")
+        if options.stream:
+            stream = training.stream_of(data, options.limit or _STREAM)
+            for path in tflite_files([source]):
+                print(f"{path}: {tflite.evaluate_stream(path, stream)}")
+            continue
         for path in tflite_files([source]):
-            scaling = scaling_of_file(path, options.pixels)
-            result = tflite.evaluate(
-                path, data.scaled(scaling).test, limit=options.limit, pixels=scaling, on=options.on
-            )
+            pixels = scaling_of_file(path, options.pixels) if takes_image(path) else None
+            test = data.scaled(pixels or features_of_file(path)).test
+            result = tflite.evaluate(path, test, limit=options.limit, pixels=pixels, on=options.on)
             print(f"{path}: {result}")
 
 
-def _image_size(path: Path, asked: int | None) -> int:
-    """The height of the images that a .tflite takes."""
-    from keras_mobilenets.tflite.measurement.accuracy import image_shape
+def _image_size(path: Path, asked: int | None) -> int | None:
+    """The height of the images that a .tflite takes, or the samples of a waveform."""
+    from keras_mobilenets.tflite.measurement.accuracy import input_shape
+    from keras_mobilenets.tflite.runtime.input_scaling import features_of_file
 
-    height = image_shape(path)[1]
+    height = input_shape(path)[1]
+    if features_of_file(path):
+        return asked
     if height == -1 and asked is None:
         raise UserError(f"{path} takes images of any size; give --size, such as 224")
     if height != -1 and asked not in (None, height):

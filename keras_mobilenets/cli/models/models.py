@@ -39,7 +39,10 @@ def run(options: Namespace) -> None:
     table = grid("model", "arguments", "input", "parameters", "multiply-adds", "ImageNet top-1")
     for row in rows:
         arguments = ", ".join(f"{key}={value}" for key, value in row.arguments.items())
-        macs, top1 = f"{row.macs_millions:,.1f} M", f"{row.imagenet_top1:.1f}%"
+        macs, top1 = (
+            f"{row.macs_millions:,.1f} M",
+            f"{row.imagenet_top1:.1f}%{'' if row.is_of_images else ' of Speech Commands'}",
+        )
         table.add_row(row.builder, arguments, str(row.input_size), f"{row.parameters:,}", macs, top1)
     show(table)
     if not rows:

@@ -24,8 +24,9 @@ def run(options: Namespace) -> None:
     """Prints the layer table."""
     import_tensorflow(options)
     import keras_mobilenets as km
+    from keras_mobilenets.models.catalog import builder_named
 
-    shape = (options.size, options.size, 3)
+    shape = (options.size, options.size, 3) if builder_named(options.model).takes_images else None
     model = km.create_model(options.model, input_shape=shape, classes=options.classes, **builder_arguments(options))
     if options.compare:
         from keras_mobilenets.costs.separable_savings import compare

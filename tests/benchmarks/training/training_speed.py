@@ -129,6 +129,7 @@ def run_fit(setting, clock, name):
 
     import keras_mobilenets as km
     from keras_mobilenets import training
+    from keras_mobilenets.training.datasets.images import Images
     from keras_mobilenets.training.datasets.split import Split
 
     images, labels = noise(setting)
@@ -138,7 +139,7 @@ def run_fit(setting, clock, name):
         for split, arrays in (("train", (images, labels)), ("validation", validation), ("test", validation))
     }
     names = [f"class {number}" for number in range(setting.classes)]
-    data = training.Data("noise", names, splits, setting.image_size, setting.batch_size)
+    data = training.Data("noise", names, splits, Images(setting.image_size), setting.batch_size)
     model = km.MobileNetV2(setting.shape, alpha=setting.alpha, classes=setting.classes)
     recipe = training.Recipe.named(name, epochs=setting.rounds + 1, precision=setting.precision)
     with tempfile.TemporaryDirectory() as folder:

@@ -11,7 +11,8 @@ from PIL import Image
 
 from keras_mobilenets import UserError, preprocess_input, training
 from keras_mobilenets.pixels import image_decoder
-from keras_mobilenets.training.datasets import augmentation, dataset
+from keras_mobilenets.training.datasets import dataset
+from keras_mobilenets.training.datasets.images import light
 
 COLOURS = {"blue": (20, 30, 200), "green": (30, 200, 20), "red": (200, 20, 30)}
 
@@ -207,10 +208,10 @@ def test_streamed_data_equal_data_in_memory(folder, monkeypatch):
 def test_light_augmentation_keeps_range_and_changes_each_image_differently():
     image = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8)
     images = tf.constant(np.repeat(image, 16, axis=0))
-    result = augmentation.light(images, tf.constant([1, 2], tf.int64)).numpy()
+    result = light(images, tf.constant([1, 2], tf.int64)).numpy()
     assert result.min() >= -1 and result.max() <= 1
     assert len({one.tobytes() for one in result}) == 16
-    np.testing.assert_array_equal(result, augmentation.light(images, tf.constant([1, 2], tf.int64)))
+    np.testing.assert_array_equal(result, light(images, tf.constant([1, 2], tf.int64)))
 
 
 class Dots(tfds.core.GeneratorBasedBuilder):

@@ -51,7 +51,7 @@ def check(path: Path, variant: str = "") -> MicroCheck:
     refused: dict[tuple[int, int], Reason] = {}
     blocked = ""
     try:
-        answer = _ask(path, {"path": path, "arena": _enough(model)})
+        answer = _ask(path, {"path": path, "arena": enough(model)})
         memory = {"arena": arena_bytes(answer.log)}
     except UserError as error:
         answer, refused = _refusals(path, model)
@@ -85,7 +85,7 @@ def run(path: Path, inputs: np.ndarray, variant: str = "") -> np.ndarray:
     """
     model = flatbuffer.read(path.read_bytes(), path)
     try:
-        outputs = _ask(path, {"path": path, "arena": _enough(model)}, inputs).outputs
+        outputs = _ask(path, {"path": path, "arena": enough(model)}, inputs).outputs
     except UserError as error:
         found = check(path)
         raise error if found.ok else UserError(f"{path}: {found.summary}") from error
@@ -141,7 +141,7 @@ def _ask(path: Path, arguments: Mapping[str, Any], inputs: np.ndarray | None = N
     return processes.run(ENVIRONMENT.python, "micro", arguments, inputs, what=what)
 
 
-def _enough(model: Any) -> int:
+def enough(model: Any) -> int:
     """Bytes in which any plan of the arena has room: all activations at once, and what operators and tensors take."""
     graphs = [graph_of(model, number) for number in range(len(model.subgraphs))]
     values = sum(8 * operand.elements for graph in graphs for operand in graph.operands if not operand.constant)
@@ -160,7 +160,7 @@ def _refusals(path: Path, model: Any) -> tuple[processes.Answer, dict[tuple[int,
                     Path(folder, f"{number}.{place}").write_bytes(flatbuffer.write(alone))
                     nodes[number, place] = node
         trials = [Path(folder, f"{number}.{place}") for number, place in nodes]
-        answer = _ask(path, {"trials": list(map(str, trials)), "arena": _enough(model)})
+        answer = _ask(path, {"trials": list(map(str, trials)), "arena": enough(model)})
     found = {
         where: refusal(status, log, node)
         for (where, node), (status, log) in zip(nodes.items(), answer.values["ends"], strict=True)

@@ -14,12 +14,14 @@ import tensorflow as tf
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.pixels.folder_layout import Layout, find_layout
-from keras_mobilenets.pixels.image_decoder import BitDepth, read_image, why_unreadable
+from keras_mobilenets.training.datasets.kind import Kind, Reader
 from keras_mobilenets.training.datasets.split import UNREADABLE, Selection, Split, permutation, select_all
 
 
-def open_folder(folder: Path, size: int, limits: Mapping[str, int] | None = None) -> tuple[list[str], dict[str, Split]]:
-    """Finds the images of a folder; reads none of them.
+def open_folder(
+    folder: Path, kind: Kind, limits: Mapping[str, int] | None = None
+) -> tuple[list[str], dict[str, Split]]:
+    """Finds the images of a folder, or examples of another kind; reads none of them.
 
     A missing validation split is a tenth of the training split; a missing test split is the validation split where
     there is a folder of it, else another tenth of the training split.
@@ -27,7 +29,7 @@ def open_folder(folder: Path, size: int, limits: Mapping[str, int] | None = None
     Args:
         folder: Holds one folder of images for each class, or split folders such as `train`, `val` and `test` of such
             folders, in any of the forms that `folder_layout` knows.
-        size: Height and width, in pixels, that images are resized to.
+        kind: What the examples are, which reads their files.
         limits: Maximum number of images, by split; the same images every time.
 
     Returns:
@@ -36,12 +38,12 @@ def open_folder(folder: Path, size: int, limits: Mapping[str, int] | None = None
     Raises:
         UserError: Fewer than two classes, a class without images, or a split that is empty.
     """
-    layout = find_layout(folder)
+    layout, noun = find_layout(folder, kind.files), kind.noun
     splits: dict[str, list[tuple[str, int]]] = {"train": [], "validation": [], "test": []}
     for part, classes in layout.images.items():
         for name, files in classes.items():
             for file in files:
-                share = _share(file.relative_to(layout.roots[part]))
+                share = _share(kind.source(file.relative_to(layout.roots[part])))
                 splits[_split_of(part, share, layout)].append((str(file), layout.class_names.index(name)))
     if not splits["test"] and "validation" in layout.roots:
         where = layout.roots["validation"]
@@ -49,16 +51,16 @@ def open_folder(folder: Path, size: int, limits: Mapping[str, int] | None = None
         splits["test"] = splits["validation"]
     for split, members in splits.items():
         if not members:
-            raise UserError(f"{folder} has too few images: none falls into the {split} split; add some")
+            raise UserError(f"{folder} has too few {noun}s: none falls into the {split} split; add some")
     missing = set(range(len(layout.class_names))) - {label for _, label in splits["train"]}
     if missing:
         raise UserError(
-            f"class {layout.class_names[min(missing)]!r} of {folder} has no training image; add some images"
+            f"class {layout.class_names[min(missing)]!r} of {folder} has no training {noun}; add some {noun}s"
         )
     splits = {split: _in_order(members, folder) for split, members in splits.items()}
-    limits, depth = limits or {}, BitDepth(str(folder), [file for file, _ in splits["train"]])
+    limits, read = limits or {}, kind.reader(str(folder), [file for file, _ in splits["train"]])
     return layout.class_names, {
-        split: _split(members[: limits.get(split)], size, depth) for split, members in splits.items()
+        split: _split(members[: limits.get(split)], kind, read) for split, members in splits.items()
     }
 
 
@@ -82,7 +84,7 @@ def _in_order(members: list[tuple[str, int]], folder: Path) -> list[tuple[str, i
     return sorted(members, key=lambda member: _share(Path(member[0]).relative_to(folder)))
 
 
-def _split(members: list[tuple[str, int]], size: int, depth: BitDepth) -> Split:
+def _split(members: list[tuple[str, int]], kind: Kind, read_file: Reader) -> Split:
     files = [file for file, _ in members]
     labels = np.array([label for _, label in members], np.int64)
     skipped: set[str] = set()
@@ -90,17 +92,17 @@ def _split(members: list[tuple[str, int]], size: int, depth: BitDepth) -> Split:
     def read(index: np.ndarray) -> tuple[np.ndarray, np.int64]:
         file = files[int(index)]
         try:
-            return read_image(file, size, depth), labels[index]
-        except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError and others for damaged files
+            return read_file(file), labels[index]
+        except Exception as error:  # libraries raise OSError, SyntaxError, ValueError and others for damaged files
             if file not in skipped:
                 skipped.add(file)
-                warnings.warn(f"skipped {file}: {why_unreadable(error)}", stacklevel=2)
-            return np.zeros((size, size, 3), np.uint8), np.int64(UNREADABLE)
+                warnings.warn(f"skipped {file}: {kind.why_unreadable(error)}", stacklevel=2)
+            return np.zeros(kind.shape, kind.dtype), np.int64(UNREADABLE)
 
     def images(seed: tf.Tensor | None, first: tf.Tensor | int, select: Selection = select_all) -> tf.data.Dataset:
         order = tf.range(len(files)) if seed is None else permutation(len(files), seed)
         return select(tf.data.Dataset.from_tensor_slices(order[first:])).map(
-            lambda index: (*tf.numpy_function(read, [index], (tf.uint8, tf.int64)), tf.cast(index, tf.int64)),
+            lambda index: (*tf.numpy_function(read, [index], (kind.dtype, tf.int64)), tf.cast(index, tf.int64)),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
 

@@ -1,0 +1,1 @@
+"""Networks for what changes over time: sound."""

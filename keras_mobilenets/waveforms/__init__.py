@@ -1,0 +1,1 @@
+"""What the waveform input of a model means: features of speech."""

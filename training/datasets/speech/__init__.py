@@ -1,0 +1,1 @@
+"""Recordings of speech: WAV files, their augmentation, the embedded data set `words`."""
