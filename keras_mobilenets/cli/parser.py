@@ -9,7 +9,7 @@ from keras_mobilenets.cli.android import report as phone_report
 from keras_mobilenets.cli.android import run as phone_run
 from keras_mobilenets.cli.conversion import convert, errors, export, inspect, sensitivity, targets
 from keras_mobilenets.cli.measurement import benchmark, evaluate, report
-from keras_mobilenets.cli.models import choose, models, push, summary
+from keras_mobilenets.cli.models import choose, models, push, summary, zeroshot
 from keras_mobilenets.cli.training import distill, explain, prune, qat, search, train
 from keras_mobilenets.cli.verb import Parser, Verb, add_verbs
 
@@ -18,6 +18,7 @@ VERBS: tuple[Verb, ...] = (
     choose,
     summary,
     search,
+    zeroshot,
     train,
     distill,
     qat,

@@ -81,6 +81,6 @@ def test_no_verb_is_missing(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     listed = capsys.readouterr().out.partition("VERB\n")[2]
-    verbs = "models choose summary search train distill qat prune explain convert export errors sensitivity inspect"
-    last = ["targets", "evaluate", "benchmark", "report", "web", "push", "pipeline", "android"]
+    verbs = "models choose summary search zeroshot train distill qat prune explain convert export errors sensitivity"
+    last = ["inspect", "targets", "evaluate", "benchmark", "report", "web", "push", "pipeline", "android"]
     assert re.findall(r"^ {4}(\w+)\b", listed, re.MULTILINE) == [*verbs.split(), *last]
