@@ -93,8 +93,9 @@ def _listed(places: Sequence[str]) -> str:
 
 def _converts(operator: Operator) -> bool:
     """Whether an operator turns integers into floats or back."""
-    floats = [tensor.dtype.startswith("float") for tensor in (operator.inputs[0], operator.outputs[0])]
-    return operator.name in _CONVERSIONS and floats[0] != floats[1]
+    if operator.name not in _CONVERSIONS:  # others may have no inputs
+        return False
+    return operator.inputs[0].dtype.startswith("float") != operator.outputs[0].dtype.startswith("float")
 
 
 def _values(operators: Sequence[Operator]) -> int:

@@ -197,7 +197,12 @@ def test_multiply_adds_of_any_size_equal_those_of_the_keras_model(open_classifie
     assert file_macs(path) != row.macs
 
 
-@pytest.mark.parametrize("name", ["two_inputs_and_outputs", "segmentation", "scalar", "no_input", "delay"])
+def test_evaluate_says_what_a_file_takes_that_is_given_no_image(models):
+    with pytest.raises(UserError, match=r"takes finite floats N×4, not uint8 N×8×8×3: give such values"):
+        tflite.evaluate(models["delay"], np.zeros((1, 8, 8, 3), np.uint8))
+
+
+@pytest.mark.parametrize("name", ["two_inputs_and_outputs", "segmentation", "scalar", "no_input"])
 def test_evaluate_says_what_a_file_takes_that_is_no_classifier(models, name):
     with pytest.raises(UserError, match=r"is no image classifier, inputs .*; outputs .*; give one with") as refused:
         tflite.evaluate(models[name], np.zeros((1, 8, 8, 3), np.uint8))
