@@ -100,7 +100,7 @@ from .models.temporal.ds_cnn import DSCNNLarge as DSCNNLarge
 from .costs.latencies import published_latency as published_latency
 from .costs.model_cost import Cost as Cost
 from .costs.model_cost import cost as cost
-from .costs.published import reference as reference
+from .costs.published_figures import reference as reference
 from .errors import UserError as UserError
 from .models.catalog import create_model as create_model
 from .models.catalog import list_models as list_models

@@ -97,7 +97,7 @@ IMPORTS = dict(_imports())
 
 
 def _modules(names):
-    """The modules of the package among imported names: `costs.published.table` is of `costs.published`."""
+    """The modules of the package among imported names: that of `costs.latencies.table` is `costs.latencies`."""
     for name in names:
         if name.split(".")[0] == "keras_mobilenets":
             parts = name.split(".")[1:]

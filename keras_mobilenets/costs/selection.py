@@ -11,7 +11,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from keras_mobilenets.costs.published import Published, table
+from keras_mobilenets.costs.published_figures import Published, table
 from keras_mobilenets.errors import UserError, unknown
 from keras_mobilenets.models.catalog import list_models
 

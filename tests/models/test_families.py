@@ -15,7 +15,7 @@ import pytest
 from networks import randomize
 
 import keras_mobilenets as km
-from keras_mobilenets.costs.published import table
+from keras_mobilenets.costs.published_figures import table
 from keras_mobilenets.models.convnets import regnet
 from keras_mobilenets.models.light import efficientnet, shufflenet_v1, shufflenet_v2
 

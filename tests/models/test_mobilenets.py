@@ -9,7 +9,7 @@ import pytest
 from networks import answers
 
 import keras_mobilenets as km
-from keras_mobilenets.costs.published import table
+from keras_mobilenets.costs.published_figures import table
 
 QUICK = [
     ("MobileNetV1", 0.25, 96),

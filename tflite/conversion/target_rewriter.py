@@ -18,7 +18,7 @@ from keras_mobilenets.tflite.conversion.forms.grouped_shuffle import fill_groups
 from keras_mobilenets.tflite.conversion.forms.int8_operators import Int8Graph, parameters
 from keras_mobilenets.tflite.conversion.forms.shuffle_fold import fold_shuffles
 from keras_mobilenets.tflite.graph import flatbuffer
-from keras_mobilenets.tflite.graph.unused import drop_unused
+from keras_mobilenets.tflite.graph.unused_tensors import drop_unused
 from keras_mobilenets.tflite.targets.operator_forms import ADD_SCALES, Forms
 
 _RELUS = {"RELU": None, "RELU6": 6.0}  # with the upper limit

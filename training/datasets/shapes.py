@@ -13,7 +13,7 @@ import tensorflow_datasets as tfds
 
 from keras_mobilenets.progress import track
 from keras_mobilenets.training.datasets import shapes_renderer
-from keras_mobilenets.training.datasets.embedded import Embedded
+from keras_mobilenets.training.datasets.embedded_builder import Embedded
 
 
 @dataclasses.dataclass(kw_only=True)

@@ -3,7 +3,7 @@
 import pytest
 
 import keras_mobilenets as km
-from keras_mobilenets.costs.published import table
+from keras_mobilenets.costs.published_figures import table
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.graph.routes import Routes
-from keras_mobilenets.tflite.graph.unused import drop_unused
+from keras_mobilenets.tflite.graph.unused_tensors import drop_unused
 
 MOST_RUNS = 16  # of channels in one map; those of a shuffle that nothing can absorb are one for each channel
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D")

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from keras_mobilenets.progress import track
-from keras_mobilenets.training.datasets.embedded import Embedded
+from keras_mobilenets.training.datasets.embedded_builder import Embedded
 from keras_mobilenets.training.datasets.speech import synthesizer
 from keras_mobilenets.training.datasets.speech.wave_file import in_16_bits
 
