@@ -36,7 +36,7 @@ def test_every_verb_refuses_a_mutated_file_in_one_line_or_answers_what_is_true_o
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_five_thousand_mutated_files(tmp_path):
+def test_a_thousand_mutated_files(tmp_path):
     seeds, rng = [], np.random.default_rng(0)
     pixels = rng.integers(0, 256, (32, 32, 32, 3)).astype(np.uint8)
     for builder, alpha in (("MobileNetV1", 0.35), ("MobileNetV2", 0.35), ("MobileNetV3Small", 0.75)):
@@ -50,7 +50,7 @@ def test_five_thousand_mutated_files(tmp_path):
             "xnnpack": {"quantize": "int8", "calibration": pixels, "target": "xnnpack"},
         }.items():
             seeds.append(tflite.convert(model, tmp_path / f"{builder}_{name}.tflite", **settings))
-    assert fuzz(seeds, 5000, tmp_path / "failed")["failures"] == 0
+    assert fuzz(seeds, 1000, tmp_path / "failed")["failures"] == 0
 
 
 def nobody_writes_it(model, graph):
