@@ -99,10 +99,9 @@ def _loaded(file: Path, size: int | None) -> Any:
 
 def _hears(model: Any) -> bool:
     """Whether a model takes a waveform or features of it, by what its input is called."""
-    from keras_mobilenets.waveforms.features import INPUTS
+    from keras_mobilenets.waveforms.features import INPUTS, input_name
 
-    inputs = list(getattr(model, "inputs", None) or [])
-    return len(inputs) == 1 and inputs[0].name.split(":")[0] in INPUTS
+    return input_name(model) in INPUTS and len(model.inputs) == 1
 
 
 def _of_size(model: Any, file: Path, size: int) -> Any:

@@ -128,7 +128,7 @@ def convert_file(
     """
     from keras_mobilenets import tflite, training
     from keras_mobilenets.tflite.conversion.float_graph import opened
-    from keras_mobilenets.waveforms.features import FEATURES
+    from keras_mobilenets.waveforms.features import FEATURES, input_name
 
     source = Path(source)
     foreign = _from_torch(source, torch, size, pixels)
@@ -142,7 +142,7 @@ def convert_file(
     if folder and folder.is_dir() and not read_tree(folder, type_of_files(folder)).filled:
         images = folder
     elif data:
-        is_of_features = model.inputs[0].name.split(":")[0] in FEATURES
+        is_of_features = input_name(model) in FEATURES
         side = size or (None if is_of_features else model.input_shape[1])
         if side is None and not is_of_features:
             raise UserError(f"{source} takes images of any size: say which by --size")

@@ -24,7 +24,7 @@ from keras_mobilenets.progress import track
 from keras_mobilenets.training.compression import keras_bridge, tf_keras_layers
 from keras_mobilenets.training.compression.qat_scheme import KERNELS, LayerQuantization, MobileScheme, qat
 from keras_mobilenets.training.compression.quantizers import PRESERVED, Point, unquantized
-from keras_mobilenets.waveforms.features import INPUTS
+from keras_mobilenets.waveforms.features import INPUTS, input_name
 
 
 def quantize_aware(
@@ -82,7 +82,7 @@ def quantize_aware(
     scheme = MobileScheme(_reasons(model, left_in_float), settings, dense_axes=1 if per_channel_dense else 0)
     quantized = _plainly(lambda: qat.quantize_apply(_annotated(model, freeze_batch_norm_after), scheme))()
     values = None
-    if model.inputs[0].name in INPUTS:
+    if input_name(model) in INPUTS:
         values = None if calibration is None else np.asarray(calibration, np.float32)[:calibration_images]
         _initialize(quantized, (-1.0, 1.0) if values is None else (float(values.min()), float(values.max())))
     else:

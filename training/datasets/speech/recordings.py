@@ -22,7 +22,7 @@ from keras_mobilenets.training.datasets.speech.wave_file import (
     why_unreadable,
 )
 from keras_mobilenets.training.recipe import AUGMENTATIONS
-from keras_mobilenets.waveforms.features import FEATURES, RATE, WAVEFORM, SpeechFeatures
+from keras_mobilenets.waveforms.features import FEATURES, RATE, WAVEFORM, SpeechFeatures, input_name
 
 FULL = 2.0**15  # of int16
 _SPEAKER = re.compile(r"_nohash_\d+(?=\.\w+$)")  # in the file names of Speech Commands (arXiv:1804.03209)
@@ -83,8 +83,7 @@ class Recordings(Kind):
 
     def scaling_for(self, model: Any) -> Any:
         """By the name of its input; a front end in the model takes the waveform."""
-        name = model.inputs[0].name.split(":")[0] if getattr(model, "inputs", None) else ""
-        return FEATURES.get(name, WAVEFORM)
+        return FEATURES.get(input_name(model), WAVEFORM)
 
     def described(self, scaling: SpeechFeatures | None) -> dict[str, Any]:
         """Sample rate and features."""
