@@ -33,14 +33,15 @@ CORE = {
 TRAINING = {
     "introspection": set(),
     "recipe": {"introspection"},
-    "datasets": {"recipe"},
+    "tasks": {"evaluation", "introspection", "recipe"},
+    "datasets": {"recipe", "tasks"},
     "distribution": {"datasets"},
     "evaluation": {"introspection"},
-    "engine": {"datasets", "distribution", "evaluation", "introspection", "recipe"},
+    "engine": {"datasets", "distribution", "evaluation", "introspection", "recipe", "tasks"},
     "compression": {"datasets", "engine", "recipe"},
     "architecture_search": {"datasets", "engine", "recipe"},
     "channel_pruning": {"datasets", "engine", "introspection", "recipe"},
-    "objectives": {"compression", "datasets", "distribution", "engine", "introspection", "recipe"},
+    "objectives": {"compression", "datasets", "distribution", "engine", "introspection", "recipe", "tasks"},
 }
 TFLITE = {
     "graph": set(),

@@ -21,7 +21,7 @@ def evaluate(run: RunFolder, data: Any = None) -> list[Any]:
         The rows of results.json.
     """
     rows = run.rows()
-    if all(row.top1 is not None for row in rows):
+    if all(row.score is not None for row in rows):
         return rows
     from keras_mobilenets import tflite
     from keras_mobilenets.tflite.measurement.accuracy import max_abs_err
@@ -38,7 +38,7 @@ def evaluate(run: RunFolder, data: Any = None) -> list[Any]:
         result = tflite.evaluate(path, (inputs, labels))
         kept[path.stem] = result.predictions[:SHOWN]
         figures, expected = known.get(variant_of(path), ({}, None))
-        figures = figures | {"top1": result.top1}
+        figures = figures | result.figures
         if expected is not None:
             figures["max_abs_err"] = max_abs_err(result, expected)
         rows = [row.with_(**figures) if row.model == path.stem else row for row in rows]

@@ -87,9 +87,9 @@ def examine(run: RunFolder) -> Any:
         UserError: The run has no model or does not say what it was trained on.
     """
     from keras_mobilenets.training import load_model
-    from keras_mobilenets.training.evaluation.examination import examine_into
 
-    return examine_into(run.folder, load_model(run.trained_model_file()), run.data(), again=True)
+    model, data = load_model(run.trained_model_file()), run.data()
+    return data.task.examine_into(run.folder, model, data, again=True)
 
 
 def _check(images: Sequence[Path], out: str | Path | None) -> None:

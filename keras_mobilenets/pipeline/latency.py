@@ -8,7 +8,18 @@ from keras_mobilenets.errors import UserError
 from keras_mobilenets.pipeline.folder import RunFolder, alone
 
 # What a row says of a model before it is timed.
-KNOWN_BEFORE = ("compression", "gzip_size_mb", "sparsity", "parameters", "macs", "top1", "max_abs_err")
+KNOWN_BEFORE = (
+    "compression",
+    "gzip_size_mb",
+    "sparsity",
+    "parameters",
+    "macs",
+    "top1",
+    "map",
+    "map50",
+    "f1",
+    "max_abs_err",
+)
 
 
 @alone

@@ -169,7 +169,7 @@ def _train(run: RunFolder, asked: dict[str, Any], checkpoint_seconds: float | No
     keras.utils.set_random_seed(recipe.seed)
     source = training.load_data(**asked["data"])
     weights = settings.pop("weights", None)
-    shape = {"input_shape": source.kind.shape, "classes": len(source.class_names)}
+    shape = {"input_shape": source.kind.shape} | source.task.head
     if weights:
         model = training.pretrained(asked["builder"], weights, **shape, **asked["arguments"])
     else:

@@ -44,6 +44,11 @@ class Evaluation:
     agreement: float | None = None
     max_difference: float | None = None
 
+    @property
+    def figures(self) -> dict[str, float]:
+        """What a row of results.json says of it."""
+        return {} if self.top1 is None else {"top1": self.top1}
+
     def __str__(self) -> str:
         shares = (("top-1", self.top1), ("top-5", self.top5), ("same class as on the CPU", self.agreement))
         parts = [f"{name} {share:.2%}" for name, share in shares if share is not None]

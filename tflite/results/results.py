@@ -69,6 +69,14 @@ class Row:
     estimate_ms: float | None = None
     memory: dict[str, int] | None = None
     system: str | None = None
+    map: float | None = None
+    map50: float | None = None
+    f1: float | None = None
+
+    @property
+    def score(self) -> float | None:
+        """The figure that says how good its answers are: top-1, or mean average precision (of boxes at IoU 0.5)."""
+        return next((value for value in (self.top1, self.map50, self.map) if value is not None), None)
 
     @property
     def is_accelerated(self) -> bool:

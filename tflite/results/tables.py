@@ -188,11 +188,18 @@ def _names(rows: Sequence[Row]) -> list[Column]:
     return [Column("model", lambda row: row.model), Column("quantization", variant_name)]
 
 
+def scores(row: Row) -> str:
+    """What is known of how good a row's answers are, such as "top-1 93.50%"."""
+    named = (("top-1", row.top1), ("mAP@0.5", row.map50), ("mAP", row.map), ("F1", row.f1))
+    return ", ".join(f"{name} {value:.2%}" for name, value in named if value is not None)
+
+
 def _columns(rows: Sequence[Row]) -> list[Column]:
     """The columns that have something to say of these rows."""
     small = [column for column in _SMALL if any(column.text(row) != UNKNOWN for row in rows)]
     rates = [column for column in _RATES if any(column.text(row) != UNKNOWN for row in rows)]
-    return [_SIZE, *small, *_FIGURES, *rates, *_WHERE]
+    scores = [column for column in _SCORES if any(column.text(row) != UNKNOWN for row in rows)] or [_SCORES[0]]
+    return [_SIZE, *small, *scores, *_TIMES, *rates, *_WHERE]
 
 
 def _backend(row: Row) -> str:
@@ -206,8 +213,13 @@ _SMALL = (  # only where a row has them
     Column("gzip MB", lambda row: megabytes(row.gzip_size_mb), True),
     Column("zeros", lambda row: percent(row.sparsity, 0), True),
 )
-_FIGURES = (
+_SCORES = (  # likewise
     Column("top-1", lambda row: percent(row.top1), True),
+    Column("mAP@0.5", lambda row: percent(row.map50), True),
+    Column("mAP", lambda row: percent(row.map), True),
+    Column("F1", lambda row: percent(row.f1), True),
+)
+_TIMES = (
     Column("median ms", lambda row: f"{MARK if is_unsettled(row) else ''}{milliseconds(row.median_ms)}", True),
     Column("p90 ms", lambda row: milliseconds(row.p90_ms), True),
 )

@@ -14,25 +14,27 @@ import tensorflow as tf
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.training.datasets.kind import Kind
 from keras_mobilenets.training.recipe import MIXING, augmentation_parts, mixes
+from keras_mobilenets.training.tasks.classification import Classification
+from keras_mobilenets.training.tasks.task import Task
 
 VIEWS = 2**62  # seeds of fixed views, far from those of trainings
 SHARD = 2**16  # seeds of the shards of a batch, beside those of the whole batch
 
 
 def make(
-    kind: Kind, augmentation: str, classes: int, shard: tuple[int, int] = (0, 1)
+    kind: Kind, augmentation: str, task: Task, shard: tuple[int, int] = (0, 1)
 ) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
     """Builds an augmentation from its name.
 
     Args:
         kind: Of the examples.
         augmentation: As in `Recipe`.
-        classes: Number of classes.
+        task: Of the labels.
         shard: Index and number of shards of a batch, of which the examples are one. "light" gives them the same as in
             the whole batch; the other augmentations draw per shard, and mix examples of the same shard.
 
     Returns:
-        A function of examples as they are held, integer labels and a seed (two integers) to float32 examples in [−1, 1]
+        A function of examples as they are held, their labels and a seed (two integers) to float32 examples in [−1, 1]
         and labels; with mixup or cutmix, these are soft labels, float32 N×classes.
 
     Raises:
@@ -56,7 +58,7 @@ def make(
             examples = tf.ensure_shape(kind.scale(examples), shape)
         if not mixing:
             return examples, labels
-        rows = tf.one_hot(tf.reshape(labels, [-1]), classes)
+        rows = task.soft(labels)
         drawn = tf.random.stateless_uniform([], fold(seed, -1), maxval=len(mixing), dtype=tf.int32)
         return tf.switch_case(drawn, [partial(mix, examples, rows, fold(own, -2)) for mix in mixing])
 
@@ -79,7 +81,7 @@ def fixed_views(kind: Kind, augmentation: str) -> Callable[[tf.Tensor, tf.Tensor
     """
     if mixes(augmentation):
         raise UserError(f"augmentation {augmentation!r}: mixed images have no fixed views; leave mixup and cutmix out")
-    augmented = make(kind, augmentation, classes=0)
+    augmented = make(kind, augmentation, Classification([]))
 
     def seen(examples: tf.Tensor, places: tf.Tensor, view: tf.Tensor) -> tf.Tensor:
         def one(example_at: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:

@@ -10,17 +10,18 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.pixels.folder_layout import Layout, find_layout
+from keras_mobilenets.training.datasets.file_split import file_split
 from keras_mobilenets.training.datasets.kind import Kind, Reader
-from keras_mobilenets.training.datasets.split import UNREADABLE, Selection, Split, permutation, select_all
+from keras_mobilenets.training.datasets.split import Split
+from keras_mobilenets.training.tasks.classification import Classification
 
 
 def open_folder(
     folder: Path, kind: Kind, limits: Mapping[str, int] | None = None
-) -> tuple[list[str], dict[str, Split]]:
+) -> tuple[Classification, dict[str, Split]]:
     """Finds the images of a folder, or examples of another kind; reads none of them.
 
     A missing validation split is a tenth of the training split; a missing test split is the validation split where
@@ -33,7 +34,7 @@ def open_folder(
         limits: Maximum number of images, by split; the same images every time.
 
     Returns:
-        The class names, sorted, and the splits "train", "validation" and "test".
+        The task, its classes sorted, and the splits "train", "validation" and "test".
 
     Raises:
         UserError: Fewer than two classes, a class without images, or a split that is empty.
@@ -59,9 +60,8 @@ def open_folder(
         )
     splits = {split: _in_order(members, folder) for split, members in splits.items()}
     limits, read = limits or {}, kind.reader(str(folder), [file for file, _ in splits["train"]])
-    return layout.class_names, {
-        split: _split(members[: limits.get(split)], kind, read) for split, members in splits.items()
-    }
+    task = Classification(layout.class_names)
+    return task, {split: _split(members[: limits.get(split)], kind, task, read) for split, members in splits.items()}
 
 
 def _share(name: Path) -> float:
@@ -84,26 +84,5 @@ def _in_order(members: list[tuple[str, int]], folder: Path) -> list[tuple[str, i
     return sorted(members, key=lambda member: _share(Path(member[0]).relative_to(folder)))
 
 
-def _split(members: list[tuple[str, int]], kind: Kind, read_file: Reader) -> Split:
-    files = [file for file, _ in members]
-    labels = np.array([label for _, label in members], np.int64)
-    skipped: set[str] = set()
-
-    def read(index: np.ndarray) -> tuple[np.ndarray, np.int64]:
-        file = files[int(index)]
-        try:
-            return read_file(file), labels[index]
-        except Exception as error:  # libraries raise OSError, SyntaxError, ValueError and others for damaged files
-            if file not in skipped:
-                skipped.add(file)
-                warnings.warn(f"skipped {file}: {kind.why_unreadable(error)}", stacklevel=2)
-            return np.zeros(kind.shape, kind.dtype), np.int64(UNREADABLE)
-
-    def images(seed: tf.Tensor | None, first: tf.Tensor | int, select: Selection = select_all) -> tf.data.Dataset:
-        order = tf.range(len(files)) if seed is None else permutation(len(files), seed)
-        return select(tf.data.Dataset.from_tensor_slices(order[first:])).map(
-            lambda index: (*tf.numpy_function(read, [index], (kind.dtype, tf.int64)), tf.cast(index, tf.int64)),
-            num_parallel_calls=tf.data.AUTOTUNE,
-        )
-
-    return Split(len(files), images)
+def _split(members: list[tuple[str, int]], kind: Kind, task: Classification, read: Reader) -> Split:
+    return file_split([file for file, _ in members], np.array([label for _, label in members]), kind, task, read)

@@ -17,7 +17,8 @@ from keras_mobilenets.errors import UserError
 from keras_mobilenets.progress import track
 from keras_mobilenets.training.datasets import augmentation as augment
 from keras_mobilenets.training.datasets.kind import Kind
-from keras_mobilenets.training.datasets.split import UNREADABLE, Selection, Split, permutation, select_all
+from keras_mobilenets.training.datasets.split import Selection, Split, permutation, select_all
+from keras_mobilenets.training.tasks.task import Task
 
 MEMORY_LIMIT = 2 * 2**30  # bytes of examples as they are held, all splits together
 
@@ -27,16 +28,18 @@ class Data:
 
     Attributes:
         name: The name it was loaded by.
-        class_names: The classes; a label is an index into this list.
+        task: What the labels are: `Classification`.
+        class_names: The classes of the task.
         kind: What the examples are: `Images`, `Recordings`.
         batch_size: Examples per batch.
         scaling: What the values of a batch mean; of images a `PixelScaling`.
     """
 
-    def __init__(self, name: str, class_names: list[str], splits: dict[str, Split], kind: Kind, batch_size: int):
+    def __init__(self, name: str, task: Task, splits: dict[str, Split], kind: Kind, batch_size: int):
         """Takes the splits; use `load_data` to make one."""
         self.name = name
-        self.class_names = class_names
+        self.task = task
+        self.class_names = task.class_names
         self.kind = kind
         self.batch_size = batch_size
         self._splits = splits
@@ -66,7 +69,7 @@ class Data:
 
     @property
     def train(self) -> tf.data.Dataset:
-        """Batches of (float32 images in [−1, 1], integer labels), shuffled anew in every epoch."""
+        """Batches of (float32 images in [−1, 1], labels), shuffled anew in every epoch."""
         steps = -(-self.count("train") // self.batch_size)
         epoch_seeds = tf.data.Dataset.random(seed=0, rerandomize_each_iteration=True).take(1)
         batches = epoch_seeds.flat_map(lambda seed: self._batches("train", tf.stack([seed, seed])))
@@ -74,12 +77,12 @@ class Data:
 
     @property
     def validation(self) -> tf.data.Dataset:
-        """Batches of (float32 images in [−1, 1], integer labels), always in the same order."""
+        """Batches of (float32 images in [−1, 1], labels), always in the same order."""
         return self._scaled(self._batches("validation"))
 
     @property
     def test(self) -> tf.data.Dataset:
-        """Batches of (float32 images in [−1, 1], integer labels), always in the same order."""
+        """Batches of (float32 images in [−1, 1], labels), always in the same order."""
         return self._scaled(self._batches("test"))
 
     def count(self, split: str) -> int:
@@ -95,12 +98,12 @@ class Data:
             seed: Random seed of the sample; None takes the first images.
 
         Returns:
-            (uint8 images count×H×W×3 or int16 recordings count×samples, int64 labels): NumPy arrays.
+            (uint8 images count×H×W×3 or int16 recordings count×samples, labels, such as int64): NumPy arrays.
         """
         order = None if seed is None else tf.constant([seed, 0], tf.int64)
         drawn = self._batches(split, order).unbatch().take(self.count(split) if count is None else count)
         images, labels, _ = zip(*drawn.as_numpy_iterator(), strict=True)
-        return np.stack(images), np.array(labels, np.int64)
+        return np.stack(images), np.array(labels, self.task.dtype)
 
     def inputs(self, split: str = "train", count: int | None = None, seed: int | None = None) -> tuple:
         """As `images`, but as `tflite.convert` and `tflite.evaluate` take them: pixels, or what a model is given."""
@@ -112,7 +115,7 @@ class Data:
         return self.kind.pictures(np.asarray(inputs), self.scaling)
 
     def pixels(self, split: str = "test") -> tf.data.Dataset:
-        """Batches of (uint8 images, integer labels) of a split, always in the same order."""
+        """Batches of (uint8 images, labels) of a split, always in the same order."""
         return self._batches(split).map(lambda images, labels, _: (images, labels))
 
     def steps_per_epoch(self) -> int:
@@ -154,7 +157,7 @@ class Data:
         steps = self.steps_per_epoch()
         if share[1] > 1 and self.count("train") < self.batch_size:
             raise UserError(f"{self.name} has less than a batch of {self.batch_size} training images; lower batch_size")
-        augmented = augment.make(self.kind, augmentation, len(self.class_names), share)
+        augmented = augment.make(self.kind, augmentation, self.task, share)
         seen = augment.fixed_views(self.kind, augmentation) if views else None
 
         def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
@@ -209,13 +212,15 @@ class Data:
         else:
             stream = self._splits["validation"].images(None, 0, select).map(lambda image, label, _: (image, label))
         shape = self.kind.shape
-        nothing = (tf.zeros(shape, self.kind.dtype), tf.constant(UNREADABLE, tf.int64))
+        nothing = (tf.zeros(shape, self.kind.dtype), tf.constant(self.task.unreadable))
         filled = stream.concatenate(tf.data.Dataset.from_tensors(nothing).repeat())
         weight = steps * self.batch_size / self.count("validation")
 
         def prepare(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, ...]:
             images = self._values(self.kind.scale(tf.ensure_shape(images, [size, *shape])))
-            return images, tf.maximum(labels, 0), tf.where(labels == UNREADABLE, 0.0, weight)
+            good = self.task.readable(labels)
+            known = tf.reshape(good, [-1, *[1] * len(self.task.shape)])
+            return images, tf.where(known, labels, tf.zeros_like(labels)), tf.where(good, weight, 0.0)
 
         batches = filled.batch(size, drop_remainder=True).take(steps)
         return batches.map(prepare, tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
@@ -249,14 +254,20 @@ class Data:
         size = self.batch_size // share[1]
         if not self._in_memory:
             stream = self._splits[split].images(seed, first * self.batch_size, self._shard_selection(share))
-            stream = stream.map(lambda example, *more: (tf.ensure_shape(example, self.kind.shape), *more))
+            stream = stream.map(
+                lambda example, label, place: (
+                    tf.ensure_shape(example, self.kind.shape),
+                    tf.ensure_shape(label, self.task.shape),
+                    place,
+                )
+            )
             if seed is None:
-                return stream.filter(lambda _, label, place: label != UNREADABLE).batch(self.batch_size)
+                return stream.filter(lambda _, label, place: self.task.readable(label)).batch(self.batch_size)
             # Unreadable images must neither shorten an epoch nor shift the batches after them.
             batches = stream.batch(size)
             if share[1] == 1:
-                batches = batches.filter(lambda _, labels, places: tf.reduce_any(labels != UNREADABLE))
-            batches = batches.map(_readable, tf.data.AUTOTUNE, deterministic=True).repeat()
+                batches = batches.filter(lambda _, labels, places: tf.reduce_any(self.task.readable(labels)))
+            batches = batches.map(self._readable, tf.data.AUTOTUNE, deterministic=True).repeat()
             return batches.take(-(-self.count(split) // self.batch_size))
         images, labels = self._load(split)
         order = tf.range(len(labels)) if seed is None else permutation(len(labels), seed)
@@ -281,15 +292,15 @@ class Data:
         if split not in self._arrays:
             count, noun = self._splits[split].count, self.kind.noun
             images = np.empty((count, *self.kind.shape), self.kind.dtype)
-            labels = np.empty(count, np.int64)
+            labels = np.empty((count, *self.task.shape), self.task.dtype)
             kept = 0
             chunks = self._splits[split].images(None, 0).batch(256).prefetch(1).as_numpy_iterator()
             for pixels, classes, *_ in track(chunks, f"reading {self.name} ({split})", total=-(-count // 256)):
-                good = classes != UNREADABLE
+                good = self.task.readable(classes).numpy()
                 last = kept + int(good.sum())
                 images[kept:last], labels[kept:last] = pixels[good], classes[good]
                 kept = last
-            if not kept or (kept < count and split == "train" and len(set(labels[:kept])) < len(self.class_names)):
+            if not kept or (kept < count and split == "train" and self.task.missing(labels[:kept])):
                 raise UserError(
                     f"{self.name}: a class has no readable {noun} in the {split} split; replace the damaged files"
                 )
@@ -302,9 +313,8 @@ class Data:
                 self._arrays[split] = tf.constant(images[:kept]), tf.constant(labels[:kept])
         return self._arrays[split]
 
-
-def _readable(images: tf.Tensor, labels: tf.Tensor, places: tf.Tensor) -> tuple[tf.Tensor, ...]:
-    """The batch, its unreadable images replaced by others of it."""
-    good = tf.where(labels != UNREADABLE)[:, 0]
-    index = tf.gather(good, tf.range(tf.size(labels)) % tf.size(good))
-    return tf.gather(images, index), tf.gather(labels, index), tf.gather(places, index)
+    def _readable(self, images: tf.Tensor, labels: tf.Tensor, places: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """The batch, its unreadable images replaced by others of it."""
+        good = tf.where(self.task.readable(labels))[:, 0]
+        index = tf.gather(good, tf.range(tf.shape(labels)[0]) % tf.size(good))
+        return tf.gather(images, index), tf.gather(labels, index), tf.gather(places, index)

@@ -82,13 +82,13 @@ def load_data(
         cache = data_dir or Path.home() / ".cache" / "keras_mobilenets"
         builder = prepare(_embedded(str(name), cache)) if name in EMBEDDED else prepared_builder(str(name), data_dir)
         kind = _kind(has_recordings(builder), image_size)
-        class_names, splits = open_records(builder, kind, limits)
+        task, splits = open_records(builder, kind, limits)
     else:
         from keras_mobilenets.training.datasets.class_folders import open_folder
 
         kind = _kind(type_of_files(folder) is RECORDING, image_size)
-        class_names, splits = open_folder(folder, kind, limits)
-    return Data(str(name), class_names, splits, kind, batch_size)
+        task, splits = open_folder(folder, kind, limits)
+    return Data(str(name), task, splits, kind, batch_size)
 
 
 def _embedded(name: str, data_dir: str | Path) -> Any:

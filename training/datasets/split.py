@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-UNREADABLE = -1  # the label of an image that could not be decoded
-
 Selection = Callable[[tf.data.Dataset], tf.data.Dataset]  # keeps some of the images of a stream
 
 
@@ -23,7 +21,7 @@ class Split:
         count: Number of images.
         images: Function of a seed (two integers, or None for the order on disk), the number of images to skip, and a
             `Selection` of the rest, to a data set of single (uint8 image, label, index on disk). The order depends on
-            the seed alone. Skipped images are not decoded. The label is UNREADABLE where decoding failed.
+            the seed alone. Skipped images are not decoded. Where decoding failed, the label is `Task.unreadable`.
     """
 
     count: int

@@ -18,13 +18,13 @@ from keras_mobilenets.errors import UserError, first_line
 from keras_mobilenets.training.datasets.catalog import EMBEDDED, MANUAL_DOWNLOADS
 from keras_mobilenets.training.datasets.kind import Kind
 from keras_mobilenets.training.datasets.split import Selection, Split, select_all
+from keras_mobilenets.training.tasks.classification import Classification
+from keras_mobilenets.training.tasks.task import Task
 
 SHUFFLE_BUFFER = 4096  # encoded images; TFDS has shuffled the whole set when it wrote the records
 
 
-def open_records(
-    builder: Any, kind: Kind, limits: Mapping[str, int] | None = None
-) -> tuple[list[str], dict[str, Split]]:
+def open_records(builder: Any, kind: Kind, limits: Mapping[str, int] | None = None) -> tuple[Task, dict[str, Split]]:
     """Opens a prepared TFDS builder; decodes nothing.
 
     A missing validation split is the last tenth of the training split; a missing (or unlabelled) test split is the
@@ -36,7 +36,7 @@ def open_records(
         limits: Maximum number of images, by split.
 
     Returns:
-        The class names and the splits "train", "validation" and "test".
+        The task and the splits "train", "validation" and "test".
 
     Raises:
         UserError: The data set has no single example and label, or no training split.
@@ -64,13 +64,14 @@ def open_records(
     ranges["test"] = ranges["validation"]
     if "test" in there and _labelled(builder, label_keys[0]):
         ranges["test"] = ("test", 0, there["test"].num_examples)
+    task = Classification(features[label_keys[0]].names)
     splits = {}
     for split, (source, first, last) in ranges.items():
         last = min(last, first + (limits or {}).get(split, last))
         if first == last:
             raise UserError(f"data set {name} is too small: its {split} split is empty")
         splits[split] = _split(builder, f"{source}[{first}:{last}]", last - first, image_keys[0], label_keys[0], kind)
-    return list(features[label_keys[0]].names), splits
+    return task, splits
 
 
 def has_recordings(builder: Any) -> bool:

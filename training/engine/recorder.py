@@ -37,6 +37,7 @@ class Recorder:
         steps_per_epoch: int,
         batch_size: int,
         best_from: int,
+        monitor: str,
         checkpoint_seconds: float,
         is_kept: bool,
     ):
@@ -51,12 +52,14 @@ class Recorder:
             steps_per_epoch: Steps of an epoch.
             batch_size: Images per step.
             best_from: As in `fit`.
+            monitor: As in `Objective`.
             checkpoint_seconds: As in `fit`.
             is_kept: Whether the folder is permanent; otherwise no checkpoint is written.
         """
         self.model, self.copy_weights, self.library, self.run_dir = model, copy_weights, library, run_dir
         self.steps_per_epoch, self.batch_size, self.best_from = steps_per_epoch, batch_size, best_from
         self.checkpoint_seconds, self.is_kept = checkpoint_seconds, is_kept
+        self.monitor = monitor
         self.checkpoints = Checkpoints(run_dir)
         self.state, self.stopped, self.saved_at = State(), False, 0.0
         # The same layers without optimizer and loss: a third of the size, and no custom objects.
@@ -123,10 +126,10 @@ class Recorder:
             self.steps_per_epoch * self.batch_size / (self.trained - self.started), 1
         )
         row["seconds"] = round(time.perf_counter() - self.started, 3)
-        before = [earlier["val_accuracy"] for earlier in self.rows[self.best_from - 1 :]]
+        before = [self._merit(earlier) for earlier in self.rows[self.best_from - 1 :]]
         values = self._finite_values(self.steps_per_epoch)
         with self._disk_full_message(self.steps_per_epoch):
-            if epoch + 1 >= self.best_from and row["val_accuracy"] > max(before, default=-1.0):
+            if epoch + 1 >= self.best_from and self._merit(row) > max(before, default=-math.inf):
                 with files.atomic(self.run_dir / "model.keras") as path, inference_form(self.model):
                     self.copy_weights()
                     self.bare.save(path)
@@ -136,6 +139,9 @@ class Recorder:
         self.stopped = self.model.stop_training
         if self.begun:  # Keras would make all epochs as short as this one: the trainer calls `model.fit` again
             self.model.stop_training = True
+
+    def _merit(self, row: dict[str, float]) -> float:
+        return -row[self.monitor] if self.monitor.endswith("loss") else row[self.monitor]
 
     def _sync_variables(self) -> None:
         """Updates the variables; on JAX, Keras keeps their values elsewhere within an epoch."""

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mobilenets.training.engine.recorder import Recorder
+from keras_mobilenets.training.evaluation.examination import Examination
 
 SAMPLES = 16
 COLUMNS = 4
@@ -58,27 +59,27 @@ class Summaries:
         self._flush()
 
     def write_images(
-        self, batches: tf.data.Dataset, class_names: list[str], pictures: Callable[[Any], np.ndarray]
+        self, batches: tf.data.Dataset, caption: Callable[[np.ndarray], str], pictures: Callable[[Any], np.ndarray]
     ) -> None:
-        """Writes the first batch of images with the names of their classes.
+        """Writes the first batch of images with their labels.
 
         Args:
-            batches: (float32 images, integer or soft labels).
-            class_names: The classes.
+            batches: (float32 images, labels, perhaps soft).
+            caption: Puts a label into words.
             pictures: Makes uint8 N×H×W×3 of images, or of other examples.
         """
         if not self.recorder.is_kept:
             return
         images, labels, *_ = next(iter(batches.take(1)))
         shown = pictures(images[:SAMPLES])
-        names = [_label_text(label, class_names) for label in np.asarray(labels[:SAMPLES])]
+        names = [caption(label) for label in np.asarray(labels[:SAMPLES])]
         with self._writer("train").as_default():
             tf.summary.image("augmented_images", image_grid(shown, names)[None], step=len(self.recorder.rows) + 1)
         self._flush()
 
-    def write_confusion_matrix(self, examination: Any) -> None:
-        """Writes the confusion matrix of the validation images, unless the training had ended before."""
-        if not self.writers:
+    def write_examination(self, examination: Any) -> None:
+        """Writes the confusion matrix of the validation images, if any, unless the training had ended before."""
+        if not self.writers or not isinstance(examination, Examination):
             return
         picture = confusion_matrix_image(examination.confusion, examination.class_names)
         with self._writer("validation").as_default():
@@ -160,16 +161,6 @@ def confusion_matrix_image(confusion: np.ndarray, class_names: tuple[str, ...]) 
 def _title(confusion: np.ndarray) -> str:
     right, count = int(confusion.trace()), int(confusion.sum())
     return f"{right:,} of {count:,} correct ({right / max(1, count):.1%})"
-
-
-def _label_text(label: np.ndarray, class_names: list[str]) -> str:
-    """The class name of a label; the two largest classes of a soft label."""
-    if label.ndim == 0:
-        return class_names[int(label)]
-    first = [int(place) for place in np.argsort(-label, kind="stable")[:2] if label[place] >= 0.005]
-    if len(first) == 1:
-        return class_names[first[0]]
-    return " + ".join(f"{label[place]:.0%} {class_names[place]}" for place in first)
 
 
 def _truncated(name: str, font: Any, width: int) -> str:

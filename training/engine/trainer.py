@@ -1,6 +1,6 @@
 """`model.fit` with checkpoints, resumption after a kill, logs, and the best model at the end.
 
-A run folder holds run.json (the settings), model.keras (the best model so far, by validation accuracy), the newest two
+A run folder holds run.json (the settings), model.keras (the best model so far, by its validation), the newest two
 checkpoint-<step>.npz (the complete training state after a step), history.csv, logs/ (TensorBoard) and, at the end,
 examination.npz (confusion matrix and mistakes).
 """
@@ -24,14 +24,14 @@ from keras_mobilenets.training.datasets.images import Images
 from keras_mobilenets.training.distribution import broadcast, device_strategy, process_group
 from keras_mobilenets.training.engine import model_transforms, progress_bar, progressive_learning, tensorboard_logger
 from keras_mobilenets.training.engine.batch_normalization import fused_batch_norm
-from keras_mobilenets.training.engine.objective import ALTERNATIVES, Objective, classification, cross_entropy
 from keras_mobilenets.training.engine.optimizer import make_optimizer
 from keras_mobilenets.training.engine.recorder import Recorder
-from keras_mobilenets.training.evaluation.examination import examine_into
 from keras_mobilenets.training.introspection import library_of, shape_text
 from keras_mobilenets.training.recipe import Recipe
+from keras_mobilenets.training.tasks.objective import ALTERNATIVES, Objective
 
 CHECKPOINT_SECONDS = 60.0
+PLAIN = Recipe(label_smoothing=0.0, augmentation="none")  # the loss that a trained model is left compiled with
 
 
 def fit(
@@ -46,7 +46,7 @@ def fit(
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     verbose: int | str = "auto",
 ) -> Any:
-    """Trains a classifier; afterwards the model holds the weights of its best epoch, ready to use.
+    """Trains a model; afterwards the model holds the weights of its best epoch, ready to use.
 
     Called again with the same arguments after a kill, it resumes from the last checkpoint and ends as an uninterrupted
     training would have, bit for bit where the device is deterministic; after the end, it returns the result at once. A
@@ -58,11 +58,12 @@ def fit(
 
     Args:
         model: Takes images of the data's size, in [−1, 1] unless its first layers say otherwise; gives one probability
-            (or logit) per class. A Keras 3 model, or a tf_keras model such as `quantize_aware` gives.
+            (or logit) per class, or what the task of the data asks for. A Keras 3 model, or a tf_keras model such as
+            `quantize_aware` gives.
         data: What `load_data` returns.
         recipe: How to train. Default: `Recipe()`.
         run_dir: Folder for checkpoints and logs. Default: none is kept.
-        objective: Loss, targets and metric. Default: cross-entropy with the labels.
+        objective: Loss, targets and metric. Default: that of the data's task, such as cross-entropy with the labels.
         callbacks: Further callbacks, of the model's Keras. Checkpoints do not hold their state: after a kill, they
             start anew in the epoch that is resumed.
         best_from: The first epoch, counted from 1, that may be the best; pruning gives the one that ends sparse.
@@ -79,7 +80,7 @@ def fit(
             written, or the loss became NaN.
     """
     recipe, data = recipe or Recipe(), data.scaled_for(model)
-    objective = objective or classification(model, recipe, len(data.class_names))
+    objective = objective or data.task.objective(model, recipe)
     if not checkpoint_seconds >= 0:
         raise UserError(f"checkpoint_seconds={checkpoint_seconds}: give seconds, 0 or more, such as 60")
     library = library_of(model)
@@ -106,6 +107,7 @@ def fit(
                 steps_per_epoch=data.steps_per_epoch(),
                 batch_size=data.batch_size,
                 best_from=min(best_from, recipe.epochs),
+                monitor=objective.monitor,
                 checkpoint_seconds=checkpoint_seconds,
                 is_kept=run_dir is not None,
             )
@@ -118,11 +120,12 @@ def fit(
             if process_group.is_first():
                 recorder.restore_best()
             device_strategy.broadcast_weights(model)
-        model.compile(loss=cross_entropy(model), metrics=["accuracy"], jit_compile=_jit_compile(library))
+        plain = data.task.objective(model, PLAIN)
+        model.compile(loss=plain.loss, metrics=plain.metrics, jit_compile=_jit_compile(library))
         if run_dir is not None:
-            examination = examine_into(folder, model, data)
+            examination = data.task.examine_into(folder, model, data)
             with _logging_to(folder / "logs"):
-                logs.write_confusion_matrix(examination)
+                logs.write_examination(examination)
         return recorder.history()
 
 
@@ -157,7 +160,7 @@ def _fit(
     targets = objective.targets(batches)
     _build_metrics(model, targets)
     if epoch == stage.first and not step:
-        logs.write_images(batches, data.class_names, data.pictures)
+        logs.write_images(batches, data.task.caption, data.pictures)
     validation = objective.validation(device_strategy.validation(data))
     with fused_batch_norm():
         model.fit(
@@ -201,18 +204,14 @@ def _logging_to(logs: Path) -> Iterator[None]:
 
 
 def _check_shapes(model: Any, data: Data) -> None:
-    wanted, given, classes = data.input_shape, tuple(model.input_shape[1:]), len(data.class_names)
+    wanted, given = data.input_shape, tuple(model.input_shape[1:])
     if len(given) != len(wanted) or any(have not in (None, want) for have, want in zip(given, wanted, strict=True)):
         noun = data.kind.noun
         raise UserError(
             f"the model takes {noun}s of {shape_text(given)} but {data.name} was loaded as {shape_text(wanted)}; "
             f"build it with input_shape={wanted} or load the data with another image_size"
         )
-    if tuple(model.output_shape[1:]) != (classes,):
-        raise UserError(
-            f"the model has output {shape_text(model.output_shape[1:])} but {data.name} has {classes} classes; "
-            f"build it with classes={classes}"
-        )
+    data.task.check(model, data.name)
 
 
 def _record_settings(run_dir: Path, model: Any, data: Data, more: dict[str, Any]) -> None:
@@ -231,7 +230,8 @@ def _record_settings(run_dir: Path, model: Any, data: Data, more: dict[str, Any]
             "batch_size": data.batch_size,
             "class_names": data.class_names,
             "train_images": data.count("train"),
-        },
+        }
+        | data.task.described,
     } | more
     broadcast.check_same(settings)
     before = files.read_record(run_dir)
@@ -257,7 +257,7 @@ def _compile(model: Any, data: Data, recipe: Recipe, objective: Objective) -> No
     model.compile(
         optimizer=optimizer,
         loss=objective.loss,
-        **{metrics: [objective.accuracy]},
+        **{metrics: objective.metrics},
         jit_compile=_jit_compile(library_of(model)),
     )
 

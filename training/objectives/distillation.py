@@ -16,11 +16,11 @@ from keras_mobilenets.training.datasets import augmentation
 from keras_mobilenets.training.datasets.dataset import Data
 from keras_mobilenets.training.datasets.kind import Kind
 from keras_mobilenets.training.distribution import process_group
-from keras_mobilenets.training.engine.objective import Objective
 from keras_mobilenets.training.engine.trainer import fit
 from keras_mobilenets.training.introspection import gives_logits, library_of
 from keras_mobilenets.training.objectives.teacher import FILE, TeacherTargets
 from keras_mobilenets.training.recipe import Recipe
+from keras_mobilenets.training.tasks.objective import Objective
 
 
 def distill(

@@ -15,7 +15,6 @@ import keras
 import keras_mobilenets as km
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.training.datasets.dataset import Data
-from keras_mobilenets.training.engine.objective import classification
 from keras_mobilenets.training.engine.trainer import fit
 from keras_mobilenets.training.recipe import Recipe
 
@@ -97,7 +96,7 @@ def fine_tune(
         with _freeze([*body, *norms]):
             fit(model, data, head, run_dir and Path(run_dir) / "head", **options)
     fine = dataclasses.replace(recipe, learning_rate=FINE_TUNING_RATE * recipe.learning_rate)
-    objective = classification(model, fine, len(data.class_names))
+    objective = data.task.objective(model, fine)
     objective = dataclasses.replace(objective, settings={"transfer": {"freeze": freeze, "head_epochs": head_epochs}})
     with _freeze([*frozen, *norms]):
         return fit(model, data, fine, run_dir, objective=objective, **options)

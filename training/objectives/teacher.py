@@ -76,8 +76,7 @@ class TeacherTargets:
                 yield images, self._rows(labels, self._logits_of(images))
 
     def _rows(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        shares = labels if labels.shape.rank == 2 else tf.one_hot(labels, len(self._data.class_names))
-        return tf.concat([shares, logits], axis=1)
+        return tf.concat([self._data.task.soft(labels), logits], axis=1)
 
     def _all_logits(self) -> tf.Tensor:
         """The teacher logits of all views of all training images, cached."""

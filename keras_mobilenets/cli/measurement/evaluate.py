@@ -48,6 +48,7 @@ def run(options: Namespace) -> None:
     """Scores .tflite files; a run's figures go into its results.json."""
     import_tensorflow(options)
     from keras_mobilenets import tflite, training
+    from keras_mobilenets.tflite.results.tables import scores
     from keras_mobilenets.tflite.runtime.input_scaling import features_of_file, scaling_of_file, takes_image
 
     for given, source in zip(
@@ -57,7 +58,7 @@ def run(options: Namespace) -> None:
         aside = options.limit or options.on != "cpu" or options.stream
         if source.is_dir() and not (aside or (not is_model(given) and (options.data or options.pixels))):
             for row in pipeline.Run(source).evaluate():
-                print(f"{row.model}: top-1 {row.top1:.2%}")
+                print(f"{row.model}: {scores(row)}")
             continue
         if source.is_dir():
             data = pipeline.Run(source).data(options.data, options.data_dir)

@@ -131,6 +131,7 @@ def run_fit(setting, clock, name):
     from keras_mobilenets import training
     from keras_mobilenets.training.datasets.images import Images
     from keras_mobilenets.training.datasets.split import Split
+    from keras_mobilenets.training.tasks.classification import Classification
 
     images, labels = noise(setting)
     validation = images[: len(images) // 4], labels[: len(labels) // 4]
@@ -139,7 +140,7 @@ def run_fit(setting, clock, name):
         for split, arrays in (("train", (images, labels)), ("validation", validation), ("test", validation))
     }
     names = [f"class {number}" for number in range(setting.classes)]
-    data = training.Data("noise", names, splits, Images(setting.image_size), setting.batch_size)
+    data = training.Data("noise", Classification(names), splits, Images(setting.image_size), setting.batch_size)
     model = km.MobileNetV2(setting.shape, alpha=setting.alpha, classes=setting.classes)
     recipe = training.Recipe.named(name, epochs=setting.rounds + 1, precision=setting.precision)
     with tempfile.TemporaryDirectory() as folder:

@@ -10,8 +10,8 @@ import pytest
 from keras import layers
 
 from keras_mobilenets import UserError, training
-from keras_mobilenets.training.engine import objective
 from keras_mobilenets.training.engine.optimizer import make_optimizer
+from keras_mobilenets.training.tasks.classification import cross_entropy
 
 SIZE = 32
 
@@ -98,7 +98,7 @@ def test_label_smoothing_is_that_of_keras_on_one_hot_labels(activation):
         outputs = np.exp(outputs) / np.exp(outputs).sum(axis=1, keepdims=True)
     labels = np.array([0, 2, 1, 1])
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, activation=activation)])
-    ours = objective.cross_entropy(model, 0.1, 3)(labels, outputs)
+    ours = cross_entropy(model, 0.1, 3)(labels, outputs)
     theirs = keras.losses.CategoricalCrossentropy(activation is None, label_smoothing=0.1, reduction=None)
     np.testing.assert_allclose(ours, theirs(np.eye(3, dtype=np.float32)[labels], outputs), rtol=1e-6)
 

@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from keras_mobilenets import training
 from keras_mobilenets.training.engine import tensorboard_logger
 from keras_mobilenets.training.evaluation.examination import read_examination
+from keras_mobilenets.training.tasks.classification import Classification
 
 RECIPE = training.Recipe(epochs=3, learning_rate=0.02, augmentation="none")
 TAGS = {
@@ -117,10 +118,10 @@ def is_magnified(picture, factor):
 
 
 def test_mixed_images_are_named_by_what_is_in_them():
-    names = ["red", "green", "blue"]
-    assert tensorboard_logger._label_text(np.array([0.0, 0.25, 0.75]), names) == "75% blue + 25% green"
-    assert tensorboard_logger._label_text(np.array([0.999, 0.001, 0.0]), names) == "red"
-    assert tensorboard_logger._label_text(np.array(1), names) == "green"
+    task = Classification(["red", "green", "blue"])
+    assert task.caption(np.array([0.0, 0.25, 0.75])) == "75% blue + 25% green"
+    assert task.caption(np.array([0.999, 0.001, 0.0])) == "red"
+    assert task.caption(np.array(1)) == "green"
 
 
 @pytest.mark.parametrize("classes", [2, 30, 31, 1000])

@@ -14,9 +14,11 @@ from keras_mobilenets.training.datasets.speech.recordings import Recordings
 from keras_mobilenets.training.datasets.speech.wave_file import read_wave
 from keras_mobilenets.training.datasets.speech.words import Words, WordsConfig
 from keras_mobilenets.training.datasets.tfds_source import open_records, prepare
+from keras_mobilenets.training.tasks.classification import Classification
 
 TONE = 440.0
 SEED = tf.constant([3, 4], tf.int64)
+THREE = Classification(["high", "low", "none"])
 
 
 def tone(rate, seconds=1.0, frequency=TONE):
@@ -120,18 +122,20 @@ def test_recordings_of_a_step_depend_on_its_seed_alone(name):
     kind = Recordings(2_000)
     batch = tf.constant(np.random.default_rng(0).integers(-3_000, 3_000, (12, 2_000)), tf.int16)
     labels = tf.range(12, dtype=tf.int64) % 3
-    first, again = (tf.function(augmentation.make(kind, name, 3)) for _ in range(2))
+    first, again = (tf.function(augmentation.make(kind, name, THREE)) for _ in range(2))
     np.testing.assert_array_equal(first(batch, labels, SEED)[0], again(batch, labels, SEED)[0])
     assert (first(batch, labels, SEED)[0].numpy() != first(batch, labels, SEED + 1)[0].numpy()).any()
     if name == "light":  # the shards of a batch together are the batch
-        parts = [augmentation.make(kind, name, 3, (i, 2))(batch[6 * i : 6 * i + 6], labels, SEED)[0] for i in range(2)]
+        parts = [
+            augmentation.make(kind, name, THREE, (i, 2))(batch[6 * i : 6 * i + 6], labels, SEED)[0] for i in range(2)
+        ]
         np.testing.assert_allclose(tf.concat(parts, 0), first(batch, labels, SEED)[0], atol=1e-6)
 
 
 def test_a_shift_moves_samples_and_changes_none():
     impulse = np.zeros((8, 4_000), np.int16)
     impulse[:, 2_000] = 2**14
-    shifted = augmentation.make(Recordings(4_000), "time_shift:50", 2)(tf.constant(impulse), tf.zeros(8), SEED)[
+    shifted = augmentation.make(Recordings(4_000), "time_shift:50", THREE)(tf.constant(impulse), tf.zeros(8), SEED)[
         0
     ].numpy()
     places = shifted.argmax(axis=1)
@@ -141,7 +145,7 @@ def test_a_shift_moves_samples_and_changes_none():
 
 def test_parts_of_images_are_not_for_recordings():
     with pytest.raises(UserError, match="augmentation flip is not for recordings: of them there are none, light"):
-        augmentation.make(Recordings(), "flip", 2)
+        augmentation.make(Recordings(), "flip", THREE)
 
 
 def test_words_are_the_same_on_every_machine_and_all_of_a_loudness():
@@ -155,12 +159,12 @@ def test_words_are_the_same_on_every_machine_and_all_of_a_loudness():
 
 def test_words_are_stored_by_tensorflow_datasets(tmp_path):
     builder = prepare(Words(config=WordsConfig(name="few", train=24, validation=12, test=12), data_dir=tmp_path))
-    names, splits = open_records(builder, Recordings())
-    data = training.Data("few", names, splits, Recordings(), 8)
+    task, splits = open_records(builder, Recordings())
+    data = training.Data("few", task, splits, Recordings(), 8)
     examples, labels = data.images("train")
     expected = synthesizer.spoken(7, np.random.default_rng([2017, 0, 7])) * 2**15
     place = next(place for place in range(24) if labels[place] == 7 and np.abs(examples[place] - expected).max() <= 1)
-    assert names == list(synthesizer.LABELS) and np.bincount(labels).tolist() == [2] * 12
+    assert task.class_names == list(synthesizer.LABELS) and np.bincount(labels).tolist() == [2] * 12
     assert examples[place].dtype == np.int16 and examples.shape == (24, 16_000)
     stream = training.stream_of(data, 12)
     assert len(stream.words) == 10 and len(stream.samples) == pytest.approx(12 * 32_000, rel=0.2)

@@ -1,0 +1,81 @@
+"""One class an example: a label is its number."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_mobilenets.errors import UserError
+from keras_mobilenets.training.introspection import gives_logits, library_of, shape_text
+from keras_mobilenets.training.recipe import Recipe, mixes
+from keras_mobilenets.training.tasks.objective import Objective
+from keras_mobilenets.training.tasks.task import Task
+
+
+class Classification(Task):
+    """One class an example; cross-entropy and accuracy."""
+
+    name = "classification"
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """Nothing: it is what a run is about that says nothing else."""
+        return {}
+
+    def missing(self, labels: np.ndarray) -> set[int]:
+        """The classes without an example."""
+        return set(range(len(self.class_names))) - set(labels.tolist())
+
+    def soft(self, labels: tf.Tensor) -> tf.Tensor:
+        """Integer labels one-hot."""
+        return labels if labels.shape.rank == 2 else tf.one_hot(tf.reshape(labels, [-1]), len(self.class_names))
+
+    def caption(self, label: np.ndarray) -> str:
+        """The class; of a soft label the two largest with their shares."""
+        if label.ndim == 0:
+            return self.class_names[int(label)]
+        first = [int(place) for place in np.argsort(-label, kind="stable")[:2] if label[place] >= 0.005]
+        if len(first) == 1:
+            return self.class_names[first[0]]
+        return " + ".join(f"{label[place]:.0%} {self.class_names[place]}" for place in first)
+
+    def check(self, model: Any, data: str) -> None:
+        """One number for each class."""
+        classes = len(self.class_names)
+        if tuple(model.output_shape[1:]) != (classes,):
+            raise UserError(
+                f"the model has output {shape_text(model.output_shape[1:])} but {data} has {classes} classes; "
+                f"build it with classes={classes}"
+            )
+
+    def objective(self, model: Any, recipe: Recipe) -> Objective:
+        """Cross-entropy with the labels, or with soft labels where images are mixed."""
+        if not mixes(recipe.augmentation):
+            return Objective(cross_entropy(model, recipe.label_smoothing, len(self.class_names)))
+
+        def rows(images: tf.Tensor, labels: tf.Tensor, *weights: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            return images, self.soft(labels), *weights
+
+        loss = library_of(model).losses.CategoricalCrossentropy(gives_logits(model), recipe.label_smoothing)
+        return Objective(loss, targets=lambda batches: batches.map(rows), validation=lambda batches: batches.map(rows))
+
+    def examine_into(self, run_dir: str | Path, model: Any, data: Any, again: bool = False) -> Any:
+        """The confusion matrix and the most confident mistakes."""
+        from keras_mobilenets.training.evaluation.examination import examine_into
+
+        return examine_into(run_dir, model, data, again)
+
+
+def cross_entropy(model: Any, smoothing: float = 0.0, classes: int = 0) -> Any:
+    """Cross-entropy on integer labels; the label smoothing of Keras is for one-hot labels only."""
+    from_logits = gives_logits(model)
+    if not smoothing:
+        return library_of(model).losses.SparseCategoricalCrossentropy(from_logits=from_logits)
+
+    def smoothed_crossentropy(labels: Any, outputs: Any) -> Any:
+        one_hot = keras.ops.one_hot(keras.ops.reshape(labels, [-1]), classes)
+        return keras.losses.categorical_crossentropy(one_hot, outputs, from_logits, smoothing)
+
+    return smoothed_crossentropy

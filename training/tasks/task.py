@@ -1,0 +1,88 @@
+"""What the labels of a data set are: all that `Data`, training and evaluation ask of one class, several, or boxes."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import tensorflow as tf
+
+from keras_mobilenets.training.recipe import Recipe
+from keras_mobilenets.training.tasks.objective import Objective
+
+UNREADABLE = -1  # all numbers of the label of an example that could not be decoded
+
+
+class Task(ABC):
+    """A kind of labels, and with them what a model is asked and how its answers are judged.
+
+    Attributes:
+        name: What the field calls it.
+        class_names: The classes.
+        shape: That of a label.
+        dtype: Likewise.
+    """
+
+    name: ClassVar[str]
+    shape: tuple[int, ...] = ()
+    dtype: np.dtype = np.dtype(np.int64)
+
+    def __init__(self, class_names: Sequence[str]):
+        """Takes the classes."""
+        self.class_names = list(class_names)
+
+    @property
+    def unreadable(self) -> np.ndarray:
+        """The label of an example that could not be decoded."""
+        return np.full(self.shape, UNREADABLE, self.dtype)
+
+    def readable(self, labels: tf.Tensor) -> tf.Tensor:
+        """Which of these labels, or whether this one, belongs to an example that could be decoded."""
+        return tf.reduce_any(labels != UNREADABLE, axis=list(range(-len(self.shape), 0)))
+
+    @property
+    def head(self) -> dict[str, Any]:
+        """The arguments of a builder that give its model the right output."""
+        return {"classes": len(self.class_names)}
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What run.json says of it."""
+        return {"task": self.name}
+
+    @abstractmethod
+    def missing(self, labels: np.ndarray) -> set[int]:
+        """The classes that none of these labels has."""
+
+    @abstractmethod
+    def soft(self, labels: tf.Tensor) -> tf.Tensor:
+        """A batch of labels as float32 N×C, a share of each class; soft ones as they are.
+
+        Raises:
+            UserError: They cannot be blended.
+        """
+
+    @abstractmethod
+    def caption(self, label: np.ndarray) -> str:
+        """A label, or a soft one, in words."""
+
+    @abstractmethod
+    def check(self, model: Any, data: str) -> None:
+        """Refuses a model whose output is not for these labels.
+
+        Args:
+            model: A Keras 3 or tf_keras model.
+            data: What the data set is called.
+
+        Raises:
+            UserError: Its output has another shape.
+        """
+
+    @abstractmethod
+    def objective(self, model: Any, recipe: Recipe) -> Objective:
+        """What `fit` minimizes where nothing else is said."""
+
+    @abstractmethod
+    def examine_into(self, run_dir: str | Path, model: Any, data: Any, again: bool = False) -> Any:
+        """Writes into a run folder what the model gets right and wrong on the validation split; as `examine_into`."""
