@@ -2,7 +2,7 @@ import contextlib
 
 import pytest
 
-from keras_mobilenets.tflite.conversion import target_rewriter
+from keras_mobilenets.tflite.conversion.forms.int8_operators import Int8Graph
 
 
 @pytest.fixture(scope="session", params=["MobileNetV3Small", "MobileNetV3Large"])
@@ -26,9 +26,9 @@ def rank_bug():
 
     @contextlib.contextmanager
     def put_back():
-        add_number = target_rewriter._Graph.add_number
+        add_number = Int8Graph.add_number
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(target_rewriter._Graph, "add_number", lambda graph, value, rank: add_number(graph, value, 4))
+            patch.setattr(Int8Graph, "add_number", lambda graph, value, rank: add_number(graph, value, 4))
             yield
 
     return put_back
