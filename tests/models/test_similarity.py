@@ -64,6 +64,8 @@ def test_the_labels_go_through_a_run_an_int8_file_and_a_bundle(classifier, texts
         (folder / label).mkdir(parents=True)
         for number in range(16):
             keras.utils.save_img(folder / label / f"{number}.png", image, scale=False)
+    own = tflite.convert(loaded, tmp_path / "own.tflite")
+    assert metadata_of(own.read_bytes()).labels == tuple(LABELS)
     paths = pipeline.convert_file(tmp_path / "animals.keras", ["float32", "int8"], 32, data=folder)
     for path in paths:
         assert metadata_of(path.read_bytes()).labels == tuple(LABELS)

@@ -10,6 +10,7 @@ from typing import Any
 
 from keras_mobilenets import files
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.graphs.class_names import class_names
 from keras_mobilenets.pixels.preprocessing_layers import scaling_of
 from keras_mobilenets.pixels.scaling import PixelScaling
 from keras_mobilenets.tflite.conversion import tfmot_model
@@ -102,7 +103,8 @@ def convert(
             Rescaling or Normalization at the start, or a uint8 input, tell what they expect. Where nothing does, floats
             for calibration show it, else it is −1..1, and a `PixelWarning` says so. The file says it in turn, in its
             TFLite Metadata.
-        labels: Names of the classes, in their order, which the metadata carries for MediaPipe and ML Kit.
+        labels: Names of the classes, in their order, which the metadata carries for MediaPipe and ML Kit. By default
+            those that the model knows itself, as one of `zero_shot` does.
         io_dtype: Input and output of an int8 model: "int8", or "uint8", which MediaPipe and ML Kit ask for. The input
             is then the pixels themselves; two operators more run outside of XNNPACK's partition.
         input_shape: (height, width, channels), for a model that leaves its input size open.
@@ -163,7 +165,8 @@ def convert(
             content = fit_sparse_kernels(content)
         if is_integer:
             content = int8_graph(graph, found, how, FORMS[target], wide=quantize == "int16x8")
-        content = _described(fit_groups(content, FORMS[target]), model.name, scaling, pixels, labels)
+        own_labels = class_names(model)
+        content = _described(fit_groups(content, FORMS[target]), model.name, scaling, pixels, labels, own_labels)
     check_scales(content)
     with files.atomic(path) as temporary:
         temporary.write_bytes(content)
@@ -211,10 +214,12 @@ def _check(
         raise UserError("equalize and bias_correction are for an int8 model that calibration= images quantize")
 
 
-def _described(content: bytes, name: str, scaling: PixelScaling | None, pixels: Any, labels: Any) -> bytes:
+def _described(
+    content: bytes, name: str, scaling: PixelScaling | None, pixels: Any, labels: Any, own_labels: Any
+) -> bytes:
     """A .tflite with metadata, where it is a classifier of an image or of a waveform."""
     if flatbuffer.is_classifier(content) and (pixels is None or scaling is not None):
-        return attach(content, name, scaling, labels)
+        return attach(content, name, scaling, own_labels if labels is None else labels)
     if labels is not None or (pixels is not None and scaling is None):
         raise UserError(f"pixels and labels are for a model of one image and one vector of scores; {name} is none")
     return content
