@@ -119,7 +119,7 @@ def _text_tower(name: str, arrays: Mapping[str, Any], overrides: dict[str, Any])
 
 def _library(arrays: Mapping[str, Any]) -> str:
     """Whose weights these are, by their names: "timm", "torchvision" or "megvii" (ShuffleNet-Series)."""
-    if any(".branch_main_1." in tensor for tensor in arrays):
+    if any(re.search(r"\.branch_main(_1)?\.", tensor) for tensor in arrays):
         return "megvii"
     torchvision = any(t.startswith(("features.", "trunk_output.")) or ".branch2." in t for t in arrays)
     return "torchvision" if torchvision else "timm"
@@ -171,6 +171,8 @@ def _arguments(name: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
     torchvision = match["torchvision"] or _library(arrays) == "torchvision"
     if torchvision and "torchvision_widths" in inspect.signature(build).parameters:
         arguments["torchvision_widths"] = True
+    if _library(arrays) == "megvii" and "reference_units" in inspect.signature(build).parameters:
+        arguments["reference_units"] = True
     classifiers = [n for n in arrays if re.match(r"(classifier|fc|head)\..*weight|fc\.weight", n)]
     last = max((n for n in classifiers if arrays[n].ndim > 1), key=natural, default="")
     bias = arrays.get(re.sub("weight$", "bias", last))

@@ -105,7 +105,9 @@ def grouped_shuffle_unit(x: Any, filters: int, groups: int, *, strides: int = 1,
     return layers.Concatenate(name=f"{name}_concat")([shortcut, x])
 
 
-def split_shuffle_unit(x: Any, filters: int, *, strides: int = 1, name: str) -> Any:
+def split_shuffle_unit(
+    x: Any, filters: int, *, strides: int = 1, shortcut_filters: int | None = None, by_turns: bool = False, name: str
+) -> Any:
     """The unit of ShuffleNetV2: half of the channels pass a 1×1, a depthwise and a 1×1 convolution (figure 3 (c), (d)).
 
     The other half is passed on; at stride 2 both branches read all channels, and the shortcut is a depthwise and a 1×1
@@ -115,6 +117,9 @@ def split_shuffle_unit(x: Any, filters: int, *, strides: int = 1, name: str) -> 
         x: Tensor (batch, height, width, channels), at stride 1 with as many channels as `filters`.
         filters: Output channels, an even number.
         strides: Of the depthwise convolutions.
+        shortcut_filters: Output channels of the shortcut at stride 2; half of all when not given.
+        by_turns: Whether every second channel is passed on, and the channels of the output stand as they were joined.
+            It is the same network in another order of channels, if the shortcut has half of them.
         name: Prefix of the layer names: `{name}_split_first`, `{name}_shortcut_depthwise`, `{name}_shortcut`,
             `{name}_conv_1`, `{name}_depthwise`, `{name}_conv_2`, `{name}_shuffle_groups`.
 
@@ -123,11 +128,13 @@ def split_shuffle_unit(x: Any, filters: int, *, strides: int = 1, name: str) -> 
     """
     half = filters // 2
     if strides == 1:
+        x = channel_shuffle(x, half, name=f"{name}_shuffle") if by_turns else x
         shortcut, x = channel_split(x, name=f"{name}_split")
     else:
         shortcut = depthwise_bn(x, strides=strides, activation=None, name=f"{name}_shortcut_depthwise")
-        shortcut = conv_bn(shortcut, half, 1, activation="relu", name=f"{name}_shortcut")
+        shortcut = conv_bn(shortcut, shortcut_filters or half, 1, activation="relu", name=f"{name}_shortcut")
     x = conv_bn(x, half, 1, activation="relu", name=f"{name}_conv_1")
     x = depthwise_bn(x, strides=strides, activation=None, name=f"{name}_depthwise")
-    x = conv_bn(x, half, 1, activation="relu", name=f"{name}_conv_2")
-    return channel_shuffle(layers.Concatenate(name=f"{name}_concat")([shortcut, x]), 2, name=f"{name}_shuffle")
+    x = conv_bn(x, filters - shortcut.shape[-1], 1, activation="relu", name=f"{name}_conv_2")
+    x = layers.Concatenate(name=f"{name}_concat")([shortcut, x])
+    return x if by_turns else channel_shuffle(x, 2, name=f"{name}_shuffle")

@@ -20,17 +20,23 @@ REPEATS = (4, 8, 4)
 
 
 @builder(dropout_rate=0.0)
-def ShuffleNetV2(x: Any, *, stem_strides: int, width: float = 1.0) -> Any:
+def ShuffleNetV2(x: Any, *, stem_strides: int, width: float = 1.0, reference_units: bool = False) -> Any:
     """Builds ShuffleNetV2 (table 5); published for width 0.5, 1.0, 1.5 and 2.0.
 
     Other widths have channels in between, in multiples of 4. The stem has 24 channels at every width.
+
+    Args:
+        reference_units: Whether units are those of the authors' own network (megvii-model/ShuffleNet-Series): the
+            shortcut of a stage's first unit keeps its channels, and the split takes every second channel. Else each
+            branch gives half of the channels, as in the paper's figure 3 and in torchvision.
     """
     x = blocks.conv_bn(x, STEM_FILTERS, strides=stem_strides, activation="relu", name="stem")
     x = layers.MaxPooling2D(3, strides=2, padding="same", name="stem_pool")(x)
     index = 0
     for stage, repeat in enumerate(REPEATS):
         for strides in [2] + [1] * (repeat - 1):
-            x = blocks.split_shuffle_unit(x, channels(width) * 2**stage, strides=strides, name=f"block_{index}")
+            own = {"shortcut_filters": x.shape[-1], "by_turns": True} if reference_units else {}
+            x = blocks.split_shuffle_unit(x, channels(width) * 2**stage, strides=strides, **own, name=f"block_{index}")
             index += 1
     head = HEAD_FILTERS if width < max(CHANNELS) else WIDE_HEAD_FILTERS
     return blocks.conv_bn(x, head, 1, activation="relu", name="head")
