@@ -21,10 +21,11 @@ def failure(node: Node) -> str:
 def takes(node: Node) -> bool:
     """Whether the delegate was seen to take an operator of this kind, and to compute it rightly."""
     operands = [operand for operand in (*node.inputs, *node.outputs) if operand]
+    dtypes = {"float32", "int32", "bool"} | ({"int8"} if node.name in _TAKEN_IN_INT8 else set())
     return (
         node.name in _TAKEN
         and all(len(operand.shape) <= 4 for operand in operands)
-        and all(operand.constant or operand.dtype in ("float32", "int32", "bool") for operand in operands)
+        and all(operand.constant or operand.dtype in dtypes for operand in operands)
         and _TAKEN[node.name](node)
     )
 
@@ -106,6 +107,7 @@ def _broadcasts(node: Node) -> bool:
     return fits and node.outputs[0].dtype == "float32"
 
 
+_TAKEN_IN_INT8 = {"DEPTHWISE_CONV_2D"}
 _TAKEN: Mapping[str, Callable[[Node], bool]] = {
     **dict.fromkeys(("ARG_MAX", "ATAN2", "CAST", "CEIL", "CUMSUM", "EMBEDDING_LOOKUP"), lambda node: True),
     **dict.fromkeys(("LOGICAL_AND", "LOGICAL_NOT", "LOGICAL_OR", "ROUND", "UNPACK"), lambda node: True),

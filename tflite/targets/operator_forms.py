@@ -27,6 +27,7 @@ class Forms:
         fill_groups: Whether grouped convolutions have a multiple of four channels in each group, some of them zero.
         group_multiple: Where they cannot be filled, and in float, groups are joined until they have such a multiple.
         group_channels: int8 groups of fewer channels are joined up to this.
+        repeats_channels: Whether a depthwise convolution of several filters for a channel reads each as many times.
         conv_version: CONV_2D asks for this version at most; 0 for that which the converter writes.
         stem_filters: The first convolution computes neighbouring results as channels of one, so many at most; 0 leaves
             it as it is.
@@ -43,6 +44,7 @@ class Forms:
     fill_groups: bool = False
     group_multiple: int = 1
     group_channels: int = 1
+    repeats_channels: bool = False
     conv_version: int = 0
     stem_filters: int = 0
 
@@ -84,8 +86,9 @@ FORMS = {
     "nnapi": Forms(per_channel_dense=False, gelu="logistic", conv_version=5),
     "litert": _LITERT,
     "xnnpack": _LITERT,  # the name it had when only a CPU had been asked
-    # TensorFlow Lite's GPU delegate of before LiteRT computes int8 graphs in float, from scales per tensor.
-    "gpu": Forms(per_channel_dense=False, shuffle="runs", fill_groups=True, group_multiple=4),
+    # TensorFlow Lite's GPU delegate of before LiteRT computes int8 graphs in float, from scales per tensor. It takes
+    # no depthwise convolution of several filters for a channel, which LiteRT's does.
+    "gpu": Forms(per_channel_dense=False, shuffle="runs", fill_groups=True, group_multiple=4, repeats_channels=True),
     # The NPU's compiler takes every operator of these networks as it is, dense layers per channel too.
     "qualcomm": Forms(per_channel_dense=True),
 }

@@ -59,14 +59,14 @@ def model(source, steps, dtype="float32"):
     def tensor(shape, dtype, values=None):
         if values is not None:
             built.buffers.append(schema.BufferT(data=np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)))
-        quantization = schema.QuantizationParametersT(scale=np.float32([0.05]), zeroPoint=np.int64([0]))
+        step = {"int8": 0.05, "int32": 0.05**2 if quantized else 0}.get(dtype, 0)  # of an activation, of a bias
+        quantization = schema.QuantizationParametersT(scale=np.float32([step]), zeroPoint=np.int64([0]))
         kind, buffer = getattr(schema.TensorType, dtype.upper()), 0 if values is None else len(built.buffers) - 1
         name = f"t{len(graph.tensors)}".encode()
-        graph.tensors.append(
-            schema.TensorT(whole(*shape), kind, buffer, name, quantization if dtype == "int8" else None)
-        )
+        graph.tensors.append(schema.TensorT(whole(*shape), kind, buffer, name, quantization if step else None))
         return len(graph.tensors) - 1
 
+    quantized = dtype == "int8"
     made = [tensor(source, dtype)]
     for name, operands, outs, dtypes, version, options in steps:
         inputs = [made[o] if isinstance(o, int) else tensor(o.shape, o.dtype.name, o) for o in operands]
@@ -130,10 +130,14 @@ for channels, share, filters in ((4, 4, 8), (4, 2, 8), (8, 4, 8), (8, 1, 8), (8,
     one("CONV_2D", f"{channels // share} groups of {share}, {filters} filters", 0, floats(filters, 3, 3, share),
         floats(filters), source=(1, 8, 8, channels), out=(1, 8, 8, filters), version=1 if channels == share else 6,
         padding=SAME, strideH=1, strideW=1)  # fmt: skip
-for multiplier in (1, 2):
+for multiplier in (1, 2, 4):
     filters = 4 * multiplier
     one("DEPTHWISE_CONV_2D", f"×{multiplier}", 0, floats(1, 3, 3, filters), floats(filters), out=(1, 8, 8, filters),
         padding=SAME, strideH=1, strideW=1, depthMultiplier=multiplier)  # fmt: skip
+    kernel = RNG.integers(-9, 10, (1, 3, 3, filters)).astype(np.int8)
+    depthwise = op("DEPTHWISE_CONV_2D", 0, kernel, whole(*range(filters)), out=(1, 8, 8, filters), dtype="int8",
+        version=3, padding=SAME, strideH=1, strideW=1, depthMultiplier=multiplier)  # fmt: skip
+    case("DEPTHWISE_CONV_2D", f"×{multiplier}, int8", depthwise, dtype="int8")
 one("TRANSPOSE_CONV", "", whole(1, 16, 16, 8), floats(8, 3, 3, 4), 0, out=(1, 16, 16, 8), padding=SAME, strideH=2,
     strideW=2)  # fmt: skip
 one("FULLY_CONNECTED", "", 0, floats(7, 12), floats(7), source=VECTOR, out=(1, 7))

@@ -2,6 +2,9 @@
 
 CONV_2D convolves in groups where its filters have fewer channels than its input. Neighbouring groups may be joined into
 one whose filters are zero where a channel is not their own: the results are the same numbers, for more multiply-adds.
+
+A depthwise convolution may have several filters for each channel. Where a target does not take that, each channel is
+put several times side by side before it: the same weights and results.
 """
 
 from typing import Any
@@ -28,6 +31,7 @@ def fit_groups(content: bytes, forms: Forms) -> bytes:
     graph = flatbuffer.Graph(flatbuffer.read(content))
     grouped = [operator for operator in graph.operators if _groups(graph, operator) > 1]
     joined = [_join(graph, operator, forms) for operator in grouped]
+    joined += [_repeat(graph, operator) for operator in list(graph.operators)] if forms.repeats_channels else []
     versioned = grouped and forms.conv_version and _set_version(graph, grouped[0], forms.conv_version)
     return flatbuffer.write(graph.model) if any(joined) or versioned else content
 
@@ -63,6 +67,32 @@ def _join(graph: flatbuffer.Graph, operator: Any, forms: Forms) -> bool:
     else:
         graph.replace_constant(tensor, values)
         graph.tensors[read].shape = np.array(values.shape, np.int32)
+    return True
+
+
+def _repeat(graph: flatbuffer.Graph, operator: Any) -> bool:
+    """Repeats the channels before a depthwise convolution of several filters for each; whether it is one."""
+    if graph.name(operator) != "DEPTHWISE_CONV_2D":
+        return False
+    x, filters = int(operator.inputs[0]), graph.shape(int(operator.inputs[1]))[-1]
+    batch, height, width, channels = graph.shape(x)
+    times = filters // channels
+    if times == 1 or channels == 1:
+        return False
+    stored = graph.tensors[x]
+    version = 2 if stored.type == schema.TensorType.INT8 else 1
+    column, repeated = (batch, height * width, channels, 1), (batch, height * width, channels, times)
+    for name, shape in (("RESHAPE", column), ("CONCATENATION", repeated), ("RESHAPE", (batch, height, width, filters))):
+        given = graph.add_tensor("repeated", shape, stored.type, stored.quantization)
+        place = graph.place(operator)
+        if name == "RESHAPE":
+            sizes = graph.add_tensor("shape", (len(shape),), schema.TensorType.INT32, None, np.array(shape, np.int32))
+            graph.insert(name, [x, sizes], given, place)
+        else:
+            graph.insert(name, [x] * times, given, place, version).builtinOptions.axis = 3
+        x = given
+    operator.inputs = np.array([x, *operator.inputs[1:]], np.int32)
+    operator.builtinOptions.depthMultiplier = 1
     return True
 
 

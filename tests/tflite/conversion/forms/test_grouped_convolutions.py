@@ -62,6 +62,22 @@ class _Network(flatbuffer.Graph):
         options.strideW = options.strideH = options.dilationWFactor = options.dilationHFactor = 1
         options.fusedActivationFunction = 0 if signed else RELU6
 
+    def multiply(self, times):
+        """A depthwise convolution with so many filters for each channel."""
+        filters = times * self.shape(self.last)[-1]
+        kernel = self.rng.normal(0, 0.4, (1, 3, 3, filters))
+        scales = _steps(np.full(filters, 0.01)) if self.weights == INT8 else None
+        if scales is not None:
+            kernel, scales.quantizedDimension = np.rint(kernel / 0.01).clip(-127, 127), 3
+        stored = kernel.astype(np.int8 if self.weights == INT8 else np.float32)
+        place = self.add_tensor("kernel", kernel.shape, self.weights, scales, stored)
+        kind, bias = (schema.TensorType.INT32, np.int32) if self.weights == INT8 else (FLOAT32, np.float32)
+        scales = _steps(np.full(filters, 0.01 * 6 / 255)) if self.weights == INT8 else None
+        bias = self.add_tensor("bias", (filters,), kind, scales, np.zeros(filters, bias))
+        options = self.add("DEPTHWISE_CONV_2D", [self.last, place, bias], filters, version=3).builtinOptions
+        options.strideW = options.strideH = options.dilationWFactor = options.dilationHFactor = 1
+        options.depthMultiplier, options.fusedActivationFunction = times, RELU6
+
     def clamp(self, name):
         """A RELU or RELU6, operators without options."""
         before, self.last = self.last, self._activation(self.shape(self.last)[-1])
@@ -217,3 +233,21 @@ def _names(content):
 )
 def test_groups_are_joined_as_far_as_the_target_asks_for(groups, inputs, filters, multiple, most, times):
     assert joined_groups(groups, inputs, filters, multiple, most) == times
+
+
+@pytest.mark.parametrize("weights", [INT8, FLOAT32], ids=["int8", "float32"])
+def test_channels_of_several_filters_are_repeated_for_the_gpu_delegate_that_takes_one_each(weights, tmp_path):
+    network = _Network(weights)
+    network.convolve(8, 1, 1)
+    network.multiply(4)
+    network.convolve(8, 1, 1)
+    content = network.content()
+    assert fit_groups(content, FORMS["litert"]) == content
+    fitted = fit_groups(content, FORMS["gpu"])
+    graph = flatbuffer.Graph(flatbuffer.read(fitted))
+    names = [graph.name(operator) for operator in graph.operators]
+    assert names == ["CONV_2D", "RESHAPE", "CONCATENATION", "RESHAPE", "DEPTHWISE_CONV_2D", "CONV_2D"]
+    assert graph.operators[4].builtinOptions.depthMultiplier == 1
+    assert np.array_equal(_outputs(fitted), _outputs(content))
+    (tmp_path / "m.tflite").write_bytes(fitted)
+    assert tflite.check_gpu(tmp_path / "m.tflite").ok
