@@ -26,7 +26,9 @@ from keras_mobilenets.blocks.convolution import depthwise_bn as depthwise_bn
 from keras_mobilenets.blocks.custom_layers import AttentionBias as AttentionBias
 from keras_mobilenets.blocks.custom_layers import BilinearResizing as BilinearResizing
 from keras_mobilenets.blocks.custom_layers import ChannelSlice as ChannelSlice
+from keras_mobilenets.blocks.custom_layers import InverseDeviation as InverseDeviation
 from keras_mobilenets.blocks.custom_layers import MatrixProduct as MatrixProduct
+from keras_mobilenets.blocks.custom_layers import MeanOverDeviation as MeanOverDeviation
 from keras_mobilenets.blocks.custom_layers import NearestResizing as NearestResizing
 from keras_mobilenets.blocks.custom_layers import PhasesToMap as PhasesToMap
 from keras_mobilenets.blocks.custom_layers import RowsToMap as RowsToMap

@@ -150,6 +150,51 @@ class BilinearResizing(layers.Layer):
         return super().get_config() | {"height": self.height, "width": self.width}
 
 
+@keras.saving.register_keras_serializable("keras_mobilenets")
+class InverseDeviation(layers.Layer):
+    """1 / √(variance + epsilon): of the channels of each position (batch, ..., 1), or of a map (batch, 1, 1, 1).
+
+    The variance is the mean of squares less the square of the mean, of which nothing but numbers like these is as large
+    as the input: the form that int8 computes a normalization in.
+
+    Args:
+        epsilon: Added to the variance.
+        of_map: Whether channels and positions count together.
+    """
+
+    def __init__(self, epsilon: float = 1e-3, of_map: bool = False, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.epsilon, self.of_map = epsilon, of_map
+
+    def call(self, x: Any) -> Any:
+        """Takes a tensor (batch, ..., channels)."""
+        return self._statistics(x)[1]
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        """One number a position, or one a map."""
+        return (shape[0], *(1 for _ in shape[1:])) if self.of_map else (*shape[:-1], 1)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this layer again."""
+        return super().get_config() | {"epsilon": self.epsilon, "of_map": self.of_map}
+
+    def _statistics(self, x: Any) -> tuple[Any, Any]:
+        axes = tuple(range(1, len(x.shape))) if self.of_map else (-1,)
+        mean = keras.ops.mean(x, axes, keepdims=True)
+        variance = keras.ops.relu(keras.ops.mean(x * x, axes, keepdims=True) - mean * mean)
+        return mean, keras.ops.rsqrt(variance + self.epsilon)
+
+
+@keras.saving.register_keras_serializable("keras_mobilenets")
+class MeanOverDeviation(InverseDeviation):
+    """The mean times what `InverseDeviation` gives."""
+
+    def call(self, x: Any) -> Any:
+        """Takes a tensor (batch, ..., channels)."""
+        mean, root = self._statistics(x)
+        return mean * root
+
+
 def position_distances(height: int, width: int) -> np.ndarray:
     """For two positions of a map, row by row, the number of their distance in rows and columns."""
     rows, columns = np.divmod(np.arange(height * width), width)

@@ -9,6 +9,7 @@ from typing import Any
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.tflite.conversion.forms.channel_scale_fold import fold_channel_scales
 from keras_mobilenets.tflite.conversion.forms.layer_normalization import simplify
+from keras_mobilenets.tflite.conversion.quantization import fixed_ranges
 from keras_mobilenets.tflite.conversion.tfmot_model import is_of_tfmot
 from keras_mobilenets.tflite.conversion.traced_graph import (
     ExportedModel,
@@ -114,6 +115,7 @@ def _trained_model(model: Any) -> FloatGraph:
     """
     import tensorflow as tf
 
+    from keras_mobilenets.training.compression.qat import quantized_layers
     from keras_mobilenets.training.compression.quantizers import Point, unquantized
 
     recorded: list[Point] = []
@@ -138,11 +140,15 @@ def _trained_model(model: Any) -> FloatGraph:
         flatbuffer.set_range(graph.tensors[tensor], low, high)
     flatbuffer.set_range(graph.tensors[graph.inputs[0]], float(image.low), float(image.high))
     graph.outputs = graph.outputs[:1]
+    fixed_ranges.keep(converted)
     signature.name_ends(converted, [source.name for source in declared], ["output"])
     layer_names.name_by_layers(converted, model)
-    in_float = [graph.tensors[tensor].name.decode() for tensor, point in tensors.items() if point.is_float]
-    content = flatbuffer.write(converted)
-    return FloatGraph(model.name, content, declared, True, tuple(in_float), _front_end(content, model))
+    in_float = {graph.tensors[tensor].name.decode() for tensor, point in tensors.items() if point.is_float}
+    floats = {layer.name for layer in quantized_layers(model) if layer.in_float}
+    made = [graph.tensors[output].name.decode() for operator in graph.operators for output in operator.outputs]
+    in_float |= {name for name in made if floats.issuperset(layer_names.layers(name))}  # inside of such layers
+    content = simplify(flatbuffer.write(converted), for_int8=True, folds=False)
+    return FloatGraph(model.name, content, declared, True, tuple(sorted(in_float)), _front_end(content, model))
 
 
 def _front_end(content: bytes, model: Any) -> str:

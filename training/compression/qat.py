@@ -22,6 +22,7 @@ from keras_mobilenets.pixels.image_source import BATCH
 from keras_mobilenets.pixels.preprocessing_layers import scaling_of
 from keras_mobilenets.progress import track
 from keras_mobilenets.training.compression import keras_bridge, tf_keras_layers
+from keras_mobilenets.training.compression.int8_form import int8_form
 from keras_mobilenets.training.compression.qat_scheme import KERNELS, LayerQuantization, MobileScheme, qat
 from keras_mobilenets.training.compression.quantizers import PRESERVED, Point, unquantized
 from keras_mobilenets.waveforms.features import INPUTS, input_name
@@ -43,7 +44,8 @@ def quantize_aware(
 
     Args:
         model: Keras 3 model (or tf_keras model of the same layers) from an image to classes; models inside it are taken
-            apart, and parallel branches folded (`reparameterized`). Each of its layers with weights is used once.
+            apart, parallel branches folded (`reparameterized`), and normalizations and scales of channels folded into
+            the weights beside them (`int8_form`; not with `preserve`). Each of its layers with weights is used once.
         calibration: Representative images, as `tflite.convert` takes them: uint8 N×H×W×C (scaled as the model wants
             them) or floats already scaled; an array, or a tf.data pipeline. They set the initial ranges of the
             activations, so that the model starts as accurate as post-training quantization. None: the first training
@@ -79,8 +81,10 @@ def quantize_aware(
     model = reparameterized(plain_model(model))
     _check_graph(model)
     settings = {"preserve": preserve, "decay": range_decay}
-    scheme = MobileScheme(_reasons(model, left_in_float), settings, dense_axes=1 if per_channel_dense else 0)
-    quantized = _plainly(lambda: qat.quantize_apply(_annotated(model, freeze_batch_norm_after), scheme))()
+    reasons = _reasons(model, left_in_float)
+    scheme = MobileScheme(reasons, settings, dense_axes=1 if per_channel_dense else 0)
+    form = model if preserve else int8_form(model, reasons)  # which would move zeros and clusters
+    quantized = _plainly(lambda: qat.quantize_apply(_annotated(form, freeze_batch_norm_after), scheme))()
     values = None
     if input_name(model) in INPUTS:
         values = None if calibration is None else np.asarray(calibration, np.float32)[:calibration_images]

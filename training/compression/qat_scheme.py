@@ -36,6 +36,9 @@ _OWN_SCALE = {
     "Activation", "Add", "AttentionBias", "Average", "Concatenate", "Dot", "GlobalAveragePooling2D", "HardSigmoid",
     "MatrixProduct", "Maximum", "Minimum", "Multiply", "ReLU", "Rescaling", "Softmax", "Subtract",
 }  # fmt: skip
+# These compute in float, whatever surrounds them: what they give is rounded to int8.
+_STATISTICS = {"GroupNormalization", "InverseDeviation", "LayerNormalization", "MeanOverDeviation"}
+_PRODUCTS = {"Dot", "MatrixProduct"}
 _FUSES_RELU = {"Add", "BatchNormalization", "Conv2D", "Dense", "DepthwiseConv2D", "Multiply", "Subtract"}
 # Activations that int8 has, with the range of the output where the specification fixes it.
 _ACTIVATIONS: dict[str, tuple[float, float] | None] = {
@@ -66,6 +69,7 @@ class LayerQuantization(qat.QuantizeConfig):
         pixels: Whether the output is the image.
         output_range: The output's range where it is fixed.
         decay: As in `ActivationQuantizer`.
+        is_centered: As in `ActivationQuantizer`, of the output.
         rounded_with: The fused layer after which this one's output is quantized; empty when it has none.
         in_float: Why it is left in float; empty when it is quantized.
     """
@@ -83,11 +87,12 @@ class LayerQuantization(qat.QuantizeConfig):
         decay: float = 0.99,
         rounded_with: str = "",
         in_float: str = "",
+        is_centered: bool = False,
     ):
         self.kernel, self.channel_axes, self.preserve = kernel, channel_axes, preserve
         self.inner, self.inner_range = inner, inner_range
         self.output, self.pixels, self.output_range, self.decay = output, pixels, output_range, decay
-        self.rounded_with, self.in_float = rounded_with, in_float
+        self.rounded_with, self.in_float, self.is_centered = rounded_with, in_float, is_centered
 
     def get_weights_and_quantizers(self, layer: Any) -> list[tuple[Any, Any]]:
         """The kernel; biases are int32, whose error is negligible."""
@@ -111,15 +116,15 @@ class LayerQuantization(qat.QuantizeConfig):
         """The output."""
         if self.pixels:
             return [PixelQuantizer()]
-        return [self._quantizer(self.output_range)] if self.output else []
+        return [self._quantizer(self.output_range, self.is_centered)] if self.output else []
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
         return dict(vars(self))
 
-    def _quantizer(self, fixed: tuple[float, float] | None) -> Any:
+    def _quantizer(self, fixed: tuple[float, float] | None, is_centered: bool = False) -> Any:
         is_float = bool(self.in_float)
-        return FixedQuantizer(*fixed, is_float) if fixed else ActivationQuantizer(self.decay, is_float)
+        return FixedQuantizer(*fixed, is_float) if fixed else ActivationQuantizer(self.decay, is_float, is_centered)
 
 
 class MobileScheme(qat.QuantizeScheme):
@@ -175,6 +180,10 @@ def plan(
         if before is not None and decided[before.name].in_float:
             in_float = f"fused with {before.name}"
         decided[layer.name] = _decide(layer, graph, in_float, settings, dense_axes)
+    for layer in model.layers:
+        factor = graph.second_factor(layer)
+        if factor is not None and factor.name in decided:
+            decided[factor.name].is_centered = True
     return decided
 
 
@@ -204,6 +213,8 @@ def _no_int8(layer: Any, before: Any) -> str:
     kind, activation = _kind(layer), activation_name(layer)
     if kind == "BatchNormalization":
         return "" if before is not None else "it follows no convolution or dense layer to fold it into"
+    if kind in _STATISTICS:
+        return "squares and roots of a normalization need more than eight bits"
     if kind not in {*KERNELS, *_SAME_SCALE, *_OWN_SCALE}:
         return f"this scheme has no rule for {kind}"
     if activation not in _ACTIVATIONS:
@@ -260,6 +271,15 @@ class _Graph:
             return None
         maker = self._makers[id(layer.input)]
         return maker if self.fused_after(maker) is layer else None
+
+    def second_factor(self, layer: Any) -> Any:
+        """The layer whose output, moved or not, is the second factor of a matrix product; None of another layer."""
+        if _kind(layer) not in _PRODUCTS:
+            return None
+        maker = self._makers[id(layer.input[1])]
+        while _kind(maker) in _SAME_SCALE:
+            maker = self._makers[id(maker.input)]
+        return maker
 
 
 def _is_fusable_relu(layer: Any) -> bool:

@@ -113,11 +113,13 @@ class ActivationQuantizer(tfmot.quantization.keras.quantizers.Quantizer):
     Args:
         decay: Momentum of the moving average.
         is_float: Whether the layer is left in float; the range is then for the layers after it.
+        is_centered: Whether zero is the middle of the range, as XNNPACK wants of a matrix product's second factor.
     """
 
-    def __init__(self, decay: float = 0.99, is_float: bool = False):
+    def __init__(self, decay: float = 0.99, is_float: bool = False, is_centered: bool = False):
         self.decay = decay
         self.is_float = is_float
+        self.is_centered = is_centered
 
     def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
         """Creates the range; 0 to 0 as long as it is unknown."""
@@ -139,11 +141,14 @@ class ActivationQuantizer(tfmot.quantization.keras.quantizers.Quantizer):
                 end.assign_add(towards * (tf.stop_gradient(extreme) - end))
             low.assign(tf.minimum(low, 0.0))  # zero must be representable
             high.assign(tf.maximum(high, 0.0))
+        if self.is_centered:
+            step = tf.maximum(low / -128, high / 127)
+            low, high = -128 * step, 127 * step
         return tf.quantization.fake_quant_with_min_max_vars(inputs, low, high)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
-        return {"decay": self.decay, "is_float": self.is_float}
+        return {"decay": self.decay, "is_float": self.is_float, "is_centered": self.is_centered}
 
 
 class PixelQuantizer(ActivationQuantizer):

@@ -14,6 +14,8 @@ import tf_keras
 
 from keras_mobilenets.blocks.custom_layers import position_distances
 from keras_mobilenets.blocks.speech_front_end import computed
+from keras_mobilenets.training.compression.tf_keras_normalization import InverseDeviation as InverseDeviation
+from keras_mobilenets.training.compression.tf_keras_normalization import MeanOverDeviation as MeanOverDeviation
 from keras_mobilenets.waveforms.features import SpeechFeatures
 
 _registered = tf_keras.saving.register_keras_serializable("keras_mobilenets")

@@ -33,6 +33,7 @@ NETWORKS = [("MobileNetV1", 0.25, 96)] + [
         "VGG16", "StandardConvNet", "ShuffleNetV1", "ShuffleNetV2",
         "GhostNet", "GhostNetV2", "MobileOneS0", "RepViTM0_9", "RegNetX200MF", "RegNetY200MF", "Xception",
         "ConvNeXtAtto", "WTConvNeXtTiny", "MobileViTXXS", "EfficientFormerL1", "PoolFormerS12",
+        "FastViTMCI0",
     )
 ]  # fmt: skip
 TARGETS = {

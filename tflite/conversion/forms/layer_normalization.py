@@ -32,12 +32,13 @@ _FLOAT = schema.TensorType.FLOAT32
 _MARK = ":float "  # in the names of activations
 
 
-def simplify(content: bytes, *, for_int8: bool = False) -> bytes:
+def simplify(content: bytes, *, for_int8: bool = False, folds: bool = True) -> bytes:
     """Writes each layer normalization over channels, and each group normalization of one group, in fewer operators.
 
     Args:
-        content: A float32 .tflite without ranges.
+        content: A float32 .tflite; with ranges where nothing folds.
         for_int8: Whether it is to be quantized.
+        folds: Whether factor and offset may go into weights, which are then others than a network was trained for.
 
     Returns:
         The .tflite, which computes the same but for rounding; as it was where it has no normalization.
@@ -45,7 +46,7 @@ def simplify(content: bytes, *, for_int8: bool = False) -> bytes:
     graph = flatbuffer.Graph(flatbuffer.read(content))
     found = normalizations(graph)
     for normalization in found:
-        _write(graph, normalization, for_int8)
+        _write(graph, normalization, for_int8, folds)
     if not found:
         return content
     _remove_unread(graph)
@@ -58,13 +59,13 @@ def inner_activations(content: bytes) -> list[str]:
     return [name for tensor in graph.tensors if _MARK in (name := flatbuffer.text(tensor.name))]
 
 
-def _write(graph: flatbuffer.Graph, found: Normalization, for_int8: bool) -> None:
+def _write(graph: flatbuffer.Graph, found: Normalization, for_int8: bool, folds: bool) -> None:
     x, output = _ends(graph, found)
     shape, name = graph.shape(x), flatbuffer.text(graph.tensors[output].name)
     steps = _Steps(graph, graph.place(graph.makers()[output]), name, _MARK if for_int8 else ":")
     del graph.operators[steps.place]
-    scale = _scale_of_difference(graph, output) if found.of_map else None
-    readers = [] if scale is not None else folding_readers(graph, output)
+    scale = _scale_of_difference(graph, output) if found.of_map and folds else None
+    readers = folding_readers(graph, output) if scale is None and folds else []
     is_folded = bool(readers) or scale is not None
     # In front of the mean of all positions, at the end of a network, the finest product costs nothing.
     direct = for_int8 and is_folded and all(graph.name(reader) != "MEAN" for reader in graph.readers(output))

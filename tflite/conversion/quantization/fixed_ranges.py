@@ -15,7 +15,11 @@ _REARRANGING = {"RESHAPE", "TRANSPOSE"}  # of one tensor, whose scale and zero p
 
 
 def keep(model: Any) -> None:
-    """Writes such ranges into a float `ModelT` with ranges, at all that moves the values too."""
+    """Writes such ranges into a float `ModelT` with ranges, at all that moves the values too.
+
+    Args:
+        model: Calibrated, or of a quantization-aware network, where what moves values has no ranges.
+    """
     graph = flatbuffer.Graph(model)
     _center_second_factors(graph)
     fixed: dict[int, tuple[float, float]] = {}
@@ -37,14 +41,21 @@ def _center_second_factors(graph: flatbuffer.Graph) -> None:
     for product in graph.operators:
         if graph.name(product) != "BATCH_MATMUL":
             continue
-        tensor = int(product.inputs[1])
-        known = graph.tensors[tensor].quantization
-        if tensor not in makers or known is None or known.min is None or not len(known.min):
+        moved = [int(product.inputs[1])]
+        while (maker := makers.get(moved[-1])) is not None and graph.name(maker) in _REARRANGING:
+            moved.append(int(maker.inputs[0]))
+        ranges = [_range(graph.tensors[tensor]) for tensor in moved if tensor in makers]
+        known = next((found for found in ranges if found is not None), None)
+        if known is None:
             continue
-        step = max(-float(known.min[0]) / 128, float(known.max[0]) / 127)
-        while tensor in makers:
-            flatbuffer.set_range(graph.tensors[tensor], -128 * step, 127 * step)
-            maker = makers[tensor]
-            if graph.name(maker) not in _REARRANGING:
-                break
-            tensor = int(maker.inputs[0])
+        step = max(-known[0] / 128, known[1] / 127)
+        for tensor, found in zip(moved, ranges, strict=False):  # an input of the graph keeps its own
+            if found is not None:
+                flatbuffer.set_range(graph.tensors[tensor], -128 * step, 127 * step)
+
+
+def _range(tensor: Any) -> tuple[float, float] | None:
+    known = tensor.quantization
+    if known is None or known.min is None or not len(known.min):
+        return None
+    return float(known.min[0]), float(known.max[0])

@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
-from networks import answers, coloured_noise, randomize
+from networks import answers, coloured_noise, one_step, randomize
 
 import keras_mobilenets as km
-from keras_mobilenets import blocks, tflite
+from keras_mobilenets import blocks, tflite, training
 from keras_mobilenets.tflite.conversion.forms.channel_scale_fold import fold_channel_scales
 from keras_mobilenets.tflite.conversion.forms.layer_normalization import inner_activations, simplify
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.measurement.stock_models import stock
 from keras_mobilenets.tflite.runtime.interpreter import open_model
+from keras_mobilenets.training.compression.int8_form import int8_form
 
 SHAPE, EPSILON = (1, 4, 5, 6), 1e-6
 OPTIONS = {"MEAN": "ReducerOptions", "RSQRT": None, "AVERAGE_POOL_2D": "Pool2DOptions"}
@@ -308,3 +309,25 @@ def test_in_int8_blocks_with_normalizations_are_one_partition_and_closer_than_th
     layers = {layer.name for layer in network.layers}
     folded = {b"block_0_project;block_0_scale", b"block_1_depthwise_2_hl;block_1_depthwise_2_hl_scale"}
     assert {name for name in folded if name.decode().split(";")[0] in layers} <= names
+
+
+def test_trained_for_int8_they_are_one_partition_too(network, tmp_path):
+    images = coloured_noise(16)
+    scaled = km.preprocess_input(images)
+    expected = answers(network, scaled)
+    form = int8_form(network)
+    np.testing.assert_allclose(answers(form, scaled), expected, atol=1e-5 * np.abs(expected).max())
+    left = {layer.name for layer in form.layers if isinstance(layer, keras.layers.LayerNormalization)}
+    assert left == {layer.name for layer in network.layers} & {
+        "stem_norm",
+        "head_norm",
+    }  # read by padding and by a mean
+    trained = training.quantize_aware(network, images)
+    one_step(trained, "sgd", scaled[:4], np.arange(4))
+    expected = answers(trained, scaled)
+    path = tflite.convert(trained, tmp_path / "trained.tflite", target="litert")
+    result = tflite.inspect(path)
+    assert result.partitions == 1
+    assert result.nodes_delegated == result.nodes
+    found = tflite.evaluate(path, images).predictions
+    assert np.square(found - expected).sum() < 0.01 * np.square(expected - expected.mean(0)).sum()
