@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo apk test test-all world lint lock clean
+.PHONY: setup demo apk page test test-all world lint lock clean
 
 setup: .venv/ready
 
@@ -24,6 +24,11 @@ apk: setup
 	test -f runs/demo/report.html || $(MAKE) demo
 	$(BIN)/keras-mobilenets android bundle runs/demo --out runs/demo_bundle
 	$(BIN)/keras-mobilenets android build --bundle runs/demo_bundle
+
+# The same models on a page, served to phones on this network until Ctrl-C; npm brings LiteRT.js the first time.
+page: setup
+	test -f runs/demo/report.html || $(MAKE) demo
+	$(BIN)/keras-mobilenets web runs/demo --serve
 
 test: setup
 	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist worksteal

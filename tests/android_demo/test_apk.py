@@ -69,7 +69,7 @@ def test_its_manifest_asks_for_the_camera_only(apk):
 
 def test_only_its_launcher_is_exported(apk):
     tree = said("aapt2", "dump", "xmltree", "--file", "AndroidManifest.xml", apk)
-    assert re.findall(r"exported\(0x01010010\)=(\w+)", tree) == ["true", "false", "false"]
+    assert re.findall(r"exported\(0x01010010\)=(\w+)", tree) == ["true", "false", "false", "false"]
     assert "LAUNCHER" in tree
 
 

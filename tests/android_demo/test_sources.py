@@ -32,7 +32,7 @@ def test_the_camera_is_the_only_permission(manifest):
 def test_only_the_launcher_is_exported(manifest):
     components = [node for kind in ("activity", "service", "receiver", "provider") for node in manifest.iter(kind)]
     exported = [node for node in components if node.get(f"{ANDROID}exported") != "false"]
-    assert len(components) == 3
+    assert len(components) == 4
     assert [node.find("intent-filter/category").get(f"{ANDROID}name") for node in exported] == [
         "android.intent.category.LAUNCHER"
     ]

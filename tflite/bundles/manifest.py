@@ -58,6 +58,16 @@ class Probes:
 
 
 @dataclass(frozen=True)
+class Publication:
+    """What others published of a model's network at its input size in its numbers: milliseconds of one image."""
+
+    device: str
+    runtime: str
+    latency_ms: float
+    source: str
+
+
+@dataclass(frozen=True)
 class BundledModel:
     """One .tflite of a bundle; the schema says what each value means. Unknown ones are None."""
 
@@ -83,6 +93,7 @@ class BundledModel:
     host_top1: float | None
     test_top1: float | None
     probes: Probes
+    published: tuple[Publication, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -200,7 +211,8 @@ def read_bundle(folder: str | Path) -> Bundle:
 
 def _model(content: dict[str, Any]) -> BundledModel:
     tensors = {side: _tensor(content[side]) for side in ("input", "output")}
-    return BundledModel(**content | tensors | {"probes": Probes(**content["probes"])})
+    published = tuple(Publication(**each) for each in content.get("published", ()))
+    return BundledModel(**content | tensors | {"probes": Probes(**content["probes"]), "published": published})
 
 
 def _tensor(content: dict[str, Any]) -> TensorSpec:

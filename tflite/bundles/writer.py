@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from keras_mobilenets.costs.latencies import of_network
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.files import atomic_folder, refuse_strangers
 from keras_mobilenets.pixels.batches import to_input
 from keras_mobilenets.pixels.scaling import MINUS_ONE_TO_ONE, PixelScaling
 from keras_mobilenets.tflite.bundles import manifest
 from keras_mobilenets.tflite.bundles.candidates import NOT_A_NAME, Candidate, candidates, names
-from keras_mobilenets.tflite.bundles.manifest import Bundle, BundledModel, ImageSet, Probes, TensorSpec
+from keras_mobilenets.tflite.bundles.manifest import Bundle, BundledModel, ImageSet, Probes, Publication, TensorSpec
 from keras_mobilenets.tflite.graph.metadata import metadata_of
 from keras_mobilenets.tflite.measurement.accuracy import evaluate
 from keras_mobilenets.tflite.results.tables import compression_of
@@ -132,6 +133,7 @@ class _Writer:
                 inputs=self._put(f"probes/{source.dtype}_{size}.bin", _bytes(inputs)),
                 outputs=self._put(f"probes/{name}.bin", _bytes(result.predictions[:count])),
             ),
+            published=_published(given, row.quantization or model.quantization(), source),
         )
 
     def _images(self, given: Candidate, model: Model) -> tuple[np.ndarray, np.ndarray | None]:
@@ -186,6 +188,18 @@ def noise(count: int, height: int, width: int) -> np.ndarray:
         rng = np.random.default_rng([_SEED, number])
         image[:] = np.clip(rng.uniform(0, 255, 3) + rng.normal(0, 60, image.shape), 0, 255)
     return images
+
+
+def _published(given: Candidate, quantization: str | None, source: TensorSpec) -> tuple[Publication, ...]:
+    """What others published of the network, in the words that it was published in."""
+    trained = given.run.get("train", {})
+    if not trained.get("builder") or compression_of(given.path) == "channels":
+        return ()
+    return tuple(
+        Publication(each.device, f"{each.runtime}, {each.precision}", each.latency_ms, each.source)
+        for each in of_network(trained["builder"], trained.get("arguments", {}))
+        if each.quantization == quantization and source.shape[1:3] == (each.input_size, each.input_size)
+    )
 
 
 def _checked(images: np.ndarray, labels: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:

@@ -16,12 +16,12 @@ from keras_mobilenets.tflite.reports.comparison import Measurement
 from keras_mobilenets.tflite.reports.headlines import headlines
 from keras_mobilenets.tflite.reports.publications import publications
 from keras_mobilenets.tflite.reports.sources import API_LEVEL, GraphFile, Source, flatten, read_source
+from keras_mobilenets.tflite.reports.sustained import soaks
 from keras_mobilenets.tflite.results import tables
 from keras_mobilenets.tflite.results.layer_errors import LayerError
 from keras_mobilenets.tflite.results.trade_off import Point
 
 WORST = 10  # layers listed for each model
-_PARTS = ("report.css", "report.js")  # put into the page beside report.html
 
 
 def report(runs: str | Path | Sequence[str | Path], out: str | Path | None = None) -> Path:
@@ -57,6 +57,15 @@ def _home(given: Sequence[Path]) -> Path:
 
 
 def _render(content: dict[str, Any]) -> str:
+    from markupsafe import Markup
+
+    script = Path(__file__).with_name("report.js").read_text(encoding="utf-8")
+    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()  # this script and no other may run
+    return template("report.html").render(content | {"script": Markup(script), "script_sha256": allowed})
+
+
+def template(name: str) -> Any:
+    """A template of this folder, with the report's style sheet as `style` and filters for figures."""
     import jinja2
     from markupsafe import Markup
 
@@ -82,10 +91,8 @@ def _render(content: dict[str, Any]) -> str:
         "count": count,
         "drawn": lambda svg: Markup(figure.in_page(svg, next(numbers))),
     }
-    style, script = (Path(__file__).with_name(name).read_text(encoding="utf-8") for name in _PARTS)
-    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()  # this script and no other may run
-    page = environment.get_template("report.html")
-    return page.render(content | {"style": Markup(style), "script": Markup(script), "script_sha256": allowed})
+    environment.globals["style"] = Markup(Path(__file__).with_name("report.css").read_text(encoding="utf-8"))
+    return environment.get_template(name)
 
 
 def _content(sources: Sequence[Source]) -> dict[str, Any]:
@@ -108,6 +115,7 @@ def _content(sources: Sequence[Source]) -> dict[str, Any]:
         "published": [each for source in sources for each in publications(source)],
         "scored_elsewhere": sorted({(each.device, each.scored_on) for each in measured if each.scored_on}),
         "plots": _plots(measured, several),
+        "soaks": soaks(measured),
         "errors": [
             _layer_errors(stem, layers) for source in sources for stem, layers in source.layer_errors.items() if layers
         ],

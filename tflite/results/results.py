@@ -72,6 +72,7 @@ class Row:
     map: float | None = None
     map50: float | None = None
     f1: float | None = None
+    sustained: dict[str, Any] | None = None
 
     @property
     def score(self) -> float | None:

@@ -5,20 +5,32 @@ package kerasmobilenets.demo
 import android.app.Activity
 import android.graphics.Bitmap
 import android.graphics.Canvas
+import android.graphics.Rect
 import android.os.Looper
 import android.view.View
 import android.view.ViewGroup
-import android.widget.Button
+import android.widget.ScrollView
 import android.widget.TextView
 import java.io.File
 import kerasmobilenets.core.Backend
 import kerasmobilenets.core.Bundle
+import kerasmobilenets.core.BundleModel
+import kerasmobilenets.core.Environment
 import kerasmobilenets.core.Files
 import kerasmobilenets.core.Job
 import kerasmobilenets.core.LinuxDevice
+import kerasmobilenets.core.PublishedLatency
 import kerasmobilenets.core.Row
 import kerasmobilenets.core.Session
+import kerasmobilenets.core.Soak
+import kerasmobilenets.core.SoakWindow
 import kerasmobilenets.core.Worker
+import kerasmobilenets.core.familyName
+import kerasmobilenets.demo.charts.BarView
+import kerasmobilenets.demo.charts.PublishedView
+import kerasmobilenets.demo.charts.ScatterView
+import kerasmobilenets.demo.charts.SoakView
+import kerasmobilenets.demo.charts.writePicture
 import org.junit.Assert.assertTrue
 import org.junit.Test
 import org.junit.runner.RunWith
@@ -28,36 +40,74 @@ import org.robolectric.RuntimeEnvironment
 import org.robolectric.Shadows.shadowOf
 import org.robolectric.annotation.Config
 import org.robolectric.annotation.GraphicsMode
+import org.robolectric.shadows.ShadowBuild
 
 @RunWith(RobolectricTestRunner::class)
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
 @Config(sdk = [35], application = DemoApp::class)
 class ScreensTest {
     private object Fake : Worker {
+        private val ms = mapOf("standardconvnet" to 21.4, "mobilenetv1" to 6.31, "mobilenetv2" to 4.12, "mobilenetv3large" to 3.36)
+        private val top1 = mapOf("standardconvnet" to 0.941, "mobilenetv1" to 0.935, "mobilenetv2" to 0.952, "mobilenetv3large" to 0.961)
+
         override fun run(job: Job, limitSeconds: Int): Row {
             val described = Row(Row.described(job.model, job.backend))
+            val family = familyName(job.model)
+            val isInt8 = job.model.quantization == "int8"
+            val one = ms.getValue(family) / if (isInt8) 2.1 else 1.0
+            val score = top1.getValue(family) - if (isInt8) 0.012 else 0.0
             return when {
-                job.backend.kind == Backend.Kind.GPU -> Row.failed(job.model, job.backend, "the process that measured it crashed")
-                job.backend.kind == Backend.Kind.NNAPI && job.model.quantization != "int8" ->
-                    measured(described, 3.21).with("nodes_delegated" to 0, "partitions" to 0)
-                else -> measured(described, 0.5 * job.backend.threads + 0.31)
+                job.backend.kind == Backend.Kind.GPU && isInt8 -> Row.failed(job.model, job.backend, "the process that measured it crashed")
+                job.backend.kind == Backend.Kind.GPU -> measured(described, 0.31 * one, score)
+                job.backend.kind == Backend.Kind.NNAPI && !isInt8 -> measured(described, 3 * one, score).with("nodes_delegated" to 0, "partitions" to 0)
+                job.backend.kind == Backend.Kind.NNAPI -> measured(described, 0.22 * one, score).with("nodes_delegated" to 61, "partitions" to 3)
+                else -> measured(described, one / if (job.backend.threads == 1) 1.0 else 2.8, score)
             }
         }
 
-        private fun measured(row: Row, ms: Double) = row.with(
-            "median_ms" to ms, "p90_ms" to 1.2 * ms, "model_size_mb" to 0.98, "top1" to 0.955,
+        override fun soak(job: Job, minutes: Int, limitSeconds: Int, told: (Row) -> Unit): Row {
+            val windows = List(6 * minutes) { i ->
+                val slow = if (i < 20) 1.0 else 1.0 + 0.45 * (1 - Math.exp((20 - i) / 8.0))
+                SoakWindow(10.0 * (i + 1), 4000, 2.25 * slow + 0.04 * Math.sin(1.7 * i), listOf("none", "light", "moderate", "severe")[minOf(3, i / 14)])
+            }
+            return run(job, limitSeconds).with("sustained" to Soak(minutes, windows, true, mahUsed = 31.0).toJson())
+        }
+
+        private fun measured(row: Row, ms: Double, top1: Double) = row.with(
+            "median_ms" to ms, "p90_ms" to 1.17 * ms, "model_size_mb" to 0.98, "top1" to top1, "nodes_total" to 65,
             "nodes_delegated" to 65, "partitions" to 1, "thermal_start" to "none", "thermal_end" to "light",
         )
 
         override fun cancel() = Unit
     }
 
+    /** The networks of the papers' comparison, with invented figures, as copies of the first model of a bundle. */
+    private fun networks(model: BundleModel): List<BundleModel> {
+        val published = listOf(PublishedLatency("Pixel 4", "TFLite CPU 4 threads, float32", 14.2, "an invented table"))
+        val sizes = mapOf("StandardConvNet" to 28.08, "MobileNetV1" to 3.22, "MobileNetV2" to 2.24, "MobileNetV3Large" to 4.21)
+        return sizes.flatMap { (builder, millions) ->
+            listOf("none", "int8").map { quantization ->
+                val ending = if (quantization == "none") "float32" else "int8"
+                model.copy(
+                    name = "${builder.lowercase()}_$ending", builder = builder, quantization = quantization, compression = null,
+                    parameters = (millions * 1e6).toLong(), sizeBytes = (millions * if (quantization == "none") 4e6 else 1.05e6).toLong(),
+                    published = if (builder == "MobileNetV2" && quantization == "none") published else emptyList(),
+                )
+            }
+        }.filter { it.name != "standardconvnet_int8" }
+    }
+
     private fun fill() {
         val app = RuntimeEnvironment.getApplication() as DemoApp
+        ShadowBuild.setModel("Pixel 4")
         val folder = File(System.getProperty("bundle")!!)
-        val bundle = Bundle.open(Files { File(folder, it).readBytes() })
+        val files = Files { File(folder, it).readBytes() }
+        val opened = Bundle.open(files)
+        val bundle = Bundle(files, opened.name, networks(opened.models[0]), opened.hashes)
         val session = Session(bundle.models, Backend.STANDARD, Fake, LinuxDevice())
-        session.run(session.entries.map { it.job }.dropLast(6))
+        val jobs = session.entries.map { it.job }
+        session.run(jobs.dropLast(2))
+        session.soak(jobs.first { it.model.name == "mobilenetv1_float32" && it.backend.threads == 4 }, 10)
         for ((name, value) in mapOf("bundle" to bundle, "session" to session)) {
             Measuring::class.java.getDeclaredField(name).apply { isAccessible = true }.set(app.measuring, value)
         }
@@ -72,16 +122,29 @@ class ScreensTest {
         assertTrue(file.length() > 5000)
     }
 
-    private fun <T : Activity> draw(screen: Class<T>, name: String, qualifiers: String, font: Float = 1f) {
+    private fun <T : Activity> draw(screen: Class<T>, name: String, qualifiers: String, font: Float = 1f, to: Class<out View>? = null) {
         RuntimeEnvironment.setQualifiers(qualifiers)
         RuntimeEnvironment.setFontScale(font)
         fill()
         Robolectric.buildActivity(screen).setup().use {
             (it.get() as? CameraActivity)?.let(::answer)
+            to?.let { kind -> bring(it.get().window.decorView, kind) }
             shot(it.get(), name)
             touchable(it.get().window.decorView)
         }
     }
+
+    /** Scrolls to the first view of a kind. */
+    private fun bring(root: View, kind: Class<out View>) {
+        val view = all(root).first(kind::isInstance)
+        val scroll = generateSequence(view.parent) { it.parent }.first { it is ScrollView } as ScrollView
+        val place = Rect().also { view.getDrawingRect(it) }
+        scroll.offsetDescendantRectToMyCoords(view, place)
+        scroll.scrollTo(0, place.top - scroll.height / 3)
+    }
+
+    private fun all(view: View): List<View> =
+        listOf(view) + if (view is ViewGroup) (0 until view.childCount).flatMap { all(view.getChildAt(it)) } else emptyList()
 
     /** The host has no TensorFlow Lite for Android: after the refusal an answer is put in by hand. */
     private fun answer(screen: CameraActivity) {
@@ -98,16 +161,31 @@ class ScreensTest {
     /** Whatever can be pressed is 48 dp high at least. */
     private fun touchable(view: View) {
         val least = 48 * view.resources.displayMetrics.density
-        if (view is Button) assertTrue("${view.height}", view.height >= least)
+        if (view.isClickable && view !is ViewGroup && view.height > 0) assertTrue("${view.height}", view.height >= least)
         if (view is ViewGroup) for (i in 0 until view.childCount) touchable(view.getChildAt(i))
     }
 
-    @Test fun table() = draw(TableActivity::class.java, "table", "en-w411dp-h800dp-xhdpi")
-    @Test fun tableInChinese() = draw(TableActivity::class.java, "table-zh", "zh-w411dp-h800dp-xhdpi")
-    @Test fun tableInTheDark() = draw(TableActivity::class.java, "table-dark", "en-w411dp-h800dp-night-xhdpi")
-    @Test fun tableInLargeText() = draw(TableActivity::class.java, "table-large", "en-w411dp-h800dp-xhdpi", 2f)
-    @Test fun tableInLandscape() = draw(TableActivity::class.java, "table-landscape", "en-w800dp-h411dp-land-xhdpi")
-    @Test fun tableOnATablet() = draw(TableActivity::class.java, "table-tablet-zh-dark", "zh-w1280dp-h800dp-land-night-mdpi")
+    @Test fun opening() = draw(TableActivity::class.java, "opening", "en-w411dp-h800dp-xhdpi")
+    @Test fun openingInChinese() = draw(TableActivity::class.java, "opening-zh", "zh-w411dp-h800dp-xhdpi")
+    @Test fun openingInTheDark() = draw(TableActivity::class.java, "opening-dark", "en-w411dp-h800dp-night-xhdpi")
+    @Test fun openingInLargeText() = draw(TableActivity::class.java, "opening-large", "en-w411dp-h800dp-xhdpi", 2f)
+    @Test fun openingInLandscape() = draw(TableActivity::class.java, "opening-landscape", "en-w800dp-h411dp-land-xhdpi")
+    @Test fun openingOnATablet() = draw(TableActivity::class.java, "opening-tablet-zh-dark", "zh-w1280dp-h800dp-land-night-mdpi")
+    @Test fun scatterInLargeText() = draw(TableActivity::class.java, "scatter-large", "en-w411dp-h800dp-xhdpi", 2f, ScatterView::class.java)
+    @Test fun groups() = draw(TableActivity::class.java, "groups", "en-w411dp-h800dp-xhdpi", to = BarView::class.java)
+    @Test fun groupsInLargeText() = draw(TableActivity::class.java, "groups-large-dark", "en-w411dp-h800dp-night-xhdpi", 2f, PublishedView::class.java)
+    @Test fun soak() = draw(TableActivity::class.java, "soak", "en-w411dp-h800dp-xhdpi", to = SoakView::class.java)
+    @Test fun soakInChineseAndDark() = draw(TableActivity::class.java, "soak-zh-dark", "zh-w411dp-h800dp-night-xhdpi", to = SoakView::class.java)
+
+    @Test fun picture() {
+        RuntimeEnvironment.setQualifiers("en-w411dp-h800dp-xhdpi")
+        fill()
+        val app = RuntimeEnvironment.getApplication() as DemoApp
+        val where = Environment("Google Pixel 4", "Qualcomm SM8150", "Android 13 (API 33)", "2.16.1", 8, "2026-01-01T00:00:00Z", emptyMap())
+        val file = File(System.getProperty("shots")!!, "picture.png").apply { parentFile!!.mkdirs() }
+        file.outputStream().use { writePicture(app, app.measuring.session!!.entries, where, "Pixel 4", it) }
+        assertTrue(file.length() > 50_000)
+    }
 
     @Test fun camera() = draw(CameraActivity::class.java, "camera", "en-w411dp-h800dp-xhdpi")
     @Test fun cameraInChineseAndDark() = draw(CameraActivity::class.java, "camera-zh-dark", "zh-w411dp-h800dp-night-xhdpi")

@@ -8,7 +8,7 @@ from typing import Any
 from keras_mobilenets.cli.android.phone_arguments import FOLDER
 from keras_mobilenets.cli.output import show
 
-PURPOSE = "show what phones and this machine measured in one table and page"
+PURPOSE = "show what phones and this machine measured in one table and page, and a data sheet of each phone"
 EXAMPLE = "keras-mobilenets android report runs/phones runs/photos --out report.html"
 
 
@@ -21,14 +21,21 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> None:
-    """Joins what phones and this machine measured into a table and a page."""
+    """Joins what phones and this machine measured into a table and a page, beside a data sheet of each phone."""
     from keras_mobilenets import tflite
     from keras_mobilenets.tflite.reports.comparison import measurements
+    from keras_mobilenets.tflite.reports.datasheet import NAME, data_sheet, is_phone, write_data_sheet
     from keras_mobilenets.tflite.reports.sources import read_source
 
-    sources = [found for source in map(Path, options.sources) for found in _results(source)]
-    page = tflite.report(sources, options.out or Path(options.sources[0]) / "report.html")
-    show(_matrix(measurements([read_source(source) for source in sources])))
+    paths = [found for source in map(Path, options.sources) for found in _results(source)]
+    page = tflite.report(paths, options.out or Path(options.sources[0]) / "report.html")
+    sources = [read_source(path) for path in paths]
+    sheets = {path: data_sheet(source) for path, source in zip(paths, sources, strict=True) if is_phone(source)}
+    for sheet in sheets.values():
+        print(f"{sheet}\n")
+    show(_matrix(measurements(sources)))
+    for path, sheet in sheets.items():
+        print(write_data_sheet(sheet, path / NAME if path.is_dir() else path.with_name(f"{path.stem}_{NAME}")))
     print(page)
 
 

@@ -23,6 +23,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--runs", type=int, metavar="N", help="timed inferences at least (default: the app's own)")
     parser.add_argument(
+        "--soak",
+        type=int,
+        metavar="MINUTES",
+        help="one model on one backend, for 1 to 60 minutes: does it hold its latency?",
+    )
+    parser.add_argument(
         "--timeout", type=float, default=10, metavar="MINUTES", help="that the app may say nothing (default: 10)"
     )
     parser.add_argument("--collect", action="store_true", help="only fetch what an earlier run has left on the phone")
@@ -71,6 +77,12 @@ def _asked(options: Namespace, opened: Any) -> dict[str, str]:
         if options.runs < 1:
             raise UserError(f"--runs {options.runs}: give 1 or more")
         asked["runs"] = str(options.runs)
+    if options.soak is not None:
+        if not 1 <= options.soak <= 60:
+            raise UserError(f"--soak {options.soak}: give 1 to 60 minutes, such as 10")
+        if any(names == "all" or "," in names for names in (asked["models"], asked["backends"])):
+            raise UserError("--soak is of one row: give one name each to --models and --backends")
+        asked["soak"] = str(options.soak)
     if not options.timeout > 0:
         raise UserError(f"--timeout {options.timeout:g}: give the minutes that the app may say nothing, such as 10")
     if opened is not None:

@@ -28,6 +28,7 @@ def bundle(tmp_path):
         (folder / name).write_bytes(content)
     known = dict.fromkeys(field for field in BundledModel.__dataclass_fields__)
     known |= {"name": "net_int8", "path": "m/net.tflite", "size_bytes": 4, "arguments": {}, "labels": "labels.txt"}
+    known |= {"published": ()}
     known |= {"input": TensorSpec((1, 1, 1, 3), "int8", 1.0, 0), "output": TensorSpec((1, 2), "int8", 1.0, 0)}
     known |= {"images": "i.bin", "probes": Probes(1, "in.bin", "o.bin")}
     files = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
@@ -39,15 +40,20 @@ def bundle(tmp_path):
 def results(tmp_path):
     """What the app has written."""
 
-    def write(name="phone.json", digest=DIGEST, rows=2):
+    def write(name="phone.json", digest=DIGEST, rows=2, more=()):
         made = [
+            *more,
             Row("net_int8", "int8", "xnnpack", 1, model_size_mb=1.0, median_ms=5.0, p90_ms=5.5, num_runs=50),
             Row(
                 "net_int8", "int8", "nnapi", model_size_mb=1.0, median_ms=3.2, p90_ms=3.4, accelerator="google-edgetpu"
             ),
         ]
         where = environment() | {"device": "Google Pixel 8", "soc": "Tensor G3", "os": "Android 15"}
-        return str(write_results(tmp_path / name, made[:rows], where | {"model_sha256": {"net_int8.tflite": digest}}))
+        return str(
+            write_results(
+                tmp_path / name, made[: rows + len(more)], where | {"model_sha256": {"net_int8.tflite": digest}}
+            )
+        )
 
     return write
 

@@ -17,8 +17,8 @@ from keras_mobilenets.tflite import read_results
 
 def test_a_bundle_is_pushed_measured_and_fetched(phones, bundle, results, tmp_path, capsys):
     log = phones({"0A1B": {"says": WELL, "results": results()}})
-    command = ["android", "run", "--bundle", str(bundle), "--models", "net_int8", "--backends", "cpu-1,nnapi"]
-    assert main([*command, "--runs", "20"]) == 0
+    command = ["android", "run", "--bundle", str(bundle), "--models", "net_int8", "--backends", "cpu-1"]
+    assert main([*command, "--runs", "20", "--soak", "10"]) == 0
     found = read_results(tmp_path / "runs/phones/Pixel_8_0A1B/results.json")
     assert [row.median_ms for row in found.rows] == [5.0, 3.2] and found.environment["device"] == "Google Pixel 8"
     captured = capsys.readouterr()
@@ -31,7 +31,7 @@ def test_a_bundle_is_pushed_measured_and_fetched(phones, bundle, results, tmp_pa
     names = ("manifest.json", "m/net.tflite", "labels.txt", "i.bin", "in.bin", "o.bin")
     assert pushed == {f"{place}/{name}" for name in names}
     shells = [call[3] for call in asked if call[2:3] == ["shell"]]
-    started = f"am instrument -w -r -e models net_int8 -e backends cpu-1,nnapi -e runs 20 -e bundle {place}"
+    started = f"am instrument -w -r -e models net_int8 -e backends cpu-1 -e runs 20 -e soak 10 -e bundle {place}"
     assert shells[-1] == f"{started} {PACKAGE}/.BenchmarkInstrumentation"
     removed = f"rm -f /sdcard/Android/data/{PACKAGE}/files/results.json"
     assert shells.index(removed) == len(shells) - 2  # what is fetched then is of this run
@@ -145,6 +145,8 @@ def test_results_that_cannot_be_those_of_the_run_are_refused(phones, bundle, res
         (["--models", "nut", "--bundle", "{bundle}"], "holds no model nut: it has net_int8"),
         (["--runs", "0"], "--runs 0"),
         (["--timeout", "0"], "--timeout 0"),
+        (["--soak", "0"], "--soak 0: give 1 to 60 minutes"),
+        (["--soak", "10", "--models", "net_int8"], "--soak is of one row: give one name each"),
         (["--bundle", "{bundle}/m"], "has no manifest.json"),
     ],
 )

@@ -12,6 +12,8 @@ import keras_mobilenets as km
 from keras_mobilenets import tflite
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.pipeline.zoo import spread_answers
+from keras_mobilenets.tflite.bundles import writer
+from keras_mobilenets.tflite.bundles.manifest import TensorSpec
 from keras_mobilenets.tflite.results.results import Row, environment
 
 SIZE, CLASSES = 32, ["red fruit", "blue\nsky"]
@@ -100,6 +102,25 @@ def test_manifest_says_what_the_run_knows(made, run):
     assert int8.input.dtype == "int8" and int8.input.scale == pytest.approx(1 / 127.5, rel=1e-6)
     assert float32.input == type(int8.input)((1, SIZE, SIZE, 3), "float32", 0.0, 0)
     assert (float32.nodes, int8.nodes) == (len(tflite.inspect(made / float32.path).operators),) * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "quantization"),
+    [
+        ("mobilenetv2_float32", 224, "none"),
+        ("mobilenetv2_float32", 225, "none"),
+        ("mobilenetv2_float16", 224, "float16"),
+        ("mobilenetv2_channels_int8", 224, "none"),
+    ],
+)
+def test_what_was_published_goes_with_exactly_that_network(tmp_path, name, side, quantization):
+    run = {"train": {"builder": "MobileNetV2", "arguments": {"alpha": 1.0}}}
+    given = writer.Candidate(tmp_path / f"{name}.tflite", run, Row(name))
+    found = writer._published(given, quantization, TensorSpec((1, side, side, 3), "float32", 0.0, 0))
+    known = km.published_latency("MobileNetV2", input_size=side, quantization=quantization)
+    expected = [] if "channels" in name else [(each.device, each.latency_ms, each.source) for each in known]
+    assert [(each.device, each.latency_ms, each.source) for each in found] == expected
+    assert bool(found) == (name == "mobilenetv2_float32" and side == 224)
 
 
 def test_the_models_answer_the_probes_as_recorded(made):

@@ -1,7 +1,7 @@
 // The benchmark from a host:
 //     adb shell am instrument -w -r -e backends cpu-4,nnapi kerasmobilenets.demo/.BenchmarkInstrumentation
 // Arguments: models and backends ("all", or names with commas between), runs (timed inferences at least), bundle (a
-// folder on the phone; by default the APK's). Statuses say progress=DONE/TOTAL MODEL BACKEND; results.json grows row
+// folder on the phone; by default the APK's), soak (minutes, of one row). Statuses say progress=DONE/TOTAL MODEL BACKEND; results.json grows row
 // by row.
 
 package kerasmobilenets.demo
@@ -45,15 +45,19 @@ class BenchmarkInstrumentation : Instrumentation() {
             .filter { isAsked("models", it.model.name) && isAsked("backends", it.backend.id) }
         if (jobs.isEmpty()) return refuse("no row is left of these models and backends")
         val timing = asked.getString("runs")?.let { Timing(minRuns = it.toInt()) } ?: Timing()
+        val minutes = asked.getString("soak")?.toInt() ?: 0
+        if (minutes > 0 && jobs.size > 1) return refuse("a soak is of one row, and ${jobs.size} are asked for; name one model and one backend")
         val show = session.listener
         session.listener = {
             show()
             tell(session.entries, jobs)
         }
         val done = CountDownLatch(1)
-        measuring.start(jobs, timing) { done.countDown() }
+        if (minutes == 0) measuring.start(jobs, timing) { done.countDown() }
+        else measuring.soak(jobs[0], minutes, timing) { done.countDown() }
         done.await()
         session.listener = show
+        measuring.unwritten?.let { return refuse("results.json could not be written on the phone: $it") }
         val end = Bundle()
         end.putString("results", measuring.file.path)
         finish(Activity.RESULT_OK, end)
@@ -65,7 +69,7 @@ class BenchmarkInstrumentation : Instrumentation() {
     }
 
     private fun tell(entries: List<Entry>, jobs: List<Job>) {
-        val done = entries.count { it.job in jobs && it.row != null }
+        val done = entries.count { it.job in jobs && it.status.isDone }
         val now = entries.firstOrNull { it.status == Status.RUNNING || it.status == Status.COOLING }?.job?.id.orEmpty()
         val status = Bundle()
         status.putString("progress", "$done/${jobs.size} $now".trim())

@@ -4,9 +4,12 @@ package kerasmobilenets.demo
 
 import kerasmobilenets.core.Backend
 import kerasmobilenets.core.Bundle
+import kerasmobilenets.core.Environment
 import kerasmobilenets.core.Job
 import kerasmobilenets.core.Session
 import kerasmobilenets.core.Timing
+import kerasmobilenets.core.oneLine
+import kerasmobilenets.core.replace
 import kerasmobilenets.core.resultsJson
 import java.io.File
 import java.util.concurrent.Executors
@@ -26,6 +29,10 @@ class Measuring(private val app: DemoApp) {
 
     /** What a failed `prepare` says; null when all is well. */
     @Volatile var failure: String? = null
+        private set
+
+    /** Why results.json could not be written, such as for a full disk; null when all is well. */
+    @Volatile var unwritten: String? = null
         private set
 
     /** Told after every change, on any thread. */
@@ -59,24 +66,37 @@ class Measuring(private val app: DemoApp) {
         done()
     }
 
+    /** Measures one job for minutes, likewise. */
+    fun soak(job: Job, minutes: Int, timing: Timing = Timing(), done: () -> Unit = {}) = thread.execute {
+        worker.timing = timing
+        session?.soak(job, minutes)
+        done()
+    }
+
     private fun changed() {
         val rows = session?.rows.orEmpty()
         if (rows.isNotEmpty()) write()
         listener()
     }
 
-    /** Either the old file or the new one is there, whatever happens. */
+    /** Keeps measuring when there is no place for the file: the screen and what is shared have the rows. */
     private fun write() {
-        val whole = File("${file.path}.part")
-        whole.writeText(results())
-        whole.renameTo(file)
+        unwritten = try {
+            replace(file, results().toByteArray())
+            null
+        } catch (error: java.io.IOException) {
+            oneLine(error.message)
+        }
     }
 
     /** The content of results.json. */
-    fun results(): String {
+    fun results(): String = resultsJson(session?.rows.orEmpty(), environment()).toString(2)
+
+    /** Where it was measured, and what. */
+    fun environment(): Environment {
         val rows = session?.rows.orEmpty()
         val measured = bundle!!.models.filter { model -> rows.any { it.model == model.name } }
         val hashes = measured.associate { it.path.substringAfterLast('/') to bundle!!.hashes.getValue(it.path) }
-        return resultsJson(rows, phone.environment(hashes)).toString(2)
+        return phone.environment(hashes)
     }
 }

@@ -20,7 +20,16 @@ class Phone(private val context: Context) : LinuxDevice() {
     override fun thermalStatus(): String? =
         if (Build.VERSION.SDK_INT < 29) null else THERMAL.getOrNull(power.currentThermalStatus)
 
+    override fun chargeMah(): Double? {
+        val battery = context.getSystemService(BatteryManager::class.java)
+        val microamperes = battery.getLongProperty(BatteryManager.BATTERY_PROPERTY_CHARGE_COUNTER)
+        return if (battery.isCharging || microamperes <= 0) null else microamperes / 1e3
+    }
+
     val canSustain: Boolean get() = power.isSustainedPerformanceModeSupported
+
+    /** What the app and what was published call it. */
+    val model: String get() = Build.MODEL
 
     /** The environment block of results.json. */
     fun environment(modelSha256: Map<String, String>): Environment {

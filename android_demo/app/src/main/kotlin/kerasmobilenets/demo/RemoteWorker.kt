@@ -30,20 +30,25 @@ class RemoteWorker(private val context: Context) : Worker {
     @Volatile var folder: String? = null
     @Volatile var timing = Timing()
 
-    override fun run(job: Job, limitSeconds: Int): Row {
+    override fun run(job: Job, limitSeconds: Int): Row = soak(job, 0, limitSeconds) {}
+
+    override fun soak(job: Job, minutes: Int, limitSeconds: Int, told: (Row) -> Unit): Row {
         val asked = Bundle()
         asked.putString(WorkerService.MODEL, job.model.name)
         asked.putString(WorkerService.BACKEND, job.backend.id)
         asked.putInt(WorkerService.RUNS, timing.minRuns)
-        return when (val event = ask(WorkerService.MEASURE, asked, limitSeconds)) {
+        asked.putInt(WorkerService.MINUTES, minutes)
+        return when (val event = ask(WorkerService.MEASURE, asked, limitSeconds) { told(rowOf(it)) }) {
             is Event.Answer ->
-                if (event.what == WorkerService.ROW) Row.of(JSONObject(event.data.getString(WorkerService.TEXT)!!))
+                if (event.what == WorkerService.ROW) rowOf(event)
                 else Row.failed(job.model, job.backend, event.data.getString(WorkerService.TEXT)!!)
             Event.Died -> Row.failed(job.model, job.backend, "the process that measured it crashed")
             Event.Cancelled -> throw Cancelled()
             null -> Row.failed(job.model, job.backend, "stopped: it took longer than $limitSeconds seconds")
         }
     }
+
+    private fun rowOf(answer: Event.Answer) = Row.of(JSONObject(answer.data.getString(WorkerService.TEXT)!!))
 
     /** Names for `Backend.accelerator`, without NNAPI's own CPU. */
     fun accelerators(any: BundleModel, limitSeconds: Int = 30): List<String> {
@@ -57,8 +62,8 @@ class RemoteWorker(private val context: Context) : Worker {
         current?.events?.put(Event.Cancelled)
     }
 
-    /** Blocks until the answer, the death of the process, or the limit (null). Not for the main thread. */
-    private fun ask(what: Int, asked: Bundle, limitSeconds: Int): Event? {
+    /** Blocks until the last answer, the death of the process, or the limit (null). Not for the main thread. */
+    private fun ask(what: Int, asked: Bundle, limitSeconds: Int, soFar: (Event.Answer) -> Unit = {}): Event? {
         asked.putString(WorkerService.FOLDER, folder)
         val request = Request(what, asked)
         current = request
@@ -66,7 +71,11 @@ class RemoteWorker(private val context: Context) : Worker {
             return Event.Died
         }
         try {
-            return request.events.poll(limitSeconds.toLong(), TimeUnit.SECONDS)
+            val end = System.nanoTime() + TimeUnit.SECONDS.toNanos(limitSeconds.toLong())
+            while (true) {
+                val event = request.events.poll(end - System.nanoTime(), TimeUnit.NANOSECONDS)
+                if (event is Event.Answer && event.what == WorkerService.ROW_SO_FAR) soFar(event) else return event
+            }
         } finally {
             current = null
             context.unbindService(request)

@@ -4,7 +4,10 @@ package kerasmobilenets.demo
 
 import android.content.res.Resources
 import kerasmobilenets.core.Backend
+import java.util.Locale
 import kerasmobilenets.core.Entry
+import kerasmobilenets.core.Group
+import kerasmobilenets.core.Soak
 import kerasmobilenets.core.Status
 import kerasmobilenets.core.UNKNOWN
 import kerasmobilenets.core.oneLine
@@ -24,6 +27,31 @@ fun Resources.statusWords(entry: Entry): String = when (entry.status) {
     Status.FELL_BACK -> getString(R.string.status_fell_back, backendName(entry.job.backend))
     Status.FAILED -> getString(R.string.status_failed, oneLine(entry.row?.error))
     Status.CANCELLED -> getString(R.string.status_cancelled)
+}
+
+/** Size, parameters and accuracy of a model's file, and what its rows share. */
+fun Resources.sizeWords(group: Group): String {
+    val model = group.model
+    val top1 = group.fastest?.row?.number("top1")?.toDouble() ?: model.hostTop1
+    fun figure(pattern: String, value: Double) = String.format(Locale.ROOT, pattern, value)
+    return listOfNotNull(
+        model.sizeBytes?.let { getString(R.string.megabytes, figure("%.2f", it / 1e6)) },
+        model.parameters?.let { getString(R.string.parameters_of, figure("%.2f", it / 1e6)) },
+        top1?.let { getString(R.string.top1_of, figure("%.1f%%", 100 * it)) },
+    ).joinToString(" · ")
+}
+
+/** What a soak has shown, in a sentence. */
+fun Resources.soakWords(soak: Soak): String {
+    val minutes = getString(R.string.minutes, soak.minutes)
+    val done = String.format(Locale.ROOT, "%.1f", (soak.windows.lastOrNull()?.endS ?: 0.0) / 60)
+    return listOfNotNull(
+        if (soak.isComplete) getString(R.string.soak_of, minutes) else getString(R.string.soak_until, done, minutes),
+        soak.lastOverFirst?.let { getString(R.string.soak_ratio, String.format(Locale.ROOT, "%.2f", it)) },
+        soak.throttledS?.let { getString(R.string.soak_throttled, String.format(Locale.ROOT, "%.1f", it / 60)) }
+            ?: getString(R.string.soak_held).takeIf { soak.lastOverFirst != null },
+        soak.mahPerThousand?.let { getString(R.string.soak_battery, String.format(Locale.ROOT, "%.3f", it)) },
+    ).joinToString(" · ")
 }
 
 /** The thermal status as Android names it, such as "light". */

@@ -12,6 +12,7 @@ import android.os.Message
 import android.os.Messenger
 import android.os.Process
 import kerasmobilenets.core.Backend
+import kerasmobilenets.core.Row
 import kerasmobilenets.core.Timing
 import kerasmobilenets.core.acceleratorsIn
 import kerasmobilenets.core.measure
@@ -30,7 +31,7 @@ class WorkerService : Service() {
         client.send(reply(STARTED) { putInt(PID, Process.myPid()) })
         thread(name = "measurement") {
             val answer = try {
-                if (message.what == MEASURE) rowOf(app, asked) else acceleratorsOf(app, asked)
+                if (message.what == MEASURE) rowOf(app, asked, client) else acceleratorsOf(app, asked)
             } catch (error: Throwable) { // Cancelled cannot come: the app ends this process instead
                 reply(REFUSED) { putString(TEXT, oneLine(error.message ?: error.javaClass.simpleName)) }
             }
@@ -39,15 +40,18 @@ class WorkerService : Service() {
         return true
     }
 
-    private fun rowOf(app: DemoApp, asked: Bundle): Message {
+    private fun rowOf(app: DemoApp, asked: Bundle, client: Messenger): Message {
         val bundle = app.openBundle(asked.getString(FOLDER))
         val model = bundle.model(asked.getString(MODEL)!!)
         val backend = Backend.of(asked.getString(BACKEND)!!)
         val timing = Timing(minRuns = asked.getInt(RUNS))
         nnapiCache(app).listFiles()?.forEach { it.delete() }
-        val row = measure(bundle, model, backend, TfliteEngines(app, bundle.hashes), Phone(app), timing)
-        return reply(ROW) { putString(TEXT, row.toJson().toString()) }
+        val engines = TfliteEngines(app, bundle.hashes)
+        val row = measure(bundle, model, backend, engines, Phone(app), timing, asked.getInt(MINUTES), told = { client.send(reply(ROW_SO_FAR, it)) })
+        return reply(ROW, row)
     }
+
+    private fun reply(what: Int, row: Row) = reply(what) { putString(TEXT, row.toJson().toString()) }
 
     /** NNAPI names its accelerators when it is asked for one that does not exist. */
     private fun acceleratorsOf(app: DemoApp, asked: Bundle): Message {
@@ -74,11 +78,13 @@ class WorkerService : Service() {
         const val ROW = 12
         const val NAMES = 13
         const val REFUSED = 14
+        const val ROW_SO_FAR = 15
 
         const val MODEL = "model"
         const val BACKEND = "backend"
         const val FOLDER = "folder"
         const val RUNS = "runs"
+        const val MINUTES = "minutes"
         const val PID = "pid"
         const val TEXT = "text"
     }

@@ -57,7 +57,13 @@ data class BundleModel(
     val probeInputs: String,
     val probeOutputs: String,
     val probeCount: Int,
+    val sizeBytes: Long? = null,
+    val builder: String? = null,
+    val published: List<PublishedLatency> = emptyList(),
 )
+
+/** What others published of a model's network, at its input size and in its numbers: of one image, in ms. */
+data class PublishedLatency(val device: String, val runtime: String, val milliseconds: Double, val source: String)
 
 /** An opened bundle. Files are checked against the manifest when they are read. */
 class Bundle(
@@ -68,7 +74,11 @@ class Bundle(
 ) {
     /** The content of a file, refused when its SHA-256 is not the manifest's. */
     fun read(path: String): ByteArray {
-        val content = files.read(path)
+        val content = try {
+            files.read(path)
+        } catch (error: java.io.IOException) {
+            throw BundleError("$path cannot be read, which the manifest names; make the bundle again")
+        }
         val hash = sha256(content)
         if (hash != hashes[path]) throw BundleError("$path is not the file of the manifest: its SHA-256 is $hash")
         return content
@@ -149,8 +159,15 @@ class Bundle(
                 probes.getString("inputs"),
                 probes.getString("outputs"),
                 probes.getInt("count"),
+                json.long("size_bytes"),
+                json.text("builder"),
+                if (json.isNull("published")) emptyList() else json.getJSONArray("published").objects().map(::published),
             )
         }
+
+        private fun published(json: JSONObject) = PublishedLatency(
+            json.getString("device"), json.getString("runtime"), json.getDouble("latency_ms"), json.getString("source"),
+        )
 
         private fun tensor(json: JSONObject): TensorSpec {
             val spec = TensorSpec(

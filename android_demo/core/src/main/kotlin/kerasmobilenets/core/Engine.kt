@@ -33,11 +33,15 @@ interface Device {
     fun memoryMb(): Double?
     fun peakMemoryMb(): Double?
     fun restartPeak()
+
+    /** Charge of the battery in milliampere hours; null while it is being charged or when it is unknown. */
+    fun chargeMah(): Double?
 }
 
 /** A device of which nothing is known but what Linux tells of the process; thermal status is left to subclasses. */
 open class LinuxDevice : Device {
     override fun thermalStatus(): String? = null
+    override fun chargeMah(): Double? = null
     override fun memoryMb(): Double? = status("VmRSS")
     override fun peakMemoryMb(): Double? = status("VmHWM")
 

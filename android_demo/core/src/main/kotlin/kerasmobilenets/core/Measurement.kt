@@ -21,6 +21,8 @@ class Cancelled : Exception("cancelled")
 /**
  * Measures one model on one backend, in a process that has not yet opened a model.
  *
+ * @param soakMinutes Of a soak behind the timing; 0 for none. A soak that is cancelled keeps what it has.
+ * @param told The row until now, after each window of the soak.
  * @param cancelled Asked between inferences.
  * @return The row. It is failed, with the reason, when the backend refuses the model or does not tell what it took;
  *     where the delegate took no operator, `nodes_delegated` is 0 and `fellBack` says so.
@@ -32,9 +34,11 @@ fun measure(
     engines: Engines,
     device: Device = LinuxDevice(),
     timing: Timing = Timing(),
+    soakMinutes: Int = 0,
+    told: (Row) -> Unit = {},
     cancelled: () -> Boolean = { false },
 ): Row = try {
-    Measurement(bundle, model, backend, device, timing, cancelled).row(engines)
+    Measurement(bundle, model, backend, device, timing, cancelled).row(engines, soakMinutes, told)
 } catch (stopped: Cancelled) {
     throw stopped
 } catch (error: Exception) { // runtimes throw what they like, and the row keeps the reason
@@ -49,7 +53,7 @@ private class Measurement(
     private val timing: Timing,
     private val cancelled: () -> Boolean,
 ) {
-    fun row(engines: Engines): Row {
+    fun row(engines: Engines, soakMinutes: Int, told: (Row) -> Unit): Row {
         val content = bundle.buffer(model.path)
         val size = content.capacity()
         val before = device.memoryMb()
@@ -75,7 +79,10 @@ private class Measurement(
             figures += time(feed)
             figures["thermal_end"] = device.thermalStatus()
             if (engine.errorNumber != 0) figures["error"] = "NNAPI error ${engine.errorNumber}"
-            return Row(Row.described(model, backend) + figures + credit(engine.delegation))
+            val row = Row(Row.described(model, backend) + figures + credit(engine.delegation))
+            if (soakMinutes == 0) return row
+            fun with(soak: Soak) = row.with("sustained" to soak.toJson())
+            return with(soak(soakMinutes, device, cancelled = cancelled, told = { told(with(it)) }) { feed.again() })
         }
     }
 

@@ -23,6 +23,9 @@ class Row(given: Map<String, Any?>) {
 
     val error: String? get() = text("error")
 
+    /** The soak that followed; null where nobody asked. */
+    val soak: Soak? get() = (values["sustained"] as JSONObject?)?.let(Soak::of)
+
     fun text(name: String): String? = values.getValue(name) as String?
     fun number(name: String): Number? = values.getValue(name) as Number?
     fun with(vararg more: Pair<String, Any?>) = Row(values + more)
@@ -44,7 +47,7 @@ class Row(given: Map<String, Any?>) {
             "p5_ms", "p90_ms", "p95_ms", "peak_mem_mb", "top1", "max_abs_err", "nodes_total", "nodes_delegated",
             "partitions", "accelerator", "thermal_start", "thermal_end", "status", "error", "compression",
             "gzip_size_mb", "sparsity", "gmacs_per_s", "limit_share", "drift", "peer_ratio",
-            "estimated", "estimate_ms", "memory", "system", "map", "map50", "f1",
+            "estimated", "estimate_ms", "memory", "system", "map", "map50", "f1", "sustained",
         )
 
         fun of(json: JSONObject): Row =

@@ -8,14 +8,22 @@ data class Job(val model: BundleModel, val backend: Backend) {
 }
 
 /** Where a job stands. */
-enum class Status { WAITING, COOLING, RUNNING, OK, FELL_BACK, FAILED, CANCELLED }
+enum class Status {
+    WAITING, COOLING, RUNNING, OK, FELL_BACK, FAILED, CANCELLED;
 
-/** A job with what has become of it. */
+    /** Whether nothing more comes of it. */
+    val isDone: Boolean get() = this >= OK
+}
+
+/** A job with what has become of it; one that runs has a row already when it is in a soak. */
 data class Entry(val job: Job, val status: Status, val row: Row? = null)
 
 /** Carries out one job elsewhere. Returns a failed row for a crash or when `limitSeconds` have passed. */
 interface Worker {
     fun run(job: Job, limitSeconds: Int): Row
+
+    /** As `run`, with a soak behind it; the row until now is told after each window of it. */
+    fun soak(job: Job, minutes: Int, limitSeconds: Int, told: (Row) -> Unit): Row
 
     /** Makes a `run` in progress throw Cancelled. */
     fun cancel()
@@ -48,8 +56,14 @@ class Session(
         stopping = false
         for (job in jobs) set(job, Status.WAITING, null)
         for (job in jobs) {
-            if (stopping) set(job, Status.CANCELLED, null) else runOne(job)
+            if (stopping) set(job, Status.CANCELLED, null) else runOne(job) { worker.run(job, limitSeconds) }
         }
+    }
+
+    /** Runs one job for minutes; a soak that is cancelled, or breaks off, keeps what it has. */
+    fun soak(job: Job, minutes: Int) {
+        stopping = false
+        runOne(job) { worker.soak(job, minutes, limitSeconds + 60 * minutes) { set(job, Status.RUNNING, it) } }
     }
 
     fun cancel() {
@@ -57,18 +71,22 @@ class Session(
         worker.cancel()
     }
 
-    private fun runOne(job: Job) {
+    private fun runOne(job: Job, measured: () -> Row) {
         set(job, Status.COOLING, null)
         coolDown()
         set(job, Status.RUNNING, null)
         try {
             if (stopping) throw Cancelled()
-            val row = worker.run(job, limitSeconds)
-            set(job, statusOf(row), row)
+            val row = measured()
+            val kept = rowOf(job)?.takeIf { !row.isOk }?.with("error" to "the soak broke off: ${row.error}") ?: row
+            set(job, statusOf(kept), kept)
         } catch (cancelled: Cancelled) {
-            set(job, Status.CANCELLED, null)
+            val kept = rowOf(job)
+            set(job, kept?.let(::statusOf) ?: Status.CANCELLED, kept)
         }
     }
+
+    private fun rowOf(job: Job): Row? = entries.first { it.job == job }.row
 
     private fun coolDown() {
         var waited = 0

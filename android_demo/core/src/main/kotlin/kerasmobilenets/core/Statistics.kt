@@ -37,6 +37,9 @@ fun drift(nanoseconds: LongArray): Double? {
     return rounded(median(nanoseconds.size - third) / median(0) - 1, 4)
 }
 
+/** The median of one or more values. */
+fun median(values: List<Double>): Double = percentile(values.toDoubleArray().apply { sort() }, 50)
+
 /** To so many decimals, as Python's round does it. */
 fun rounded(value: Double, decimals: Int): Double =
     BigDecimal(value).setScale(decimals, RoundingMode.HALF_EVEN).toDouble()

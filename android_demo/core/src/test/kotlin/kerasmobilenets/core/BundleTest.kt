@@ -51,6 +51,15 @@ class BundleTest {
     private fun FakeBundle.first(): JSONObject = manifest.getJSONArray("models").getJSONObject(0)
 
     @Test
+    fun `a file that is gone is told in one line`() {
+        val fake = FakeBundle()
+        val bundle = fake.open()
+        fake.contents.remove("labels.txt")
+        val error = assertThrows(BundleError::class.java) { bundle.labels(bundle.model("m")) }
+        assertEquals("labels.txt cannot be read, which the manifest names; make the bundle again", error.message)
+    }
+
+    @Test
     fun `a folder without a manifest is no bundle`() {
         val error = assertThrows(BundleError::class.java) { Bundle.open(Files { throw java.io.FileNotFoundException(it) }) }
         assertTrue("manifest.json is missing" in error.message!!)

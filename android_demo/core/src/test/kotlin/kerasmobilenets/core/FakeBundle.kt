@@ -35,7 +35,7 @@ class FakeBundle(labels: List<Int> = listOf(1, 2)) {
         .put("name", name).put("path", "models/m.tflite").put("quantization", "none").put("compression", JSONObject.NULL)
         .put("parameters", 10).put("macs", 2_000_000).put("gzip_bytes", 3).put("sparsity", 0.5).put("nodes", 65)
         .put("input", tensor(1, 2, 2, 3)).put("output", tensor(1, 3))
-        .put("labels", "labels.txt").put("images", "images.bin").put("host_top1", 0.5)
+        .put("labels", "labels.txt").put("images", "images.bin").put("host_top1", 0.5).put("size_bytes", 3)
         .put("probes", JSONObject().put("inputs", "in.bin").put("outputs", "out.bin").put("count", 1))
 
     private fun tensor(vararg shape: Int) = JSONObject()

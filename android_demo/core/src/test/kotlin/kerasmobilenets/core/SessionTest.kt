@@ -1,6 +1,7 @@
 package kerasmobilenets.core
 
 import org.junit.jupiter.api.Assertions.assertEquals
+import org.junit.jupiter.api.Assertions.assertFalse
 import org.junit.jupiter.api.Test
 
 class SessionTest {
@@ -16,6 +17,13 @@ class SessionTest {
             if (cancelled) throw Cancelled()
             return answer(job)
         }
+
+        override fun soak(job: Job, minutes: Int, limitSeconds: Int, told: (Row) -> Unit): Row {
+            for (count in 1..3) told(answer(job).with("sustained" to soakOf(count).toJson()))
+            return run(job, limitSeconds)
+        }
+
+        private fun soakOf(count: Int) = Soak(10, List(count) { SoakWindow(10.0 * it, 9, 2.0, "none") }, isComplete = false)
 
         override fun cancel() {
             cancelled = true
@@ -61,6 +69,27 @@ class SessionTest {
         worker.cancelled = false
         session.run(listOf(session.entries[2].job))
         assertEquals(listOf(Status.OK, Status.CANCELLED), session.statuses().take(2))
+    }
+
+    @Test
+    fun `a soak that is cancelled or breaks off keeps what it has`() {
+        lateinit var session: Session
+        val seen = mutableListOf<Int?>()
+        val worker = Fake { row(it, "nodes_delegated" to 65) }
+        session = Session(models, backends, worker, Weather("none"))
+        session.listener = { seen += session.entries[0].row?.soak?.windows?.size }
+        worker.cancelled = true
+        session.soak(session.entries[0].job, 10)
+        assertEquals(Status.OK, session.statuses()[0])
+        assertEquals(listOf(null, null, 1, 2, 3, 3), seen)
+        assertFalse(session.rows[0].soak!!.isComplete)
+
+        var asked = 0
+        val crashing = Fake { job -> if (++asked > 3) Row.failed(job.model, job.backend, "it crashed") else row(job, "nodes_delegated" to 65) }
+        val broken = Session(models, backends, crashing, Weather("none"))
+        broken.soak(broken.entries[0].job, 10)
+        assertEquals("the soak broke off: it crashed", broken.rows[0].error)
+        assertEquals(3, broken.rows[0].soak!!.windows.size)
     }
 
     @Test
