@@ -18,6 +18,19 @@ from keras_mobilenets.tflite.web.server import server
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors.json").read_text())
 ALONE = "host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost"  # nothing else can be fetched from
 WEBGPU = ("enable-unsafe-webgpu", "use-webgpu-adapter=swiftshader", "enable-features=Vulkan")
+CAMERA = ("use-fake-device-for-media-stream", "use-fake-ui-for-media-stream")
+SHADERS = b"""
+import { loadAndCompile as compile } from "./real.js";
+export * from "./real.js";
+const device = new EventTarget();
+export const getWebGpuDevice = () => device;
+export async function loadAndCompile(content, options) {
+  const opened = await compile(content, { ...options, accelerator: "wasm" });
+  const error = { message: "cannot assign 'vec4<f32>' to 'vec4<i32>'" };
+  if (options.accelerator === "webgpu") device.dispatchEvent(Object.assign(new Event("uncapturederror"), { error }));
+  return opened;
+}
+"""  # LiteRT.js where WebGPU refuses a shader, which it tells to the device and to nobody else
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +59,7 @@ def address(folder):
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    with chromium(tmp_path_factory.mktemp("profile"), "disable-gpu", ALONE) as driver:
+    with chromium(tmp_path_factory.mktemp("profile"), "disable-gpu", ALONE, *CAMERA) as driver:
         yield driver
 
 
@@ -177,6 +190,67 @@ def test_statistics_and_correctness_are_those_of_python(browser, address):
     assert answers["best"] == [vector["order"] for vector in VECTORS["best"]]
     assert answers["probes"] == pick(VECTORS["probes"], ("max_abs_err", "wrong"))
     assert answers["top1"] == [vector["top1"] for vector in VECTORS["top1"]]
+
+
+def test_shaders_that_webgpu_refuses_fail_the_row(browser, address, folder, altered):
+    real = (folder / "litert/core.js").read_bytes()
+    copy = altered("../litert/core.js", SHADERS, False)
+    (folder.parent / copy / "litert/real.js").write_bytes(real)
+    gpu = "Object.defineProperty(navigator, 'gpu', { value: { requestAdapter: async () => ({}) } })"
+    script = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": gpu})
+    try:
+        cells, text = measured(browser, f"{address}{copy}/")
+    finally:
+        browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
+    refused = "WebGPU refuses what LiteRT.js makes of the model: cannot assign 'vec4<f32>' to 'vec4<i32>'"
+    for row, line in zip(json.loads(text)["rows"], cells, strict=True):
+        if row["backend"] == "webgpu":
+            assert (row["status"], row["error"], row["median_ms"]) == ("failed", refused, None)
+            assert line[-1] == f"✗ failed: {refused}"
+        else:
+            assert row["status"] == "ok"
+
+
+def test_the_camera_and_a_picture_are_classified(browser, address, tflite_files, pixels, tmp_path):
+    from PIL import Image
+    from selenium.webdriver.support.ui import Select, WebDriverWait
+
+    answers = [tflite.evaluate(tflite_files[name], pixels).predictions for name in ("float32", "int8")]
+    number = int(np.argmax(np.ptp(answers[0], axis=1)))  # whose best class is certain
+    Image.fromarray(pixels[number]).save(tmp_path / "picture.png")
+    (tmp_path / "text.png").write_text("no picture")
+    browser.get(f"{address}site/")
+    wait(browser, "backends")
+
+    def state(words):
+        WebDriverWait(browser, 60, 0.1).until(lambda b: words in b.find_element("id", "camera-state").text)
+        return browser.find_element("id", "camera-answers").text.splitlines()
+
+    chooser = browser.find_element("id", "camera-picture")
+    chooser.send_keys(str(tmp_path / "picture.png"))
+    assert state("ms for an image, float32")[0] == answer(answers[0][number])
+    Select(browser.find_element("id", "camera-model")).select_by_visible_text("int8")
+    assert state("ms for an image, int8")[0] == answer(answers[1][number])
+    chooser.send_keys(str(tmp_path / "text.png"))
+    state("text.png is no picture that this browser can read.")
+
+    browser.find_element("id", "camera-start").click()
+    assert len(state("ms for an image, int8")) == 3
+    assert browser.execute_script("return document.getElementById('camera-canvas').width") == 32
+    browser.find_element("id", "camera-start").click()
+    assert browser.find_element("id", "camera-start").text == "Start the camera"
+    browser.execute_script(
+        "navigator.mediaDevices.getUserMedia = async () => { throw new Error('Permission denied'); }"
+    )
+    browser.find_element("id", "camera-start").click()
+    state("The camera cannot be opened (Permission denied); a picture still can be classified.")
+    resize(browser, 360)
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= 360
+
+
+def answer(scores):
+    """As the page writes it."""
+    return f"class {scores.argmax()} {scores.max():.2f}"
 
 
 @pytest.mark.slow  # WebGPU on a driver in software

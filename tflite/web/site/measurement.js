@@ -4,13 +4,8 @@ import { loadAndCompile, loadLiteRt, getWebGpuDevice, Tensor } from "./litert/co
 import { compared, dequantized, inputOfPixels, stored, top1 } from "./correctness.js";
 import { drift, rounded, statistics } from "./statistics.js";
 
-/**
- * Measures.
- * @param job model (of the manifest), backend, timing, and the bytes of `load`.
- * @param progress is told what goes on.
- * @returns {{figures: object, answers: Float32Array[]}} what was measured by the names of results.json, and the scores of all images.
- */
-export async function measure({ model, backend, timing, files }, progress) {
+/** Opens a model cold; `isSound` throws where WebGPU has refused a shader. */
+async function open({ model, backend, files }, progress) {
   progress("loading LiteRT.js");
   const wasm = new URL("litert/wasm/", self.location.href).href;
   self.Module = { // a worker's script tells Emscripten nothing of where its files lie
@@ -31,6 +26,29 @@ export async function measure({ model, backend, timing, files }, progress) {
   const feed = new Feed(opened, model);
   const first = await feed.first();
   isSound();
+  return { opened, feed, isSound, init, first };
+}
+
+/** What says of an image's pixels, RGB of the model's size, its scores and the milliseconds of the model. */
+export async function classifier(job, progress) {
+  const { feed, isSound } = await open(job, progress);
+  return async (pixels) => {
+    const start = performance.now();
+    const scores = await feed.scores(inputOfPixels(pixels, job.model.input));
+    isSound();
+    return { scores, ms: performance.now() - start };
+  };
+}
+
+/**
+ * Measures.
+ * @param job model (of the manifest), backend, timing, and the bytes of `load`.
+ * @param progress is told what goes on.
+ * @returns {{figures: object, answers: Float32Array[]}} what was measured by the names of results.json, and the scores of all images.
+ */
+export async function measure(job, progress) {
+  const { model, backend, timing, files } = job;
+  const { opened, feed, isSound, init, first } = await open(job, progress);
 
   progress("checking the answers");
   const probes = parts(stored(files.inputs, model.input), model.probes.count);

@@ -2,6 +2,7 @@
 
 import { best } from "./correctness.js";
 import { openBundle } from "./bundle.js";
+import { offerCamera } from "./camera.js";
 import { fellBack, resultsJson } from "./results.js";
 import { backends, Session } from "./session.js";
 import { TIMING } from "./timing.js";
@@ -105,6 +106,7 @@ async function start() {
     link.download = "results.json";
     link.click();
   });
+  offerCamera(bundle, found);
   by("run").disabled = false;
   by("state").textContent = `${bundle.models.length} models, ${found.length} backends`;
 }
