@@ -38,8 +38,8 @@ TRAINING = {
     "distribution": {"datasets"},
     "evaluation": {"introspection"},
     "engine": {"datasets", "distribution", "evaluation", "introspection", "recipe", "tasks"},
-    "compression": {"datasets", "engine", "recipe"},
-    "architecture_search": {"datasets", "engine", "recipe"},
+    "compression": {"datasets", "engine", "introspection", "recipe"},
+    "architecture_search": {"datasets", "engine", "recipe", "tasks"},
     "channel_pruning": {"datasets", "engine", "introspection", "recipe"},
     "objectives": {"compression", "datasets", "distribution", "engine", "introspection", "recipe", "tasks"},
 }

@@ -31,15 +31,22 @@ def without_nesting(model: Any) -> Any:
     return flat_model(model)
 
 
-def gives_logits(model: Any) -> bool:
-    """Whether a model outputs logits, with no softmax at the end."""
+def output_activation(model: Any) -> str:
+    """The activation at the end of a model: "softmax", "sigmoid", another's name, or "linear" where there is none."""
     last = getattr(model, "operations", model.layers)[-1]
     if hasattr(last, "layers"):
-        return gives_logits(last)
+        return output_activation(last)
     last = getattr(last, "layer", last)  # inside a tfmot wrapper
+    if type(last).__name__ == "Softmax":
+        return "softmax"
     activation = getattr(last, "activation", None)
     activation = getattr(activation, "activation", activation)  # inside tfmot's quantized activation
-    return type(last).__name__ != "Softmax" and getattr(activation, "__name__", None) != "softmax"
+    return getattr(activation, "__name__", "linear")
+
+
+def gives_logits(model: Any) -> bool:
+    """Whether a model outputs logits, with no softmax at the end, nor a sigmoid for each of several labels."""
+    return output_activation(model) not in ("softmax", "sigmoid")
 
 
 def shape_text(shape: tuple) -> str:

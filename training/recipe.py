@@ -12,6 +12,7 @@ from keras_mobilenets.errors import UserError
 OPTIMIZERS = ("adamw", "sgd", "rmsprop")
 SCHEDULES = ("cosine", "constant")
 PRECISIONS = ("float32", "bfloat16", "float16")
+CLASS_WEIGHTS = ("none", "balanced")
 STEPS = 125  # of an epoch that the default epochs of a compression are meant for: 8,000 images in batches of 64
 
 
@@ -107,6 +108,11 @@ class Recipe:
         initial_size: Image size of the first stage as a share of the data's, above 0 to 1. Sizes between are
             multiples of 8 pixels; the last stage has the size of the data, at which every epoch is validated.
         initial_regularization: Share of dropout, stochastic depth and strengths in the first stage, 0 to 1.
+        class_weights: "none", or "balanced": in the loss, each class counts as much as the others, however rare it is
+            in the training split: an example by examples / (classes · examples of its class). Of several labels an
+            image, for each label, the images that have it count as much as those that do not.
+        patience: Early stopping: the training ends after so many epochs without a better one on the validation split; 0
+            for never.
         seed: Random seed of shuffling and augmentation. (Initial weights are the caller's: call
             `keras.utils.set_random_seed` before building the model.)
 
@@ -131,6 +137,8 @@ class Recipe:
     stages: int = 1
     initial_size: float = 0.5
     initial_regularization: float = 1 / 3
+    class_weights: str = "none"
+    patience: int = 0
     seed: int = 0
 
     @classmethod
@@ -156,6 +164,7 @@ class Recipe:
             ("optimizer", self.optimizer, OPTIMIZERS),
             ("schedule", self.schedule, SCHEDULES),
             ("precision", self.precision, PRECISIONS),
+            ("class_weights", self.class_weights, CLASS_WEIGHTS),
         ):
             if given not in known:
                 raise UserError(f"{name} must be {' or '.join(map(repr, known))}, not {given!r}")
@@ -180,12 +189,17 @@ class Recipe:
             ),
             ("initial_size", 0 < self.initial_size <= 1, "above 0, at most 1"),
             ("initial_regularization", 0 <= self.initial_regularization <= 1, "between 0 and 1"),
+            ("patience", self.patience >= 0 and self.patience == int(self.patience), "a whole number, at least 0"),
+            ("patience", not self.patience or self.stages == 1, "0 with stages, which would end before their last one"),
             ("bn_momentum", self.bn_momentum is None or 0 <= self.bn_momentum < 1, "None or in [0, 1)"),
             ("seed", self.seed >= 0 and self.seed == int(self.seed), "a whole number, at least 0"),
         ):
             if not good:
                 raise UserError(f"{name} must be {wanted}, not {getattr(self, name)}")
         augmentation_parts(self.augmentation)
+
+
+PLAIN = Recipe(label_smoothing=0.0, augmentation="none")  # of a loss that says how good a model is, not how to train it
 
 
 class NamedRecipe(NamedTuple):

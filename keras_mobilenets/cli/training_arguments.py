@@ -6,7 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.training.recipe import AUGMENTATIONS, OPTIMIZERS, PRECISIONS, RECIPES, SCHEDULES, Recipe
+from keras_mobilenets.training.recipe import (
+    AUGMENTATIONS,
+    CLASS_WEIGHTS,
+    OPTIMIZERS,
+    PRECISIONS,
+    RECIPES,
+    SCHEDULES,
+    Recipe,
+)
 
 # What the fields of a recipe are, in a few words; its docstring says more.
 RECIPE_WORDS = {
@@ -27,6 +35,8 @@ RECIPE_WORDS = {
     "stages": "progressive learning: images and regularization grow in so many",
     "initial_size": "share of --size in the first stage",
     "initial_regularization": "share of dropout and strengths in the first stage",
+    "class_weights": f"{', '.join(CLASS_WEIGHTS)}: rare classes count as much as frequent ones",
+    "patience": "epochs without a better one after which the training ends; 0 for never",
     "seed": "of weights, order and augmentation",
 }
 

@@ -24,21 +24,23 @@ def evaluate(run: RunFolder, data: Any = None) -> list[Any]:
     if all(row.score is not None for row in rows):
         return rows
     from keras_mobilenets import tflite
-    from keras_mobilenets.tflite.measurement.accuracy import max_abs_err
+    from keras_mobilenets.tflite.measurement.accuracy import has_several
+    from keras_mobilenets.tflite.measurement.evaluation import max_abs_err
 
     data = data or run.data()
+    several = has_several(data)
     inputs, labels = data.inputs("test")
     kept = {}
-    known: dict[str, tuple[dict[str, int], Any]] = {}
+    known: dict[str, tuple[dict[str, Any], Any]] = {}
     for variant in ("", *run.variants()):
         # Quantization-aware training leaves the layers as they are; its model is one of tf_keras.
         figures = known.get(MADE_FROM.get(variant, ""), ({}, None))[0] if variant in QUANTIZATION_AWARE else None
         known[variant] = _known(run, variant, data, figures)
     for path in run.tflite_files():
-        result = tflite.evaluate(path, (inputs, labels))
+        result = tflite.evaluate(path, (inputs, labels), several=several)
         kept[path.stem] = result.predictions[:SHOWN]
         figures, expected = known.get(variant_of(path), ({}, None))
-        figures = figures | result.figures
+        figures = figures | result.figures | {"per_class": result.per_class(data.class_names)}
         if expected is not None:
             figures["max_abs_err"] = max_abs_err(result, expected)
         rows = [row.with_(**figures) if row.model == path.stem else row for row in rows]
@@ -48,7 +50,7 @@ def evaluate(run: RunFolder, data: Any = None) -> list[Any]:
     return rows
 
 
-def _known(run: RunFolder, variant: str, data: Any, figures: dict[str, int] | None) -> tuple[dict[str, int], Any]:
+def _known(run: RunFolder, variant: str, data: Any, figures: dict[str, Any] | None) -> tuple[dict[str, Any], Any]:
     """Parameters and multiply-adds of a model, counted where not given, and what it says of the test images."""
     import numpy as np
 

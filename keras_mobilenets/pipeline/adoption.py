@@ -169,7 +169,7 @@ def _data(model: Any, file: Path, name: str, batch_size: int, data_dir: str | No
         "batch_size": batch_size,
         "class_names": own or data.class_names,
         "train_images": data.count("train"),
-    }
+    } | data.task.described
 
 
 def _word(name: str) -> str:

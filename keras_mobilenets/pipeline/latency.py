@@ -18,6 +18,7 @@ KNOWN_BEFORE = (
     "map",
     "map50",
     "f1",
+    "per_class",
     "max_abs_err",
 )
 

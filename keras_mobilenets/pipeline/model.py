@@ -169,11 +169,11 @@ def _train(run: RunFolder, asked: dict[str, Any], checkpoint_seconds: float | No
     keras.utils.set_random_seed(recipe.seed)
     source = training.load_data(**asked["data"])
     weights = settings.pop("weights", None)
-    shape = {"input_shape": source.kind.shape} | source.task.head
+    given = {"input_shape": source.kind.shape} | source.task.head | asked["arguments"]
     if weights:
-        model = training.pretrained(asked["builder"], weights, **shape, **asked["arguments"])
+        model = training.pretrained(asked["builder"], weights, **given)
     else:
-        model = km.create_model(asked["builder"], **shape, **asked["arguments"])
+        model = km.create_model(asked["builder"], **given)
     how = {} if checkpoint_seconds is None else {"checkpoint_seconds": checkpoint_seconds}
     with locked(run.folder):
         if "recipe" in run.asked:  # what `fit` cannot see

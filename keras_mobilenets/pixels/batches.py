@@ -13,25 +13,29 @@ from keras_mobilenets.pixels import image_source
 from keras_mobilenets.pixels.scaling import MINUS_ONE_TO_ONE, PixelScaling
 
 
-def batches(data: Any, input_shape: Sequence[int] | None = None) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+def batches(
+    data: Any, input_shape: Sequence[int] | None = None, *, several: bool = False
+) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
     """Yields batches of images and, where there are any, their labels.
 
     Args:
         data: Images in any of the forms of `image_source.read`. Labels are class numbers, or one-hot rows.
         input_shape: As in `image_source.read`.
+        several: Whether an image has several labels: then they are rows of 0 and 1.
 
     Yields:
-        Images as an N×H×W×C array, and int64 labels of length N or None.
+        Images as an N×H×W×C array, and int64 labels of length N, or N×C of several, or None.
 
     Raises:
         UserError: There is no image, or images and labels differ in number.
     """
     for images, labels in _filled(data, input_shape):
-        yield images, None if labels is None else _class_numbers(labels, len(images))
+        numbers = _rows if several else _class_numbers
+        yield images, None if labels is None else numbers(labels, len(images))
 
 
 def float_batches(
-    data: Any, input_shape: Sequence[int], model: object
+    data: Any, input_shape: Sequence[int], model: object, *, several: bool = False
 ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
     """As `batches`, for a model that takes no image: float32 arrays of its input's shape.
 
@@ -39,6 +43,7 @@ def float_batches(
         data: A pair of arrays, or values alone, or an iterable of these such as a tf.data pipeline.
         input_shape: The model's input, 1×….
         model: For the message.
+        several: As in `batches`.
 
     Raises:
         UserError: There is nothing, the values do not fit or are not finite, or values and labels differ in number.
@@ -51,7 +56,7 @@ def float_batches(
         if values.shape[1:] != tuple(input_shape[1:]) or values.dtype.kind != "f" or not np.isfinite(values).all():
             given = f"{values.dtype} N×{_times(values.shape[1:])}"
             raise UserError(f"{model} takes finite floats N×{_times(input_shape[1:])}, not {given}: give such values")
-        numbers = None if labels is None else _class_numbers(labels, len(values))
+        numbers = None if labels is None else (_rows if several else _class_numbers)(labels, len(values))
         for start in range(0, len(values), image_source.BATCH):
             some, empty = slice(start, start + image_source.BATCH), False
             yield values[some].astype(np.float32), None if numbers is None else numbers[some]
@@ -77,8 +82,8 @@ def first_labelled(data: Any, limit: int, input_shape: Sequence[int]) -> tuple[n
     labels: list[np.ndarray] = []
     for batch, beside in _filled(image_source.sample(data, limit), input_shape):
         check_images(batch, input_shape, "the model")
-        # Masks and boxes are no labels; calibration needs none.
-        batch_labels = None if beside is None or np.ndim(beside) > 2 else _class_numbers(beside, len(batch))
+        # Masks, boxes and several labels an image are no class; calibration needs none.
+        batch_labels = None if beside is None or _are_several(beside) else _class_numbers(beside, len(batch))
         batch = batch[: limit - sum(map(len, images))]
         images.append(batch)
         labels += [] if batch_labels is None else [batch_labels[: len(batch)]]
@@ -191,10 +196,29 @@ def _class_numbers(labels: Any, count: int) -> np.ndarray:
             raise ValueError("not whole")
         numbers = numbers.reshape(-1).astype(np.int64)
     except (ValueError, TypeError) as error:
-        raise UserError("labels are no class numbers, one for each image; give integers, or one-hot rows") from error
+        raise UserError(
+            "labels are no class numbers, one for each image; give integers or one-hot rows, or several=True"
+        ) from error
     if len(numbers) != count:
         raise UserError(f"{count} images come with {len(numbers)} labels; give one label for each image")
     return numbers
+
+
+def _are_several(labels: Any) -> bool:
+    """Whether labels are no class numbers nor one-hot rows, but have several classes or none for each image."""
+    if np.ndim(labels) != 2:
+        return np.ndim(labels) > 2
+    rows = np.asarray(labels)
+    return rows.dtype.kind in "iub" and rows.shape[1] > 1 and bool((rows.sum(axis=1) != 1).any())
+
+
+def _rows(labels: Any, count: int) -> np.ndarray:
+    rows = np.asarray(labels)
+    if rows.ndim != 2 or rows.dtype.kind not in "iubf" or not np.isin(rows, (0, 1)).all():
+        raise UserError("labels are no rows of 0 and 1; give one for each class and image: 1 where the image has it")
+    if len(rows) != count:
+        raise UserError(f"{count} images come with {len(rows)} labels; give a row of labels for each image")
+    return rows.astype(np.int64)
 
 
 def _times(shape: Iterable[int]) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from keras_mobilenets.pixels.batches import to_input
 from keras_mobilenets.pixels.scaling import PixelScaling
-from keras_mobilenets.tflite.measurement.accuracy import max_abs_err
+from keras_mobilenets.tflite.measurement.evaluation import max_abs_err
 from keras_mobilenets.tflite.measurement.latency import drift, statistics
 from keras_mobilenets.tflite.runtime.model import dequantized
 

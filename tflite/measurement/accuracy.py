@@ -1,7 +1,7 @@
 """Accuracy of a .tflite on labelled examples, run one at a time as the phone does: on the CPU or on a target."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,52 +10,15 @@ import numpy as np
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.pixels.batches import batches, check_images, float_batches, quantize, to_input
 from keras_mobilenets.pixels.image_source import BATCH
-from keras_mobilenets.plurals import count
 from keras_mobilenets.processors import usable_threads
 from keras_mobilenets.progress import track
 from keras_mobilenets.tflite.graph.file_identifier import check_file
+from keras_mobilenets.tflite.measurement.evaluation import Evaluation, agreement, max_abs_err, score
 from keras_mobilenets.tflite.runtime.exported_file import is_exported, open_exported
 from keras_mobilenets.tflite.runtime.interpreter import open_model
 from keras_mobilenets.tflite.runtime.model import Model
 from keras_mobilenets.tflite.runtime.sandbox import validate
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What a model said about a set of images.
-
-    Attributes:
-        top1: Share of the images whose highest output is their label, 0..1; None without labels.
-        top5: Share whose label is among the five highest; None without labels or with five classes or fewer.
-        images: How many images were run.
-        predictions: images×classes float32 outputs, dequantized (probabilities if the model ends in a softmax).
-        labels: int64 class numbers, or None.
-        on: The target it was run on; "cpu" by default.
-        agreement: Share of the images (0..1) on which the target names the class that the CPU does; None on the CPU.
-        max_difference: Largest absolute difference between an output of the target and of the CPU; None on the CPU.
-    """
-
-    top1: float | None
-    top5: float | None
-    images: int
-    predictions: np.ndarray
-    labels: np.ndarray | None
-    on: str = "cpu"
-    agreement: float | None = None
-    max_difference: float | None = None
-
-    @property
-    def figures(self) -> dict[str, float]:
-        """What a row of results.json says of it."""
-        return {} if self.top1 is None else {"top1": self.top1}
-
-    def __str__(self) -> str:
-        shares = (("top-1", self.top1), ("top-5", self.top5), ("same class as on the CPU", self.agreement))
-        parts = [f"{name} {share:.2%}" for name, share in shares if share is not None]
-        if self.max_difference is not None:
-            parts.append(f"largest difference {self.max_difference:.3g}")
-        where = "" if self.on == "cpu" else f"on {self.on}: "
-        return f"{where}{', '.join(parts) or 'run'} on {count(self.images, 'image')}"
+from keras_mobilenets.training.evaluation.attribute_examination import TASK
 
 
 def evaluate(
@@ -66,6 +29,7 @@ def evaluate(
     limit: int | None = None,
     pixels: Any = None,
     on: str = "cpu",
+    several: bool | None = None,
 ) -> Evaluation:
     """Runs a .tflite, an .onnx or OpenVINO's .xml over images and scores it.
 
@@ -80,6 +44,8 @@ def evaluate(
             range of its quantized input; where it does not, −1..1 is assumed and a `PixelWarning` says so.
         on: A target to run it on, too, and to compare with the CPU: "gpu", "reference" and others that
             `keras-mobilenets targets` lists.
+        several: Whether an image has several labels: then they are rows of 0 and 1, and average precision and F1 are
+            measured. By default what `load_data` returned says it, and other data have one label.
 
     Returns:
         The `Evaluation`, of the answers that the target gave.
@@ -92,7 +58,7 @@ def evaluate(
 
     if limit is not None and limit < 1:
         raise UserError(f"limit is {limit}; give 1 or more images")
-    run_there = _runner(on)
+    run_there, several = _runner(on), has_several(data) if several is None else several
     if run_there and is_exported(path):
         raise UserError(f"{path} runs on the CPU alone: leave out on={on!r}, or give the .tflite")
     shape = input_shape(path)
@@ -105,7 +71,9 @@ def evaluate(
     outputs: list[np.ndarray] = []
     labels: list[np.ndarray] = []
     for images, batch_labels in track(
-        batches(data, None if is_open else shape) if is_image else float_batches(data, shape, path),
+        batches(data, None if is_open else shape, several=several)
+        if is_image
+        else float_batches(data, shape, path, several=several),
         f"Evaluating {Path(path).name}",
         total=_batch_count(data),
     ):
@@ -169,47 +137,9 @@ def input_shape(path: str | Path) -> tuple[int, ...]:
     return sources[0]
 
 
-def score(predictions: np.ndarray, labels: np.ndarray | None) -> Evaluation:
-    """Scores outputs against labels, whichever runtime they came from.
-
-    Args:
-        predictions: images×classes, float.
-        labels: Class numbers, or None.
-
-    Returns:
-        The `Evaluation`; equal outputs count in the order of the classes.
-
-    Raises:
-        UserError: A label is not one of the model's classes, or the numbers of labels and images differ.
-    """
-    predictions = np.asarray(predictions, np.float32)
-    if labels is None:
-        return Evaluation(None, None, len(predictions), predictions, None)
-    labels, classes = np.asarray(labels, np.int64), predictions.shape[1]
-    if len(labels) != len(predictions):
-        raise UserError(f"{len(predictions)} images come with {len(labels)} labels; give one label for each image")
-    if labels.min() < 0 or labels.max() >= classes:
-        raise UserError(f"labels run from {labels.min()} to {labels.max()} but the model has {classes} classes (0..)")
-    hits = np.argsort(-predictions, axis=1, kind="stable")[:, :5] == labels[:, None]
-    top5 = float(hits.any(axis=1).mean()) if classes > 5 else None
-    return Evaluation(float(hits[:, 0].mean()), top5, len(predictions), predictions, labels)
-
-
-def agreement(one: Any, other: Any) -> float:
-    """Share of the images (0..1) on which two models name the same class.
-
-    Args:
-        one: An `Evaluation`, or images×classes outputs such as `model.predict` gives.
-        other: Likewise, on the same images in the same order.
-    """
-    first, second = _outputs(one, other)
-    return float((first.argmax(axis=1) == second.argmax(axis=1)).mean())
-
-
-def max_abs_err(one: Any, other: Any) -> float:
-    """Largest absolute difference between two models' outputs (arguments as in `agreement`)."""
-    first, second = _outputs(one, other)
-    return float(np.abs(first - second).max())
+def has_several(data: Any) -> bool:
+    """Whether data say that an image has several labels, as what `load_data` returns may."""
+    return getattr(getattr(data, "task", None), "name", None) == TASK
 
 
 def _runner(on: str) -> Callable[[Path, np.ndarray], np.ndarray] | None:
@@ -232,13 +162,6 @@ def _answers(model: Model, outputs: list[np.ndarray], where: str = "") -> np.nda
             f"{model.path} answers {unknown} of {len(predictions)} images with NaN{where}; convert it again"
         )
     return predictions
-
-
-def _outputs(one: Any, other: Any) -> tuple[np.ndarray, np.ndarray]:
-    first, second = (np.asarray(x.predictions if isinstance(x, Evaluation) else x, np.float32) for x in (one, other))
-    if first.shape != second.shape:
-        raise UserError(f"outputs of shapes {first.shape} and {second.shape} differ; compare them on the same images")
-    return first, second
 
 
 def _batch_count(data: Any) -> int | None:

@@ -12,6 +12,7 @@ from keras_mobilenets.tflite.reports.sources import Source
 from keras_mobilenets.tflite.results import tables
 from keras_mobilenets.tflite.results.results import Row
 
+_SCORES = ("top1", "map", "map50", "f1", "per_class")
 _OF_THE_FILE = ("quantization", "compression", "parameters", "macs", "model_size_mb", "gzip_size_mb", "sparsity")
 
 
@@ -23,7 +24,7 @@ class Measurement:
         source: Name of the run folder or file.
         device: What it was measured on.
         row: The row; what its file was known for elsewhere is filled in.
-        scored_on: The device that top-1 was measured on, when that is another one.
+        scored_on: The device that its score was measured on, when that is another one.
     """
 
     source: str
@@ -114,7 +115,7 @@ class Matrix:
 def measurements(sources: Sequence[Source]) -> list[Measurement]:
     """All rows; the SHA-256 of their files tells which of them are about the same model.
 
-    What one device's rows lack (top-1, compression, multiply-adds) is taken from another's of the same file.
+    What one device's rows lack (their score, compression, multiply-adds) is taken from another's of the same file.
     """
     known: dict[str, list[Measurement]] = {}
     named = _device_names(sources)
@@ -174,12 +175,13 @@ def baseline(row: Row, rows: Sequence[Row]) -> Row | None:
 
 
 def against(row: Row, base: Row | None) -> tuple[float | None, float | None, float | None]:
-    """Size and speed of `row` as multiples of `base`, and the points of top-1 between them, where known."""
+    """Size and speed of `row` as multiples of `base`, and the points of their scores between them, where known."""
     if base is None:
         return None, None, None
     size = row.model_size_mb / base.model_size_mb if row.model_size_mb and base.model_size_mb else None
     speed = base.median_ms / row.median_ms if row.median_ms and base.median_ms else None
-    points = None if row.top1 is None or base.top1 is None else round(100 * (row.top1 - base.top1), 1)  # as shown
+    are_scored = row.score is not None and base.score is not None and row.score_name == base.score_name
+    points = round(100 * (row.score - base.score), 1) if are_scored else None  # as shown
     return size, speed, points
 
 
@@ -205,8 +207,8 @@ def _filled(measured: Measurement, same_file: Sequence[Measurement]) -> Measurem
     for other in same_file:
         lacks = [name for name in _OF_THE_FILE if getattr(row, name) is None]
         row = row.with_(**{name: getattr(other.row, name) for name in lacks})
-        if row.top1 is None and other.row.top1 is not None and row.status == "ok":
-            row = row.with_(top1=other.row.top1)
+        if row.score is None and other.row.score is not None and row.status == "ok":
+            row = row.with_(**{name: getattr(other.row, name) for name in _SCORES})
             scored_on = other.device if other.device != measured.device else None
     row = row.with_(model=same_file[0].row.model)  # one name on every device
     return dataclasses.replace(measured, row=row, scored_on=scored_on)

@@ -17,6 +17,7 @@ def content(found: Examination) -> dict[str, Any]:
 
     classes = len(found.class_names)
     return {
+        "several": False,
         "split": found.split,
         "count": found.count,
         "wrong": found.mistakes,

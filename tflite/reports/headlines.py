@@ -41,7 +41,7 @@ def _sentence(each: Measurement, base: Row, where: str) -> str | None:
     text = f"{tables.family_name(each.row)} in int8 takes {size:.0%} of the float32 file's size and is {pace}{where}"
     if points is not None:
         change = f"{abs(points):.1f} points {'lower' if points < 0 else 'higher'}" if points else "unchanged"
-        text += f"; top-1 is {tables.percent(each.row.top1)}, {change}"
+        text += f"; {each.row.score_name} is {tables.percent(each.row.score)}, {change}"
     return f"{text} ({each.place})."
 
 
@@ -58,8 +58,8 @@ def _best(by_device: Mapping[str, Sequence[Measurement]]) -> list[str]:
         variant = tables.variant_name(row, among_compressed=compressed).removeprefix("int8").strip()
         return " ".join(filter(None, [tables.family_name(row) if several or not variant else "", variant]))
 
-    accurate = max(rows, key=lambda row: row.top1 or 0)
-    text = f"Of the int8 models {name(accurate)} is the most accurate ({tables.percent(accurate.top1)})"
+    accurate = max(rows, key=lambda row: row.score or 0)
+    text = f"Of the int8 models {name(accurate)} is the most accurate ({tables.percent(accurate.score)})"
     quickest = [(device, min(group, key=median)) for device, group in fastest.items() if len(group) > 1]
     for device, each in quickest:
         where = f" on {device}" if len(by_device) > 1 else ""
@@ -73,7 +73,7 @@ def _best(by_device: Mapping[str, Sequence[Measurement]]) -> list[str]:
 
 
 def _is_int8(row: Row) -> bool:
-    return row.quantization == "int8" and row.top1 is not None
+    return row.quantization == "int8" and row.score is not None
 
 
 def _failures(measured: Sequence[Measurement]) -> list[str]:

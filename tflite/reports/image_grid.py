@@ -13,6 +13,7 @@ import numpy as np
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.files import atomic
 from keras_mobilenets.pixels.batches import to_pixels
+from keras_mobilenets.training.evaluation.precision_recall import THRESHOLD
 from keras_mobilenets.weights.imagenet_classes import softmax
 
 SHOWN = 20  # images in the grid
@@ -31,7 +32,7 @@ def save_predictions(
     Args:
         path: predictions.npz in the run folder.
         images: N×h×w×3, pixels 0..255 or floats scaled to [−1, 1]; stored as uint8.
-        labels: N class numbers.
+        labels: N class numbers, or N×C of 0 and 1 where an image has several.
         class_names: The name of each class.
         predictions: For each model, by the stem of its file, N×classes outputs.
 
@@ -74,10 +75,13 @@ def grid(content: Mapping[str, np.ndarray]) -> dict[str, Any]:
     names, labels = [str(name) for name in content["class_names"]], content["labels"]
     stems = [name.removeprefix("pred_") for name in content if name.startswith("pred_")]
     shared = shared_start(stems)
-    outputs = {stem.removeprefix(shared): _shares(content[f"pred_{stem}"]) for stem in stems}
-    said = np.stack([v.argmax(axis=1) for v in outputs.values()]) if outputs else np.empty((0, len(labels)), int)
-    differ = (said != said[:1]).any(axis=0)
-    wrong = (said != labels).any(axis=0) & ~differ
+    answers = _several if labels.ndim == 2 else _one
+    truth = [_words(names, label) for label in labels]
+    outputs = {stem.removeprefix(shared): answers(content[f"pred_{stem}"]) for stem in stems}
+    said = np.stack([each for each, _ in outputs.values()]) if outputs else np.empty((0, *labels.shape), int)
+    labelwise = tuple(range(2, said.ndim))
+    differ = (said != said[:1]).any(axis=(0, *labelwise))
+    wrong = (said != labels).any(axis=(0, *labelwise)) & ~differ
     order = np.concatenate([np.flatnonzero(differ)[: SHOWN // 3], np.flatnonzero(wrong)[: SHOWN // 3]])
     rest = np.setdiff1d(np.arange(len(labels)), order)
     right_first = rest[np.argsort((differ | wrong)[rest], kind="stable")]
@@ -86,16 +90,16 @@ def grid(content: Mapping[str, np.ndarray]) -> dict[str, Any]:
         {
             "number": int(i),
             "image": picture(content["images"][i]),
-            "truth": names[labels[i]],
+            "truth": truth[i],
             "differ": bool(differ[i]),
             "said": [
                 {
                     "model": stem,
-                    "name": names[values[i].argmax()],
-                    "share": float(values[i].max()),
-                    "right": bool(values[i].argmax() == labels[i]),
+                    "name": _words(names, each[i]),
+                    "share": float(shares[i]),
+                    "right": bool((each[i] == labels[i]).all()),
                 }
-                for stem, values in outputs.items()
+                for stem, (each, shares) in outputs.items()
             ],
         }
         for i in order
@@ -105,8 +109,28 @@ def grid(content: Mapping[str, np.ndarray]) -> dict[str, Any]:
         "images": len(labels),
         "differ": int(differ.sum()),
         "wrong": int(wrong.sum()),
-        "right": [(stem, float((v.argmax(axis=1) == labels).mean())) for stem, v in outputs.items()],
+        "right": [(stem, float((each == labels).mean())) for stem, (each, _) in outputs.items()],
+        "several": labels.ndim == 2,
     }
+
+
+def _one(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The class that a model said of each image, and its probability."""
+    shares = _shares(values)
+    return shares.argmax(axis=1), shares.max(axis=1)
+
+
+def _several(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which labels a model said each image has, N×C of 0 and 1, and how sure it was of the one it doubted most."""
+    scores = values if values.size and values.min() >= 0 and values.max() <= 1 else 1 / (1 + np.exp(-values))
+    said = scores >= THRESHOLD
+    return said.astype(int), np.where(said, scores, 1 - scores).min(axis=1)
+
+
+def _words(names: Sequence[str], label: np.ndarray) -> str:
+    if label.ndim == 0:
+        return names[int(label)]
+    return ", ".join(names[int(number)] for number in np.flatnonzero(label)) or "none"
 
 
 def picture(image: np.ndarray) -> str:
@@ -135,7 +159,9 @@ def _check_predictions(content: Mapping[str, np.ndarray], path: str | Path) -> N
     images, labels, classes = content["images"], content["labels"], len(content["class_names"])
     if images.ndim != 4 or images.shape[3] not in (1, 3) or images.dtype != np.uint8:
         raise UserError(f"{path}: images are {images.dtype} {images.shape}; uint8 N×h×w×3 are needed")
-    if labels.shape != (len(images),) or (len(labels) and not 0 <= labels.min() <= labels.max() < classes):
+    highest = 1 if labels.ndim == 2 else classes - 1
+    fits = labels.shape in ((len(images),), (len(images), classes))
+    if not fits or (labels.size and not 0 <= labels.min() <= labels.max() <= highest):
         raise UserError(f"{path}: labels do not fit {len(images)} images of {classes} classes")
     for name, values in content.items():
         if name.startswith("pred_") and values.shape != (len(images), classes):

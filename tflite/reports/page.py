@@ -11,7 +11,7 @@ from typing import Any
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.files import atomic
 from keras_mobilenets.plurals import count
-from keras_mobilenets.tflite.reports import comparison, error_analysis, image_grid
+from keras_mobilenets.tflite.reports import comparison, error_analysis, image_grid, label_analysis
 from keras_mobilenets.tflite.reports.comparison import Measurement
 from keras_mobilenets.tflite.reports.headlines import headlines
 from keras_mobilenets.tflite.reports.publications import publications
@@ -20,6 +20,7 @@ from keras_mobilenets.tflite.reports.sustained import soaks
 from keras_mobilenets.tflite.results import tables
 from keras_mobilenets.tflite.results.layer_errors import LayerError
 from keras_mobilenets.tflite.results.trade_off import Point
+from keras_mobilenets.training.evaluation.attribute_examination import AttributeExamination
 
 WORST = 10  # layers listed for each model
 
@@ -108,6 +109,7 @@ def _content(sources: Sequence[Source]) -> dict[str, Any]:
         "name_runs": len({(each.device, each.source) for each in measured}) > len({each.device for each in measured}),
         "several_devices": several,
         "headlines": headlines(measured),
+        "score": " or ".join(sorted({each.row.score_name for each in measured if each.row.score_name})) or "top-1",
         "matrix": comparison.matrix(measured) if len(places) > 1 else None,
         "lines": _lines(measured),
         "shown": _shown(measured),
@@ -131,13 +133,21 @@ def _content(sources: Sequence[Source]) -> dict[str, Any]:
             {
                 "name": source.name,
                 "curves": _curves(source),
-                "examined": error_analysis.content(source.examination) if source.examination else None,
+                "examined": _examined(source),
                 "grid": image_grid.grid(source.predictions) if len(source.predictions.get("images", ())) else None,
                 "asked": source.asked,
             }
             for source in sources
         ],
     }
+
+
+def _examined(source: Source) -> dict[str, Any] | None:
+    """What the trained model gets wrong."""
+    found = source.examination
+    if isinstance(found, AttributeExamination):
+        return label_analysis.content(found, source.rows)
+    return error_analysis.content(found) if found else None
 
 
 def _shown(measured: Sequence[Measurement]) -> dict[str, bool]:
@@ -186,7 +196,7 @@ def _plots(measured: Sequence[Measurement], several: bool) -> list[dict[str, Any
     for device in dict.fromkeys(each.device for each in measured):
         here = [each for each in measured if each.device == device]
         fastest = [each.row for each in comparison.fastest_of_each(here)]
-        scored = [row for row in fastest if row.top1 is not None]
+        scored = [row for row in fastest if row.score is not None]
         where, choice = device if several else "", ""
         if len(fastest) < sum(each.row.median_ms is not None for each in here):
             choice = " Each model at its fastest backend and number of threads."
@@ -198,13 +208,13 @@ def _plots(measured: Sequence[Measurement], several: bool) -> list[dict[str, Any
             caption = "Median, with a whisker from p5 to p90; a long one means a busy or a throttled machine."
             svg = plots.latency_ranges(plots.labels(fastest), where)
             add(svg, caption + choice, where, wide=len(fastest) > plots.CROWDED)
-    scored_last = sorted((each.row for each in measured), key=lambda row: row.top1 is not None)
+    scored_last = sorted((each.row for each in measured), key=lambda row: row.score is not None)
     files = list({(row.model, row.quantization): row for row in scored_last}.values())
     for draw, known, caption in (
         (plots.accuracy_size, lambda row: row.gzip_size_mb or row.model_size_mb, "What has to travel in the app."),
         (plots.accuracy_macs, lambda row: row.macs, "The work of one image, whatever runs it."),
     ):
-        points = [row for row in files if row.top1 is not None and known(row)]
+        points = [row for row in files if row.score is not None and known(row)]
         if len({known(row) for row in points}) > 1:
             rows = [row.with_(backend=None, threads=None) for row in points]  # a file's size is that of no backend
             add(draw(plots.labels(rows)), caption, wide=len(rows) > plots.CROWDED)

@@ -84,7 +84,7 @@ def pareto_front(places: Sequence[tuple[float, float]]) -> list[tuple[float, flo
 
 def _accuracy_over(quantity: str, points: Sequence[Label], where: str, height: float) -> str:
     words, unit, scale = QUANTITIES[quantity]
-    places = [(scale * getattr(point.row, quantity), 100 * (point.row.top1 or 0)) for point in points]
+    places = [(scale * getattr(point.row, quantity), 100 * (point.row.score or 0)) for point in points]
     crowded = len(points) > CROWDED
     with figure(9.6 if crowded else 5.4, 6.6 if crowded else height if len(points) > 4 else 3.7) as drawn:
         axes = drawn.subplots()
@@ -93,7 +93,8 @@ def _accuracy_over(quantity: str, points: Sequence[Label], where: str, height: f
             axes.plot(x, y, marker, color=colour, markersize=8, markeredgecolor="none")
         _scale(axes, [x for x, _ in places])
         axes.set_xlabel(f"{words}, {unit}  (lower is better)")
-        axes.set_ylabel("top-1, %  (higher is better)")
+        name = " or ".join(sorted({str(point.row.score_name) for point in points}))
+        axes.set_ylabel(f"{name}, %  (higher is better)")
         axes.margins(x=0.18, y=0.22)
         _widen(axes, 2.0)
         if axes.get_xscale() == "linear":
@@ -104,7 +105,11 @@ def _accuracy_over(quantity: str, points: Sequence[Label], where: str, height: f
         best = [
             f"{p.text} ({x:.3g} {unit}, {y:.1f}%)" for p, (x, y) in zip(points, places, strict=True) if (x, y) in front
         ]
-        return svg(drawn, f"Top-1 accuracy over {words}{where}", f"Best for their {words}: {'; '.join(best)}.")
+        return svg(
+            drawn,
+            f"{'Top-1 accuracy' if name == 'top-1' else name} over {words}{where}",
+            f"Best for their {words}: {'; '.join(best)}.",
+        )
 
 
 def _scale(axes: Any, values: Sequence[float]) -> None:

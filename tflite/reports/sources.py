@@ -20,7 +20,12 @@ from keras_mobilenets.tflite.results import tables
 from keras_mobilenets.tflite.results.layer_errors import LayerError
 from keras_mobilenets.tflite.results.results import Results, Row, read_results
 from keras_mobilenets.tflite.results.trade_off import Point, read_points
-from keras_mobilenets.training.evaluation.examination import Examination, read_examination
+from keras_mobilenets.training.evaluation.attribute_examination import (
+    TASK,
+    AttributeExamination,
+    read_attribute_examination,
+)
+from keras_mobilenets.training.evaluation.examination import Examination, read_examination, task_of
 
 API_LEVEL = 31  # of Android 12, the last that brought NNAPI new operators
 _FILES = ("results.json", "run.json", "history.csv", "examination.npz", "predictions.npz", "layer_errors.json")
@@ -56,7 +61,7 @@ class Source:
     asked: dict[str, str] = field(default_factory=dict)
     network: tuple[str, dict[str, Any]] | None = None
     history: dict[str, list[float]] = field(default_factory=dict)
-    examination: Examination | None = None
+    examination: Examination | AttributeExamination | None = None
     predictions: dict[str, np.ndarray] = field(default_factory=dict)
     layer_errors: dict[str, list[LayerError]] = field(default_factory=dict)
     trade_offs: dict[str, list[Point]] = field(default_factory=dict)
@@ -107,7 +112,7 @@ def read_source(path: str | Path) -> Source:
         asked=dict(flatten(record)) if record else {},
         network=_network(record),
         history=_read_history(files["history.csv"]) if "history.csv" in files else {},
-        examination=read_examination(files["examination.npz"]) if "examination.npz" in files else None,
+        examination=_read_examination(files["examination.npz"]) if "examination.npz" in files else None,
         predictions=image_grid.read_predictions(files["predictions.npz"]) if "predictions.npz" in files else {},
         layer_errors=_read_layer_errors(files["layer_errors.json"]) if "layer_errors.json" in files else {},
         trade_offs=trade_offs,
@@ -151,6 +156,10 @@ def _read_history(path: Path) -> dict[str, list[float]]:
         return {name: [float(line[name] or "nan") for line in lines] for name in lines[0]} if lines else {}
     except (OSError, UnicodeDecodeError, ValueError, TypeError, csv.Error) as error:
         raise UserError(f"{path} is not a table of numbers with a header: {error}; train again") from error
+
+
+def _read_examination(path: Path) -> Examination | AttributeExamination:
+    return read_attribute_examination(path) if task_of(path) == TASK else read_examination(path)
 
 
 def _read_layer_errors(path: Path) -> dict[str, list[LayerError]]:

@@ -73,11 +73,18 @@ class Row:
     map50: float | None = None
     f1: float | None = None
     sustained: dict[str, Any] | None = None
+    per_class: dict[str, dict[str, float | None]] | None = None
 
     @property
     def score(self) -> float | None:
         """The figure that says how good its answers are: top-1, or mean average precision (of boxes at IoU 0.5)."""
         return next((value for value in (self.top1, self.map50, self.map) if value is not None), None)
+
+    @property
+    def score_name(self) -> str | None:
+        """What `score` is."""
+        named = (("top-1", self.top1), ("mAP@0.5", self.map50), ("mAP", self.map))
+        return next((name for name, value in named if value is not None), None)
 
     @property
     def is_accelerated(self) -> bool:

@@ -28,6 +28,7 @@ from keras_mobilenets.training.architecture_search.supernet import Supernet
 from keras_mobilenets.training.architecture_search.zero_cost import ZeroCost, require_tensorflow
 from keras_mobilenets.training.datasets.dataset import Data
 from keras_mobilenets.training.recipe import Recipe, mixes
+from keras_mobilenets.training.tasks.classification import Classification
 
 METHODS = {
     "zero-cost": "proxies of untrained networks, ranked together, about a second a network",
@@ -78,6 +79,8 @@ def search(
     recipe = dataclasses.replace(recipe, seed=seed)
     if mixes(recipe.augmentation) or recipe.stages > 1:
         raise UserError("a supernet is trained on labels and one size: no mixup, cutmix or stages in its recipe")
+    if not isinstance(data.task, Classification):
+        raise UserError(f"a search compares networks by their classes, and {data.name} is for {data.task.name}")
     costs = Costs(budget, len(data.class_names), latency)
     costs.check(space)
     folder = Path(run_dir) if run_dir else None

@@ -13,7 +13,7 @@ from keras import layers
 
 from keras_mobilenets.training.channel_pruning.groups import Channels
 from keras_mobilenets.training.datasets.dataset import Data
-from keras_mobilenets.training.introspection import gives_logits
+from keras_mobilenets.training.recipe import PLAIN
 
 IMPORTANCES = ("bn_scale", "l1", "taylor")
 BATCHES = 16  # of training images for "taylor"
@@ -57,14 +57,14 @@ def _taylor(model: keras.Model, members: dict[str, list[Any]], data: Data, chann
     """The squared change of the loss, to first order, when a channel's weights in a layer become 0."""
     import tensorflow as tf
 
-    loss = keras.losses.SparseCategoricalCrossentropy(gives_logits(model))
+    loss = data.task.objective(model, PLAIN).loss
     variables = {name: [v.value for v in pair if v is not None] for name, pair in members.items()}
 
     @tf.function
     def changes(images: Any, labels: Any) -> Any:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)
-            value = loss(labels, model(images, training=False))
+            value = tf.reduce_mean(loss(labels, model(images, training=False)))
         gradients = tape.gradient(value, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return {
             name: sum(

@@ -201,8 +201,12 @@ def _decide(layer: Any, graph: "_Graph", in_float: str, settings: dict[str, Any]
     after = graph.fused_after(layer)
     if after is not None:
         config.rounded_with = after.name
-    elif kind not in _SAME_SCALE and activation != "softmax" and not (kind == "Activation" and activation == "linear"):
-        # (Quantizing a softmax would cut the gradient of its smallest probabilities.)
+    elif (
+        kind not in _SAME_SCALE
+        and not (activation == "softmax" or (activation == "sigmoid" and graph.is_output(layer)))
+        and not (kind == "Activation" and activation == "linear")
+    ):
+        # (Quantizing probabilities would cut the gradient of the smallest ones.)
         config.output = True
         config.output_range = (0.0, 1.0) if kind == "HardSigmoid" else _ACTIVATIONS.get(activation)
     return config
@@ -249,6 +253,10 @@ class _Graph:
                 for tensor in keras.tree.flatten(layer.input):
                     self._readers.setdefault(id(tensor), []).append(layer)
         self._outputs = {id(tensor) for tensor in model.outputs}
+
+    def is_output(self, layer: Any) -> bool:
+        """Whether a layer gives what the model gives."""
+        return id(layer.output) in self._outputs
 
     def fused_after(self, layer: Any) -> Any:
         """The layer after this one that is fused with it; None when there is none."""

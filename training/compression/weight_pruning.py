@@ -26,6 +26,7 @@ from keras_mobilenets.training.compression.wrappers import (
     wrap_layers,
 )
 from keras_mobilenets.training.datasets.dataset import Data
+from keras_mobilenets.training.introspection import gives_logits
 from keras_mobilenets.training.recipe import Recipe
 
 SCHEDULES = ("polynomial", "constant")
@@ -260,9 +261,12 @@ def sensitivity(
     batches = data.scaled_for(model).validation.take(math.ceil(images / data.batch_size)).cache()
     predict = keras.models.Model.predict_on_batch
 
+    def logits(outputs: Any) -> Any:
+        return outputs if gives_logits(model) else data.task.logits(outputs, keras.ops)
+
     def accuracy() -> float:
-        right = [np.argmax(predict(model, x), axis=-1) == np.asarray(y) for x, y in batches]
-        return float(np.concatenate(right).mean())
+        right = [data.task.hits(data.task.soft(y), logits(predict(model, x))) for x, y in batches]
+        return float(np.concatenate([keras.ops.convert_to_numpy(each) for each in right]).mean())
 
     dense = accuracy()
     drops: dict[str, dict[float, float]] = {}

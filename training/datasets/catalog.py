@@ -5,7 +5,7 @@ from pathlib import Path
 
 from keras_mobilenets.pixels.folder_layout import RECORDING, type_of_files
 
-EMBEDDED = ("shapes", "words")  # made on this machine
+EMBEDDED = ("shapes", "shapes_attributes", "words")  # made on this machine
 DEFAULT_SIZE = 64  # of data sets that are not listed
 RECORDINGS = ("words", "speech_commands", "spoken_digit")  # their size is that of a recording, in samples at 16 kHz
 SECOND = 16_000
@@ -13,6 +13,7 @@ SECOND = 16_000
 SIZES = {
     **dict.fromkeys(RECORDINGS, SECOND),
     "shapes": 64,
+    "shapes_attributes": 64,
     "mnist": 32,
     "fashion_mnist": 32,
     "cifar10": 32,
@@ -25,6 +26,7 @@ SIZES = {
     "stanford_dogs": 224,
     "caltech101": 224,
     "food101": 224,
+    "celeb_a": 128,
     "cats_vs_dogs": 224,
     "imagenette": 224,
     "imagenet2012": 224,

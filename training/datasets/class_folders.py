@@ -3,8 +3,6 @@
 Split folders (`folder_layout` knows their usual names) are used as they are where they exist.
 """
 
-import hashlib
-import unicodedata
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.pixels.folder_layout import Layout, find_layout
+from keras_mobilenets.pixels.folder_layout import find_layout
 from keras_mobilenets.training.datasets.file_split import file_split
 from keras_mobilenets.training.datasets.kind import Kind, Reader
-from keras_mobilenets.training.datasets.split import Split
+from keras_mobilenets.training.datasets.split import Split, share_of, split_of
 from keras_mobilenets.training.tasks.classification import Classification
 
 
@@ -44,8 +42,8 @@ def open_folder(
     for part, classes in layout.images.items():
         for name, files in classes.items():
             for file in files:
-                share = _share(kind.source(file.relative_to(layout.roots[part])))
-                splits[_split_of(part, share, layout)].append((str(file), layout.class_names.index(name)))
+                share = share_of(kind.source(file.relative_to(layout.roots[part])))
+                splits[split_of(part, share, layout.roots)].append((str(file), layout.class_names.index(name)))
     if not splits["test"] and "validation" in layout.roots:
         where = layout.roots["validation"]
         warnings.warn(f"{folder}: there is no test split, so that test figures are those of {where.name}", stacklevel=3)
@@ -64,24 +62,9 @@ def open_folder(
     return task, {split: _split(members[: limits.get(split)], kind, task, read) for split, members in splits.items()}
 
 
-def _share(name: Path) -> float:
-    """A number in [0, 1) that depends on the file's name alone, so that adding files moves none between splits."""
-    text = unicodedata.normalize("NFC", name.as_posix())  # macOS gives decomposed names
-    return int.from_bytes(hashlib.sha256(text.encode(errors="surrogateescape")).digest()[:8], "big") / 2**64
-
-
-def _split_of(part: str, share: float, layout: Layout) -> str:
-    """The split of an image; the parts that are there are not divided, but for the training images' lack of others."""
-    if part in ("validation", "test") or "validation" in layout.roots:
-        return part
-    if "test" in layout.roots:
-        return "train" if share < 0.9 else "validation"
-    return "train" if share < 0.8 else "validation" if share < 0.9 else "test"
-
-
 def _in_order(members: list[tuple[str, int]], folder: Path) -> list[tuple[str, int]]:
     """Files and labels in the order of their hashes, so that the first ones are a random sample of all classes."""
-    return sorted(members, key=lambda member: _share(Path(member[0]).relative_to(folder)))
+    return sorted(members, key=lambda member: share_of(Path(member[0]).relative_to(folder)))
 
 
 def _split(members: list[tuple[str, int]], kind: Kind, task: Classification, read: Reader) -> Split:

@@ -18,6 +18,7 @@ from keras_mobilenets.progress import track
 from keras_mobilenets.training.datasets import augmentation as augment
 from keras_mobilenets.training.datasets.kind import Kind
 from keras_mobilenets.training.datasets.split import Selection, Split, permutation, select_all
+from keras_mobilenets.training.recipe import Recipe
 from keras_mobilenets.training.tasks.task import Task
 
 MEMORY_LIMIT = 2 * 2**30  # bytes of examples as they are held, all splits together
@@ -28,7 +29,7 @@ class Data:
 
     Attributes:
         name: The name it was loaded by.
-        task: What the labels are: `Classification`.
+        task: What the labels are: `Classification`, `Attributes`.
         class_names: The classes of the task.
         kind: What the examples are: `Images`, `Recordings`.
         batch_size: Examples per batch.
@@ -88,6 +89,14 @@ class Data:
     def count(self, split: str) -> int:
         """The number of images of a split."""
         return len(self._load(split)[1]) if self._in_memory else self._splits[split].count
+
+    def labels(self, split: str = "train") -> np.ndarray:
+        """The labels of a split; of streamed images, which are not decoded here, those of damaged ones too."""
+        return self._load(split)[1].numpy() if self._in_memory else self._splits[split].labels()
+
+    def class_weights(self, recipe: Recipe) -> np.ndarray | None:
+        """The weights of the classes in the loss, as the recipe says; None where they count alike."""
+        return self.task.balanced_weights(self.labels()) if recipe.class_weights == "balanced" else None
 
     def images(self, split: str = "train", count: int | None = None, seed: int | None = None) -> tuple:
         """Raw pixels, or other examples as they are held.

@@ -41,4 +41,4 @@ def file_split(files: Sequence[str], labels: np.ndarray, kind: Kind, task: Task,
             num_parallel_calls=tf.data.AUTOTUNE,
         )
 
-    return Split(len(files), images)
+    return Split(len(files), images, lambda: labels)

@@ -1,4 +1,4 @@
-"""`load_data` opens the embedded data sets `shapes` and `words`, any TFDS data set, or a folder of class folders."""
+"""`load_data` opens the embedded data sets, any TFDS data set, folders of class folders or with a table of labels."""
 
 import contextlib
 import os
@@ -27,17 +27,18 @@ def load_data(
     *,
     limit: int | Mapping[str, int] | None = None,
 ) -> Data:
-    """Opens a data set for the classification of images or of recordings.
+    """Opens a data set for the classification of images or of recordings, or for several labels an image.
 
     Images become RGB squares: the shorter side is resized (antialiased), the centre cropped. Recordings become one
     channel at 16 kHz: the piece of most energy of a long one, a short one between silence.
 
     Args:
-        name: "shapes" or "words" (embedded, generated on first use); a folder with one folder of images, or of WAV
-            files, per class (split 80/10/10 by a hash of the file names) or with `train`, `val`, `test` folders (by any
-            of their usual names) of such folders; or a TFDS name, such as "cifar10" or "speech_commands". A missing
-            validation split is cut from train; a missing test split is the validation split, which a warning says of a
-            folder.
+        name: "shapes", "shapes_attributes" or "words" (embedded, generated on first use); a folder with one folder of
+            images, or of WAV files, per class (split 80/10/10 by a hash of the file names) or with `train`, `val`,
+            `test` folders (by any of their usual names) of such folders; a folder of images with a CSV file of lines
+            such as "photos/1.jpg,smiling|young", for several labels an image, or with such a train.csv, val.csv and
+            test.csv; or a TFDS name, such as "cifar10", "speech_commands" or "celeb_a". A missing validation split is
+            cut from train; a missing test split is the validation split, which a warning says of a folder.
         image_size: Height and width in pixels. Default: that of the data set in `catalog`, such as 32 for cifar10 and
             224 for stanford_dogs; otherwise 64. Of recordings their samples at 16 kHz; by default a second.
         batch_size: Examples per batch.
@@ -84,10 +85,11 @@ def load_data(
         kind = _kind(has_recordings(builder), image_size)
         task, splits = open_records(builder, kind, limits)
     else:
+        from keras_mobilenets.training.datasets.attributes.label_table import find_tables, open_tables
         from keras_mobilenets.training.datasets.class_folders import open_folder
 
         kind = _kind(type_of_files(folder) is RECORDING, image_size)
-        task, splits = open_folder(folder, kind, limits)
+        task, splits = (open_tables if find_tables(folder) else open_folder)(folder, kind, limits)
     return Data(str(name), task, splits, kind, batch_size)
 
 
@@ -97,6 +99,10 @@ def _embedded(name: str, data_dir: str | Path) -> Any:
         from keras_mobilenets.training.datasets.shapes import Shapes
 
         return Shapes(data_dir=data_dir)
+    if name == "shapes_attributes":
+        from keras_mobilenets.training.datasets.attributes.shapes_attributes import ShapesAttributes
+
+        return ShapesAttributes(data_dir=data_dir)
     from keras_mobilenets.training.datasets.speech.words import Words
 
     return Words(data_dir=data_dir)

@@ -10,7 +10,7 @@ import signal
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
@@ -49,28 +49,29 @@ def render(label: int, rng: np.random.Generator, size: int = SIZE) -> np.ndarray
     Returns:
         RGB pixels, uint8 of shape (size, size, 3).
     """
-    background, figure = _two_colours(rng)
-    canvas = _texture(background, rng, size)
-    _clutter(canvas, rng)
+    background, figure = two_colours(rng)
+    canvas = texture(background, rng, size)
+    clutter(canvas, rng)
     radius = canvas.width * rng.uniform(0.26, 0.38)
     centre = canvas.width * rng.uniform(0.37, 0.63, 2)
-    rings = [ring * radius + centre for ring in _pose(_outline(label, rng), rng)]
-    canvas.paste(_texture(figure, rng, size), mask=_silhouette(rings, canvas.width))
-    _occlude(canvas, centre, radius, rng)
-    return _photograph(canvas.reduce(SUPERSAMPLE), rng)
+    rings = [ring * radius + centre for ring in pose(outline(label, rng), rng)]
+    canvas.paste(texture(figure, rng, size), mask=silhouette(rings, canvas.width))
+    occlude(canvas, centre, radius, rng)
+    return photograph(canvas.reduce(SUPERSAMPLE), rng)
 
 
-def stream(seed: int, split: int, count: int, workers: int = 2) -> Iterator[bytes]:
+def stream(seed: int, split: int, count: int, workers: int = 2, program: str = __file__) -> Iterator[bytes]:
     """Yields images 0..count−1 of a split as PNG files, drawn by `workers` processes of their own.
 
-    The processes run this file rather than fork or re-import the caller's program: neither TensorFlow's threads nor a
-    script without a `__main__` guard can disturb them. They end with the generator, or when this process dies.
+    The processes run a file that ends in `write_images`, this one by default, rather than fork or re-import the
+    caller's program: neither TensorFlow's threads nor a script without a `__main__` guard can disturb them. They end
+    with the generator, or when this process dies.
     """
     with contextlib.ExitStack() as stack:
         renderers = []
         for first in range(workers):
             arguments = [str(value) for value in (seed, split, first, count, workers)]
-            renderer = subprocess.Popen([sys.executable, "-P", __file__, *arguments], stdout=subprocess.PIPE)
+            renderer = subprocess.Popen([sys.executable, "-P", program, *arguments], stdout=subprocess.PIPE)
             stack.enter_context(renderer)  # waits for its end
             stack.callback(renderer.kill)
             renderers.append(renderer.stdout)
@@ -83,7 +84,7 @@ def stream(seed: int, split: int, count: int, workers: int = 2) -> Iterator[byte
             yield pipe.read(struct.unpack("<I", header)[0])
 
 
-def _two_colours(rng: np.random.Generator) -> np.ndarray:
+def two_colours(rng: np.random.Generator) -> np.ndarray:
     """Two RGB colours, the second bright enough against the first for a shape to be seen."""
     while True:
         colours = rng.uniform(20, 235, (2, 3))
@@ -91,7 +92,7 @@ def _two_colours(rng: np.random.Generator) -> np.ndarray:
             return colours
 
 
-def _texture(colour: np.ndarray, rng: np.random.Generator, size: int) -> Image.Image:
+def texture(colour: np.ndarray, rng: np.random.Generator, size: int) -> Image.Image:
     """A canvas of waves, checks or blotches around a colour."""
     y, x = np.mgrid[0:size, 0:size] / size
     angle = rng.uniform(0, 2 * np.pi)
@@ -112,7 +113,7 @@ def _texture(colour: np.ndarray, rng: np.random.Generator, size: int) -> Image.I
     return Image.fromarray(pixels).resize((size * SUPERSAMPLE,) * 2, Image.Resampling.NEAREST)
 
 
-def _clutter(canvas: Image.Image, rng: np.random.Generator) -> None:
+def clutter(canvas: Image.Image, rng: np.random.Generator) -> None:
     """Strews strokes, dots and splinters over the background; none has the outline of a class."""
     draw, size = ImageDraw.Draw(canvas), canvas.width
     for _ in range(rng.integers(1, 5)):
@@ -126,7 +127,7 @@ def _clutter(canvas: Image.Image, rng: np.random.Generator) -> None:
             draw.polygon([tuple(point) for point in splinter], colour)
 
 
-def _outline(label: int, rng: np.random.Generator) -> list[np.ndarray]:
+def outline(label: int, rng: np.random.Generator) -> list[np.ndarray]:
     """The outline of a class as rings of points (x, y) within the unit circle; a second ring is a hole."""
     name = LABELS[label]
     if name in ("disc", "square", "triangle"):
@@ -168,7 +169,7 @@ def _circle(corners: int) -> np.ndarray:
     return _on_circle(np.linspace(0, 2 * np.pi, corners, endpoint=False))
 
 
-def _pose(rings: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
+def pose(rings: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
     """Gives an outline the area all share, so that brightness tells no class; turns it and looks at it aslant."""
     angle, lean = rng.uniform(-TILT, TILT), rng.uniform(0, np.pi)
     stretch = np.diag([1, rng.uniform(0.8, 1)])
@@ -186,7 +187,7 @@ def _rotation(angle: float) -> np.ndarray:
     return np.array([(np.cos(angle), -np.sin(angle)), (np.sin(angle), np.cos(angle))])
 
 
-def _silhouette(rings: list[np.ndarray], size: int) -> Image.Image:
+def silhouette(rings: list[np.ndarray], size: int) -> Image.Image:
     """The mask of a shape: its first ring filled, the others cut out (pixels of the supersampled canvas)."""
     mask = Image.new("L", (size, size))
     draw = ImageDraw.Draw(mask)
@@ -195,19 +196,42 @@ def _silhouette(rings: list[np.ndarray], size: int) -> Image.Image:
     return mask
 
 
-def _occlude(canvas: Image.Image, centre: np.ndarray, radius: float, rng: np.random.Generator) -> None:
+def occlude(canvas: Image.Image, centre: np.ndarray, radius: float, rng: np.random.Generator) -> None:
     """Lays up to two bars across the shape: a stranger's finger, a branch."""
-    draw = ImageDraw.Draw(canvas)
     for _ in range(rng.integers(2)):
-        colour = tuple(int(value) for value in rng.integers(0, 256, 3))
-        angle = rng.uniform(0, 2 * np.pi)
-        along, across = _on_circle(np.array([angle, angle + np.pi / 2]))
-        middle = centre + across * radius * rng.uniform(-0.9, 0.9)
-        reach = along * radius * rng.uniform(0.5, 2)
-        draw.line([tuple(middle - reach), tuple(middle + reach)], colour, width=int(radius * rng.uniform(0.1, 0.3)))
+        bar(canvas, centre, radius, rng, 0.9, (0.5, 2), (0.1, 0.3))
 
 
-def _photograph(canvas: Image.Image, rng: np.random.Generator) -> np.ndarray:
+def bar(
+    canvas: Image.Image,
+    centre: np.ndarray,
+    radius: float,
+    rng: np.random.Generator,
+    offset: float,
+    lengths: tuple[float, float],
+    widths: tuple[float, float],
+) -> None:
+    """Lays a bar of any colour and angle across a shape.
+
+    Args:
+        canvas: What it is drawn on.
+        centre: That of the shape, x and y in pixels.
+        radius: Likewise.
+        rng: The source of every random choice.
+        offset: How far from the centre it passes at most; this and the others in radii.
+        lengths: Least and greatest half length.
+        widths: Least and greatest width.
+    """
+    colour = tuple(int(value) for value in rng.integers(0, 256, 3))
+    angle = rng.uniform(0, 2 * np.pi)
+    along, across = _on_circle(np.array([angle, angle + np.pi / 2]))
+    middle = centre + across * radius * rng.uniform(-offset, offset)
+    reach = along * radius * rng.uniform(*lengths)
+    ends = [tuple(middle - reach), tuple(middle + reach)]
+    ImageDraw.Draw(canvas).line(ends, colour, width=int(radius * rng.uniform(*widths)))
+
+
+def photograph(canvas: Image.Image, rng: np.random.Generator) -> np.ndarray:
     """What a poor camera makes of the scene: exposure, vignette-free haze, blur and sensor noise."""
     if rng.random() < 0.5:
         canvas = canvas.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 0.9)))
@@ -217,17 +241,21 @@ def _photograph(canvas: Image.Image, rng: np.random.Generator) -> np.ndarray:
     return np.clip(pixels * np.float32(exposure) + np.float32(haze) + noise, 0, 255).astype(np.uint8)
 
 
-def _main() -> None:
-    """Writes every `step`-th image of a split to standard output: a length of four bytes, then a PNG file."""
+def write_images(draw: Callable[[int, int, int], np.ndarray]) -> None:
+    """Writes every `step`-th image of a split to standard output: a length of four bytes, then a PNG file.
+
+    Args:
+        draw: Function of seed, split and index to uint8 pixels; the program's arguments say of which.
+    """
     seed, split, first, count, step = map(int, sys.argv[1:])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the program that reads; it ends this one
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # ends quietly when nobody reads any more
     for index in range(first, count, step):
         png = io.BytesIO()
-        Image.fromarray(example(seed, split, index)).save(png, "PNG", compress_level=1)
+        Image.fromarray(draw(seed, split, index)).save(png, "PNG", compress_level=1)
         sys.stdout.buffer.write(struct.pack("<I", png.tell()) + png.getvalue())
         sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":
-    _main()
+    write_images(example)

@@ -1,8 +1,12 @@
-"""A split of a data set on disk: a stream of single images in an order that depends on a seed."""
+"""A split of a data set on disk: single images in an order that depends on a seed; which split a file belongs to."""
 
-from collections.abc import Callable
+import hashlib
+import unicodedata
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 Selection = Callable[[tf.data.Dataset], tf.data.Dataset]  # keeps some of the images of a stream
@@ -22,12 +26,35 @@ class Split:
         images: Function of a seed (two integers, or None for the order on disk), the number of images to skip, and a
             `Selection` of the rest, to a data set of single (uint8 image, label, index on disk). The order depends on
             the seed alone. Skipped images are not decoded. Where decoding failed, the label is `Task.unreadable`.
+        labels: Function to the labels of all images, in the order on disk; no image is decoded.
     """
 
     count: int
     images: Callable[..., tf.data.Dataset]
+    labels: Callable[[], np.ndarray]
 
 
 def permutation(count: int, seed: tf.Tensor) -> tf.Tensor:
     """The numbers below `count` in an order that depends on `seed` (two integers) alone."""
     return tf.argsort(tf.random.stateless_uniform([count], seed), stable=True)
+
+
+def share_of(name: Path) -> float:
+    """A number in [0, 1) that depends on the file's name alone, so that adding files moves none between splits."""
+    text = unicodedata.normalize("NFC", name.as_posix())  # macOS gives decomposed names
+    return int.from_bytes(hashlib.sha256(text.encode(errors="surrogateescape")).digest()[:8], "big") / 2**64
+
+
+def split_of(part: str, share: float, parts: Collection[str]) -> str:
+    """The split of a file; the parts that are there are not divided, but for the training files' lack of others.
+
+    Args:
+        part: The part that it lies in: "train", "validation", "test", or "all" where there are none.
+        share: As `share_of` its name.
+        parts: Those that are there.
+    """
+    if part in ("validation", "test") or "validation" in parts:
+        return part
+    if "test" in parts:
+        return "train" if share < 0.9 else "validation"
+    return "train" if share < 0.8 else "validation" if share < 0.9 else "test"

@@ -1,12 +1,12 @@
-"""TensorFlow Datasets as a data set: any builder with one image, or one recording, and one class label."""
+"""TensorFlow Datasets as a data set: any builder with one image, or recording, and one class label, or booleans."""
 
 import difflib
 import socket
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -18,10 +18,23 @@ from keras_mobilenets.errors import UserError, first_line
 from keras_mobilenets.training.datasets.catalog import EMBEDDED, MANUAL_DOWNLOADS
 from keras_mobilenets.training.datasets.kind import Kind
 from keras_mobilenets.training.datasets.split import Selection, Split, select_all
+from keras_mobilenets.training.tasks.attributes import Attributes
 from keras_mobilenets.training.tasks.classification import Classification
 from keras_mobilenets.training.tasks.task import Task
 
 SHUFFLE_BUFFER = 4096  # encoded images; TFDS has shuffled the whole set when it wrote the records
+
+
+class Labels(NamedTuple):
+    """Where the labels of a builder are.
+
+    Attributes:
+        task: What they are.
+        read: Function of an example, whose image is not decoded, to its label.
+    """
+
+    task: Task
+    read: Callable[[Mapping[str, Any]], tf.Tensor]
 
 
 def open_records(builder: Any, kind: Kind, limits: Mapping[str, int] | None = None) -> tuple[Task, dict[str, Split]]:
@@ -45,13 +58,14 @@ def open_records(builder: Any, kind: Kind, limits: Mapping[str, int] | None = No
     features = dict(builder.info.features) if isinstance(builder.info.features, tfds.features.FeaturesDict) else {}
     example = getattr(tfds.features, kind.record)
     image_keys = [key for key, feature in features.items() if isinstance(feature, example)]
-    label_keys = [key for key, feature in features.items() if isinstance(feature, tfds.features.ClassLabel)]
     if kind.record.lower() in image_keys:
         image_keys = [kind.record.lower()]
-    if "label" in label_keys:
-        label_keys = ["label"]
-    if len(image_keys) != 1 or len(label_keys) != 1:
-        raise UserError(f"data set {name} is not for classification: it needs one {kind.noun} and one class label")
+    labels = _labels(features)
+    if len(image_keys) != 1 or labels is None:
+        raise UserError(
+            f"data set {name} is not for classification: it needs one {kind.noun}, and one class label or a dictionary "
+            "of booleans"
+        )
     if "train" not in there:
         raise UserError(f"data set {name} has no train split, only {', '.join(there)}")
 
@@ -62,16 +76,39 @@ def open_records(builder: Any, kind: Kind, limits: Mapping[str, int] | None = No
     else:
         ranges["train"] = ("train", 0, total - total // 10)
     ranges["test"] = ranges["validation"]
-    if "test" in there and _labelled(builder, label_keys[0]):
+    if "test" in there and _labelled(builder, labels):
         ranges["test"] = ("test", 0, there["test"].num_examples)
-    task = Classification(features[label_keys[0]].names)
     splits = {}
     for split, (source, first, last) in ranges.items():
         last = min(last, first + (limits or {}).get(split, last))
         if first == last:
             raise UserError(f"data set {name} is too small: its {split} split is empty")
-        splits[split] = _split(builder, f"{source}[{first}:{last}]", last - first, image_keys[0], label_keys[0], kind)
-    return task, splits
+        splits[split] = _split(builder, f"{source}[{first}:{last}]", last - first, image_keys[0], labels, kind)
+    return labels.task, splits
+
+
+def _labels(features: Mapping[str, Any]) -> Labels | None:
+    """The one class label of a builder, that called "label" among several; or else its one dictionary of booleans."""
+    classes = [key for key, feature in features.items() if isinstance(feature, tfds.features.ClassLabel)]
+    classes = ["label"] if "label" in classes else classes
+    if len(classes) == 1:
+        return Labels(
+            Classification(features[classes[0]].names), lambda example: tf.cast(example[classes[0]], tf.int64)
+        )
+    booleans = [key for key, feature in features.items() if _are_booleans(feature)]
+    if classes or len(booleans) != 1:
+        return None
+    (key,) = booleans
+    task = Attributes(list(features[key]))
+    return Labels(
+        task, lambda example: tf.cast(tf.stack([example[key][name] for name in task.class_names]), task.dtype)
+    )
+
+
+def _are_booleans(feature: Any) -> bool:
+    if not isinstance(feature, tfds.features.FeaturesDict):
+        return False
+    return all(isinstance(each, tfds.features.Tensor) and each.np_dtype == np.bool_ for each in feature.values())
 
 
 def has_recordings(builder: Any) -> bool:
@@ -145,20 +182,23 @@ def _find_hosts(builder: Any) -> None:
             socket.getaddrinfo(host, None)
 
 
-def _split(builder: Any, split: str, count: int, image_key: str, label_key: str, kind: Kind) -> Split:
+def _split(builder: Any, split: str, count: int, image_key: str, labels: Labels, kind: Kind) -> Split:
     feature = builder.info.features[image_key]
+
+    def encoded_examples() -> tf.data.Dataset:
+        return builder.as_dataset(
+            split=split,
+            shuffle_files=False,
+            decoders={image_key: tfds.decode.SkipDecoding()},
+            read_config=tfds.ReadConfig(try_autocache=False),
+        )
 
     def decoded(encoded: tf.Tensor) -> tf.Tensor:
         return tf.numpy_function(kind.fitted(feature), [feature.decode_example(encoded)], kind.dtype)
 
     def stream(seed: tf.Tensor | None, first: tf.Tensor | int, select: Selection) -> tf.data.Dataset:
-        encoded = builder.as_dataset(
-            split=split,
-            shuffle_files=False,
-            decoders={image_key: tfds.decode.SkipDecoding()},
-            read_config=tfds.ReadConfig(try_autocache=False),
-        ).enumerate()
-        encoded = encoded.map(lambda number, example: (example[image_key], example[label_key], number))
+        encoded = encoded_examples().enumerate()
+        encoded = encoded.map(lambda number, example: (example[image_key], labels.read(example), number))
         if seed is not None:
             # TensorFlow mixes its global seed in, and compares it with 0 in Python, which a symbolic seed cannot take.
             tf.compat.v1.get_default_graph().seed = 1
@@ -166,7 +206,7 @@ def _split(builder: Any, split: str, count: int, image_key: str, label_key: str,
                 SHUFFLE_BUFFER, seed=seed[0] * 1_000_003 + seed[1], reshuffle_each_iteration=False
             )
         return select(encoded.skip(tf.cast(first, tf.int64))).map(
-            lambda image, label, number: (decoded(image), tf.cast(label, tf.int64), number),
+            lambda image, label, number: (decoded(image), label, number),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
 
@@ -178,10 +218,13 @@ def _split(builder: Any, split: str, count: int, image_key: str, label_key: str,
             lambda seed, first: stream(seed, first, select)
         )
 
-    return Split(count, images)
+    def all_labels() -> np.ndarray:
+        return np.concatenate(list(encoded_examples().map(labels.read).batch(1024).as_numpy_iterator()))
+
+    return Split(count, images, all_labels)
 
 
-def _labelled(builder: Any, label_key: str) -> bool:
+def _labelled(builder: Any, labels: Labels) -> bool:
     """Whether the test split has labels; contests such as imagenet2012 keep theirs and store −1."""
-    first = next(iter(tfds.as_numpy(builder.as_dataset(split="test[:1]", shuffle_files=False))))
-    return bool(np.asarray(first[label_key]) >= 0)
+    first = next(iter(builder.as_dataset(split="test[:1]", shuffle_files=False)))
+    return bool(labels.task.readable(labels.read(first)))

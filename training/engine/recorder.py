@@ -23,7 +23,6 @@ class Recorder:
 
     Attributes:
         state: That of the newest checkpoint, without its arrays.
-        stopped: Whether a callback of the caller has stopped the training.
     """
 
     def __init__(
@@ -38,6 +37,7 @@ class Recorder:
         batch_size: int,
         best_from: int,
         monitor: str,
+        patience: int,
         checkpoint_seconds: float,
         is_kept: bool,
     ):
@@ -53,15 +53,16 @@ class Recorder:
             batch_size: Images per step.
             best_from: As in `fit`.
             monitor: As in `Objective`.
+            patience: As in `Recipe`.
             checkpoint_seconds: As in `fit`.
             is_kept: Whether the folder is permanent; otherwise no checkpoint is written.
         """
         self.model, self.copy_weights, self.library, self.run_dir = model, copy_weights, library, run_dir
         self.steps_per_epoch, self.batch_size, self.best_from = steps_per_epoch, batch_size, best_from
         self.checkpoint_seconds, self.is_kept = checkpoint_seconds, is_kept
-        self.monitor = monitor
+        self.monitor, self.patience = monitor, patience
         self.checkpoints = Checkpoints(run_dir)
-        self.state, self.stopped, self.saved_at = State(), False, 0.0
+        self.state, self.is_interrupted, self.saved_at = State(), False, 0.0
         # The same layers without optimizer and loss: a third of the size, and no custom objects.
         self.bare = library.Model(kept.inputs, kept.outputs, name=kept.name)
 
@@ -69,6 +70,22 @@ class Recorder:
     def rows(self) -> list[dict[str, float]]:
         """The completed epochs."""
         return self.state.rows
+
+    @property
+    def merits(self) -> list[float]:
+        """How good the epochs are that may be the best, the higher the better."""
+        return [self._merit(row) for row in self.rows[self.best_from - 1 :]]
+
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether so many epochs were no better than one before them that the training ends."""
+        merits = self.merits
+        return bool(self.patience and merits) and len(merits) - 1 - merits.index(max(merits)) >= self.patience
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the training ends before its last epoch, by a callback of the caller or by its patience."""
+        return self.is_interrupted or self.out_of_patience
 
     def resume(self) -> None:
         """Restores the newest checkpoint, if there is one.
@@ -126,7 +143,7 @@ class Recorder:
             self.steps_per_epoch * self.batch_size / (self.trained - self.started), 1
         )
         row["seconds"] = round(time.perf_counter() - self.started, 3)
-        before = [self._merit(earlier) for earlier in self.rows[self.best_from - 1 :]]
+        before = self.merits
         values = self._finite_values(self.steps_per_epoch)
         with self._disk_full_message(self.steps_per_epoch):
             if epoch + 1 >= self.best_from and self._merit(row) > max(before, default=-math.inf):
@@ -136,9 +153,9 @@ class Recorder:
             self._write_history([*self.rows, row])
             self.rows.append(row)
             self._save(0, values)
-        self.stopped = self.model.stop_training
-        if self.begun:  # Keras would make all epochs as short as this one: the trainer calls `model.fit` again
-            self.model.stop_training = True
+        self.is_interrupted = self.model.stop_training
+        # Keras would make all epochs as short as one that was resumed: the trainer calls `model.fit` again.
+        self.model.stop_training = bool(self.is_interrupted or self.begun or self.out_of_patience)
 
     def _merit(self, row: dict[str, float]) -> float:
         return -row[self.monitor] if self.monitor.endswith("loss") else row[self.monitor]

@@ -27,11 +27,10 @@ from keras_mobilenets.training.engine.batch_normalization import fused_batch_nor
 from keras_mobilenets.training.engine.optimizer import make_optimizer
 from keras_mobilenets.training.engine.recorder import Recorder
 from keras_mobilenets.training.introspection import library_of, shape_text
-from keras_mobilenets.training.recipe import Recipe
+from keras_mobilenets.training.recipe import PLAIN, Recipe
 from keras_mobilenets.training.tasks.objective import ALTERNATIVES, Objective
 
 CHECKPOINT_SECONDS = 60.0
-PLAIN = Recipe(label_smoothing=0.0, augmentation="none")  # the loss that a trained model is left compiled with
 
 
 def fit(
@@ -80,7 +79,7 @@ def fit(
             written, or the loss became NaN.
     """
     recipe, data = recipe or Recipe(), data.scaled_for(model)
-    objective = objective or data.task.objective(model, recipe)
+    objective = objective or data.task.objective(model, recipe, data.class_weights(recipe))
     if not checkpoint_seconds >= 0:
         raise UserError(f"checkpoint_seconds={checkpoint_seconds}: give seconds, 0 or more, such as 60")
     library = library_of(model)
@@ -108,6 +107,7 @@ def fit(
                 batch_size=data.batch_size,
                 best_from=min(best_from, recipe.epochs),
                 monitor=objective.monitor,
+                patience=recipe.patience,
                 checkpoint_seconds=checkpoint_seconds,
                 is_kept=run_dir is not None,
             )
@@ -117,6 +117,8 @@ def fit(
             while len(recorder.rows) < recipe.epochs and not recorder.stopped:
                 with _logging_to(folder / "logs"), model_transforms.precision(trained, recipe.precision):
                     _fit(trained, data, recipe, objective, recorder, callbacks, progress, logs)
+            if recorder.out_of_patience and len(recorder.rows) < recipe.epochs:
+                progress.say(f"stopped early: none of the last {recipe.patience} epochs was better")
             if process_group.is_first():
                 recorder.restore_best()
             device_strategy.broadcast_weights(model)

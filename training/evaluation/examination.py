@@ -8,6 +8,7 @@ import dataclasses
 import json
 import zipfile
 import zlib
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -187,15 +188,40 @@ def examine_into(run_dir: str | Path, model: Any, data: Any, again: bool = False
     Returns:
         The examination.
     """
+    return up_to_date(run_dir, read_examination, lambda: examine(model, data), again)
+
+
+def up_to_date(run_dir: str | Path, read: Callable[[Path], Any], make: Callable[[], Any], again: bool = False) -> Any:
+    """The examination of a run's model that is there, or a new one, which is written.
+
+    Args:
+        run_dir: The folder, with model.keras.
+        read: Reads an examination.npz.
+        make: Examines the model.
+        again: As in `examine_into`.
+    """
     path, digest = Path(run_dir) / FILE, sha256(Path(run_dir) / "model.keras")
     if not again and path.exists():
         with contextlib.suppress(UserError):  # a damaged one is replaced
-            found = read_examination(path)
+            found = read(path)
             if found.model_sha256 == digest:
                 return found
-    found = dataclasses.replace(examine(model, data), model_sha256=digest)
+    found = dataclasses.replace(make(), model_sha256=digest)
     found.save(path)
     return found
+
+
+def task_of(path: str | Path) -> str:
+    """What the labels of an examination.npz are: the name of a task.
+
+    Raises:
+        UserError: It is missing or damaged.
+    """
+    arrays = read_arrays(path, ["about"])
+    try:
+        return str(json.loads(str(arrays["about"])).get("task", "classification"))
+    except (ValueError, KeyError, AttributeError) as error:
+        raise UserError(f"{path} is no examination; delete it and train again") from error
 
 
 def read_examination(path: str | Path) -> Examination:
@@ -204,7 +230,7 @@ def read_examination(path: str | Path) -> Examination:
     Raises:
         UserError: It is missing, damaged or inconsistent.
     """
-    arrays = _read(Path(path))
+    arrays = read_arrays(path, ["about", *_ARRAYS])
     try:
         about = json.loads(str(arrays.pop("about")))
         found = Examination(
@@ -245,10 +271,15 @@ def _shares(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
+def read_arrays(path: str | Path, names: Collection[str]) -> dict[str, np.ndarray]:
+    """Those arrays of an examination.npz that are there.
+
+    Raises:
+        UserError: It is missing or damaged.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in ("about", *_ARRAYS) if name in file}
+            return {name: file[name] for name in names if name in file}
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist") from error
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:

@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import keras
 from keras import ops
 
 import keras_mobilenets as km
@@ -83,7 +82,7 @@ def distill(
         )
     file = Path(cache_file) if cache_file else Path(run_dir) / FILE if run_dir else None
     targets = TeacherTargets(data, teacher, recipe.augmentation, cached_views, file)
-    objective = _objective(student, targets, len(data.class_names), temperature, alpha)
+    objective = _objective(student, data, recipe, targets, temperature, alpha)
     return fit(student, data, recipe, run_dir, objective=objective, **options)
 
 
@@ -118,20 +117,22 @@ def _load_teacher(teacher: Any) -> Any:
     return load_model(path)
 
 
-def _objective(student: Any, targets: TeacherTargets, classes: int, temperature: float, alpha: float) -> Objective:
+def _objective(
+    student: Any, data: Data, recipe: Recipe, targets: TeacherTargets, temperature: float, alpha: float
+) -> Objective:
     """The objective for the targets of `TeacherTargets`."""
-    from_logits = gives_logits(student)
+    from_logits, task, classes = gives_logits(student), data.task, len(data.class_names)
+    monitor, weights = task.objective(student, recipe).monitor, data.class_weights(recipe)
 
     def loss(rows: Any, outputs: Any) -> Any:
-        logits = outputs if from_logits else ops.log(ops.maximum(outputs, keras.config.epsilon()))
-        labels, soft = rows[:, :classes], rows[:, classes:] / temperature
-        divergence = ops.softmax(soft) * (ops.log_softmax(soft) - ops.log_softmax(logits / temperature))
-        hard = -labels * ops.log_softmax(logits)
-        return ops.sum(alpha * temperature**2 * divergence + (1 - alpha) * hard, axis=1)
+        logits = outputs if from_logits else task.logits(outputs, ops)
+        divergence = task.divergence(rows[:, classes:] / temperature, logits / temperature)
+        return alpha * temperature**2 * divergence + (1 - alpha) * task.hard_loss(rows[:, :classes], logits, weights)
 
     def accuracy(rows: Any, outputs: Any) -> Any:
-        right = ops.equal(ops.argmax(rows[:, :classes], axis=1), ops.argmax(outputs, axis=1))
-        return ops.cast(right, "float32")
+        return task.hits(rows[:, :classes], outputs if from_logits else task.logits(outputs, ops))
 
     settings = targets.teacher_record | {"temperature": temperature, "alpha": alpha, "cached_views": targets.views}
-    return Objective(loss, accuracy, targets.views, targets.targets, targets.validation, {"distillation": settings})
+    how = {"distillation": settings}
+    given = (targets.views, targets.targets, targets.validation)
+    return Objective(loss, accuracy, *given, how, monitor=monitor)

@@ -96,7 +96,7 @@ def fine_tune(
         with _freeze([*body, *norms]):
             fit(model, data, head, run_dir and Path(run_dir) / "head", **options)
     fine = dataclasses.replace(recipe, learning_rate=FINE_TUNING_RATE * recipe.learning_rate)
-    objective = data.task.objective(model, fine)
+    objective = data.task.objective(model, fine, data.class_weights(fine))
     objective = dataclasses.replace(objective, settings={"transfer": {"freeze": freeze, "head_epochs": head_epochs}})
     with _freeze([*frozen, *norms]):
         return fit(model, data, fine, run_dir, objective=objective, **options)

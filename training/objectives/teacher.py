@@ -120,7 +120,7 @@ class TeacherTargets:
 def logits_function(teacher: Any, data: Data) -> Callable[[tf.Tensor], tf.Tensor]:
     """A function from float32 images N×H×W×3 to the teacher's float32 logits N×C.
 
-    Where the teacher outputs probabilities, it gives their logarithms: logits up to a constant, which softmax cancels.
+    Where the teacher outputs probabilities, it gives the logits that the task makes of them.
 
     Raises:
         UserError: The teacher is no model, or not for such images and classes.
@@ -132,12 +132,11 @@ def logits_function(teacher: Any, data: Data) -> Callable[[tf.Tensor], tf.Tensor
             return tf.cast(teacher(images, training=False), tf.float32)
         return tf.cast(teacher.predict_on_batch(np.asarray(images)), tf.float32)
 
-    def log_probabilities(images: tf.Tensor) -> tf.Tensor:
-        return tf.math.log(tf.maximum(predict(images), keras.config.epsilon()))
+    def logits(images: tf.Tensor) -> tf.Tensor:
+        return data.task.logits(predict(images), tf.math)
 
     outputs = _probe(teacher, data, predict)
-    are_probabilities = (outputs >= 0).all() and np.allclose(outputs.sum(axis=1), 1, atol=1e-3)
-    function = log_probabilities if are_probabilities else predict
+    function = logits if data.task.are_probabilities(outputs) else predict
     return tf.function(function, reduce_retracing=True) if runs_in_tensorflow else function
 
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow as tf
 
+from keras_mobilenets.errors import UserError
 from keras_mobilenets.training.recipe import Recipe
 from keras_mobilenets.training.tasks.objective import Objective
 
@@ -56,6 +57,10 @@ class Task(ABC):
         """The classes that none of these labels has."""
 
     @abstractmethod
+    def balanced_weights(self, labels: np.ndarray) -> np.ndarray:
+        """The weights of the classes in the loss with which all of these count alike, as `objective` takes them."""
+
+    @abstractmethod
     def soft(self, labels: tf.Tensor) -> tf.Tensor:
         """A batch of labels as float32 N×C, a share of each class; soft ones as they are.
 
@@ -80,8 +85,42 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def objective(self, model: Any, recipe: Recipe) -> Objective:
-        """What `fit` minimizes where nothing else is said."""
+    def objective(self, model: Any, recipe: Recipe, weights: np.ndarray | None = None) -> Objective:
+        """What `fit` minimizes where nothing else is said.
+
+        Args:
+            model: The model that trains.
+            recipe: How it trains.
+            weights: Those of the classes, as `balanced_weights` gives them; None where they count alike.
+        """
+
+    def are_probabilities(self, outputs: np.ndarray) -> bool:
+        """Whether a model's answers N×C to some images are probabilities; else they are logits."""
+        raise self._no_distillation()
+
+    def logits(self, probabilities: Any, library: Any) -> Any:
+        """Probabilities as logits, up to what the losses below cancel.
+
+        Args:
+            probabilities: N×C.
+            library: Has log, maximum and minimum: keras.ops or tf.math.
+        """
+        raise self._no_distillation()
+
+    def hard_loss(self, rows: Any, logits: Any, weights: np.ndarray | None = None) -> Any:
+        """The loss of each example by its soft labels N×C, as `soft` gives them; `weights` as for `objective`."""
+        raise self._no_distillation()
+
+    def divergence(self, teacher: Any, student: Any) -> Any:
+        """Kullback–Leibler divergence of each example, by logits N×C."""
+        raise self._no_distillation()
+
+    def hits(self, rows: Any, logits: Any) -> Any:
+        """The accuracy of each example by its soft labels, 0..1."""
+        raise self._no_distillation()
+
+    def _no_distillation(self) -> UserError:
+        return UserError(f"distillation is for class labels, and this is {self.name}: train on the labels alone")
 
     @abstractmethod
     def examine_into(self, run_dir: str | Path, model: Any, data: Any, again: bool = False) -> Any:

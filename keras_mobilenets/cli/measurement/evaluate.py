@@ -1,9 +1,12 @@
 """`keras-mobilenets evaluate`."""
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from keras_mobilenets import pipeline
+from keras_mobilenets.cli.output import grid, show
 from keras_mobilenets.cli.sources import (
     ADOPTION,
     add_adoption,
@@ -16,7 +19,7 @@ from keras_mobilenets.cli.sources import (
 from keras_mobilenets.cli.startup import import_tensorflow
 from keras_mobilenets.errors import UserError
 
-PURPOSE = "measure top-1 and top-5 accuracy of .tflite files on the test split"
+PURPOSE = "measure the accuracy of .tflite files on the test split: top-1 and top-5, or mAP and F1 of several labels"
 EXAMPLE = """keras-mobilenets evaluate runs/photos
   keras-mobilenets evaluate model.h5 --data ~/photos --run runs/mine
   keras-mobilenets evaluate runs/photos --on gpu --limit 200"""
@@ -48,6 +51,7 @@ def run(options: Namespace) -> None:
     """Scores .tflite files; a run's figures go into its results.json."""
     import_tensorflow(options)
     from keras_mobilenets import tflite, training
+    from keras_mobilenets.tflite.measurement.accuracy import has_several
     from keras_mobilenets.tflite.results.tables import scores
     from keras_mobilenets.tflite.runtime.input_scaling import features_of_file, scaling_of_file, takes_image
 
@@ -57,8 +61,11 @@ def run(options: Namespace) -> None:
         # What a model file's options say is its run's own now.
         aside = options.limit or options.on != "cpu" or options.stream
         if source.is_dir() and not (aside or (not is_model(given) and (options.data or options.pixels))):
-            for row in pipeline.Run(source).evaluate():
+            rows = pipeline.Run(source).evaluate()
+            for row in rows:
                 print(f"{row.model}: {scores(row)}")
+            if any(row.per_class for row in rows):
+                show(_per_class(rows))
             continue
         if source.is_dir():
             data = pipeline.Run(source).data(options.data, options.data_dir)
@@ -74,8 +81,22 @@ def run(options: Namespace) -> None:
         for path in tflite_files([source]):
             pixels = scaling_of_file(path, options.pixels) if takes_image(path) else None
             test = data.scaled(pixels or features_of_file(path)).test
-            result = tflite.evaluate(path, test, limit=options.limit, pixels=pixels, on=options.on)
+            several = has_several(data)
+            result = tflite.evaluate(path, test, limit=options.limit, pixels=pixels, on=options.on, several=several)
             print(f"{path}: {result}")
+
+
+def _per_class(rows: Sequence[Any]) -> Any:
+    """Average precision and F1 of each class, a pair of columns for each file."""
+    from keras_mobilenets.tflite.results.tables import are_compressed, percent, variant_name
+
+    known = [row for row in {row.model: row for row in rows}.values() if row.per_class]
+    names = [variant_name(row, among_compressed=are_compressed(known)) for row in known]
+    table = grid("class", *(f"{name}\n{figure}" for name in names for figure in ("AP", "F1")))
+    for label in known[0].per_class:
+        figures = [row.per_class.get(label, {}).get(key) for row in known for key in ("average_precision", "f1")]
+        table.add_row(label, *map(percent, figures))
+    return table
 
 
 def _image_size(path: Path, asked: int | None) -> int | None:

@@ -1,6 +1,7 @@
 """`keras-mobilenets explain`."""
 
 from argparse import ArgumentParser, Namespace
+from typing import Any
 
 from keras_mobilenets import pipeline
 from keras_mobilenets.cli.output import grid, say, show
@@ -46,6 +47,8 @@ def run(options: Namespace) -> None:
 def _show_mistakes(source: "pipeline.Run") -> None:
     """Makes the run's examination.npz anew and prints what stands out."""
     found = source.examine()
+    if hasattr(found, "average_precision"):
+        return _show_labels(source, found)
     print(f"{found.top1:.1%} of {found.count:,} {found.split} images are right, {found.mistakes:,} are wrong")
     classes = grid("class", "images", "recall", "precision")
     recall, precision = found.recall, found.precision
@@ -56,4 +59,15 @@ def _show_mistakes(source: "pipeline.Run") -> None:
     for true, said, times in found.most_confused(WORST):
         pairs.add_row(found.class_names[true], found.class_names[said], f"{times:,}")
     show(classes, pairs)
+    say(f"next: keras-mobilenets report {source.folder} shows all of it")
+
+
+def _show_labels(source: "pipeline.Run", found: Any) -> None:
+    """Prints what stands out of a model of several labels an image."""
+    print(f"on {found.count:,} {found.split} images the mean average precision is {found.map:.1%}")
+    labels, worst = grid("class", "images", "AP", "F1"), found.average_precision.argsort()[:WORST]
+    for number in worst:
+        area, f1, images = found.average_precision[number], found.f1[number], found.truth[:, number].sum()
+        labels.add_row(found.class_names[number], f"{images:,}", f"{area:.1%}", f"{f1:.1%}")
+    show(labels)
     say(f"next: keras-mobilenets report {source.folder} shows all of it")

@@ -17,7 +17,7 @@ import numpy as np
 
 from keras_mobilenets import tflite, training
 from keras_mobilenets.pipeline import Run
-from keras_mobilenets.tflite.measurement.accuracy import agreement, score
+from keras_mobilenets.tflite.measurement.evaluation import agreement, score
 from keras_mobilenets.training.compression.model_loader import load_model
 
 WAYS = {

@@ -27,7 +27,7 @@ import tensorflow_model_optimization as tfmot
 
 import keras_mobilenets as km
 from keras_mobilenets import tflite, training
-from keras_mobilenets.tflite.measurement.accuracy import agreement, score
+from keras_mobilenets.tflite.measurement.evaluation import agreement, score
 
 NETWORKS = {  # those of the table in README.md
     "MobileNetV1": {"alpha": 0.5},

@@ -10,7 +10,8 @@ from keras_mobilenets import preprocess_input, tflite
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.pixels.batches import quantize, to_input
 from keras_mobilenets.pixels.scaling import MINUS_ONE_TO_ONE
-from keras_mobilenets.tflite.measurement.accuracy import agreement, max_abs_err, score
+from keras_mobilenets.tflite.measurement.evaluation import agreement, max_abs_err, score
+from keras_mobilenets.training.evaluation import precision_recall
 
 
 def by_tensorflow(path, inputs):
@@ -178,3 +179,21 @@ def test_importing_the_package_loads_no_runtime_and_its_names_are_the_functions(
 def test_opening_a_model_prints_nothing(tflite_files, capfd):
     tflite.evaluate(tflite_files["float32"], np.zeros((1, 32, 32, 3), np.uint8))
     assert capfd.readouterr() == ("", "")
+
+
+def test_several_labels_an_image_give_average_precision_and_f1(tflite_files, pixels, labels):
+    """Rows of 0 and 1: the label's own class, and class 2 on every fourth image; whatever the outputs say of it."""
+    rows = np.eye(7, dtype=int)[labels]
+    rows[::4, 2] = 1
+    result = tflite.evaluate(tflite_files["int8"], (pixels, rows), several=True)
+    ranked = np.argsort(-result.predictions[:, 2], kind="stable")
+    assert len(set(result.predictions[ranked, 2])) > 10  # ties are few, and judged together
+    expected = precision_recall.average_precision(result.predictions, rows)
+    np.testing.assert_array_equal(result.average_precision, expected)
+    assert result.top1 is None and set(result.figures) == {"map", "f1"}
+    assert result.per_class("abcdefg")["c"]["average_precision"] == pytest.approx(expected[2])
+    assert "mAP" in str(result) and "top-1" not in str(result)
+    with pytest.raises(UserError, match="rows of 0 and 1"):
+        tflite.evaluate(tflite_files["int8"], (pixels, labels), several=True)
+    with pytest.raises(UserError, match="3 labels but the model has 7 outputs"):
+        tflite.evaluate(tflite_files["int8"], (pixels, rows[:, :3]), several=True)

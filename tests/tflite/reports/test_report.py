@@ -22,6 +22,7 @@ from report_samples import (
 from keras_mobilenets import tflite
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.tflite.results.results import Row, environment
+from keras_mobilenets.training.evaluation.attribute_examination import AttributeExamination
 
 SECTIONS = [
     "Latency", "Accuracy, size and latency", "Training", "What it gets wrong", "Test images", "Measured on",
@@ -417,3 +418,28 @@ def test_rate_limit_drift_and_peer_are_shown_where_the_benchmark_knows_them(tmp_
     tflite.write_results(tmp_path / "results.json", [Row("m", "int8", "xnnpack", 1, **figures)], environment())
     page = words(tflite.report(tmp_path).read_text(encoding="utf-8"))
     assert "21.5 62% of the roofline" in page and "0.43×" in page and "latency drifted by −12% over the run" in page
+
+
+def test_several_labels_an_image_have_curves_their_own_table_and_their_misses(tmp_path):
+    rng = np.random.default_rng(0)
+    truth = (rng.random((60, 3)) < (0.5, 0.2, 0.1)).astype(np.uint8)
+    scores = np.clip(0.5 * truth + 0.6 * rng.random((60, 3)), 0, 1).astype(np.float32)
+    images = rng.integers(0, 256, (60, 16, 16, 3), dtype=np.uint8)
+    names = ("round", "<b>warm</b>", "large")
+    confidence = np.array([0.9, 0.8], np.float32)
+    missed = np.array([True, False])
+    found = AttributeExamination(names, "validation", scores, truth, images[:2], np.array([1, 2]), missed, confidence)
+    found.save(tmp_path / "examination.npz")
+    per_class = {name: {"average_precision": 0.5 + 0.1 * i, "f1": 0.25} for i, name in enumerate(names)}
+    figures = {"backend": "xnnpack", "threads": 1, "median_ms": 1.0, "model_size_mb": 1.0, "per_class": per_class}
+    rows = [Row(f"v2_{q}", q, map=share, f1=0.25, **figures) for q, share in (("none", 0.625), ("int8", 0.6))]
+    tflite.write_results(tmp_path / "results.json", rows, environment())
+    tflite.save_predictions(tmp_path / "predictions.npz", images, truth, names, {"v2_none": scores, "v2_int8": scores})
+    page = tflite.report(tmp_path).read_text(encoding="utf-8")
+    text = words(page)
+    assert "<b>warm</b>" not in page and "mAP is 60.0%, 2.5 points lower" in text
+    assert f"a mean average precision of {found.map:.1%}" in text and "Precision over recall of each label" in text
+    assert "label <b>warm</b> model not <b>warm</b> 90.0%" in text and "label not large model large 80.0%" in text
+    lines = {line: f"{line} {truth[:, i].sum()} {found.average_precision[i]:.1%}" for i, line in enumerate(names)}
+    assert all(line in text for line in lines.values())
+    assert f"labels of the {len(images)} test images" in text

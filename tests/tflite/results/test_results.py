@@ -21,7 +21,7 @@ nodes_total, nodes_delegated, partitions, accelerator, thermal_start, thermal_en
 ).split(", ")
 # Younger than the first files.
 OPTIONAL = ["compression", "gzip_size_mb", "sparsity", "gmacs_per_s", "limit_share", "drift", "peer_ratio"]
-OPTIONAL += ["estimated", "estimate_ms", "memory", "system", "map", "map50", "f1", "sustained"]
+OPTIONAL += ["estimated", "estimate_ms", "memory", "system", "map", "map50", "f1", "per_class", "sustained"]
 ESTIMATE = Row(
     "m_int8",
     "int8",

@@ -15,7 +15,7 @@ from networks import answers, one_step, randomize
 
 import keras_mobilenets as km
 from keras_mobilenets import UserError, blocks, tflite, training
-from keras_mobilenets.tflite.measurement.accuracy import agreement
+from keras_mobilenets.tflite.measurement.evaluation import agreement
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (64, 32, 32, 3), dtype=np.uint8)

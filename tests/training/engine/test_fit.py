@@ -62,6 +62,25 @@ def test_run_folder_tells_what_was_done(trained, data):
     assert list((run_dir / "logs").rglob("events.out.tfevents*"))
 
 
+def test_early_stopping_ends_where_that_of_keras_does(data, tmp_path):
+    """And a training that has ended so does not go on when it is started again."""
+    recipe = training.Recipe(epochs=8, learning_rate=1e-9, schedule="constant", warmup_epochs=0, patience=2)
+    history = training.fit(small_model(), data, recipe, tmp_path / "run", verbose=0)
+    found = history.history["val_accuracy"]
+    assert len(found) < 8
+    stopping = keras.callbacks.EarlyStopping("val_accuracy", patience=2)
+    model = small_model()
+    stopping.set_model(model)
+    model.stop_training = False
+    stopping.on_train_begin()
+    for epoch, value in enumerate(found):
+        assert not model.stop_training
+        stopping.on_epoch_end(epoch, {"val_accuracy": value})
+    assert model.stop_training
+    again = training.fit(small_model(), data, recipe, tmp_path / "run", verbose=0)
+    assert again.history == history.history
+
+
 def test_finished_training_returns_at_once(trained, data):
     model, history, run_dir = trained
     fresh = small_model()

@@ -47,7 +47,7 @@ class Row(given: Map<String, Any?>) {
             "p5_ms", "p90_ms", "p95_ms", "peak_mem_mb", "top1", "max_abs_err", "nodes_total", "nodes_delegated",
             "partitions", "accelerator", "thermal_start", "thermal_end", "status", "error", "compression",
             "gzip_size_mb", "sparsity", "gmacs_per_s", "limit_share", "drift", "peer_ratio",
-            "estimated", "estimate_ms", "memory", "system", "map", "map50", "f1", "sustained",
+            "estimated", "estimate_ms", "memory", "system", "map", "map50", "f1", "per_class", "sustained",
         )
 
         fun of(json: JSONObject): Row =
