@@ -15,6 +15,7 @@ import numpy as np
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.files import read_json, sha256, write_json
 from keras_mobilenets.tflite.results import json_schema
+from keras_mobilenets.training.evaluation.attribute_examination import TASK as ATTRIBUTES
 
 SCHEMA = Path(__file__).with_name("manifest.schema.json")
 SCHEMA_VERSION = 1
@@ -39,13 +40,13 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class ImageSet:
-    """`count` images of uint8 RGB in one file, and the class of each (empty when unknown)."""
+    """`count` images of uint8 RGB in one file, and the class of each, or its labels' numbers (empty when unknown)."""
 
     path: str
     count: int
     height: int
     width: int
-    labels: tuple[int, ...]
+    labels: tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,9 @@ class BundledModel:
     test_top1: float | None
     probes: Probes
     published: tuple[Publication, ...] = ()
+    task: str = "classification"
+    host_map: float | None = None
+    test_map: float | None = None
 
 
 @dataclass(frozen=True)
@@ -131,10 +135,16 @@ class Bundle:
         return (self.folder / model.labels).read_text(encoding="utf-8").splitlines()
 
     def pictures(self, model: BundledModel) -> tuple[np.ndarray, np.ndarray | None]:
-        """The images a model is scored on, uint8 N×H×W×3, and their classes where known."""
+        """The images a model is scored on, uint8 N×H×W×3, and their classes where known; of several labels, 0 and 1."""
         found = self._images(model)
         content = np.fromfile(self.folder / found.path, np.uint8)
-        labels = np.array(found.labels, np.int64) if found.labels else None
+        labels = None
+        if found.labels and model.task == ATTRIBUTES:
+            labels = np.zeros((found.count, model.output.shape[-1]), np.int64)
+            for row, numbers in zip(labels, found.labels, strict=True):
+                row[list(numbers)] = 1
+        elif found.labels:
+            labels = np.array(found.labels, np.int64)
         return content.reshape(found.count, found.height, found.width, 3), labels
 
     def probe_inputs(self, model: BundledModel) -> np.ndarray:
@@ -193,7 +203,7 @@ def read_bundle(folder: str | Path) -> Bundle:
         folder,
         content["name"],
         tuple(_model(model) for model in content["models"]),
-        tuple(ImageSet(**images | {"labels": tuple(images["labels"])}) for images in content["images"]),
+        tuple(ImageSet(**images | {"labels": _labels(images["labels"])}) for images in content["images"]),
         content["files"],
     )
     for name, digest in bundle.files.items():
@@ -207,6 +217,10 @@ def read_bundle(folder: str | Path) -> Bundle:
     if problem:
         raise UserError(f"{path} contradicts itself: {problem}; make the bundle again")
     return bundle
+
+
+def _labels(content: list[Any]) -> tuple[Any, ...]:
+    return tuple(tuple(each) if isinstance(each, list) else each for each in content)
 
 
 def _model(content: dict[str, Any]) -> BundledModel:
@@ -238,7 +252,9 @@ def _contradiction(bundle: Bundle) -> str:
             return f"{model.name} has mean {model.input.mean} and std {model.input.std}"
         if model.input.shape != (1, images.height, images.width, 3):
             return f"{model.name} takes {model.input.shape} and its images are {images.height}×{images.width}"
-        if max(images.labels, default=0) >= classes or model.probes.count > images.count:
+        if any((model.task == ATTRIBUTES) != isinstance(label, tuple) for label in images.labels):
+            return f"{model.name} is for {model.task}, and the labels of {images.path} are of another task"
+        if np.max(np.hstack([0, *images.labels])) >= classes or model.probes.count > images.count:
             return f"{model.name} does not fit {images.path}"
         inputs = model.probes.count * images.height * images.width * 3 * np.dtype(model.input.dtype).itemsize
         sizes |= {model.path: model.size_bytes, model.probes.inputs: inputs}

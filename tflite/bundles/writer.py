@@ -14,7 +14,15 @@ from keras_mobilenets.pixels.batches import to_input
 from keras_mobilenets.pixels.scaling import MINUS_ONE_TO_ONE, PixelScaling
 from keras_mobilenets.tflite.bundles import manifest
 from keras_mobilenets.tflite.bundles.candidates import NOT_A_NAME, Candidate, candidates, names
-from keras_mobilenets.tflite.bundles.manifest import Bundle, BundledModel, ImageSet, Probes, Publication, TensorSpec
+from keras_mobilenets.tflite.bundles.manifest import (
+    ATTRIBUTES,
+    Bundle,
+    BundledModel,
+    ImageSet,
+    Probes,
+    Publication,
+    TensorSpec,
+)
 from keras_mobilenets.tflite.graph.metadata import metadata_of
 from keras_mobilenets.tflite.measurement.accuracy import evaluate
 from keras_mobilenets.tflite.results.tables import compression_of
@@ -47,7 +55,7 @@ def bundle(
         out: The folder to make. A bundle that is there already is replaced once the new one is complete.
         images: uint8 N×H×W×3 to score the models on. Default: of the test split of the run's data; where there is no
             run that names its data, coloured noise, whose classes are unknown.
-        labels: Their classes, N numbers; None when unknown.
+        labels: Their classes, N numbers; N×classes of 0 and 1 where an image has several; None when unknown.
         class_names: What the classes are called. Default: as in the run, or in the file's metadata; else "class 0",
             "class 1", ...
         probes: How many inputs to record the host's outputs for, 1 or more.
@@ -100,7 +108,8 @@ class _Writer:
         model = open_model(given.path)
         images, labels = self._images(given, model)
         scaling = scaling_of_file(given.path, self._said)
-        result = evaluate(given.path, images if labels is None else (images, labels), pixels=scaling)
+        several = given.data.get("task") == ATTRIBUTES if labels is None else labels.ndim == 2
+        result = evaluate(given.path, images if labels is None else (images, labels), pixels=scaling, several=several)
         count, source = min(self._probes, len(images)), _spec(model.input, scaling)
         inputs = to_input(images[:count], scaling, model.input["dtype"], model.input["quantization"], given.path)
         found, row = inspect(given.path), given.row
@@ -134,6 +143,9 @@ class _Writer:
                 outputs=self._put(f"probes/{name}.bin", _bytes(result.predictions[:count])),
             ),
             published=_published(given, row.quantization or model.quantization(), source),
+            task=ATTRIBUTES if several else "classification",
+            host_map=result.figures.get("map"),
+            test_map=row.map if several else None,
         )
 
     def _images(self, given: Candidate, model: Model) -> tuple[np.ndarray, np.ndarray | None]:
@@ -161,7 +173,7 @@ class _Writer:
 
     def _image_set(self, images: np.ndarray, labels: np.ndarray | None, size: str) -> str:
         path = self._put(f"images/{size}.bin", _bytes(images))
-        numbers = () if labels is None else tuple(int(label) for label in labels)
+        numbers: tuple[Any, ...] = () if labels is None else tuple(map(_numbers, labels))
         made = ImageSet(path, len(images), images.shape[1], images.shape[2], numbers)
         if self.sets.setdefault(path, made) != made:
             raise UserError("the same images have other labels in another run; make a bundle of each")
@@ -202,11 +214,16 @@ def _published(given: Candidate, quantization: str | None, source: TensorSpec) -
     )
 
 
+def _numbers(label: np.ndarray) -> int | tuple[int, ...]:
+    """A class, or the numbers of the labels of a row of 0 and 1."""
+    return int(label) if np.ndim(label) == 0 else tuple(np.flatnonzero(label).tolist())
+
+
 def _checked(images: np.ndarray, labels: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
     images = np.asarray(images)
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3 or not len(images):
         raise UserError(f"images are {images.dtype} of shape {images.shape}; give uint8 pixels N×height×width×3")
-    if labels is not None and np.shape(labels) != images.shape[:1]:
+    if labels is not None and (np.ndim(labels) not in (1, 2) or len(labels) != len(images)):
         raise UserError(f"{len(images)} images come with labels of shape {np.shape(labels)}; give one for each image")
     return images, None if labels is None else np.asarray(labels, np.int64)
 

@@ -13,7 +13,7 @@ from keras_mobilenets import tflite
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.pipeline.zoo import spread_answers
 from keras_mobilenets.tflite.bundles import writer
-from keras_mobilenets.tflite.bundles.manifest import TensorSpec
+from keras_mobilenets.tflite.bundles.manifest import TensorSpec, read_bundle
 from keras_mobilenets.tflite.results.results import Row, environment
 
 SIZE, CLASSES = 32, ["red fruit", "blue\nsky"]
@@ -291,3 +291,19 @@ def test_there_must_be_a_model(tmp_path):
     ):
         with pytest.raises(UserError, match=says):
             tflite.bundle(sources, tmp_path / "bundle")
+
+
+def test_several_labels_an_image_are_the_task_of_a_model(tflite_files, pixels, tmp_path):
+    rows = (np.random.default_rng(0).random((len(pixels), 7)) < 0.3).astype(np.int64)
+    made = read_bundle(tflite.bundle(tflite_files["int8"], tmp_path / "bundle", images=pixels, labels=rows))
+    (model,) = made.models
+    assert (model.task, model.host_top1, model.test_map) == ("attributes", None, None)
+    expected = tflite.evaluate(tflite_files["int8"], (pixels, rows), several=True).figures["map"]
+    assert model.host_map == expected
+    np.testing.assert_array_equal(made.pictures(model)[1], rows)
+    content = json.loads((made.folder / "manifest.json").read_text())
+    assert content["images"][0]["labels"][:3] == [np.flatnonzero(row).tolist() for row in rows[:3]]
+    content["models"][0]["task"] = "classification"
+    (made.folder / "manifest.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"is for classification, and the labels of .* are of another task"):
+        read_bundle(made.folder)

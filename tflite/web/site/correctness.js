@@ -44,6 +44,11 @@ export function best(scores, count = 1) {
   return Array.from(scores.keys()).sort((a, b) => scores[b] - scores[a] || a - b).slice(0, count);
 }
 
+/** The labels of several that are there, from a score of 0.5 on, the surest first. */
+export function present(scores) {
+  return best(scores, scores.length).filter((label) => scores[label] >= 0.5);
+}
+
 /**
  * Answers beside the host's.
  * @returns {{max_abs_err: number, wrong: number}} the largest difference, and how many have another best class.
@@ -59,9 +64,9 @@ export function compared(answers, host) {
   return { max_abs_err: largest, wrong };
 }
 
-/** Share of answers whose highest score is their label; null without labels. */
+/** Share of answers whose highest score is their label; null without labels, or where an image has several. */
 export function top1(answers, labels) {
-  return labels.length ? answers.filter((scores, i) => best(scores)[0] === labels[i]).length / labels.length : null;
+  return labels.length && !Array.isArray(labels[0]) ? answers.filter((scores, i) => best(scores)[0] === labels[i]).length / labels.length : null;
 }
 
 function halfToEven(value) {

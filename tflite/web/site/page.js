@@ -1,6 +1,6 @@
 // The page: a table of models and backends, what runs, results.json, and the images with what the model says of them.
 
-import { best } from "./correctness.js";
+import { best, present } from "./correctness.js";
 import { openBundle } from "./bundle.js";
 import { offerCamera } from "./camera.js";
 import { fellBack, resultsJson } from "./results.js";
@@ -51,13 +51,16 @@ function showImages({ model, files, answers, names }) {
       image.data[4 * p + 3] = 255;
     }
     canvas.getContext("2d").putImageData(image, 0, 0);
-    const [said] = best(answers[i]);
-    const isRight = labels.length ? said === labels[i] : null;
+    const said = model.task === "attributes" ? present(answers[i]) : best(answers[i]);
+    const truth = labels.length ? [labels[i]].flat() : null;
+    const isRight = truth && said.length === truth.length && said.every((label) => truth.includes(label));
+    const words = (numbers, write) => numbers.map(write).join(", ") || "none";
     canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", labels.length ? names[labels[i]] : `image ${i + 1}`);
+    canvas.setAttribute("aria-label", truth ? words(truth, (label) => names[label]) : `image ${i + 1}`);
     const mark = isRight === null ? "" : isRight ? "✓ " : "✗ ";
-    card.append(canvas, element("span", `${mark}${names[said]} ${answers[i][said].toFixed(2)}`, isRight === false ? "bad" : ""));
-    if (isRight === false) card.append(element("span", `is ${names[labels[i]]}`, "soft"));
+    const answer = words(said, (label) => `${names[label]} ${answers[i][label].toFixed(2)}`);
+    card.append(canvas, element("span", `${mark}${answer}`, isRight === false ? "bad" : ""));
+    if (isRight === false) card.append(element("span", `is ${words(truth, (label) => names[label])}`, "soft"));
     return card;
   });
   by("images").replaceChildren(...cards);

@@ -35,8 +35,21 @@ data class TensorSpec(
     val bytes: Int get() = elements * if (dtype == "float32") 4 else 1
 }
 
-/** Pixels, count×height×width×3 uint8 RGB, and the class of each image; no classes when they are unknown. */
-data class ImageSet(val path: String, val count: Int, val height: Int, val width: Int, val labels: List<Int>)
+/**
+ * Pixels, count×height×width×3 uint8 RGB, and the class of each image, or its labels where it may have several; neither
+ * when they are unknown.
+ */
+data class ImageSet(
+    val path: String,
+    val count: Int,
+    val height: Int,
+    val width: Int,
+    val labels: List<Int>,
+    val attributes: List<Set<Int>> = emptyList(),
+)
+
+/** What a model's outputs are: one class, by the highest of them, or independent labels. */
+enum class Task { CLASSIFICATION, ATTRIBUTES }
 
 /** One model. Probes are `probeCount` inputs in the tensor's own dtype, and the host's outputs as float32. */
 data class BundleModel(
@@ -60,6 +73,8 @@ data class BundleModel(
     val sizeBytes: Long? = null,
     val builder: String? = null,
     val published: List<PublishedLatency> = emptyList(),
+    val task: Task = Task.CLASSIFICATION,
+    val hostMap: Double? = null,
 )
 
 /** What others published of a model's network, at its input size and in its numbers: of one image, in ms. */
@@ -125,11 +140,17 @@ class Bundle(
         }
 
         private fun imageSet(json: JSONObject): ImageSet {
-            val labels = json.getJSONArray("labels").ints()
+            val labels = json.getJSONArray("labels")
+            val several = labels.length() > 0 && labels.get(0) is JSONArray
             val set = ImageSet(
-                json.getString("path"), json.getInt("count"), json.getInt("height"), json.getInt("width"), labels,
+                json.getString("path"),
+                json.getInt("count"),
+                json.getInt("height"),
+                json.getInt("width"),
+                if (several) emptyList() else labels.ints(),
+                if (several) List(labels.length()) { labels.getJSONArray(it).ints().toSet() } else emptyList(),
             )
-            if (labels.size !in setOf(0, set.count)) throw BundleError("${set.path} has ${labels.size} labels")
+            if (labels.length() !in setOf(0, set.count)) throw BundleError("${set.path} has ${labels.length()} labels")
             return set
         }
 
@@ -162,12 +183,17 @@ class Bundle(
                 json.long("size_bytes"),
                 json.text("builder"),
                 if (json.isNull("published")) emptyList() else json.getJSONArray("published").objects().map(::published),
+                task(json.text("task") ?: "classification"),
+                json.real("host_map"),
             )
         }
 
         private fun published(json: JSONObject) = PublishedLatency(
             json.getString("device"), json.getString("runtime"), json.getDouble("latency_ms"), json.getString("source"),
         )
+
+        private fun task(name: String): Task =
+            Task.entries.firstOrNull { it.name.lowercase() == name } ?: throw BundleError("models for $name are unknown")
 
         private fun tensor(json: JSONObject): TensorSpec {
             val spec = TensorSpec(

@@ -73,9 +73,9 @@ private class Measurement(
                 "first_inference_ms" to rounded(first / 1e6, 4),
                 "peak_mem_mb" to if (before == null || peak == null) null else rounded(maxOf(0.0, peak - before), 3),
                 "max_abs_err" to probe(feed).toDouble(),
-                "top1" to top1(feed),
                 "thermal_start" to device.thermalStatus(),
             )
+            figures += score(feed)
             figures += time(feed)
             figures["thermal_end"] = device.thermalStatus()
             if (engine.errorNumber != 0) figures["error"] = "NNAPI error ${engine.errorNumber}"
@@ -117,16 +117,18 @@ private class Measurement(
         return largest
     }
 
-    private fun top1(feed: Feed): Double? {
+    /** Top-1 on the labelled images, or mean average precision where each has several labels. */
+    private fun score(feed: Feed): Map<String, Any?> {
         val images = model.images
-        if (images.labels.isEmpty()) return null
+        if (images.labels.isEmpty() && images.attributes.isEmpty()) return emptyMap()
         val pixels = bundle.read(images.path)
         check(pixels.size == images.count * images.height * images.width * 3) { "${images.path} has another size" }
-        val right = (0 until images.count).count { i ->
+        val scores = List(images.count) { i ->
             if (cancelled()) throw Cancelled()
-            best(feed.pixels(pixels, i * images.height * images.width * 3), 1)[0] == images.labels[i]
+            feed.pixels(pixels, i * images.height * images.width * 3)
         }
-        return right / images.count.toDouble()
+        if (model.task == Task.ATTRIBUTES) return mapOf("map" to meanAveragePrecision(scores, images.attributes))
+        return mapOf("top1" to scores.indices.count { best(scores[it], 1)[0] == images.labels[it] } / images.count.toDouble())
     }
 
     private fun time(feed: Feed): Map<String, Any?> {

@@ -31,7 +31,7 @@ fun cells(entry: Entry): Cells {
         row?.number("model_size_mb").let { if (it == null) UNKNOWN else format("%.2f", it.toDouble()) },
         milliseconds(row?.number("median_ms")),
         milliseconds(row?.number("p90_ms")),
-        row?.number("top1").let { if (it == null) UNKNOWN else format("%.1f%%", 100 * it.toDouble()) },
+        score(row),
         operators(row),
         row?.number("partitions")?.toString() ?: UNKNOWN,
         thermal.joinToString("→").ifEmpty { UNKNOWN },
@@ -92,6 +92,12 @@ private fun quantizationName(quantization: String?) = when (quantization) {
     "dynamic" -> "dynamic range"
     null -> UNKNOWN
     else -> quantization
+}
+
+/** Top-1; of several labels an image, mean average precision by its name. */
+private fun score(row: Row?): String {
+    row?.number("top1")?.let { return format("%.1f%%", 100 * it.toDouble()) }
+    return row?.number("map")?.let { format("mAP %.1f%%", 100 * it.toDouble()) } ?: UNKNOWN
 }
 
 private fun operators(row: Row?): String {

@@ -44,6 +44,7 @@ class BundleTest {
         assertTrue("out.bin has no SHA-256" in refusal { manifest.getJSONObject("files").remove("out.bin") })
         assertTrue("images are" in refusal { manifest.getJSONArray("images").getJSONObject(0).put("height", 3) })
         assertTrue("1 labels" in refusal { manifest.getJSONArray("images").getJSONObject(0).put("labels", JSONArray("[1]")) })
+        assertTrue("models for boxes are unknown" in refusal { first().put("task", "boxes") })
         assertTrue("int64" in refusal { first().getJSONObject("input").put("dtype", "int64") })
         assertTrue("not in the bundle" in refusal { first().put("images", "other.bin") })
     }

@@ -1,5 +1,6 @@
 package kerasmobilenets.core
 
+import org.json.JSONArray
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertFalse
 import org.junit.jupiter.api.Assertions.assertThrows
@@ -59,6 +60,16 @@ class MeasurementTest {
     @Test
     fun `unknown labels give no top-1`() {
         assertEquals(null, row(nnapi, FakeEngine(65), FakeBundle(labels = emptyList()).open()).number("top1"))
+    }
+
+    @Test
+    fun `several labels an image are scored by mean average precision`() {
+        val fake = FakeBundle()
+        fake.manifest.getJSONArray("images").getJSONObject(0).put("labels", JSONArray("[[1], []]"))
+        fake.manifest.getJSONArray("models").getJSONObject(0).put("task", "attributes")
+        val row = row(nnapi, FakeEngine(65), fake.open())
+        assertEquals(0.5, row.number("map")) // both images have the same score for label 1, and one of them has it
+        assertEquals(null, row.number("top1"))
     }
 
     @Test

@@ -33,6 +33,7 @@ class RealBundleTest {
             assertTrue(row.number("max_abs_err")!!.toFloat() <= steps, "${model.name} ${row.number("max_abs_err")}")
             val images = model.images.count
             model.hostTop1?.let { assertEquals(it, row.number("top1")!!.toDouble(), maxOf(1, images / 100) / images.toDouble() + 1e-9) }
+            model.hostMap?.let { assertEquals(it, row.number("map")!!.toDouble(), 0.03, model.name) }
             assertTrue(row.number("median_ms")!!.toDouble() > 0)
             assertTrue(row.number("num_runs")!!.toInt() >= 30)
         }

@@ -21,6 +21,7 @@ class TableTest {
             Cells("mobilenetv2_0.5", "int8 QAT", "nnapi:google-edgetpu", "0.77", "0.513", "12.3", "93.5%", "62/65", "2", "none→light"),
             cells(entry(row)),
         )
+        assertEquals("mAP 61.0%", cells(entry(row("map" to 0.61))).top1) // of several labels an image
     }
 
     @Test
