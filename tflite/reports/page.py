@@ -11,8 +11,9 @@ from typing import Any
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.files import atomic
 from keras_mobilenets.plurals import count
-from keras_mobilenets.tflite.reports import comparison, error_analysis, image_grid, label_analysis
+from keras_mobilenets.tflite.reports import comparison, image_grid
 from keras_mobilenets.tflite.reports.comparison import Measurement
+from keras_mobilenets.tflite.reports.examinations import error_analysis, label_analysis
 from keras_mobilenets.tflite.reports.headlines import headlines
 from keras_mobilenets.tflite.reports.publications import publications
 from keras_mobilenets.tflite.reports.sources import API_LEVEL, GraphFile, Source, flatten, read_source

@@ -45,17 +45,18 @@ def test_loss_and_gradient_are_those_of_the_paper(data, ending, temperature):
     slope = alpha * temperature * (q - p) + (1 - alpha) * (softmax(z) - y)
 
     targets = TeacherTargets(data, network(), "none")
-    objective = distillation._objective(network(ending), targets, 3, temperature, alpha)
+    objective = distillation._objective(network(ending), data, training.Recipe(), targets, temperature, alpha)
     rows, logits = tf.constant(np.hstack([y, v]), tf.float32), tf.constant(z, tf.float32)
     with tf.GradientTape() as tape:
         tape.watch(logits)
-        loss = objective.loss(rows, tf.nn.softmax(logits) if ending else logits)
+        outputs = tf.nn.softmax(logits) if ending else logits
+        loss = objective.loss(rows, outputs)
     np.testing.assert_allclose(loss, expected, rtol=2e-3)
     np.testing.assert_allclose(tape.gradient(loss, logits), slope, atol=2e-3)
     if temperature == 50:  # equation 4: its limit is the difference of the logits, of mean 0
         v, z = (x - x.mean(axis=1, keepdims=True) for x in (v, z))
         np.testing.assert_allclose(alpha * temperature * (q - p), alpha * (z - v) / 3, atol=0.1)
-    np.testing.assert_array_equal(objective.accuracy(rows, logits), z.argmax(axis=1) == y.argmax(axis=1))
+    np.testing.assert_array_equal(objective.accuracy(rows, outputs), z.argmax(axis=1) == y.argmax(axis=1))
 
 
 def builder(name, **arguments):
