@@ -154,9 +154,9 @@ def float64():
         ("MobileNetV3Large", {}, 96),
         pytest.param("MobileNetV3Large", {"alpha": 0.75}, 97, marks=pytest.mark.slow),
         pytest.param("MobileNetV3Large", {"alpha": 1.25}, 64, marks=pytest.mark.slow),
-        ("MobileNetV3Large", {"minimalistic": True}, 65),
+        pytest.param("MobileNetV3Large", {"minimalistic": True}, 65, marks=pytest.mark.slow),
         pytest.param("MobileNetV3Small", {}, 97, marks=pytest.mark.slow),
-        ("MobileNetV3Small", {"alpha": 0.75}, 97),
+        pytest.param("MobileNetV3Small", {"alpha": 0.75}, 97, marks=pytest.mark.slow),
         pytest.param("MobileNetV3Small", {"minimalistic": True}, 96, marks=pytest.mark.slow),
         ("EfficientNetB0", {}, 97),
         pytest.param("EfficientNetB2", {}, 64, marks=pytest.mark.slow),
@@ -382,7 +382,7 @@ def test_multi_query_attention_computes_what_its_formula_says():
 
 @pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed")
 @pytest.mark.parametrize(
-    "names", [["MobileNetV3Small"], pytest.param(list(ONE_OF_EACH), marks=pytest.mark.slow)], ids=len
+    "names", [["StandardConvNet"], pytest.param(list(ONE_OF_EACH), marks=pytest.mark.slow)], ids=len
 )
 def test_the_jax_backend_gives_the_same_outputs(names, tmp_path):
     images, networks = _images((64, 64)), {name: ONE_OF_EACH[name] for name in names}

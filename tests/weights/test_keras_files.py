@@ -108,7 +108,7 @@ def _assert_outputs_of_keras_applications(name, arguments, their_name, takes_pix
     ("name", "their_name", "include_top"),
     [
         pytest.param("RegNetX200MF", "RegNetX002", True, marks=pytest.mark.slow),
-        ("RegNetY200MF", "RegNetY002", False),
+        pytest.param("RegNetY200MF", "RegNetY002", False, marks=pytest.mark.slow),
         pytest.param("RegNetX400MF", "RegNetX004", True, marks=pytest.mark.slow),
         pytest.param("RegNetX800MF", "RegNetX008", False, marks=pytest.mark.slow),
         pytest.param("RegNetY1_6GF", "RegNetY016", True, marks=pytest.mark.slow),

@@ -117,7 +117,7 @@ def test_a_trained_network_answers_the_same_in_each_form(trained, tmp_path):
 WHOLE = ["MobileNetV1", "MobileNetV2", "MobileNetV3Large", "MobileNetV3Small", "EfficientNetLite0", "GhostNetV2"]
 
 
-QUICK = ("MobileNetV1", "MobileNetV3Large")
+QUICK = ("MobileNetV1", "MobileNetV3Small")
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in WHOLE])

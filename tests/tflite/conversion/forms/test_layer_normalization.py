@@ -273,7 +273,7 @@ def hybrid(x):
     return blocks.layer_norm(x, name="head")
 
 
-@pytest.fixture(scope="module", params=[convnext, hybrid])
+@pytest.fixture(scope="module", params=[pytest.param(convnext, marks=pytest.mark.slow), hybrid])
 def network(request):
     """The blocks of ConvNeXt, or those of PoolFormer, MobileViT and EfficientFormer, quickly converted."""
     keras.utils.set_random_seed(0)
