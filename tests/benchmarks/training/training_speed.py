@@ -136,7 +136,11 @@ def run_fit(setting, clock, name):
     images, labels = noise(setting)
     validation = images[: len(images) // 4], labels[: len(labels) // 4]
     splits = {
-        split: Split(len(arrays[1]), lambda seed, first, arrays=arrays: tf.data.Dataset.from_tensor_slices(arrays))
+        split: Split(
+            len(arrays[1]),
+            lambda seed, first, arrays=arrays: tf.data.Dataset.from_tensor_slices(arrays),
+            lambda arrays=arrays: arrays[1],
+        )
         for split, arrays in (("train", (images, labels)), ("validation", validation), ("test", validation))
     }
     names = [f"class {number}" for number in range(setting.classes)]
