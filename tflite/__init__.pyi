@@ -6,6 +6,7 @@ from .conversion.quantization_error import LayerErrors as LayerErrors
 from .conversion.quantization_error import layer_errors as layer_errors
 from .conversion.sensitivity import Sensitivity as Sensitivity
 from .conversion.sensitivity import sensitivity as sensitivity
+from .exports.engine import build_engine as build_engine
 from .exports.exporter import export as export
 from .exports.node_data import node_data as node_data
 from .measurement.accuracy import Evaluation as Evaluation

@@ -68,7 +68,7 @@ def agreement(exported: ExportedModel, source: Path, images: np.ndarray | None =
     mine = _answers(exported, values)
     theirs = [_answers(reference, values)]
     if np.dtype(end["dtype"]).kind == "f" and keras is not None:
-        theirs.append(np.concatenate([np.asarray(keras(value, training=False)) for value in values]))
+        theirs.append(_keras_answers(keras, values))
     difference = max(float(np.abs(mine - other).max()) for other in theirs)
     if np.dtype(reference.output["dtype"]).kind == "f":
         return Agreement(difference, FLOAT * max(1.0, float(np.abs(theirs[0]).max())), len(values))
@@ -123,3 +123,10 @@ def check_batch(path: Path, source: Any, layout: str) -> None:
 
 def _answers(model: Any, values: list[np.ndarray]) -> np.ndarray:
     return np.concatenate([model.run(value).reshape(1, -1).astype(np.float32) for value in values])
+
+
+def _keras_answers(model: Any, values: list[np.ndarray]) -> np.ndarray:
+    from keras import tree
+
+    given = [tree.pack_sequence_as(model._inputs_struct, [value]) for value in values]
+    return np.concatenate([np.asarray(model(each, training=False)) for each in given])

@@ -9,6 +9,8 @@ import numpy as np
 
 from keras_mobilenets.errors import UserError, first_line, unknown
 from keras_mobilenets.files import atomic
+from keras_mobilenets.pixels.batches import first_labelled, to_input
+from keras_mobilenets.pixels.scaling import MINUS_ONE_TO_ONE
 from keras_mobilenets.tflite.exports import agreement, onnx_graph, tensorrt
 from keras_mobilenets.tflite.graph.file_identifier import check_file
 from keras_mobilenets.tflite.graph.macs import file_macs
@@ -20,6 +22,7 @@ from keras_mobilenets.tflite.runtime.interpreter import open_model
 
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "tensorrt": ".tensorrt"}
 LAYOUTS = ("nhwc", "nchw")
+CALIBRATION = 200  # images, at most
 
 
 def export(
@@ -29,6 +32,8 @@ def export(
     format: str = "onnx",
     layout: str = "nhwc",
     batch: int | None = 1,
+    precision: str | None = None,
+    calibration: Any = None,
     images: np.ndarray | None = None,
     keras_model: Any = None,
 ) -> Path:
@@ -41,9 +46,14 @@ def export(
         source: A .tflite with one image input and one output, as `convert` writes it.
         path: The file; by default beside the source, with the format's suffix.
         format: "onnx", "openvino" (an .xml with a .bin beside it) or "tensorrt" (a folder NAME.tensorrt with the ONNX
-            file and the command that builds an engine; int8 with symmetric scales, which round differently).
+            file and the command that builds an engine, which `build_engine` does from Python; int8 with symmetric
+            scales, which round differently).
         layout: Order of the input's sizes: "nhwc" as in the .tflite, or "nchw".
         batch: 1, or None for any number of images at once.
+        precision: Of TensorRT: "int8" or "fp16"; by default int8 of an int8 file, fp16 of a float one. int8 of a float
+            file is calibrated by entropy, which TensorRT takes up to release 10.
+        calibration: Of int8 of a float file: images in any form that `convert` takes; the first
+            200 count.
         images: uint8 images N×H×W×C on which both are compared; coloured noise when not given.
         keras_model: Of a float .tflite: the Keras model that it was made of, compared too.
 
@@ -59,11 +69,15 @@ def export(
         raise unknown("format", format, list(SUFFIXES), "keras-mobilenets export --help")
     if layout not in LAYOUTS or batch not in (1, None):
         raise UserError(f"layout {layout!r}, batch {batch}: give nhwc or nchw, and 1 or None for any number")
+    if format != "tensorrt" and (precision is not None or calibration is not None):
+        raise UserError(f"precision and calibration go with tensorrt: {format} has the precision of the .tflite")
     check_file(source)
     out = Path(path) if path else source.with_suffix(SUFFIXES[format])
     if out.suffix != SUFFIXES[format]:
         raise UserError(f"{out}: a file of {format} ends with {SUFFIXES[format]}")
     record = record_of(source, layout)
+    if format == "tensorrt":
+        precision = tensorrt.precision_of(record, precision, calibration, source)
     model = onnx_graph.read_graph(source.read_bytes(), source, is_nchw=layout == "nchw")
     if batch is None:
         onnx_graph.open_batch(model)
@@ -75,8 +89,10 @@ def export(
         if batch is None and format != "openvino":
             agreement.check_batch(out, opened, layout)
 
-    write = {"onnx": _write_onnx, "openvino": _write_openvino, "tensorrt": tensorrt.write_folder}[format]
-    write(model, out, record, checked)
+    if format == "tensorrt":
+        tensorrt.write_folder(model, out, record, checked, str(precision), _values(calibration, source, record))
+    else:
+        (_write_onnx if format == "onnx" else _write_openvino)(model, out, record, checked)
     return out
 
 
@@ -101,6 +117,16 @@ def record_of(source: Path, layout: str = "nhwc") -> ExportRecord:
         _quantization(opened.output),
         file_macs(source),
     )
+
+
+def _values(images: Any, source: Path, record: ExportRecord) -> np.ndarray | None:
+    """What a float model's input takes of calibration images, in the layout of the export; None of none."""
+    if images is None:
+        return None
+    end, scaling = open_model(source).input, record.scaling or MINUS_ONE_TO_ONE
+    pixels, _ = first_labelled(images, CALIBRATION, end["shape"])
+    values = to_input(pixels, scaling, end["dtype"], end["quantization"], source)
+    return np.ascontiguousarray(values.transpose(0, 3, 1, 2)) if record.layout == "nchw" else values
 
 
 def _quantization(end: dict[str, Any]) -> tuple[float, int]:

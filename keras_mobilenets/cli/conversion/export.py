@@ -2,14 +2,17 @@
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import Any
 
 from keras_mobilenets import pipeline
+from keras_mobilenets.cli.output import say
 from keras_mobilenets.cli.startup import import_tensorflow
 from keras_mobilenets.errors import UserError
 
 PURPOSE = "write .tflite files as ONNX, for OpenVINO or TensorRT, or their figures for Model Explorer"
 EXAMPLE = """keras-mobilenets export runs/photos --format onnx
   keras-mobilenets export model_int8.tflite --format openvino --out deploy
+  keras-mobilenets export runs/photos --format tensorrt --precision int8
   keras-mobilenets export runs/photos --format model-explorer --on xnnpack nnapi:31"""
 FORMATS = ("onnx", "openvino", "tensorrt", "model-explorer")
 
@@ -20,6 +23,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--format", choices=FORMATS, default="onnx", help="default: onnx")
     parser.add_argument("--nchw", action="store_true", help="input 1×C×H×W instead of 1×H×W×C")
     parser.add_argument("--dynamic-batch", action="store_true", help="any number of images at once")
+    parser.add_argument(
+        "--precision", choices=("int8", "fp16"), help="tensorrt: default int8 of int8 files, fp16 of float32 ones"
+    )
+    parser.add_argument(
+        "--calibration", metavar="DIR", help="tensorrt: images on which int8 of a float32 FILE is calibrated"
+    )
     parser.add_argument("--out", metavar="DIR", help="folder of what is made of files (default: beside them)")
     parser.add_argument(
         "--on", nargs="+", default=["xnnpack"], metavar="TARGET", help="model-explorer: who is asked about delegation"
@@ -32,19 +41,32 @@ def run(options: Namespace) -> None:
     from keras_mobilenets import tflite
     from keras_mobilenets.tflite.exports.exporter import SUFFIXES
 
-    how = {"format": options.format, "layout": "nchw" if options.nchw else "nhwc"}
-    how |= {"batch": None if options.dynamic_batch else 1}
+    how: dict[str, Any] = {"format": options.format, "layout": "nchw" if options.nchw else "nhwc"}
+    how |= {"batch": None if options.dynamic_batch else 1, "precision": options.precision}
     for source in map(Path, options.sources):
         if options.format == "model-explorer":
             if not source.is_dir():
                 raise UserError(f"{source}: figures for Model Explorer are of a run folder")
             made = pipeline.Run(source).node_data(options.on)
         elif source.is_dir():
-            if options.out:
-                raise UserError("--out goes with files; what is made of a run stands in its own folder")
+            if options.out or options.calibration:
+                raise UserError("--out and --calibration go with files; a run has its own folder and its own data")
             made = pipeline.Run(source).export(**how)
         else:
             out = Path(options.out) / source.name if options.out else source
-            made = [tflite.export(source, out.with_suffix(SUFFIXES[options.format]), **how)]
+            out = out.with_suffix(SUFFIXES[options.format])
+            made = [tflite.export(source, out, calibration=options.calibration, **how)]
         for path in made:
             print(path)
+            if options.format == "tensorrt":
+                _build(path)
+
+
+def _build(folder: Path) -> None:
+    """Builds the engine, or says what is missing for it: the folder is there for another machine."""
+    from keras_mobilenets import tflite
+
+    try:
+        print(tflite.build_engine(folder))
+    except UserError as missing:
+        say(str(missing))

@@ -5,21 +5,30 @@ from pathlib import Path
 from typing import Any
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.pipeline.folder import RunFolder, alone, quantization_of, variant_of
+from keras_mobilenets.pipeline.conversion import CALIBRATION
+from keras_mobilenets.pipeline.folder import SEED, RunFolder, alone, quantization_of, variant_of
 
 
 @alone
-def export(run: RunFolder, format: str = "onnx", layout: str = "nhwc", batch: int | None = 1) -> list[Path]:
+def export(
+    run: RunFolder,
+    format: str = "onnx",
+    layout: str = "nhwc",
+    batch: int | None = 1,
+    precision: str | None = None,
+) -> list[Path]:
     """Writes the float32 and int8 .tflite files of a run in another format, beside them; as `tflite.export`.
 
     Args:
         run: The run, or a folder of .tflite files; float32 ones are compared with its Keras model too.
-        format: "onnx" or "openvino".
+        format: "onnx", "openvino" or "tensorrt".
         layout: "nhwc" or "nchw".
         batch: 1, or None for any number of images at once.
+        precision: Of TensorRT: "int8" of the int8 files, or where there are none of the float32 ones, calibrated on the
+            run's training images; "fp16" of the float32 ones; both when not given.
 
     Returns:
-        The files.
+        The files, or folders of TensorRT.
 
     Raises:
         UserError: As `tflite.export`, or the run holds neither a float32 nor an int8 file.
@@ -30,12 +39,16 @@ def export(run: RunFolder, format: str = "onnx", layout: str = "nhwc", batch: in
     paths = [path for path in run.tflite_files() if quantization_of(path) in ("none", "int8")]
     if not paths:
         raise UserError(f"{run.folder} holds no float32 or int8 file; run keras-mobilenets convert {run.folder}")
+    wanted = [path for path in paths if quantization_of(path) == {"int8": "int8", "fp16": "none"}.get(str(precision))]
     made = []
-    for path in paths:
-        source = run.model_of(variant_of(path))
-        is_float = quantization_of(path) == "none" and source.exists()
-        keras_model: Any = load_model(source) if is_float else None
-        made.append(tflite.export(path, format=format, layout=layout, batch=batch, keras_model=keras_model))
+    for path in wanted or paths:
+        source, is_float = run.model_of(variant_of(path)), quantization_of(path) == "none"
+        how: dict[str, Any] = {"format": format, "layout": layout, "batch": batch, "precision": precision}
+        if is_float and source.exists():
+            how["keras_model"] = load_model(source)
+        if is_float and format == "tensorrt" and precision == "int8":
+            how["calibration"], _ = run.data().inputs("train", CALIBRATION, seed=SEED)
+        made.append(tflite.export(path, **how))
     return made
 
 

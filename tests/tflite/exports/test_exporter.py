@@ -3,7 +3,6 @@
 import builtins
 import json
 
-import keras
 import numpy as np
 import pytest
 from networks import answers
@@ -18,30 +17,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 pytest.importorskip("tf2onnx", reason="needs the extra onnx")
-
-LABELS = [f"class {number}" for number in range(7)]
-
-
-@pytest.fixture(scope="module")
-def files(pixels, tmp_path_factory):
-    """A classifier with h-swish and GELU in the forms of every target: {(target, quantize): path}, and the model."""
-    keras.utils.set_random_seed(0)
-    inputs = x = keras.Input((32, 32, 3))
-    x = keras.layers.Conv2D(8, 3, strides=2, padding="same", activation="hard_swish", name="stem")(x)
-    x = keras.layers.DepthwiseConv2D(3, padding="same", activation="relu6", name="depthwise")(x)
-    x = keras.layers.Conv2D(24, 1, activation="gelu", name="expand")(x)
-    gate = keras.layers.GlobalAveragePooling2D(keepdims=True, name="squeeze")(x)
-    gate = keras.layers.Conv2D(24, 1, activation="hard_sigmoid", name="excite")(gate)
-    x = keras.layers.Multiply(name="scale")([x, gate])
-    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
-    model = keras.Model(inputs, keras.layers.Dense(7, name="answer")(x))
-    folder, made = tmp_path_factory.mktemp("exports"), {}
-    for target, quantize in (("nnapi", "none"), ("nnapi", "int8"), ("xnnpack", "int8"), ("litert", "int8")):
-        path = folder / f"{target}_{quantize}.tflite"
-        made[target, quantize] = tflite.convert(
-            model, path, quantize=quantize, calibration=pixels, target=target, labels=LABELS
-        )
-    return made | {"keras": model}
 
 
 def by_onnxruntime(path, source, pixels, together=False):
@@ -83,7 +58,7 @@ def test_metadata_holds_labels_and_the_meaning_of_pixels(files, tmp_path):
 
     said = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
 
-    assert json.loads(said["labels"]) == LABELS
+    assert json.loads(said["labels"]) == [f"class {number}" for number in range(7)]
     assert json.loads(said["pixel_mean"]) == json.loads(said["pixel_std"]) == [127.5]
     assert said["layout"] == "nchw"
     scale, zero_point = json.loads(said["input_quantization"])
@@ -149,22 +124,3 @@ def test_what_cannot_be_exported_is_refused_in_a_line(files, tflite_files, tmp_p
     with pytest.raises(UserError, match=r"pip install keras_mobilenets\[onnx\]"):
         tflite.export(files["nnapi", "none"], tmp_path / "m.onnx")
     assert not list(tmp_path.iterdir())
-
-
-def test_the_folder_for_tensorrt_has_symmetric_scales_and_the_same_answers(files, pixels, tmp_path):
-    source = files["xnnpack", "int8"]
-
-    folder = tflite.export(source, tmp_path / "m.tensorrt", format="tensorrt", layout="nchw")
-
-    assert sorted(path.name for path in folder.iterdir()) == ["build.sh", "model.onnx"]
-    assert "trtexec --onnx=model.onnx" in (folder / "build.sh").read_text()
-    graph = onnx.load(folder / "model.onnx").graph
-    constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    quantized = [node for node in graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
-    assert quantized and not any(constants[node.input[2]].any() for node in quantized)
-    session = onnxruntime.InferenceSession(str(folder / "model.onnx"))
-    values = (pixels / 127.5 - 1).astype(np.float32).transpose(0, 3, 1, 2)
-    found = np.concatenate([session.run(None, {graph.input[0].name: value[None]})[0] for value in values])
-    expected = tflite.evaluate(source, pixels).predictions
-    noise = found - expected
-    assert 10 * np.log10((expected**2).sum() / (noise**2).sum()) > 15

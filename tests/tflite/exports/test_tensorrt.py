@@ -1,0 +1,181 @@
+"""Folders for TensorRT: in ONNX Runtime, their scales beside its calibration, and in TensorRT-RTX without a GPU."""
+
+import contextlib
+import io
+import struct
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from networks import answers
+
+from keras_mobilenets import tflite
+from keras_mobilenets.cli import main
+from keras_mobilenets.errors import UserError
+from keras_mobilenets.tflite.exports import calibration_cache, engine
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
+onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+pytest.importorskip("tf2onnx", reason="needs the extra onnx")
+
+
+def run(graph, values):
+    """What a float input in NCHW is answered with."""
+    session = onnxruntime.InferenceSession(graph if isinstance(graph, bytes) else str(graph))
+    (end,) = session.get_inputs()
+    assert end.type == session.get_outputs()[0].type == "tensor(float)"
+    return np.concatenate([session.run(None, {end.name: value[None]})[0] for value in values])
+
+
+def channels_first(pixels):
+    return (pixels / 127.5 - 1).astype(np.float32).transpose(0, 3, 1, 2)
+
+
+def sqnr(found, expected):
+    return 10 * np.log10((expected**2).sum() / ((found - expected) ** 2).sum())
+
+
+def test_int8_has_symmetric_scales_and_the_same_answers(files, pixels, tmp_path):
+    source = files["xnnpack", "int8"]
+
+    folder = tflite.export(source, tmp_path / "m.tensorrt", format="tensorrt", layout="nchw", precision="int8")
+
+    assert sorted(path.name for path in folder.iterdir()) == ["build.sh", "model.onnx"]
+    assert "trtexec --onnx=model.onnx --saveEngine=model.engine --stronglyTyped" in (folder / "build.sh").read_text()
+    graph = onnx.load(folder / "model.onnx").graph
+    constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    quantized = [node for node in graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    assert quantized and not any(constants[node.input[2]].any() for node in quantized)
+    expected = tflite.evaluate(source, pixels).predictions
+    assert sqnr(run(folder / "model.onnx", channels_first(pixels)), expected) > 15
+
+
+def test_fp16_stands_in_the_graph(files, pixels, tmp_path):
+    folder = tflite.export(
+        files["nnapi", "none"], tmp_path / "m.tensorrt", format="tensorrt", layout="nchw", batch=None
+    )
+
+    graph = onnx.load(folder / "model.onnx").graph
+    assert {tensor.data_type for tensor in graph.initializer} <= {onnx.TensorProto.FLOAT16, onnx.TensorProto.INT64}
+    assert "--minShapes=image:1x3x32x32 --optShapes=image:8x3x32x32" in (folder / "build.sh").read_text()
+    found = run(folder / "model.onnx", channels_first(pixels))
+    assert 50 < sqnr(found, answers(files["keras"], pixels / 127.5 - 1)) < 90  # float16 has 11 bits
+
+
+def test_a_float_file_is_calibrated_by_entropy(files, pixels, tmp_path):
+    """The cache is read anew, its scales put around every activation: int8 as TensorRT makes it of the same graph."""
+    how = {"format": "tensorrt", "layout": "nchw", "precision": "int8", "calibration": pixels}
+
+    folder = tflite.export(files["nnapi", "none"], tmp_path / "m.tensorrt", **how)
+
+    assert "--int8 --fp16 --calib=calibration.cache" in (folder / "build.sh").read_text()
+    header, *lines = (folder / "calibration.cache").read_text().splitlines()
+    assert header.startswith("TRT-") and header.endswith("-EntropyCalibration2")
+    scales = {name: struct.unpack(">f", bytes.fromhex(code))[0] for name, code in (s.rsplit(": ", 1) for s in lines)}
+    assert scales["image"] == pytest.approx(1 / 127, rel=1e-3)
+    model = onnx.load(folder / "model.onnx")
+    made = {name for node in model.graph.node for name in node.output}
+    assert made <= set(scales)
+    for node in model.graph.node:
+        for place, name in enumerate(node.input):
+            if name in scales:
+                node.input[place] = f"{name}__int8"
+    zero = onnx.numpy_helper.from_array(np.int8(0), "zero")
+    model.graph.initializer.append(zero)
+    around = []
+    for name, scale in scales.items():
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(scale), f"{name}__scale"))
+        ends = f"{name}__scale", "zero"
+        around.append(onnx.helper.make_node("QuantizeLinear", [name, *ends], [f"{name}__levels"]))
+        around.append(onnx.helper.make_node("DequantizeLinear", [f"{name}__levels", *ends], [f"{name}__int8"]))
+    nodes = [*model.graph.node]
+    del model.graph.node[:]
+    waiting = {node.input[0]: [node, after] for node, after in zip(around[::2], around[1::2], strict=True)}
+    model.graph.node.extend(waiting["image"])
+    for node in nodes:
+        model.graph.node.extend([node, *(each for name in node.output for each in waiting[name])])
+    found = run(model.SerializeToString(), channels_first(pixels))
+    assert sqnr(found, answers(files["keras"], pixels / 127.5 - 1)) > 15
+
+
+def test_what_is_rare_and_far_out_is_cut_off_as_onnxruntime_does():
+    from onnxruntime.quantization.calibrate import HistogramCollector
+
+    values = np.append(np.random.default_rng(0).laplace(size=200_000), [60]).astype(np.float32)
+    counts, _ = np.histogram(np.abs(values), calibration_cache.BINS, (0, 60))
+
+    found = 60 * calibration_cache.threshold(counts)
+
+    collector = HistogramCollector("entropy", True, 2049, 128, 0, "same")
+    with contextlib.redirect_stdout(io.StringIO()):
+        collector.collect({"values": values})
+        theirs = collector.compute_collection_result()["values"][1]
+    assert found == pytest.approx(theirs, rel=0.2)
+
+
+@pytest.mark.parametrize("quantize", ["none", "int8"])
+def test_tensorrt_rtx_builds_an_engine(quantize, files, tmp_path):
+    pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx-cu12 is not installed")
+    folder = tflite.export(files["nnapi", quantize], tmp_path / "m.tensorrt", format="tensorrt", batch=None)
+
+    made = tflite.build_engine(folder, "tensorrt_rtx")
+
+    assert made == folder / "model_rtx.engine" and made.stat().st_size > 10_000
+    (folder / "calibration.cache").write_text(calibration_cache.text({"image": 1 / 127}))
+    with pytest.raises(UserError, match="takes no calibration cache: export the int8"):
+        tflite.build_engine(folder, "tensorrt_rtx")
+    (folder / "calibration.cache").unlink()
+    model = onnx.load(folder / "model.onnx")
+    model.graph.node[-1].op_type = "Multinomial"
+    onnx.save(model, folder / "model.onnx")
+    with pytest.raises(UserError, match=r"tensorrt_rtx refuses .*model\.onnx: "):
+        tflite.build_engine(folder, "tensorrt_rtx")
+
+
+def test_the_calibrator_gives_tensorrt_the_cache_and_no_images(tmp_path):
+    """TensorRT 10 itself needs a GPU; of it only the class stands here that its calibrators are made of."""
+    trt = SimpleNamespace(IInt8EntropyCalibrator2=type("IInt8EntropyCalibrator2", (), {}))
+    cache = tmp_path / "calibration.cache"
+    cache.write_text(calibration_cache.text({"image": 1.0}))
+
+    calibrator = engine.entropy_calibrator(trt, cache)
+
+    assert isinstance(calibrator, trt.IInt8EntropyCalibrator2)
+    assert calibrator.read_calibration_cache() == b"TRT-101600-EntropyCalibration2\nimage: 3f800000\n"
+    assert calibrator.get_batch_size() == 1 and calibrator.get_batch(["image"]) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "says"),
+    [
+        ("none", ["--precision", "int8"], "is float32: give images to calibrate on, or export the int8 file"),
+        ("int8", ["--precision", "fp16"], "is int8: an fp16 engine is made of the float32 file"),
+        (
+            "none",
+            ["--precision", "int8", "--calibration", "{tmp}/none"],
+            "none does not exist; give a folder of images",
+        ),
+        ("int8", ["--out", "/proc/none"], "cannot write /proc/none"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(kind, options, says, files, tmp_path, capsys):
+    given = [option.format(tmp=tmp_path) for option in options]
+    where = [] if "--out" in options else ["--out", str(tmp_path / "out")]
+
+    assert main(["export", str(files["nnapi", kind]), "--format", "tensorrt", *given, *where]) == 2
+
+    error = capsys.readouterr().err
+    assert says in error and len(error.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_the_library_the_folder_is_there_and_a_line_says_what_is_missing(files, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(engine, "ENGINES", {"no_such_library": "model.engine"})
+
+    assert main(["export", str(files["nnapi", "int8"]), "--format", "tensorrt", "--out", str(tmp_path)]) == 0
+
+    said = capsys.readouterr()
+    folder = tmp_path / "nnapi_int8.tensorrt"
+    assert said.out.split() == [str(folder)] and (folder / "model.onnx").exists()
+    assert said.err == f"no engine was built: tensorrt is not installed; run {folder}/build.sh where it is\n"
