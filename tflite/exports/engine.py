@@ -48,7 +48,9 @@ def build_engine(folder: str | Path, library: str | None = None) -> Path:
     network = builder.create_network(typed)
     parser = trt.OnnxParser(network, logger)
     if not parser.parse(file.read_bytes()):
-        raise UserError(f"{trt.__name__} refuses {file}: {first_of(parser.get_error(0).desc())}")
+        fault = parser.get_error(0)
+        said_of = f"{fault.node_operator()} {fault.node_name()}: {first_of(fault.desc())}"
+        raise UserError(f"{trt.__name__} refuses an operator of {file}, {said_of}")
     config = builder.create_builder_config()
     _add_batches(builder, network, config)
     if cache.exists():
