@@ -1,4 +1,4 @@
-"""QDQ as TensorRT takes it: symmetric scales of all activations, float ends, float biases."""
+"""QDQ as TensorRT takes it: symmetric scales of all activations, float ends, float biases and other constants."""
 
 from typing import Any
 
@@ -38,8 +38,9 @@ def make_symmetric(model: Any, record: ExportRecord) -> None:
             nodes.append(node)
             continue
         scale, zero_point = (constants[name] for name in node.input[1:3])
-        if node.input[0] in constants and zero_point.dtype == np.int32:  # a bias
-            values = constants[node.input[0]].astype(np.float32) * scale
+        # A bias, or a constant that operators add or multiply by: weights have no zero point.
+        if node.input[0] in constants and (zero_point.dtype == np.int32 or zero_point.any()):
+            values = (constants[node.input[0]].astype(np.float32) - zero_point.astype(np.float32)) * scale
             constant(node.output[0], values.astype(np.float32))
             continue
         if node.input[0] not in constants:

@@ -40,8 +40,10 @@ def test_model_explorer_finds_an_operator_under_every_figure(tmp_path):
     from model_explorer import node_data_builder as builder
 
     keras.utils.set_random_seed(0)
-    model = km.MobileNetV2((32, 32, 3), alpha=0.35, classes=4)
-    images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3)).astype(np.uint8)
+    inputs = x = keras.Input((16, 16, 3))
+    x = km.blocks.inverted_residual(keras.layers.Conv2D(8, 3, name="stem")(x), 8, 2, name="block")
+    model = keras.Model(inputs, keras.layers.Dense(4, name="answer")(keras.layers.GlobalAveragePooling2D()(x)))
+    images = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3)).astype(np.uint8)
     path = tflite.convert(model, tmp_path / "m_int8.tflite", quantize="int8", calibration=images, effort="low")
     how = {
         "profile": tflite.profile(path),
