@@ -49,6 +49,10 @@ FAMILIES = {  # one of each of the others, small enough to train in minutes
     "WTConvNeXtTiny": {"alpha": 0.25, "layer_scale": 0.1},
     "MobileOneS0": {"alpha": 0.5},
     "RepViTM0_9": {"alpha": 0.5},
+    "MobileViTXXS": {},
+    "EfficientFormerL1": {"alpha": 0.35, "layer_scale": 0.1},
+    "FastViTMCI0": {"alpha": 0.35, "layer_scale": 0.1},
+    "PoolFormerS12": {"alpha": 0.35, "layer_scale": 0.1},
 }
 FLOAT = training.Recipe(epochs=6, learning_rate=4e-3, warmup_epochs=0.3, weight_decay=0.05, augmentation="none")
 QAT = training.Recipe(epochs=1, learning_rate=3e-4, warmup_epochs=0.1, weight_decay=0.0, augmentation="none")
