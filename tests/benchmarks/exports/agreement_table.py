@@ -92,7 +92,9 @@ def main():
     warnings.simplefilter("ignore")
     images = noise_images((1, options.size, options.size, 3), 16)
     print(
-        "| ONNX Runtime | float against Keras | " + " | ".join(f"int8 {form}, levels (plain kernels)" for form in FORMS)
+        "| ONNX Runtime | float against Keras | "
+        + " | ".join(f"int8 {form}, levels (plain kernels)" for form in FORMS)
+        + " |"
     )
     print("| --- |" + " --: |" * (1 + len(FORMS)))
     for name in options.only or families():
