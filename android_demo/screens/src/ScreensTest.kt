@@ -31,6 +31,7 @@ import kerasmobilenets.demo.charts.PublishedView
 import kerasmobilenets.demo.charts.ScatterView
 import kerasmobilenets.demo.charts.SoakView
 import kerasmobilenets.demo.charts.writePicture
+import org.junit.Assert.assertEquals
 import org.junit.Assert.assertTrue
 import org.junit.Test
 import org.junit.runner.RunWith
@@ -41,6 +42,7 @@ import org.robolectric.Shadows.shadowOf
 import org.robolectric.annotation.Config
 import org.robolectric.annotation.GraphicsMode
 import org.robolectric.shadows.ShadowBuild
+import org.robolectric.shadows.ShadowPopupMenu
 
 @RunWith(RobolectricTestRunner::class)
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
@@ -176,6 +178,33 @@ class ScreensTest {
     @Test fun groupsInLargeText() = draw(TableActivity::class.java, "groups-large-dark", "en-w411dp-h800dp-night-xhdpi", 2f, PublishedView::class.java)
     @Test fun soak() = draw(TableActivity::class.java, "soak", "en-w411dp-h800dp-xhdpi", to = SoakView::class.java)
     @Test fun soakInChineseAndDark() = draw(TableActivity::class.java, "soak-zh-dark", "zh-w411dp-h800dp-night-xhdpi", to = SoakView::class.java)
+
+    @Test fun aTappedBarOffersOneRunAndSoaks() {
+        fill()
+        Robolectric.buildActivity(TableActivity::class.java).setup().use {
+            all(it.get().window.decorView).first { view -> view is BarView }.performClick()
+            val menu = ShadowPopupMenu.getLatestPopupMenu().menu
+            assertEquals(listOf("Run", "Run for 1 min (sustained)", "Run for 10 min (sustained)", "Run for 30 min (sustained)"), List(menu.size()) { i -> menu.getItem(i).title })
+        }
+    }
+
+    @Test fun aMissingBundleAndAFullDiskAreOneLineEach() {
+        fun summary(): String = Robolectric.buildActivity(TableActivity::class.java).setup().use {
+            Thread.sleep(500)
+            shadowOf(Looper.getMainLooper()).idle()
+            it.get().findViewById<TextView>(R.id.summary).text.toString()
+        }
+        assertEquals("The bundle cannot be used: there is no bundle: manifest.json is missing", summary())
+        fill()
+        val app = RuntimeEnvironment.getApplication() as DemoApp
+        for ((name, value) in mapOf("failure" to null, "unwritten" to "ENOSPC (No space left on device)")) {
+            Measuring::class.java.getDeclaredField(name).apply { isAccessible = true }.set(app.measuring, value)
+        }
+        assertEquals(
+            "results.json could not be written here (ENOSPC (No space left on device)). Free some space; what was measured can still be shared.",
+            summary(),
+        )
+    }
 
     @Test fun picture() {
         RuntimeEnvironment.setQualifiers("en-w411dp-h800dp-xhdpi")

@@ -11,6 +11,7 @@ import android.view.ContextThemeWrapper
 import android.view.View.MeasureSpec
 import android.widget.LinearLayout
 import android.widget.TextView
+import java.io.IOException
 import java.io.OutputStream
 import kerasmobilenets.core.Entry
 import kerasmobilenets.core.Environment
@@ -19,7 +20,7 @@ import kerasmobilenets.demo.R
 private const val WIDTH = 480 // dp, at two pixels each
 private const val HIGHEST = 16000 // pixels: what other apps still show
 
-/** Writes the PNG. */
+/** Writes the PNG; throws IOException, such as for a full disk. */
 fun writePicture(context: Context, entries: List<Entry>, where: Environment, phone: String, out: OutputStream) {
     val same = Configuration(context.resources.configuration).apply { fontScale = 1f; densityDpi = 320 }
     val themed = ContextThemeWrapper(context.createConfigurationContext(same), R.style.Demo)
@@ -42,5 +43,5 @@ fun writePicture(context: Context, entries: List<Entry>, where: Environment, pho
     val bitmap = Bitmap.createBitmap(page.width, minOf(page.height, HIGHEST), Bitmap.Config.ARGB_8888)
     bitmap.eraseColor(Color.WHITE)
     page.draw(Canvas(bitmap))
-    bitmap.compress(Bitmap.CompressFormat.PNG, 100, out)
+    if (!bitmap.compress(Bitmap.CompressFormat.PNG, 100, out)) throw IOException("the picture could not be written")
 }
