@@ -68,7 +68,7 @@ def phones(tmp_path, monkeypatch):
     (folder / "adb").chmod(0o755)
     monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(measurement, "RECONNECT", 0.4)
+    monkeypatch.setattr(measurement, "RECONNECT", 1.5)
 
     def play(phones, **more):
         (folder / "scenario.json").write_text(json.dumps({"phones": phones} | more))
