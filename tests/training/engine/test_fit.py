@@ -68,7 +68,7 @@ def test_early_stopping_ends_where_that_of_keras_does(data, tmp_path):
     history = training.fit(small_model(), data, recipe, tmp_path / "run", verbose=0)
     found = history.history["val_accuracy"]
     assert len(found) < 8
-    stopping = keras.callbacks.EarlyStopping("val_accuracy", patience=2)
+    stopping = keras.callbacks.EarlyStopping("val_accuracy", patience=2, mode="max")
     model = small_model()
     stopping.set_model(model)
     model.stop_training = False
