@@ -97,6 +97,9 @@ from .models.hybrids.fastvit import FastViTMCI2 as FastViTMCI2
 from .models.temporal.ds_cnn import DSCNNSmall as DSCNNSmall
 from .models.temporal.ds_cnn import DSCNNMedium as DSCNNMedium
 from .models.temporal.ds_cnn import DSCNNLarge as DSCNNLarge
+from .models.detection.ssdlite import SSDLiteMobileNetV2 as SSDLiteMobileNetV2
+from .models.detection.ssdlite import SSDLiteMobileNetV3Large as SSDLiteMobileNetV3Large
+from .models.detection.ssdlite import SSDLiteMobileNetV3Small as SSDLiteMobileNetV3Small
 from .costs.latencies import published_latency as published_latency
 from .costs.model_cost import Cost as Cost
 from .costs.model_cost import cost as cost
@@ -104,6 +107,7 @@ from .costs.published_figures import reference as reference
 from .errors import UserError as UserError
 from .models.catalog import create_model as create_model
 from .models.catalog import list_models as list_models
+from .models.detection.ssdlite import SSDLite as SSDLite
 from .models.hybrids.mobileclip import text_tower as text_tower
 from .models.similarity import zero_shot as zero_shot
 from .models.torch_names import from_torch as from_torch

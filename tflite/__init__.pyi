@@ -9,11 +9,11 @@ from .conversion.sensitivity import sensitivity as sensitivity
 from .exports.engine import build_engine as build_engine
 from .exports.exporter import export as export
 from .exports.node_data import node_data as node_data
-from .measurement.accuracy import Evaluation as Evaluation
 from .measurement.accuracy import evaluate as evaluate
 from .measurement.detection import StreamEvaluation as StreamEvaluation
 from .measurement.detection import evaluate_stream as evaluate_stream
 from .measurement.estimates import estimate as estimate
+from .measurement.evaluation import Evaluation as Evaluation
 from .measurement.latency import benchmark as benchmark
 from .measurement.profiler import Profile as Profile
 from .measurement.profiler import profile as profile

@@ -261,6 +261,11 @@ RECIPES = {
         MODERN,
         128,
     ),
+    "detection": NamedRecipe(
+        "AdamW in small batches, flips and zoom that move the boxes: detectors of boxes, on small data",
+        {"learning_rate": 2e-3, "label_smoothing": 0.0, "epochs": 10, "warmup_epochs": 0.5},
+        16,
+    ),
     "progressive": NamedRecipe(
         "the modern one in four stages: images and regularization grow, less time (EfficientNetV2)",
         MODERN | {"stages": 4},

@@ -160,6 +160,7 @@ def builder(
         build.default_size = default_size  # type: ignore[attr-defined]
         build.__doc__ = _document(body, own, default_size, source)
         build.takes_images = source is IMAGE  # type: ignore[attr-defined]
+        build.task = "classification"  # type: ignore[attr-defined]
         return build
 
     return decorate

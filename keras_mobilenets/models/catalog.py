@@ -8,6 +8,8 @@ from typing import Any
 
 from keras_mobilenets.errors import UserError, unknown
 
+_HEADS = ("SSDLite",)  # which are put on a network that is there
+
 
 @cache
 def _modules() -> dict[str, str]:
@@ -18,7 +20,7 @@ def _modules() -> dict[str, str]:
         for node in stub.body
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("models.")
         for alias in node.names
-        if alias.name[0].isupper()
+        if alias.name[0].isupper() and alias.name not in _HEADS
     }
 
 

@@ -21,11 +21,12 @@ from keras_mobilenets.pixels import scaling as pixel_scaling
 from keras_mobilenets.weights import pytorch, torch_models, towers
 from keras_mobilenets.weights.adaptation import adapted
 from keras_mobilenets.weights.checkpoints import state_dict
+from keras_mobilenets.weights.dialects import ssdlite
 from keras_mobilenets.weights.tensor_names import natural
 
 EPSILON = 1e-5
 # Those of torchvision's models that were converted from TensorFlow or trained like it.
-TORCHVISION_EPSILON_1E3 = re.compile("MobileNetV3|EfficientNetV2|EfficientNetB[567]")
+TORCHVISION_EPSILON_1E3 = re.compile("(SSDLite)?MobileNetV3|EfficientNetV2|EfficientNetB[567]")
 
 # Underscores aside, the words are the builder's name: "mobilenetv2_100", "regnet_x_1_6gf", "shufflenet_v1_g3_x1_0".
 _NAME = re.compile(
@@ -37,6 +38,7 @@ _OTHER_WORDS = (
     (r"^regnet([xy])_00(\d)(?=_tv$|$)", r"regnet_\1_\g<2>00mf"),
     (r"^regnet([xy])_0(\d)(\d)$", r"regnet_\1_\2_\3gf"),
     (r"^legacy_", ""),
+    (r"^ssdlite320_", "ssdlite_"),
     (r"^mobileclip2?_s([012])$", r"fastvit_mci\1"),
 )
 _TEXT_TOWER = re.compile(r"mobileclip2?_\w+_text")
@@ -157,6 +159,9 @@ def _arguments(name: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
     build = builder_named(builder) if builder else None
     if match is None or build is None or (build.width is None and (match["percent"] or match["width"])):
         raise unknown("PyTorch model", name, torch_models.names(), "help(keras_mobilenets.from_torch)")
+    if build.task == "detection":
+        found = {"classes": ssdlite.classes(arrays)} if ssdlite.matches(arrays) else {}
+        return {"builder": build.__name__} | found
     arguments: dict[str, Any] = {"builder": build.__name__, "classifier_activation": None}
     if build.any_size:
         arguments["input_shape"] = (None, None, 3)

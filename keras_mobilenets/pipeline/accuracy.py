@@ -30,28 +30,34 @@ def evaluate(run: RunFolder, data: Any = None) -> list[Any]:
     data = data or run.data()
     several = has_several(data)
     inputs, labels = data.inputs("test")
+    is_of_classes = data.task.name != "detection"  # else answers are boxes, which have no place of their own
     kept = {}
     known: dict[str, tuple[dict[str, Any], Any]] = {}
     for variant in ("", *run.variants()):
         # Quantization-aware training leaves the layers as they are; its model is one of tf_keras.
         figures = known.get(MADE_FROM.get(variant, ""), ({}, None))[0] if variant in QUANTIZATION_AWARE else None
-        known[variant] = _known(run, variant, data, figures)
+        known[variant] = _known(run, variant, data, figures, is_of_classes)
     for path in run.tflite_files():
         result = tflite.evaluate(path, (inputs, labels), several=several)
-        kept[path.stem] = result.predictions[:SHOWN]
         figures, expected = known.get(variant_of(path), ({}, None))
-        figures = figures | result.figures | {"per_class": result.per_class(data.class_names)}
+        figures = figures | result.figures
+        if is_of_classes:
+            kept[path.stem] = result.predictions[:SHOWN]
+            figures["per_class"] = result.per_class(data.class_names)
         if expected is not None:
             figures["max_abs_err"] = max_abs_err(result, expected)
         rows = [row.with_(**figures) if row.model == path.stem else row for row in rows]
-    shown = data.pictures(inputs[:SHOWN])
-    tflite.save_predictions(run.folder / "predictions.npz", shown, labels[:SHOWN], data.class_names, kept)
+    if is_of_classes:
+        shown = data.pictures(inputs[:SHOWN])
+        tflite.save_predictions(run.folder / "predictions.npz", shown, labels[:SHOWN], data.class_names, kept)
     run.write(rows)
     return rows
 
 
-def _known(run: RunFolder, variant: str, data: Any, figures: dict[str, Any] | None) -> tuple[dict[str, Any], Any]:
-    """Parameters and multiply-adds of a model, counted where not given, and what it says of the test images."""
+def _known(
+    run: RunFolder, variant: str, data: Any, figures: dict[str, Any] | None, answers: bool
+) -> tuple[dict[str, Any], Any]:
+    """Parameters and multiply-adds of a model, counted where not given; its answers if asked."""
     import numpy as np
 
     from keras_mobilenets import cost
@@ -64,5 +70,7 @@ def _known(run: RunFolder, variant: str, data: Any, figures: dict[str, Any] | No
     if figures is None:
         counted = cost(model)
         figures = {"parameters": counted.parameters, "macs": counted.macs}
+    if not answers:
+        return figures, None
     forward = forward_pass(model)
     return figures, np.concatenate([forward(images) for images, _ in data.scaled_for(model).test])

@@ -8,6 +8,7 @@ from typing import Any
 from keras_mobilenets import files
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.lock import locked
+from keras_mobilenets.models.catalog import builder_named
 from keras_mobilenets.pipeline.folder import RunFolder
 from keras_mobilenets.training.recipe import Recipe, find
 
@@ -131,6 +132,8 @@ def _asked(
     changes: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """What run.json will say of a training, with all that depends on the data set and on the recipe filled in."""
+    if recipe == "default" and builder_named(builder).task == "detection":
+        recipe = "detection"
     named = find(recipe if isinstance(recipe, str) else "default")
     if isinstance(recipe, str):
         settled = Recipe.named(recipe, **changes or {})
@@ -155,6 +158,15 @@ def _asked(
     }
 
 
+def _check_task(builder: str, data: Any) -> None:
+    """Refuses a detector for classes and a classifier for boxes, before it is built."""
+    wanted, given = data.task.name == "detection", builder_named(builder).task == "detection"
+    if wanted and not given:
+        raise UserError(f"{data.name} holds boxes: give a detector, such as SSDLiteMobileNetV2, not {builder}")
+    if given and not wanted:
+        raise UserError(f"{builder} detects boxes, and {data.name} has none: give data such as shapes_detection")
+
+
 def _train(run: RunFolder, asked: dict[str, Any], checkpoint_seconds: float | None) -> Path:
     from keras_mobilenets.training.distribution import broadcast
 
@@ -169,6 +181,7 @@ def _train(run: RunFolder, asked: dict[str, Any], checkpoint_seconds: float | No
     keras.utils.set_random_seed(recipe.seed)
     source = training.load_data(**asked["data"])
     weights = settings.pop("weights", None)
+    _check_task(asked["builder"], source)
     given = {"input_shape": source.kind.shape} | source.task.head | asked["arguments"]
     if weights:
         model = training.pretrained(asked["builder"], weights, **given)

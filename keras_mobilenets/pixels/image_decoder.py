@@ -58,13 +58,14 @@ class BitDepth:
             return self._bits
 
 
-def read_image(file: str | Path, size: int, depth: BitDepth | None = None) -> np.ndarray:
+def read_image(file: str | Path, size: int, depth: BitDepth | None = None, whole: bool = False) -> np.ndarray:
     """Reads one image file as uint8 size×size×3: with its EXIF orientation, CMYK and greyscale converted to RGB.
 
     Args:
         file: Its path; of several pages, the first is read.
         size: Height and width in pixels.
         depth: Of the data set, for an image of 16 bits a channel; None for what its tags or its brightest pixel say.
+        whole: Stretched to the square rather than cropped, as detectors see it.
 
     Raises:
         Exception: It is damaged or no image; Pillow raises OSError, SyntaxError, ValueError and others.
@@ -80,7 +81,7 @@ def read_image(file: str | Path, size: int, depth: BitDepth | None = None) -> np
             # Adobe stores inverted CMYK and marks the file; Pillow inverts every CMYK file.
             shown = ImageChops.invert(image)
         turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-        return center_crop(shown if turn is None else shown.transpose(turn), size)
+        return squared(shown if turn is None else shown.transpose(turn), size, whole)
 
 
 def why_unreadable(error: Exception) -> str:
@@ -93,6 +94,15 @@ def center_crop(image: Image.Image | np.ndarray, size: int) -> np.ndarray:
     if isinstance(image, np.ndarray):
         image = Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image)
     return np.asarray(ImageOps.fit(_rgb(image), (size, size), Image.Resampling.BILINEAR))
+
+
+def squared(image: Image.Image | np.ndarray, size: int, whole: bool) -> np.ndarray:
+    """`center_crop`, or the whole image stretched to the square (antialiased, bilinear)."""
+    if not whole:
+        return center_crop(image, size)
+    if isinstance(image, np.ndarray):
+        image = Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image)
+    return np.asarray(_rgb(image).resize((size, size), Image.Resampling.BILINEAR))
 
 
 def _rgb(image: Image.Image) -> Image.Image:

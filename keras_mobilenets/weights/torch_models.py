@@ -45,7 +45,7 @@ def parsed(name: str) -> tuple[str, str]:
     last = re.split(r"[/:]", str(name))[-1]
     last = re.sub(r"(?<=_x\d)\.(?=\d)", "_", last)  # the width: "shufflenetv2_x0.5"
     plain, _, tag = re.sub(r"\.(pth|pt|bin|ckpt|tar|safetensors)\b", "", last).partition(".")
-    plain = re.sub(r"(-[0-9a-f]{8,}|_weights|-openclip)$", "", plain.lower())
+    plain = re.sub(r"(_coco)?(-[0-9a-f]{8,}|_weights|-openclip|)$", "", plain.lower())
     return re.sub(r"^(mobileclip2?)-", r"\1_", plain), tag.lower()
 
 

@@ -19,7 +19,7 @@ from keras_mobilenets.costs.published_figures import table
 from keras_mobilenets.models.convnets import regnet
 from keras_mobilenets.models.light import efficientnet, shufflenet_v1, shufflenet_v2
 
-NAMES = [name for name in km.list_models() if not name.startswith(("MobileNetV1", "MobileNetV2", "DSCNN"))]
+NAMES = [name for name in km.list_models() if not name.startswith(("MobileNetV1", "MobileNetV2", "DSCNN", "SSDLite"))]
 SPEC = {
     "stem_filters": 8,
     "head_filters": 64,

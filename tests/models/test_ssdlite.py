@@ -1,29 +1,51 @@
-"""The worked detector against the figures of MobileNetV2's table 6."""
+"""The detectors against published figures, torchvision's anchors and its outputs (tests/weights holds those)."""
 
+import json
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 import keras_mobilenets as km
+from keras_mobilenets.models.detection.anchors import anchors, anchors_of, corners, decoded
 from keras_mobilenets.models.detection.ssdlite import ssdlite
 
+GOLDEN = Path(__file__).parents[1] / "golden" / "ssdlite320_mobilenet_v3_large.json"
 
-def test_ssdlite_costs_what_the_paper_says():
-    detector = ssdlite(km.MobileNetV2((320, 320, 3), include_top=False))
+
+@pytest.mark.parametrize(
+    ("name", "classes", "parameters", "macs"),
+    [
+        ("SSDLiteMobileNetV2", 80, 4.3e6, 0.8e9),  # table 6 of the paper
+        ("SSDLiteMobileNetV3Large", 90, 3.440060e6, 0.583e9),  # torchvision's
+    ],
+)
+def test_detectors_cost_what_is_published(name, classes, parameters, macs):
+    detector = km.create_model(name, classes=classes)
     cost = km.cost(detector)
-    assert round(cost.parameters / 1e6, 1) == 4.3
-    assert round(cost.macs / 1e9, 1) == 0.8
-    sides = (20, 10, 5, 3, 2, 1)
-    anchors = sum(side**2 * count for side, count in zip(sides, (3, 6, 6, 6, 6, 6), strict=True))
-    assert detector.output["boxes"].shape == (None, anchors, 4)
-    assert detector.output["scores"].shape == (None, anchors, 81)
+    assert cost.parameters == pytest.approx(parameters, rel=0.01)
+    assert cost.macs == pytest.approx(macs, rel=0.015)
+    count = {"SSDLiteMobileNetV2": 2034, "SSDLiteMobileNetV3Large": 3234}[name]
+    assert detector.output_shape == (None, count, 4 + 1 + classes) and anchors_of(detector).shape == (count, 4)
 
 
-@pytest.mark.slow
-def test_ssdlite_stands_on_other_networks_too():
-    for name in ("MobileNetV1", "MobileNetV3Small"):
-        detector = ssdlite(km.create_model(name, input_shape=(96, 96, 3), alpha=0.5, include_top=False), classes=3)
-        assert detector.output["scores"].shape[-1] == 4
+def test_anchors_are_torchvisions():
+    reference = json.loads(GOLDEN.read_text())
+    ours = corners(anchors([(side, side, 6) for side in (20, 10, 5, 3, 2, 1)]))[:: reference["every"]]
+    np.testing.assert_allclose(ours[:, [1, 0, 3, 2]], reference["anchors_x1_y1_x2_y2"], atol=2e-5)
 
 
-def test_a_network_without_the_taps_is_refused():
-    with pytest.raises(km.UserError):
-        ssdlite(km.MobileNetV2((32, 32, 3), 0.35, include_top=False, stem_strides=1))
+def test_the_two_answers_are_one_output_and_no_offset_is_the_anchor():
+    split = ssdlite(km.MobileNetV2((96, 96, 3), 0.35, include_top=False), classes=3)
+    assert split.output["boxes"].shape[-1] == 4 and split.output["scores"].shape[-1] == 4
+    fixed = anchors([(6, 6, 3), (3, 3, 6)])
+    np.testing.assert_allclose(decoded(np.zeros((1, len(fixed), 4)), fixed)[0], corners(fixed), atol=1e-6)
+
+
+def test_a_network_that_cannot_be_a_backbone_is_refused():
+    for backbone in (
+        km.MobileNetV2((32, 32, 3), 0.35, include_top=False, stem_strides=1),
+        km.MobileNetV2(alpha=0.35, include_top=False),
+    ):
+        with pytest.raises(km.UserError):
+            ssdlite(backbone)

@@ -90,9 +90,11 @@ def test_outputs_are_those_of_the_pytorch_model(name):
         else np.array(reference["tokens"], np.int32)
     )
     expected = np.frombuffer(base64.b64decode(reference["logits_f32le_base64"]), "<f4").astype(np.float64)
-    actual = np.asarray(model(given, training=False), np.float64)  # some logits' squares are beyond float32
+    actual = np.asarray(model(given, training=False), np.float64)[
+        :, :: reference.get("every", 1)
+    ]  # some logits' squares are beyond float32
     assert actual.shape == tuple(reference["logits_shape"])
-    assert np.linalg.norm(actual.ravel() - expected) / np.linalg.norm(expected) < 1e-4
+    assert np.linalg.norm(actual.ravel() - expected) / np.linalg.norm(expected) < reference.get("tolerance", 1e-4)
     assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == reference["trainable_parameters"]
 
 

@@ -3,6 +3,7 @@
 int8 follows TensorFlow Lite's quantization specification: weights symmetric and per channel, activations per tensor.
 """
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from keras_mobilenets.graphs.class_names import class_names
 from keras_mobilenets.pixels.preprocessing_layers import scaling_of
 from keras_mobilenets.pixels.scaling import PixelScaling
 from keras_mobilenets.tflite.conversion import tfmot_model
+from keras_mobilenets.tflite.conversion.detection.post_process import body, is_detector, with_post_process
 from keras_mobilenets.tflite.conversion.float_graph import float_graph, opened
 from keras_mobilenets.tflite.conversion.forms.grouped_convolutions import fit_groups
 from keras_mobilenets.tflite.conversion.forms.shuffle_fold import fold_shuffles
@@ -53,6 +55,9 @@ def convert(
     input_shape: Sequence[int] | None = None,
 ) -> Path:
     """Converts a model to a .tflite that runs one image at a time.
+
+    A detector's answers are decoded and suppressed in the file, by TFLite_Detection_PostProcess: that operator and the
+    softmax before it are float, whatever the rest is.
 
     Args:
         model: Keras 3 model on the TensorFlow backend, functional or subclassed, of any inputs and outputs; a tf_keras
@@ -151,6 +156,9 @@ def convert(
         is_integer = quantize in ("int8", "int16x8")
         weights = "sparse" if sparse else "none" if is_integer else quantize
         graph = float_graph(model, weights, input_shape, for_int8=is_integer)
+        detects = is_detector(model)
+        if detects:
+            graph = dataclasses.replace(graph, content=body(graph.content))
         scaling, found = None, None
         if calibration is not None:
             meaning = functools.partial(scaling_of, model, pixels)
@@ -165,8 +173,11 @@ def convert(
             content = fit_sparse_kernels(content)
         if is_integer:
             content = int8_graph(graph, found, how, FORMS[target], wide=quantize == "int16x8")
-        own_labels = class_names(model)
-        content = _described(fit_groups(content, FORMS[target]), model.name, scaling, pixels, labels, own_labels)
+        content = fit_groups(content, FORMS[target])
+        if detects:
+            content = attach(with_post_process(content, model), model.name, scaling)
+        else:
+            content = _described(content, model.name, scaling, pixels, labels, class_names(model))
     check_scales(content)
     with files.atomic(path) as temporary:
         temporary.write_bytes(content)

@@ -10,6 +10,10 @@ from keras_mobilenets.errors import UserError
 from keras_mobilenets.tflite.graph import signature
 from keras_mobilenets.waveforms.features import INPUTS
 
+DETECTION = "TFLite_Detection_PostProcess"
+# Its outputs: y1, x1, y2, x2 in shares of the image's sides; classes from 0; scores; how many there are.
+DETECTION_OUTPUTS = ("detection_boxes", "detection_classes", "detection_scores", "num_detections")
+
 
 def read(content: bytes, path: object = "the model") -> Any:
     """Unpacks a .tflite into the schema's `ModelT`.
@@ -129,6 +133,12 @@ def is_classifier(content: bytes) -> bool:
     ends = [[graph.tensors[tensor] for tensor in side] for side in (graph.inputs, graph.outputs)]
     axes = [[len(tensor.shape) if tensor.shape is not None else 0 for tensor in side] for side in ends]
     return axes == [[4], [2]] or (axes == [[2], [2]] and text(ends[0][0].name) in INPUTS)
+
+
+def detects(model: Any) -> bool:
+    """Whether a model ends in the operator that decodes and suppresses a detector's boxes."""
+    operators = model.subgraphs[0].operators
+    return bool(operators) and operator_name(model, operators[-1]) == DETECTION
 
 
 def is_constant(model: Any, tensor: Any) -> bool:

@@ -13,7 +13,8 @@ from keras_mobilenets.pixels.image_source import BATCH
 from keras_mobilenets.processors import usable_threads
 from keras_mobilenets.progress import track
 from keras_mobilenets.tflite.graph.file_identifier import check_file
-from keras_mobilenets.tflite.measurement.evaluation import Evaluation, agreement, max_abs_err, score
+from keras_mobilenets.tflite.measurement.box_accuracy import evaluate_boxes
+from keras_mobilenets.tflite.measurement.evaluation import agreement, max_abs_err, score
 from keras_mobilenets.tflite.runtime.exported_file import is_exported, open_exported
 from keras_mobilenets.tflite.runtime.interpreter import open_model
 from keras_mobilenets.tflite.runtime.model import Model
@@ -30,7 +31,7 @@ def evaluate(
     pixels: Any = None,
     on: str = "cpu",
     several: bool | None = None,
-) -> Evaluation:
+) -> Any:
     """Runs a .tflite, an .onnx or OpenVINO's .xml over images and scores it.
 
     Args:
@@ -48,7 +49,7 @@ def evaluate(
             measured. By default what `load_data` returned says it, and other data have one label.
 
     Returns:
-        The `Evaluation`, of the answers that the target gave.
+        The `Evaluation`, of the answers that the target gave; a `BoxEvaluation` of a detector.
 
     Raises:
         UserError: The file cannot be opened, is no image classifier, or answers with NaN; or the images or labels do
@@ -58,6 +59,10 @@ def evaluate(
 
     if limit is not None and limit < 1:
         raise UserError(f"limit is {limit}; give 1 or more images")
+    if _is_detector(path):
+        if on != "cpu":
+            raise UserError(f"{path} detects boxes, which is evaluated on the CPU alone: leave out on={on!r}")
+        return evaluate_boxes(path, data, threads=threads, limit=limit, pixels=pixels)
     run_there, several = _runner(on), has_several(data) if several is None else several
     if run_there and is_exported(path):
         raise UserError(f"{path} runs on the CPU alone: leave out on={on!r}, or give the .tflite")
@@ -124,7 +129,7 @@ def input_shape(path: str | Path) -> tuple[int, ...]:
     model = flatbuffer.read(Path(path).read_bytes(), path)
     graph = model.subgraphs[0]
     sources, answers = ([flatbuffer.shape_of(graph.tensors[i]) for i in side] for side in (graph.inputs, graph.outputs))
-    is_classifier = (
+    is_classifier = flatbuffer.detects(model) or (
         len(sources) == len(answers) == 1
         and len(sources[0]) in (2, 4)
         and sum(size != 1 for size in answers[0][1:]) <= 1  # one number for each class, not for each place
@@ -140,6 +145,17 @@ def input_shape(path: str | Path) -> tuple[int, ...]:
 def has_several(data: Any) -> bool:
     """Whether data say that an image has several labels, as what `load_data` returns may."""
     return getattr(getattr(data, "task", None), "name", None) == TASK
+
+
+def _is_detector(path: str | Path) -> bool:
+    """Whether a file is a sound .tflite that gives boxes."""
+    from keras_mobilenets.tflite.graph import flatbuffer
+
+    if is_exported(path):
+        return False
+    check_file(path)
+    validate(path, run=False)
+    return flatbuffer.detects(flatbuffer.read(Path(path).read_bytes(), path))
 
 
 def _runner(on: str) -> Callable[[Path, np.ndarray], np.ndarray] | None:

@@ -13,7 +13,7 @@ from keras_mobilenets.files import atomic
 from keras_mobilenets.plurals import count
 from keras_mobilenets.tflite.reports import comparison, image_grid
 from keras_mobilenets.tflite.reports.comparison import Measurement
-from keras_mobilenets.tflite.reports.examinations import error_analysis, label_analysis
+from keras_mobilenets.tflite.reports.examinations import detection_analysis, error_analysis, label_analysis
 from keras_mobilenets.tflite.reports.headlines import headlines
 from keras_mobilenets.tflite.reports.publications import publications
 from keras_mobilenets.tflite.reports.sources import API_LEVEL, GraphFile, Source, flatten, read_source
@@ -135,6 +135,7 @@ def _content(sources: Sequence[Source]) -> dict[str, Any]:
                 "name": source.name,
                 "curves": _curves(source),
                 "examined": _examined(source),
+                "detected": detection_analysis.content(source.detection) if source.detection else None,
                 "grid": image_grid.grid(source.predictions) if len(source.predictions.get("images", ())) else None,
                 "asked": source.asked,
             }

@@ -1,7 +1,7 @@
 """What a report is made from: run folders, and results.json files from elsewhere, such as a phone's.
 
-A run folder may hold results.json, run.json, history.csv, examination.npz, predictions.npz, layer_errors.json and
-.tflite files; what is missing leaves its section out.
+A run folder may hold results.json, run.json, history.csv, examination.npz, detection.npz, predictions.npz,
+layer_errors.json and .tflite files; what is missing leaves its section out.
 """
 
 import csv
@@ -26,9 +26,13 @@ from keras_mobilenets.training.evaluation.attribute_examination import (
     read_attribute_examination,
 )
 from keras_mobilenets.training.evaluation.examination import Examination, read_examination, task_of
+from keras_mobilenets.training.tasks.detection.examination import DetectionExamination, read_detection_examination
 
 API_LEVEL = 31  # of Android 12, the last that brought NNAPI new operators
-_FILES = ("results.json", "run.json", "history.csv", "examination.npz", "predictions.npz", "layer_errors.json")
+_FILES = (
+    *("results.json", "run.json", "history.csv", "examination.npz", "detection.npz", "predictions.npz"),
+    "layer_errors.json",
+)
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ class Source:
     network: tuple[str, dict[str, Any]] | None = None
     history: dict[str, list[float]] = field(default_factory=dict)
     examination: Examination | AttributeExamination | None = None
+    detection: DetectionExamination | None = None
     predictions: dict[str, np.ndarray] = field(default_factory=dict)
     layer_errors: dict[str, list[LayerError]] = field(default_factory=dict)
     trade_offs: dict[str, list[Point]] = field(default_factory=dict)
@@ -113,6 +118,7 @@ def read_source(path: str | Path) -> Source:
         network=_network(record),
         history=_read_history(files["history.csv"]) if "history.csv" in files else {},
         examination=_read_examination(files["examination.npz"]) if "examination.npz" in files else None,
+        detection=read_detection_examination(files["detection.npz"]) if "detection.npz" in files else None,
         predictions=image_grid.read_predictions(files["predictions.npz"]) if "predictions.npz" in files else {},
         layer_errors=_read_layer_errors(files["layer_errors.json"]) if "layer_errors.json" in files else {},
         trade_offs=trade_offs,

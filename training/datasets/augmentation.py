@@ -42,27 +42,34 @@ def make(
     """
     parts = augmentation_parts(augmentation)
     mixing = [_mixing(name, strength) for name, strength in parts.items() if name in MIXING]
-    known = ("none", "light", *kind.parts, *kind.mixing)
+    own = task.parts or {"light": None} | {name: _of_examples(change) for name, change in kind.parts.items()}
+    known = ("none", *own, *(kind.mixing if task.mixes else ()))
     if strange := [name for name in parts if name not in known]:
-        raise UserError(f"augmentation {strange[0]} is not for {kind.noun}s: of them there are {', '.join(known)}")
-    changes = [partial(kind.parts[name], strength) for name, strength in parts.items() if name in kind.parts]
+        what = f"{kind.noun}s" if task.mixes else f"{task.name} of {kind.noun}s"
+        raise UserError(f"augmentation {strange[0]} is not for {what}: of them there are {', '.join(known)}")
+    changes = [partial(own[name], strength) for name, strength in parts.items() if own.get(name)]
 
     def augmented(examples: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        own = seed if shard[1] == 1 else fold(seed, SHARD + shard[0])
-        if "light" in parts:
+        own_seed = seed if shard[1] == 1 else fold(seed, SHARD + shard[0])
+        if "light" in parts and not task.parts:
             examples = kind.light(examples, seed, shard)
         else:
             shape = examples.shape
             for number, part in enumerate(changes):
-                examples = part(tf.cast(examples, tf.float32), fold(own, number))
+                examples, labels = part(tf.cast(examples, tf.float32), labels, fold(own_seed, number))
             examples = tf.ensure_shape(kind.scale(examples), shape)
         if not mixing:
             return examples, labels
         rows = task.soft(labels)
         drawn = tf.random.stateless_uniform([], fold(seed, -1), maxval=len(mixing), dtype=tf.int32)
-        return tf.switch_case(drawn, [partial(mix, examples, rows, fold(own, -2)) for mix in mixing])
+        return tf.switch_case(drawn, [partial(mix, examples, rows, fold(own_seed, -2)) for mix in mixing])
 
     return augmented
+
+
+def _of_examples(change: Any) -> Any:
+    """A change of examples alone as one of examples and labels."""
+    return lambda strength, examples, labels, seed: (change(strength, examples, seed), labels)
 
 
 def fixed_views(kind: Kind, augmentation: str) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]:

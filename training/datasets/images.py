@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_mobilenets.pixels.batches import to_pixels
 from keras_mobilenets.pixels.folder_layout import IMAGE
-from keras_mobilenets.pixels.image_decoder import BitDepth, center_crop, read_image, why_unreadable
+from keras_mobilenets.pixels.image_decoder import BitDepth, read_image, squared, why_unreadable
 from keras_mobilenets.pixels.preprocessing_layers import scaling_of_layers
 from keras_mobilenets.pixels.scaling import MINUS_ONE_TO_ONE
 from keras_mobilenets.training.datasets.augmentation import SeedStream, fold
@@ -31,21 +31,21 @@ class Images(Kind):
     dtype = np.dtype(np.uint8)
     scaling = MINUS_ONE_TO_ONE
 
-    def __init__(self, size: int):
-        """Takes height and width in pixels."""
-        self.shape = (size, size, 3)
+    def __init__(self, size: int, whole: bool = False):
+        """Takes height and width in pixels, and whether images are stretched to them rather than cropped."""
+        self.shape, self._whole = (size, size, 3), whole
 
     def reader(self, name: str, files: Sequence[str]) -> Reader:
-        """Reads and crops an image; those of 16 bits have one depth."""
-        return partial(read_image, size=self.shape[0], depth=BitDepth(name, files))
+        """Reads an image and makes it square; those of 16 bits have one depth."""
+        return partial(read_image, size=self.shape[0], depth=BitDepth(name, files), whole=self._whole)
 
     def why_unreadable(self, error: Exception) -> str:
         """Whether it is damaged or no image."""
         return why_unreadable(error)
 
     def fitted(self, feature: Any) -> Callable[[np.ndarray], np.ndarray]:
-        """Crops the decoded image."""
-        return partial(center_crop, size=self.shape[0])
+        """Makes the decoded image square."""
+        return partial(squared, size=self.shape[0], whole=self._whole)
 
     @property
     def parts(self) -> Mapping[str, Change]:

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.pixels.folder_layout import RECORDING, type_of_files
+from keras_mobilenets.training.datasets.boxes.box_folder import holds_boxes
 from keras_mobilenets.training.datasets.catalog import EMBEDDED, default_size
 from keras_mobilenets.training.datasets.dataset import Data
 from keras_mobilenets.training.datasets.images import Images
@@ -27,18 +28,20 @@ def load_data(
     *,
     limit: int | Mapping[str, int] | None = None,
 ) -> Data:
-    """Opens a data set for the classification of images or of recordings, or for several labels an image.
+    """Opens a data set for the classification of images or of recordings, for several labels an image, or for boxes.
 
     Images become RGB squares: the shorter side is resized (antialiased), the centre cropped. Recordings become one
-    channel at 16 kHz: the piece of most energy of a long one, a short one between silence.
+    channel at 16 kHz: the piece of most energy of a long one, a short one between silence. Images with boxes
+    are stretched to the square rather than cropped.
 
     Args:
-        name: "shapes", "shapes_attributes" or "words" (embedded, generated on first use); a folder with one folder of
-            images, or of WAV files, per class (split 80/10/10 by a hash of the file names) or with `train`, `val`,
-            `test` folders (by any of their usual names) of such folders; a folder of images with a CSV file of lines
-            such as "photos/1.jpg,smiling|young", for several labels an image, or with such a train.csv, val.csv and
-            test.csv; or a TFDS name, such as "cifar10", "speech_commands" or "celeb_a". A missing validation split is
-            cut from train; a missing test split is the validation split, which a warning says of a folder.
+        name: "shapes", "shapes_attributes", "shapes_detection" or "words" (embedded, generated on first use); a folder
+            with one folder of images, or of WAV files, per class (split 80/10/10 by a hash of the file names) or with
+            `train`, `val`, `test` folders (by any of their usual names) of such folders; a folder of images with a CSV
+            file of lines such as "photos/1.jpg,smiling|young", for several labels an image, or with such a train.csv,
+            val.csv and test.csv; a folder of images with boxes in COCO's JSON or YOLO's text form; or a TFDS name, such
+            as "cifar10", "speech_commands", "celeb_a" or "voc". A missing validation split is cut from train; a missing
+            test split is the validation split, which a warning says of a folder.
         image_size: Height and width in pixels. Default: that of the data set in `catalog`, such as 32 for cifar10 and
             224 for stanford_dogs; otherwise 64. Of recordings their samples at 16 kHz; by default a second.
         batch_size: Examples per batch.
@@ -74,6 +77,7 @@ def load_data(
         if folder.is_absolute() or str(name).startswith((".", "~")):
             raise UserError(f"{name} is not a folder; give a folder that holds one folder of images per class")
         from keras_mobilenets.training.datasets.tfds_source import (
+            has_boxes,
             has_recordings,
             open_records,
             prepare,
@@ -82,8 +86,13 @@ def load_data(
 
         cache = data_dir or Path.home() / ".cache" / "keras_mobilenets"
         builder = prepare(_embedded(str(name), cache)) if name in EMBEDDED else prepared_builder(str(name), data_dir)
-        kind = _kind(has_recordings(builder), image_size)
+        kind = _kind(has_recordings(builder), image_size, has_boxes(builder))
         task, splits = open_records(builder, kind, limits)
+    elif holds_boxes(folder):
+        from keras_mobilenets.training.datasets.boxes.box_folder import open_box_folder
+
+        kind = Images(image_size, whole=True)
+        task, splits = open_box_folder(folder, kind, limits)
     else:
         from keras_mobilenets.training.datasets.attributes.label_table import find_tables, open_tables
         from keras_mobilenets.training.datasets.class_folders import open_folder
@@ -103,14 +112,18 @@ def _embedded(name: str, data_dir: str | Path) -> Any:
         from keras_mobilenets.training.datasets.attributes.shapes_attributes import ShapesAttributes
 
         return ShapesAttributes(data_dir=data_dir)
+    if name == "shapes_detection":
+        from keras_mobilenets.training.datasets.boxes.shapes_detection import ShapesDetection
+
+        return ShapesDetection(data_dir=data_dir)
     from keras_mobilenets.training.datasets.speech.words import Words
 
     return Words(data_dir=data_dir)
 
 
-def _kind(is_recorded: bool, size: int) -> Kind:
+def _kind(is_recorded: bool, size: int, whole: bool = False) -> Kind:
     if not is_recorded:
-        return Images(size)
+        return Images(size, whole)
     from keras_mobilenets.training.datasets.speech.recordings import Recordings
 
     return Recordings(size)

@@ -15,6 +15,7 @@ from etils import epath
 from tensorflow_datasets.core.download import resource
 
 from keras_mobilenets.errors import UserError, first_line
+from keras_mobilenets.training.datasets.boxes.record_boxes import boxes_of
 from keras_mobilenets.training.datasets.catalog import EMBEDDED, MANUAL_DOWNLOADS
 from keras_mobilenets.training.datasets.kind import Kind
 from keras_mobilenets.training.datasets.split import Selection, Split, select_all
@@ -60,11 +61,12 @@ def open_records(builder: Any, kind: Kind, limits: Mapping[str, int] | None = No
     image_keys = [key for key, feature in features.items() if isinstance(feature, example)]
     if kind.record.lower() in image_keys:
         image_keys = [kind.record.lower()]
-    labels = _labels(features)
+    boxes = boxes_of(builder)
+    labels = Labels(boxes.task, boxes.read) if boxes else _labels(features)
     if len(image_keys) != 1 or labels is None:
         raise UserError(
-            f"data set {name} is not for classification: it needs one {kind.noun}, and one class label or a dictionary "
-            "of booleans"
+            f"data set {name} is not for classification or detection: it needs one {kind.noun}, and one class label, a "
+            "dictionary of booleans, or boxes"
         )
     if "train" not in there:
         raise UserError(f"data set {name} has no train split, only {', '.join(there)}")
@@ -109,6 +111,11 @@ def _are_booleans(feature: Any) -> bool:
     if not isinstance(feature, tfds.features.FeaturesDict):
         return False
     return all(isinstance(each, tfds.features.Tensor) and each.np_dtype == np.bool_ for each in feature.values())
+
+
+def has_boxes(builder: Any) -> bool:
+    """Whether a builder's labels are boxes."""
+    return boxes_of(builder) is not None
 
 
 def has_recordings(builder: Any) -> bool:
@@ -226,5 +233,8 @@ def _split(builder: Any, split: str, count: int, image_key: str, labels: Labels,
 
 def _labelled(builder: Any, labels: Labels) -> bool:
     """Whether the test split has labels; contests such as imagenet2012 keep theirs and store −1."""
-    first = next(iter(builder.as_dataset(split="test[:1]", shuffle_files=False)))
-    return bool(labels.task.readable(labels.read(first)))
+    examples = builder.as_dataset(split="test[:16]", shuffle_files=False)
+    first = np.stack([labels.read(example) for example in examples])
+    if labels.task.name == "detection":  # COCO's has images without boxes alone
+        return len(labels.task.missing(first)) < len(labels.task.class_names)
+    return bool(labels.task.readable(tf.constant(first[0])))

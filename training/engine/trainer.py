@@ -222,7 +222,7 @@ def _record_settings(run_dir: Path, model: Any, data: Data, more: dict[str, Any]
         "model": {
             "name": model.name,
             "input_shape": list(model.input_shape[1:]),
-            "classes": model.output_shape[-1],
+            "classes": len(data.class_names),
             "parameters": model.count_params(),
         }
         | data.kind.described(data.scaling),

@@ -1,7 +1,7 @@
 """What the labels of a data set are: all that `Data`, training and evaluation ask of one class, several, or boxes."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,6 +11,9 @@ import tensorflow as tf
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.training.recipe import Recipe
 from keras_mobilenets.training.tasks.objective import Objective
+
+# Of a strength, float32 examples as they are held, their labels and a seed.
+Change = Callable[[float | None, tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 UNREADABLE = -1  # all numbers of the label of an example that could not be decoded
 
@@ -23,15 +26,24 @@ class Task(ABC):
         class_names: The classes.
         shape: That of a label.
         dtype: Likewise.
+        mixes: Whether examples can be blended.
+        parts: Parts of an augmentation that change examples with their labels, in the place of the kind's; where there
+            are any, the kind's own are not for such labels.
     """
 
     name: ClassVar[str]
     shape: tuple[int, ...] = ()
     dtype: np.dtype = np.dtype(np.int64)
+    mixes: ClassVar[bool] = True
 
     def __init__(self, class_names: Sequence[str]):
         """Takes the classes."""
         self.class_names = list(class_names)
+
+    @property
+    def parts(self) -> Mapping[str, Change]:
+        """None: labels stay what they are."""
+        return {}
 
     @property
     def unreadable(self) -> np.ndarray:

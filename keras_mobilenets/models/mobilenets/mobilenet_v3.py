@@ -69,23 +69,39 @@ def _hidden(x: Any, filters: int, *, dropout_rate: float, alpha: float, minimali
 
 
 @builder(dropout_rate=0.2, head=partial(_hidden, filters=LARGE_HIDDEN))
-def MobileNetV3Large(x: Any, *, stem_strides: int, alpha: float = 1.0, minimalistic: bool = False) -> Any:
+def MobileNetV3Large(
+    x: Any, *, stem_strides: int, alpha: float = 1.0, minimalistic: bool = False, reduced_tail: bool = False
+) -> Any:
     """Builds MobileNetV3-Large (table 1); published for alpha 0.75 and 1.0, and for 1.0 minimalistic.
 
     Args:
         minimalistic: Only what every accelerator runs well: 3×3 for 5×5, ReLU for h-swish, no squeeze-and-excite.
+        reduced_tail: Half the channels behind the expansion of the block that goes to stride 32, for a detector
+            (section 6.3).
     """
-    return _network(x, LARGE, stem_strides, alpha, minimalistic)
+    return _network(x, _reduced(LARGE) if reduced_tail else LARGE, stem_strides, alpha, minimalistic)
 
 
 @builder(dropout_rate=0.2, head=partial(_hidden, filters=SMALL_HIDDEN))
-def MobileNetV3Small(x: Any, *, stem_strides: int, alpha: float = 1.0, minimalistic: bool = False) -> Any:
+def MobileNetV3Small(
+    x: Any, *, stem_strides: int, alpha: float = 1.0, minimalistic: bool = False, reduced_tail: bool = False
+) -> Any:
     """Builds MobileNetV3-Small (table 2); published for alpha 0.75 and 1.0, and for 1.0 minimalistic.
 
     Args:
         minimalistic: Only what every accelerator runs well: 3×3 for 5×5, ReLU for h-swish, no squeeze-and-excite.
+        reduced_tail: Half the channels behind the expansion of the block that goes to stride 32, for a detector
+            (section 6.3).
     """
-    return _network(x, SMALL, stem_strides, alpha, minimalistic)
+    return _network(x, _reduced(SMALL) if reduced_tail else SMALL, stem_strides, alpha, minimalistic)
+
+
+def _reduced(table: tuple[Row, ...]) -> tuple[Row, ...]:
+    """The table with half the channels in its last three rows, but for the first expansion, which a detector reads."""
+    *before, first, second, third = table
+    first = first._replace(filters=first.filters // 2)
+    halved = (row._replace(expanded=row.expanded // 2, filters=row.filters // 2) for row in (second, third))
+    return (*before, first, *halved)
 
 
 def _network(x: Any, table: tuple[Row, ...], stem_strides: int, alpha: float, minimalistic: bool) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from keras_mobilenets.weights.dialects import clip_text, timm, torchvision
+from keras_mobilenets.weights.dialects import clip_text, ssdlite, timm, torchvision
 from keras_mobilenets.weights.dialects.families import (
     convnext,
     efficientnet,
@@ -27,7 +27,7 @@ from keras_mobilenets.weights.dialects.families import (
 
 # The first that matches is taken.
 _DIALECTS = (
-    clip_text, ghostnet, fastvit, mobileone, repvit, convnext, metaformer, mobilevit, shufflenet, resnet, vgg,
+    clip_text, ssdlite, ghostnet, fastvit, mobileone, repvit, convnext, metaformer, mobilevit, shufflenet, resnet, vgg,
     torchvision, timm, regnet, xception, efficientnet,
 )  # fmt: skip
 

@@ -1,0 +1,88 @@
+"""The whole road of a detector: trained, converted, judged, timed, reported."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_mobilenets import UserError, pipeline, tflite, training
+from keras_mobilenets.models.detection.anchors import anchors_of
+from keras_mobilenets.tflite.graph import flatbuffer
+from keras_mobilenets.tflite.measurement.box_accuracy import evaluate_boxes
+from keras_mobilenets.training.datasets.boxes.scene_renderer import scene
+from keras_mobilenets.training.datasets.shapes_renderer import LABELS
+from keras_mobilenets.training.tasks.detection.suppression import found
+
+SIZE = 64
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A data set in COCO's form."""
+    place, content = tmp_path_factory.mktemp("scenes"), {"images": [], "annotations": []}
+    for number in range(60):
+        pixels, boxes = scene(5, 0, number, SIZE)
+        Image.fromarray(pixels).save(place / f"{number}.png")
+        content["images"].append({"id": number, "file_name": f"{number}.png", "width": SIZE, "height": SIZE})
+        for y1, x1, y2, x2, label in boxes:
+            box = [SIZE * x1, SIZE * y1, SIZE * (x2 - x1), SIZE * (y2 - y1)]
+            content["annotations"].append({"image_id": number, "category_id": int(label), "bbox": box})
+    content["categories"] = [{"id": number, "name": name} for number, name in enumerate(LABELS)]
+    (place / "boxes.json").write_text(json.dumps(content))
+    return place
+
+
+@pytest.fixture(scope="module")
+def run(folder, tmp_path_factory):
+    made = pipeline.Run(tmp_path_factory.mktemp("runs") / "run")
+    made.pipeline(
+        "SSDLiteMobileNetV2",
+        {"alpha": 0.35},
+        data=str(folder),
+        image_size=SIZE,
+        changes={"epochs": 2, "warmup_epochs": 0.5},
+        quantize=["float32", "int8"],
+        calibration=64,
+    )
+    return made
+
+
+def test_the_rows_and_the_page_say_how_good_the_boxes_are(run):
+    rows = run.rows()
+    assert [row.quantization for row in rows] == ["none", "int8"]
+    assert all(0 <= row.map50 <= 1 and 0 <= row.map <= 1 and row.top1 is None and row.median_ms > 0 for row in rows)
+    assert run.asked["data"]["task"] == "detection" and run.asked["recipe"]["label_smoothing"] == 0
+    page = (run.folder / "report.html").read_text()
+    for words in ("What it finds and misses", "Precision by recall at IoU 0.5", "The worst misses", "mAP@0.5"):
+        assert words in page
+
+
+def test_the_float_file_finds_what_the_keras_model_does_and_int8_has_a_float_tail(run):
+    model, data = training.load_model(run.model_file), run.data()
+    inputs, _ = data.inputs("test")
+    expected = found(model.predict(inputs / np.float32(127.5) - 1, verbose=0), anchors_of(model))
+    paths = {row.quantization: run.folder / f"{row.model}.tflite" for row in run.rows()}
+    actual = evaluate_boxes(paths["none"], inputs).found
+    for one, other in zip(expected, actual, strict=True):
+        sure = one.scores > 0.05
+        np.testing.assert_allclose(one.scores[sure], other.scores[: sure.sum()], atol=1e-4)
+        assert len(other.scores) == len(one.scores)
+    graph = flatbuffer.read(paths["int8"].read_bytes())
+    names = [flatbuffer.operator_name(graph, operator) for operator in graph.subgraphs[0].operators]
+    assert names[-2:] == ["SOFTMAX", flatbuffer.DETECTION] and not any(name.startswith("Flex") for name in names)
+    made = {int(out): name for name, op in zip(names, graph.subgraphs[0].operators, strict=True) for out in op.outputs}
+    tensors = graph.subgraphs[0].tensors
+    floats = {
+        made[place] for place, t in enumerate(tensors) if place in made and flatbuffer.type_name(t.type) == "float32"
+    }
+    assert floats == {"DEQUANTIZE", "SOFTMAX", flatbuffer.DETECTION}
+
+
+def test_evaluate_refuses_labels_that_are_no_boxes(run):
+    path = run.tflite_files()[0]
+    pixels = np.zeros((2, SIZE, SIZE, 3), np.uint8)
+    with pytest.raises(UserError, match="detects boxes, and the labels are none"):
+        tflite.evaluate(path, (pixels, np.zeros(2, int)))
+    with pytest.raises(UserError, match="holds boxes: give a detector, such as SSDLiteMobileNetV2"):
+        pipeline.Run(run.folder.parent / "other").train("MobileNetV2", data=run.asked["data"]["name"], image_size=SIZE)

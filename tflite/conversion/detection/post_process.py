@@ -1,0 +1,109 @@
+"""A detector's .tflite: a body that int8 quantizes, and a float tail that decodes boxes and suppresses the weaker ones.
+
+The tail is TensorFlow Lite's own operator TFLite_Detection_PostProcess, which every runtime and NNAPI know; no Flex.
+"""
+
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from flatbuffers import flexbuffers
+
+from keras_mobilenets.errors import UserError
+from keras_mobilenets.models.detection.anchors import CENTER, SIZE, anchors_of
+from keras_mobilenets.models.detection.ssdlite import OUTPUT
+from keras_mobilenets.tflite.graph import flatbuffer, signature
+from keras_mobilenets.training.tasks.detection.suppression import LOWEST, MOST, OVERLAP
+
+
+def is_detector(model: Any) -> bool:
+    """Whether a Keras model, of Keras 3 or tf_keras, is one that `SSDLite` made."""
+    names = [layer.name for layer in getattr(model, "layers", ())]
+    return "boxes_0" in names and any(name.endswith(OUTPUT) for name in names)
+
+
+def body(content: bytes) -> bytes:
+    """The .tflite of a detector without its last operator, which puts offsets and logits side by side.
+
+    Args:
+        content: A float .tflite whose one output is that of `SSDLite`.
+
+    Returns:
+        One with two outputs, `boxes` and `scores`: each has numbers of a range of its own.
+    """
+    model = flatbuffer.read(content)
+    graph = model.subgraphs[0]
+    last = graph.operators[-1]
+    if flatbuffer.operator_name(model, last) != "CONCATENATION" or len(last.inputs) != 2:
+        raise UserError("the detector does not end in its offsets beside its logits: build it with km.SSDLite")
+    graph.operators = graph.operators[:-1]
+    graph.outputs = np.array(last.inputs, np.int32)
+    names = [flatbuffer.text(graph.tensors[place].name) for place in graph.inputs]
+    signature.name_ends(model, names, ["boxes", "scores"])
+    return flatbuffer.write(model)
+
+
+def with_post_process(content: bytes, model: Any) -> bytes:
+    """Appends softmax, decoding and suppression in float to the .tflite of `body`, quantized or not.
+
+    Args:
+        content: The .tflite.
+        model: The Keras model that it was made of.
+
+    Returns:
+        A .tflite with the outputs of `flatbuffer.DETECTION_OUTPUTS`.
+    """
+    changed = flatbuffer.read(content)
+    graph, places = flatbuffer.Graph(changed), changed.subgraphs[0]
+    boxes, logits = (_float(graph, int(place)) for place in places.outputs)
+    scores = graph.add_tensor("probabilities", graph.shape(logits), schema.TensorType.FLOAT32)
+    graph.insert("SOFTMAX", [logits], scores, len(graph.operators)).builtinOptions.beta = 1.0
+    anchors = anchors_of(model)
+    table = graph.add_tensor("anchors", anchors.shape, schema.TensorType.FLOAT32, values=anchors)
+    shapes = ((1, MOST, 4), (1, MOST), (1, MOST), (1,))
+    ends = [
+        graph.add_tensor(name, shape, schema.TensorType.FLOAT32)
+        for name, shape in zip(flatbuffer.DETECTION_OUTPUTS, shapes, strict=True)
+    ]
+    changed.operatorCodes.append(
+        schema.OperatorCodeT(
+            deprecatedBuiltinCode=schema.BuiltinOperator.CUSTOM,
+            builtinCode=schema.BuiltinOperator.CUSTOM,
+            customCode=flatbuffer.DETECTION.encode(),
+            version=1,
+        )
+    )
+    options = {
+        "max_detections": MOST,
+        "max_classes_per_detection": 1,
+        "detections_per_class": MOST,
+        "use_regular_nms": True,  # class by class
+        "nms_score_threshold": LOWEST,
+        "nms_iou_threshold": OVERLAP,
+        "num_classes": graph.shape(logits)[-1] - 1,
+        "y_scale": CENTER,
+        "x_scale": CENTER,
+        "h_scale": SIZE,
+        "w_scale": SIZE,
+    }
+    graph.operators.append(
+        schema.OperatorT(
+            opcodeIndex=len(changed.operatorCodes) - 1,
+            inputs=np.array([boxes, scores, table], np.int32),
+            outputs=np.array(ends, np.int32),
+            customOptions=np.frombuffer(bytes(flexbuffers.Dumps(options)), np.uint8),
+        )
+    )
+    places.outputs = np.array(ends, np.int32)
+    names = [flatbuffer.text(graph.tensors[int(place)].name) for place in places.inputs]
+    signature.name_ends(changed, names, flatbuffer.DETECTION_OUTPUTS)
+    return flatbuffer.write(changed)
+
+
+def _float(graph: flatbuffer.Graph, place: int) -> int:
+    """A float32 tensor of the same values."""
+    if graph.tensors[place].type == schema.TensorType.FLOAT32:
+        return place
+    twin = graph.add_tensor("float", graph.shape(place), schema.TensorType.FLOAT32)
+    graph.insert("DEQUANTIZE", [place], twin, len(graph.operators), version=2)
+    return twin

@@ -1,0 +1,181 @@
+"""detection.npz: precision by recall of a detector on a split, and its worst misses.
+
+It is read without TensorFlow and without pickle.
+"""
+
+import contextlib
+import dataclasses
+import json
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_mobilenets.errors import UserError
+from keras_mobilenets.files import atomic, sha256
+from keras_mobilenets.progress import track
+from keras_mobilenets.training.evaluation.forward_pass import forward_pass
+from keras_mobilenets.training.introspection import without_nesting
+
+FILE = "detection.npz"
+MISSES = 12  # images
+SURE = 0.3  # score from which a box is drawn
+
+
+@dataclass(frozen=True)
+class DetectionExamination:
+    """What a detector finds on a split.
+
+    Attributes:
+        class_names: The C classes.
+        split: "train", "validation" or "test".
+        count: Number of images of the split.
+        map: Mean average precision over IoU 0.5 to 0.95, 0..1; NaN where there is no box.
+        map50: At IoU 0.5.
+        by_size: `map` of small, medium and large boxes, by pixels of the model's input.
+        by_class: float64 C: `map50` of each class, NaN where it has no box.
+        recall: float64 R, 0..1.
+        precision: float64 R×C, by recall, at IoU 0.5.
+        images: uint8 M×S×S×3: those with the most missed boxes and false ones.
+        truth: float32 M×B×6: their boxes, as `boxes` says.
+        answers: float32 M×K×6: y1, x1, y2, x2, class (−1 where there is none), score of what was found from `SURE` on.
+        model_sha256: SHA-256 of the model's file, in hexadecimal; empty where there is none.
+    """
+
+    class_names: tuple[str, ...]
+    split: str
+    count: int
+    map: float
+    map50: float
+    by_size: dict[str, float]
+    by_class: np.ndarray
+    recall: np.ndarray
+    precision: np.ndarray
+    images: np.ndarray
+    truth: np.ndarray
+    answers: np.ndarray
+    model_sha256: str = ""
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the file atomically.
+
+        Raises:
+            UserError: It cannot be written.
+        """
+        about = {name: getattr(self, name) for name in _WORDS}
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        with atomic(path) as temporary:
+            np.savez_compressed(temporary, allow_pickle=False, about=np.array(json.dumps(about)), **arrays)
+        return Path(path)
+
+
+_ARRAYS = ("by_class", "recall", "precision", "images", "truth", "answers")
+_WORDS = ("class_names", "split", "count", "map", "map50", "by_size", "model_sha256")
+
+
+def read_detection_examination(path: str | Path) -> DetectionExamination:
+    """Reads a detection.npz.
+
+    Raises:
+        UserError: It is missing or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            about = json.loads(str(file["about"]))
+            arrays = {name: file[name] for name in _ARRAYS}
+        return DetectionExamination(**about | {"class_names": tuple(about["class_names"])}, **arrays)
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist") from error
+    except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(f"{path} is damaged: {' '.join(str(error).split())}; delete it and train again") from error
+
+
+def examine(model: Any, data: Any, split: str = "validation", misses: int = MISSES) -> DetectionExamination:
+    """Judges a detector on a split.
+
+    Args:
+        model: As `SSDLite`, of Keras 3 or tf_keras.
+        data: What `load_data` returns, of boxes.
+        split: "train", "validation" or "test".
+        misses: Maximum number of images to keep.
+    """
+    from keras_mobilenets.models.detection.anchors import anchors_of
+    from keras_mobilenets.training.tasks.detection.average_precision import average_precision
+    from keras_mobilenets.training.tasks.detection.suppression import found
+
+    model = without_nesting(model)
+    data.task.check(model, data.name)
+    data, anchors, forward = data.scaled_for(model), anchors_of(model), forward_pass(model)
+    tables, answers = [], []
+    total = -(-data.count(split) // data.batch_size)
+    for images, labels in track(getattr(data, split), f"evaluating {split} images", total):
+        answers += found(forward(np.asarray(images)), anchors)
+        tables.append(np.asarray(labels))
+    truth = np.concatenate(tables)
+    judged = average_precision(truth, answers, len(data.class_names), data.kind.shape[:2])
+    errors = [_errors(table, each) for table, each in zip(truth, answers, strict=True)]
+    worst = np.argsort(-np.array(errors), kind="stable")[:misses]
+    worst = worst[np.array(errors)[worst] > 0]
+    pixels, _ = data.images(split)
+    return DetectionExamination(
+        tuple(data.class_names),
+        split,
+        len(truth),
+        judged.map,
+        judged.map50,
+        judged.by_size,
+        judged.by_class,
+        judged.recall,
+        judged.precision,
+        pixels[worst],
+        truth[worst],
+        _stacked([answers[place] for place in worst]),
+    )
+
+
+def examine_into(run_dir: str | Path, model: Any, data: Any, again: bool = False) -> DetectionExamination:
+    """Writes the examination of a run's model on its validation images, unless it is up to date.
+
+    Args:
+        run_dir: The folder, with model.keras; detection.npz is written into it.
+        model: The model of model.keras.
+        data: The training data.
+        again: Whether to evaluate again even where it is up to date.
+    """
+    path, digest = Path(run_dir) / FILE, sha256(Path(run_dir) / "model.keras")
+    if not again and path.exists():
+        with contextlib.suppress(UserError):  # a damaged one is replaced
+            there = read_detection_examination(path)
+            if there.model_sha256 == digest:
+                return there
+    made = dataclasses.replace(examine(model, data), model_sha256=digest)
+    made.save(path)
+    return made
+
+
+def _errors(table: np.ndarray, found: Any) -> int:
+    """Boxes that were missed, and sure ones where none is."""
+    from keras_mobilenets.training.tasks.detection.boxes import overlap
+
+    there = table[(table[:, 4] >= 0) & (table[:, 5] == 0)]
+    sure = found.scores >= SURE
+    same = np.asarray(overlap(there[None, :, :4], found.boxes[sure]))[0] >= 0.5
+    same &= there[:, 4, None] == found.classes[sure][None]
+    hits = int(min(same.any(axis=0).sum(), same.any(axis=1).sum()))
+    return len(there) + int(sure.sum()) - 2 * hits
+
+
+def _stacked(answers: list[Any]) -> np.ndarray:
+    """What was found from `SURE` on, of each image as many rows."""
+    sure = [
+        np.concatenate([each.boxes, each.classes[:, None], each.scores[:, None]], axis=1)[each.scores >= SURE]
+        for each in answers
+    ]
+    most = max(map(len, sure), default=0)
+    rows = np.tile(np.array((0, 0, 0, 0, -1, 0), np.float32), (len(sure), most, 1))
+    for place, each in enumerate(sure):
+        rows[place, : len(each)] = each
+    return rows
