@@ -2,6 +2,7 @@ import hashlib
 import json
 import os
 import sys
+from dataclasses import MISSING, fields
 
 import pytest
 from phone_samples import DIGEST, REPOSITORY
@@ -26,9 +27,8 @@ def bundle(tmp_path):
     for name, content in contents.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
-    known = dict.fromkeys(field for field in BundledModel.__dataclass_fields__)
+    known = dict.fromkeys(field.name for field in fields(BundledModel) if field.default is MISSING)
     known |= {"name": "net_int8", "path": "m/net.tflite", "size_bytes": 4, "arguments": {}, "labels": "labels.txt"}
-    known |= {"published": ()}
     known |= {"input": TensorSpec((1, 1, 1, 3), "int8", 1.0, 0), "output": TensorSpec((1, 2), "int8", 1.0, 0)}
     known |= {"images": "i.bin", "probes": Probes(1, "in.bin", "o.bin")}
     files = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
