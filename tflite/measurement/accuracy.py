@@ -13,7 +13,6 @@ from keras_mobilenets.pixels.image_source import BATCH
 from keras_mobilenets.processors import usable_threads
 from keras_mobilenets.progress import track
 from keras_mobilenets.tflite.graph.file_identifier import check_file
-from keras_mobilenets.tflite.measurement.box_accuracy import evaluate_boxes
 from keras_mobilenets.tflite.measurement.evaluation import agreement, max_abs_err, score
 from keras_mobilenets.tflite.runtime.exported_file import is_exported, open_exported
 from keras_mobilenets.tflite.runtime.interpreter import open_model
@@ -62,6 +61,8 @@ def evaluate(
     if _is_detector(path):
         if on != "cpu":
             raise UserError(f"{path} detects boxes, which is evaluated on the CPU alone: leave out on={on!r}")
+        from keras_mobilenets.tflite.measurement.box_accuracy import evaluate_boxes  # loads TensorFlow
+
         return evaluate_boxes(path, data, threads=threads, limit=limit, pixels=pixels)
     run_there, several = _runner(on), has_several(data) if several is None else several
     if run_there and is_exported(path):
