@@ -72,8 +72,8 @@ class Row:
     map: float | None = None
     map50: float | None = None
     f1: float | None = None
-    sustained: dict[str, Any] | None = None
     per_class: dict[str, dict[str, float | None]] | None = None
+    sustained: dict[str, Any] | None = None
 
     @property
     def score(self) -> float | None:

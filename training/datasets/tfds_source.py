@@ -233,7 +233,7 @@ def _split(builder: Any, split: str, count: int, image_key: str, labels: Labels,
 
 def _labelled(builder: Any, labels: Labels) -> bool:
     """Whether the test split has labels; contests such as imagenet2012 keep theirs and store −1."""
-    examples = builder.as_dataset(split="test[:16]", shuffle_files=False)
+    examples = builder.as_dataset(split="test", shuffle_files=False).take(16)
     first = np.stack([labels.read(example) for example in examples])
     if labels.task.name == "detection":  # COCO's has images without boxes alone
         return len(labels.task.missing(first)) < len(labels.task.class_names)

@@ -62,7 +62,7 @@ SMALL = (
 SMALL_HIDDEN = 1024
 
 
-def _hidden(x: Any, filters: int, *, dropout_rate: float, alpha: float, minimalistic: bool) -> Any:
+def _hidden(x: Any, filters: int, *, alpha: float, minimalistic: bool, **_: Any) -> Any:
     """The layer between pooling and classifier, moved behind the pooling to cost little (section 5.1)."""
     x = layers.Dense(filters if alpha <= 1 else make_divisible(filters * alpha), name="hidden")(x)
     return blocks.activation(x, RE if minimalistic else HS, "hidden")
