@@ -16,6 +16,8 @@ from keras_mobilenets.training.tasks.detection.suppression import found
 
 SIZE = 64
 
+pytestmark = pytest.mark.slow  # a minute of training
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
