@@ -136,9 +136,10 @@ def is_classifier(content: bytes) -> bool:
 
 
 def detects(model: Any) -> bool:
-    """Whether a model ends in the operator that decodes and suppresses a detector's boxes."""
-    operators = model.subgraphs[0].operators
-    return bool(operators) and operator_name(model, operators[-1]) == DETECTION
+    """Whether a model takes an image and ends in the operator that decodes and suppresses a detector's boxes."""
+    graph = model.subgraphs[0]
+    takes_image = len(graph.inputs) == 1 and len(shape_of(graph.tensors[graph.inputs[0]])) == 4
+    return takes_image and bool(graph.operators) and operator_name(model, graph.operators[-1]) == DETECTION
 
 
 def is_constant(model: Any, tensor: Any) -> bool:
