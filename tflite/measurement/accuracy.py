@@ -125,9 +125,7 @@ def input_shape(path: str | Path) -> tuple[int, ...]:
 
     if is_exported(path):
         return tuple(map(int, open_exported(path).input["shape"]))
-    check_file(path)
-    validate(path, run=False)
-    model = flatbuffer.read(Path(path).read_bytes(), path)
+    model = _sound_model(path)
     graph = model.subgraphs[0]
     sources, answers = ([flatbuffer.shape_of(graph.tensors[i]) for i in side] for side in (graph.inputs, graph.outputs))
     is_classifier = flatbuffer.detects(model) or (
@@ -152,11 +150,16 @@ def _is_detector(path: str | Path) -> bool:
     """Whether a file is a sound .tflite that gives boxes."""
     from keras_mobilenets.tflite.graph import flatbuffer
 
-    if is_exported(path):
-        return False
+    return not is_exported(path) and flatbuffer.detects(_sound_model(path))
+
+
+def _sound_model(path: str | Path) -> Any:
+    """The tables of a .tflite that is there and not damaged."""
+    from keras_mobilenets.tflite.graph import flatbuffer
+
     check_file(path)
     validate(path, run=False)
-    return flatbuffer.detects(flatbuffer.read(Path(path).read_bytes(), path))
+    return flatbuffer.read(Path(path).read_bytes(), path)
 
 
 def _runner(on: str) -> Callable[[Path, np.ndarray], np.ndarray] | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from keras_mobilenets.costs.operators import SpecCost
 from keras_mobilenets.files import atomic
 from keras_mobilenets.tflite.reports import figure
+from keras_mobilenets.tflite.reports.page import template
 from keras_mobilenets.tflite.reports.plots import STYLES
 from keras_mobilenets.training.architecture_search.candidate import ACCURACY, Search
 
@@ -24,21 +25,9 @@ def search_page(found: Search, out: str | Path, title: str, beside: Mapping[str,
     Returns:
         The path of the page.
     """
-    import jinja2
-    from markupsafe import Markup
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("keras_mobilenets.tflite.reports", ""),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
-    page = environment.get_template("search.html").render(
+    page = template("search.html").render(
         title=title,
-        style=Markup(style),
-        drawn=Markup(figure.in_page(front_plot(found, beside), 1)),
+        svg=front_plot(found, beside),
         estimate=_ESTIMATES[_is_accuracy(found)],
         rows=[(found.candidates[place], 100 * found.estimates[place]) for place in reversed(found.front)],
         beside=beside,

@@ -2,13 +2,16 @@
 
 import contextlib
 import io
+from collections.abc import Iterator
 from typing import Any
 
 import tensorflow_datasets as tfds
 
 
 class Embedded(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]  # of its metaclass
-    """A builder that needs no download and shows one bar of its own."""
+    """A builder that needs no download and shows one bar of its own; `_generate_examples` draws a split."""
+
+    SPLITS = ("train", "validation", "test")
 
     def download_and_prepare(self, **options: Any) -> None:
         """Makes and stores the data set unless it is there; an interrupted run leaves nothing and starts over.
@@ -23,3 +26,6 @@ class Embedded(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type
                 super().download_and_prepare(**options)
         finally:
             tfds.enable_progress_bar()
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
+        return {split: self._generate_examples(split) for split in self.SPLITS}

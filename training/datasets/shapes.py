@@ -46,12 +46,9 @@ class Shapes(Embedded):
             supervised_keys=("image", "label"),
         )
 
-    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
-        return {split: self._generate_examples(split) for split in ("train", "validation", "test")}
-
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
         config = self.builder_config or ShapesConfig(name="default")
-        number, count = ("train", "validation", "test").index(split), getattr(config, split)
+        number, count = self.SPLITS.index(split), getattr(config, split)
         images = shapes_renderer.stream(config.seed, number, count)
         for index, png in enumerate(track(images, f"drawing shapes, {split}", total=count)):
             yield index, {"image": io.BytesIO(png), "label": shapes_renderer.label_of(index)}

@@ -191,16 +191,19 @@ def examine_into(run_dir: str | Path, model: Any, data: Any, again: bool = False
     return up_to_date(run_dir, read_examination, lambda: examine(model, data), again)
 
 
-def up_to_date(run_dir: str | Path, read: Callable[[Path], Any], make: Callable[[], Any], again: bool = False) -> Any:
+def up_to_date(
+    run_dir: str | Path, read: Callable[[Path], Any], make: Callable[[], Any], again: bool = False, file: str = FILE
+) -> Any:
     """The examination of a run's model that is there, or a new one, which is written.
 
     Args:
         run_dir: The folder, with model.keras.
-        read: Reads an examination.npz.
+        read: Reads its file.
         make: Examines the model.
         again: As in `examine_into`.
+        file: The name of the file.
     """
-    path, digest = Path(run_dir) / FILE, sha256(Path(run_dir) / "model.keras")
+    path, digest = Path(run_dir) / file, sha256(Path(run_dir) / "model.keras")
     if not again and path.exists():
         with contextlib.suppress(UserError):  # a damaged one is replaced
             found = read(path)

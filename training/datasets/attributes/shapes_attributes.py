@@ -48,12 +48,9 @@ class ShapesAttributes(Embedded):
             features=tfds.features.FeaturesDict({"image": image, "attributes": attributes}),
         )
 
-    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
-        return {split: self._generate_examples(split) for split in ("train", "validation", "test")}
-
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
         config = self.builder_config or AttributesConfig(name="default")
-        number, count = ("train", "validation", "test").index(split), getattr(config, split)
+        number, count = self.SPLITS.index(split), getattr(config, split)
         images = shapes_renderer.stream(config.seed, number, count, program=attributes_renderer.__file__)
         for index, png in enumerate(track(images, f"drawing shapes with attributes, {split}", total=count)):
             has = attributes_renderer.attributes_of(config.seed, number, index)

@@ -52,12 +52,9 @@ class ShapesDetection(Embedded):
             features=tfds.features.FeaturesDict(features),
         )
 
-    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
-        return {split: self._generate_examples(split) for split in ("train", "validation", "test")}
-
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
         config = self.builder_config or ShapesDetectionConfig(name="default")
-        number, count = ("train", "validation", "test").index(split), getattr(config, split)
+        number, count = self.SPLITS.index(split), getattr(config, split)
         for index in track(range(count), f"drawing shapes_detection, {split}", total=count):
             pixels, boxes = scene(config.seed, number, index)
             found = [{"bbox": tfds.features.BBox(*box[:4]), "label": int(box[4])} for box in boxes]

@@ -65,12 +65,9 @@ class Words(Embedded):
             supervised_keys=("audio", "label"),
         )
 
-    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
-        return {split: self._generate_examples(split) for split in ("train", "validation", "test")}
-
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
         config = self.builder_config or WordsConfig(name="default")
-        number, count = ("train", "validation", "test").index(split), getattr(config, split)
+        number, count = self.SPLITS.index(split), getattr(config, split)
         for index in track(range(count), f"speaking words, {split}", total=count):
             label = index % len(synthesizer.LABELS)
             samples = synthesizer.spoken(label, np.random.default_rng([config.seed, number, index]))

@@ -3,11 +3,7 @@
 It is read without TensorFlow and without pickle.
 """
 
-import contextlib
-import dataclasses
 import json
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.files import atomic, sha256
+from keras_mobilenets.files import atomic
 from keras_mobilenets.progress import track
+from keras_mobilenets.training.evaluation.examination import read_arrays, up_to_date
 from keras_mobilenets.training.evaluation.forward_pass import forward_pass
 from keras_mobilenets.training.introspection import without_nesting
 
@@ -82,14 +79,11 @@ def read_detection_examination(path: str | Path) -> DetectionExamination:
     Raises:
         UserError: It is missing or damaged.
     """
+    arrays = read_arrays(path, ["about", *_ARRAYS])
     try:
-        with np.load(path, allow_pickle=False) as file:
-            about = json.loads(str(file["about"]))
-            arrays = {name: file[name] for name in _ARRAYS}
+        about = json.loads(str(arrays.pop("about")))
         return DetectionExamination(**about | {"class_names": tuple(about["class_names"])}, **arrays)
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist") from error
-    except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged: {' '.join(str(error).split())}; delete it and train again") from error
 
 
@@ -145,15 +139,7 @@ def examine_into(run_dir: str | Path, model: Any, data: Any, again: bool = False
         data: The training data.
         again: Whether to evaluate again even where it is up to date.
     """
-    path, digest = Path(run_dir) / FILE, sha256(Path(run_dir) / "model.keras")
-    if not again and path.exists():
-        with contextlib.suppress(UserError):  # a damaged one is replaced
-            there = read_detection_examination(path)
-            if there.model_sha256 == digest:
-                return there
-    made = dataclasses.replace(examine(model, data), model_sha256=digest)
-    made.save(path)
-    return made
+    return up_to_date(run_dir, read_detection_examination, lambda: examine(model, data), again, FILE)
 
 
 def _errors(table: np.ndarray, found: Any) -> int:
