@@ -145,7 +145,7 @@ def test_a_keras_file_converts_and_a_loose_tflite_is_timed_and_scored(run, photo
 @pytest.mark.slow
 def test_a_student_is_distilled_from_a_run(run, photos, tmp_path, capsys):
     folder, _ = run
-    student = ["distill", "MobileNetV2", "--alpha", "0.35", "--teacher", str(folder), "--run", str(tmp_path / "small")]
+    student = ["distill", "MobileNetV1", "--alpha", "0.35", "--teacher", str(folder), "--run", str(tmp_path / "small")]
     options = ["--data", str(photos), "--size", "32", "--epochs", "1", "--batch-size", "8"]
     options += ["--weights", str(folder / "model.keras")]
     options += ["--cached-views", "2", "--cache-file", str(tmp_path / "c.npz")]
