@@ -40,7 +40,7 @@ def test_the_default_keeps_what_the_stock_converter_loses():
 @pytest.mark.timeout(3600)
 def test_blocks_in_float_keep_more_than_the_default():
     found = printed("default", "mixed", images=128)
-    assert found["mixed"][0] > found["default"][0] + 0.5
+    assert found["mixed"][0] > found["default"][0] + 0.2  # how many blocks fit into 1.15 times is measured
 
 
 @pytest.mark.slow
