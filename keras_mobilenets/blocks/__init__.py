@@ -58,6 +58,7 @@ from keras_mobilenets.blocks.residual import inverted_residual as inverted_resid
 from keras_mobilenets.blocks.residual import universal_inverted_bottleneck as universal_inverted_bottleneck
 from keras_mobilenets.blocks.separable import depthwise_separable as depthwise_separable
 from keras_mobilenets.blocks.separable import separable_bn as separable_bn
+from keras_mobilenets.blocks.separable import separable_conv1d as separable_conv1d
 from keras_mobilenets.blocks.speech_front_end import SpeechFrontEnd as SpeechFrontEnd
 from keras_mobilenets.blocks.speech_front_end import speech_front_end as speech_front_end
 from keras_mobilenets.blocks.squeeze_excitation import squeeze_excite as squeeze_excite

@@ -69,6 +69,7 @@ def depthwise_bn(
     strides: int = 1,
     padding: str = "same",
     multiplier: int = 1,
+    dilation: int | tuple[int, int] = 1,
     activation: str | None = "relu6",
     name: str,
 ) -> Any:
@@ -80,6 +81,7 @@ def depthwise_bn(
         strides: 1, or 2 to halve height and width.
         padding: "same" or "valid".
         multiplier: Kernels for each channel, whose outputs stand side by side.
+        dilation: Distance between the kernel's places, or that over height and over width.
         activation: As in `activation`; None keeps the output linear.
         name: Name of the convolution layer.
 
@@ -87,7 +89,13 @@ def depthwise_bn(
         Tensor with `multiplier` times as many channels as `x`.
     """
     conv = layers.DepthwiseConv2D(
-        kernel_size, strides=strides, padding=padding, depth_multiplier=multiplier, use_bias=False, name=name
+        kernel_size,
+        strides=strides,
+        padding=padding,
+        depth_multiplier=multiplier,
+        dilation_rate=dilation,
+        use_bias=False,
+        name=name,
     )
     return activate(batch_norm(conv(x), name), activation, name)
 

@@ -48,12 +48,14 @@ class Source(NamedTuple):
         size: What the shape is, for the docstring; "{size}" stands for the default size.
         takes: What the network takes, likewise.
         channels: What is said of an input tensor.
+        unit: In which its first size is counted.
     """
 
     input: Callable[[Any, int | None, Mapping[str, Any]], Any]
     size: str
     takes: str
     channels: str = ""
+    unit: str = "px"
 
 
 class Builder(Protocol):
@@ -93,11 +95,14 @@ def builder(
     fixed_size: bool = False,
     source: Source | None = None,
     classes: int = 1000,
+    classifier_activation: str | None = "softmax",
+    task: str = "classification",
 ) -> Callable[[Callable[..., Any]], Builder]:
     """Turns the body of a network into its public builder.
 
-    The body is called `body(x, stem_strides=..., **own)` and returns the last feature map. Its own keyword arguments,
-    with their defaults, join the shared ones; one called `alpha` or `width` is the width multiplier.
+    The body is called `body(x, stem_strides=..., **own)` and returns the last feature map, or a vector, which nothing
+    pools. Its own keyword arguments, with their defaults, join the shared ones; one called `alpha` or `width` is the
+    width multiplier, and one called `classes` is given their number.
 
     Args:
         default_size: The paper's input side in pixels.
@@ -113,12 +118,16 @@ def builder(
         fixed_size: Whether the network itself must know its input size.
         source: What the networks take; images when not given.
         classes: The default of the builder's argument.
+        classifier_activation: The default of the builder's argument.
+        task: The `Task` whose labels the networks are for, by its name.
     """
     source = source or IMAGE
 
     def decorate(body: Callable[..., Any]) -> Builder:
-        own = [p for p in inspect.signature(body).parameters.values() if p.name not in ("x", "stem_strides")]
-        defaults = {"dropout_rate": dropout_rate, "stem_strides": stem_strides, "classes": classes}
+        taken = inspect.signature(body).parameters
+        own = [p for p in taken.values() if p.name not in ("x", "stem_strides", "classes")]
+        defaults: dict[str, Any] = {"dropout_rate": dropout_rate, "stem_strides": stem_strides, "classes": classes}
+        defaults["classifier_activation"] = classifier_activation
         signature = _signature(own, defaults)
         width = next((p.name for p in own if p.name in WIDTHS), None)
 
@@ -135,9 +144,10 @@ def builder(
             x = inputs = _tensor(given["input_tensor"], lambda: source.input(given["input_shape"], size, options))
             if (flatten or fixed_size) and size and None in x.shape[1:3]:
                 raise UserError(f"{body.__name__} must know its input size: give it, such as ({size}, {size}, 3)")
-            x = body(x, stem_strides=given["stem_strides"], **options)
+            shared = {name: given[name] for name in ("stem_strides", "classes") if name in taken}
+            x = body(x, **shared, **options)
             if given["include_top"]:
-                x = layers.Flatten(name="flatten")(x) if flatten else layers.GlobalAveragePooling2D(name="pool")(x)
+                x = layers.Flatten(name="flatten")(x) if flatten else _pool(x, "avg")
                 x = last(x) if last else x
                 x = head(x, dropout_rate=given["dropout_rate"], **options) if head else x
                 x = _classifier(x, given, classifier_bias, classifier)
@@ -160,7 +170,7 @@ def builder(
         build.default_size = default_size  # type: ignore[attr-defined]
         build.__doc__ = _document(body, own, default_size, source)
         build.takes_images = source is IMAGE  # type: ignore[attr-defined]
-        build.task = "classification"  # type: ignore[attr-defined]
+        build.task, build.unit = task, source.unit  # type: ignore[attr-defined]
         return build
 
     return decorate
@@ -270,6 +280,8 @@ def _classifier(x: Any, given: dict[str, Any], use_bias: bool, own: Callable[...
 
 
 def _pool(x: Any, pooling: str | None) -> Any:
+    if len(x.shape) == 2:
+        return x
     if pooling == "avg":
         return layers.GlobalAveragePooling2D(name="pool")(x)
     if pooling == "max":

@@ -1,1 +1,1 @@
-"""Networks for what changes over time: sound."""
+"""Networks for what changes over time: sound, sequences of items."""
