@@ -266,6 +266,11 @@ RECIPES = {
         {"learning_rate": 2e-3, "label_smoothing": 0.0, "epochs": 10, "warmup_epochs": 0.5},
         16,
     ),
+    "next_item": NamedRecipe(
+        "AdamW in batches of 256, dropout, no label smoothing: the next item of a sequence, on small data",
+        {"learning_rate": 3e-3, "label_smoothing": 0.0, "augmentation": "none", "epochs": 12},
+        256,
+    ),
     "progressive": NamedRecipe(
         "the modern one in four stages: images and regularization grow, less time (EfficientNetV2)",
         MODERN | {"stages": 4},

@@ -18,7 +18,7 @@ def add_model(parser: ArgumentParser, size: int | None = None) -> None:
         type=int,
         default=size,
         metavar="PIXELS",
-        help=f"side of the input, or samples of a recording (default: {usual})",
+        help=f"side of the input, samples of a recording, or items of a history (default: {usual})",
     )
     group.add_argument(
         "--set",

@@ -31,6 +31,7 @@ def evaluate(run: RunFolder, data: Any = None) -> list[Any]:
     several = has_several(data)
     inputs, labels = data.inputs("test")
     is_of_classes = data.task.name != "detection"  # else answers are boxes, which have no place of their own
+    is_shown = is_of_classes and data.kind.has_pictures
     kept = {}
     known: dict[str, tuple[dict[str, Any], Any]] = {}
     for variant in ("", *run.variants()):
@@ -47,7 +48,7 @@ def evaluate(run: RunFolder, data: Any = None) -> list[Any]:
         if expected is not None:
             figures["max_abs_err"] = max_abs_err(result, expected)
         rows = [row.with_(**figures) if row.model == path.stem else row for row in rows]
-    if is_of_classes:
+    if is_shown:
         shown = data.pictures(inputs[:SHOWN])
         tflite.save_predictions(run.folder / "predictions.npz", shown, labels[:SHOWN], data.class_names, kept)
     run.write(rows)

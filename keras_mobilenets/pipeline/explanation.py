@@ -84,12 +84,15 @@ def examine(run: RunFolder) -> Any:
     """Makes the run's examination.npz anew: a `training.Examination` of what its model gets right and wrong.
 
     Raises:
-        UserError: The run has no model or does not say what it was trained on.
+        UserError: The run has no model or does not say what it was trained on, or the model ranks items.
     """
     from keras_mobilenets.training import load_model
 
     model, data = load_model(run.trained_model_file()), run.data()
-    return data.task.examine_into(run.folder, model, data, again=True)
+    found = data.task.examine_into(run.folder, model, data, again=True)
+    if found is None:
+        raise UserError(f"{run.folder} ranks items: keras-mobilenets evaluate {run.folder} says how far in front")
+    return found
 
 
 def _check(images: Sequence[Path], out: str | Path | None) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.pipeline.folder import RunFolder, alone
+from keras_mobilenets.tflite.results.results import FIGURES
 
 # What a row says of a model before it is timed.
 KNOWN_BEFORE = (
@@ -14,10 +15,7 @@ KNOWN_BEFORE = (
     "sparsity",
     "parameters",
     "macs",
-    "top1",
-    "map",
-    "map50",
-    "f1",
+    *FIGURES,
     "per_class",
     "max_abs_err",
 )

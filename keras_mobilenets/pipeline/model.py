@@ -10,7 +10,13 @@ from keras_mobilenets.errors import UserError
 from keras_mobilenets.lock import locked
 from keras_mobilenets.models.catalog import builder_named
 from keras_mobilenets.pipeline.folder import RunFolder
-from keras_mobilenets.training.recipe import Recipe, find
+from keras_mobilenets.training.recipe import RECIPES, Recipe, find
+
+# By task: what its data hold, a builder for it, and data.
+ONLY_FOR = {
+    "detection": ("boxes", "a detector, such as SSDLiteMobileNetV2", "shapes_detection"),
+    "next_item": ("a log of items", "a recommender, such as SeparableSequenceNet", "visits"),
+}
 
 
 def usual_size(data: str) -> int:
@@ -132,8 +138,8 @@ def _asked(
     changes: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """What run.json will say of a training, with all that depends on the data set and on the recipe filled in."""
-    if recipe == "default" and builder_named(builder).task == "detection":
-        recipe = "detection"
+    if recipe == "default" and builder_named(builder).task in RECIPES:
+        recipe = builder_named(builder).task
     named = find(recipe if isinstance(recipe, str) else "default")
     if isinstance(recipe, str):
         settled = Recipe.named(recipe, **changes or {})
@@ -159,12 +165,14 @@ def _asked(
 
 
 def _check_task(builder: str, data: Any) -> None:
-    """Refuses a detector for classes and a classifier for boxes, before it is built."""
-    wanted, given = data.task.name == "detection", builder_named(builder).task == "detection"
-    if wanted and not given:
-        raise UserError(f"{data.name} holds boxes: give a detector, such as SSDLiteMobileNetV2, not {builder}")
-    if given and not wanted:
-        raise UserError(f"{builder} detects boxes, and {data.name} has none: give data such as shapes_detection")
+    """Refuses a detector for classes, a classifier for boxes and the like, before it is built."""
+    wanted, given = data.task.name, builder_named(builder).task
+    if wanted in ONLY_FOR and wanted != given:
+        held, network, _ = ONLY_FOR[wanted]
+        raise UserError(f"{data.name} holds {held}: give {network}, not {builder}")
+    if given in ONLY_FOR and wanted != given:
+        held, _, example = ONLY_FOR[given]
+        raise UserError(f"{builder} is for {held}, and {data.name} has none: give data such as {example}")
 
 
 def _train(run: RunFolder, asked: dict[str, Any], checkpoint_seconds: float | None) -> Path:

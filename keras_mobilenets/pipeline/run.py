@@ -128,7 +128,8 @@ class Run(RunFolder):
         steps = 5 + len(kinds)
         numbers = (f"{number}/{steps}" for number in range(1, steps + 1))
         size = model.usual_size(data) if size is None else size
-        announce(f"{next(numbers)} train {builder} on {data} at {size} {builder_named(builder).unit} into {self.folder}")
+        unit = builder_named(builder).unit
+        announce(f"{next(numbers)} train {builder} on {data} at {size} {unit} into {self.folder}")
         self.train(builder, arguments, **training)
         for kind, epochs in kinds.items():
             length = count(epochs or compression.usual_epochs(self, kind), "epoch")

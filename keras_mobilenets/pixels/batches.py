@@ -34,16 +34,17 @@ def batches(
         yield images, None if labels is None else numbers(labels, len(images))
 
 
-def float_batches(
-    data: Any, input_shape: Sequence[int], model: object, *, several: bool = False
+def value_batches(
+    data: Any, input_shape: Sequence[int], model: object, *, several: bool = False, integers: bool = False
 ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-    """As `batches`, for a model that takes no image: float32 arrays of its input's shape.
+    """As `batches`, for a model that takes no image: arrays of its input's shape, float32 or int32.
 
     Args:
         data: A pair of arrays, or values alone, or an iterable of these such as a tf.data pipeline.
         input_shape: The model's input, 1×….
         model: For the message.
         several: As in `batches`.
+        integers: Whether the model takes integers, such as the numbers of items; else floats.
 
     Raises:
         UserError: There is nothing, the values do not fit or are not finite, or values and labels differ in number.
@@ -53,13 +54,14 @@ def float_batches(
     for piece in [data] if is_one else data:
         values, labels = piece if isinstance(piece, tuple) and len(piece) == 2 else (piece, None)
         values = np.asarray(values)
-        if values.shape[1:] != tuple(input_shape[1:]) or values.dtype.kind != "f" or not np.isfinite(values).all():
-            given = f"{values.dtype} N×{_times(values.shape[1:])}"
-            raise UserError(f"{model} takes finite floats N×{_times(input_shape[1:])}, not {given}: give such values")
+        is_kind = values.dtype.kind in ("iu" if integers else "f")
+        if values.shape[1:] != tuple(input_shape[1:]) or not is_kind or not np.isfinite(values).all():
+            given, kind = f"{values.dtype} N×{_times(values.shape[1:])}", "integers" if integers else "finite floats"
+            raise UserError(f"{model} takes {kind} N×{_times(input_shape[1:])}, not {given}: give such values")
         numbers = None if labels is None else (_rows if several else _class_numbers)(labels, len(values))
         for start in range(0, len(values), image_source.BATCH):
             some, empty = slice(start, start + image_source.BATCH), False
-            yield values[some].astype(np.float32), None if numbers is None else numbers[some]
+            yield values[some].astype(np.int32 if integers else np.float32), None if numbers is None else numbers[some]
     if empty:
         raise UserError("there are no examples in the data; give at least one")
 

@@ -19,7 +19,8 @@ from keras_mobilenets.costs.published_figures import table
 from keras_mobilenets.models.convnets import regnet
 from keras_mobilenets.models.light import efficientnet, shufflenet_v1, shufflenet_v2
 
-NAMES = [name for name in km.list_models() if not name.startswith(("MobileNetV1", "MobileNetV2", "DSCNN", "SSDLite"))]
+ELSEWHERE = ("MobileNetV1", "MobileNetV2", "DSCNN", "SSDLite", "SeparableSequenceNet", "DenseSequenceNet")
+NAMES = [name for name in km.list_models() if not name.startswith(ELSEWHERE)]
 SPEC = {
     "stem_filters": 8,
     "head_filters": 64,

@@ -119,26 +119,27 @@ def _trained_model(model: Any) -> FloatGraph:
     from keras_mobilenets.training.compression.quantizers import Point, unquantized
 
     recorded: list[Point] = []
+    first = 0 if model.inputs[0].dtype.is_integer else 1  # the image, where the model takes one
 
     @tf.function(autograph=False)
     def run(image: Any) -> Any:
         with unquantized() as found:
             output = model(image, training=False)
         recorded[:] = found
-        return [tf.identity(output), *(tf.identity(p.values, name=f"{p.values.op.name}/range") for p in found[1:])]
+        return [tf.identity(output), *(tf.identity(p.values, name=f"{p.values.op.name}/range") for p in found[first:])]
 
     _, declared = declared_inputs(model.name, model, None)
     traced_graph = frozen(model.name, model, run, declared, ["output"])
     converted = flatbuffer.read(_convert(traced_graph, "none"))
     graph = converted.subgraphs[0]
-    image, *points = recorded
-    tensors = dict(zip(map(int, graph.outputs[1:]), points, strict=True))
+    tensors = dict(zip(map(int, graph.outputs[1:]), recorded[first:], strict=True))
     for tensor, point in tensors.items():
         low, high = float(point.low), float(point.high)
         if low >= high:
             raise UserError(f"{model.name} has no ranges yet: train it, or give quantize_aware calibration images")
         flatbuffer.set_range(graph.tensors[tensor], low, high)
-    flatbuffer.set_range(graph.tensors[graph.inputs[0]], float(image.low), float(image.high))
+    for image in recorded[:first]:
+        flatbuffer.set_range(graph.tensors[graph.inputs[0]], float(image.low), float(image.high))
     graph.outputs = graph.outputs[:1]
     fixed_ranges.keep(converted)
     signature.name_ends(converted, [source.name for source in declared], ["output"])

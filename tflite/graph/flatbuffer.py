@@ -7,6 +7,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.graphs.input_names import HISTORY
 from keras_mobilenets.tflite.graph import signature
 from keras_mobilenets.waveforms.features import INPUTS
 
@@ -128,11 +129,11 @@ def type_name(number: int) -> str:
 
 
 def is_classifier(content: bytes) -> bool:
-    """Whether a .tflite takes one image 1×H×W×C, or one waveform or features of it, and gives one vector of scores."""
+    """Whether a .tflite takes one image 1×H×W×C, one waveform or history, or features, and gives a vector of scores."""
     graph = read(content).subgraphs[0]
     ends = [[graph.tensors[tensor] for tensor in side] for side in (graph.inputs, graph.outputs)]
     axes = [[len(tensor.shape) if tensor.shape is not None else 0 for tensor in side] for side in ends]
-    return axes == [[4], [2]] or (axes == [[2], [2]] and text(ends[0][0].name) in INPUTS)
+    return axes == [[4], [2]] or (axes == [[2], [2]] and text(ends[0][0].name) in {*INPUTS, HISTORY})
 
 
 def detects(model: Any) -> bool:

@@ -15,6 +15,7 @@ import numpy as np
 from flatbuffers.table import Table
 
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.graphs.input_names import HISTORY
 from keras_mobilenets.pixels.scaling import PixelScaling
 from keras_mobilenets.tflite.graph import flatbuffer
 
@@ -79,6 +80,9 @@ class Metadata:
         return "; ".join(parts) or "nothing of use"
 
 
+DESCRIPTIONS = {HISTORY: "Items, the last one at the end: 0 where nothing was yet, else 1 + place in the labels"}
+
+
 def attach(content: bytes, name: str, scaling: PixelScaling | None, labels: Sequence[str] | None = None) -> bytes:
     """Adds metadata to a .tflite that has none, as the last change of it.
 
@@ -127,7 +131,8 @@ def metadata_of(content: bytes) -> Metadata | None:
 
 def _input(tensor: Any, scaling: PixelScaling | None) -> dict[str, Any]:
     if scaling is None:
-        return {"name": _text(tensor.name), "description": "Waveform in -1..1 at 16 kHz, or features of it"}
+        name = _text(tensor.name)
+        return {"name": name, "description": DESCRIPTIONS.get(name, "Waveform in -1..1 at 16 kHz, or features of it")}
     low, high = scaling.range
     known = {
         "process_units": [

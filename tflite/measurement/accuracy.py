@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.pixels.batches import batches, check_images, float_batches, quantize, to_input
+from keras_mobilenets.pixels.batches import batches, check_images, quantize, to_input, value_batches
 from keras_mobilenets.pixels.image_source import BATCH
 from keras_mobilenets.processors import usable_threads
 from keras_mobilenets.progress import track
@@ -37,7 +37,7 @@ def evaluate(
         path: The file.
         data: A tf.data pipeline of (images, labels) batches, a pair of arrays, or images alone. Integer images are
             pixels 0..255; float images are scaled already. A model that takes no image is given floats of its input's
-            shape.
+            shape, a recommender int32 histories; its answers are judged by the rank of what came next.
         threads: CPU threads; by default as many as the process may use, at most 4.
         limit: Stop after this many images.
         pixels: What the model's input means, as in `convert`. By default the file says it: by its metadata, or by the
@@ -54,7 +54,7 @@ def evaluate(
         UserError: The file cannot be opened, is no image classifier, or answers with NaN; or the images or labels do
             not fit it; or the target cannot be asked here, or fails: then with its own message.
     """
-    from keras_mobilenets.tflite.runtime.input_scaling import scaling_of_file, takes_image
+    from keras_mobilenets.tflite.runtime.input_scaling import scaling_of_file, takes_history, takes_image
 
     if limit is not None and limit < 1:
         raise UserError(f"limit is {limit}; give 1 or more images")
@@ -68,7 +68,7 @@ def evaluate(
     if run_there and is_exported(path):
         raise UserError(f"{path} runs on the CPU alone: leave out on={on!r}, or give the .tflite")
     shape = input_shape(path)
-    is_image = takes_image(path)
+    is_image, is_history = takes_image(path), takes_history(path)
     is_open = -1 in shape[1:]
     if run_there and is_open:
         raise UserError(f"{path} takes images of any size, and {on} one size; convert it with a size")
@@ -79,7 +79,7 @@ def evaluate(
     for images, batch_labels in track(
         batches(data, None if is_open else shape, several=several)
         if is_image
-        else float_batches(data, shape, path, several=several),
+        else value_batches(data, shape, path, several=several, integers=is_history),
         f"Evaluating {Path(path).name}",
         total=_batch_count(data),
     ):
@@ -94,7 +94,7 @@ def evaluate(
             scaling = scaling or scaling_of_file(path, pixels, images)
             values = to_input(images, scaling, source["dtype"], source["quantization"], path)
         else:
-            values = quantize(images, source["dtype"], source["quantization"])
+            values = images if is_history else quantize(images, source["dtype"], source["quantization"])
         outputs += [model.run(value[None]).reshape(-1) for value in values]
         if run_there:
             inputs.append(values)
@@ -104,11 +104,11 @@ def evaluate(
             break
     assert model is not None  # there is an image
     known = np.concatenate(labels) if labels else None
-    here = score(_answers(model, outputs), known)
+    here = score(_answers(model, outputs), known, ranked=is_history)
     if run_there is None:
         return here
     raw = run_there(Path(path), np.concatenate(inputs))
-    there = score(_answers(model, list(raw.reshape(len(raw), -1)), f" on {on}"), known)
+    there = score(_answers(model, list(raw.reshape(len(raw), -1)), f" on {on}"), known, ranked=is_history)
     return replace(there, on=on, agreement=agreement(there, here), max_difference=max_abs_err(there, here))
 
 

@@ -1,4 +1,4 @@
-"""How good a model's answers are: top-1, or average precision and F1 of several labels; how far two models' differ."""
+"""How good a model's answers are: top-1, average precision of several labels, ranks; how far two models' differ."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.plurals import count
-from keras_mobilenets.training.evaluation import precision_recall
+from keras_mobilenets.training.evaluation import precision_recall, ranking
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Evaluation:
         max_difference: Largest absolute difference between an output of the target and of the CPU; None on the CPU.
         average_precision: Of several labels an image, that of each: float64 classes, NaN where no image has it.
         f1: Likewise, at an output of 0.5.
+        ranks: Of a recommender, the rank of what came next among all items, from 1: float images.
     """
 
     top1: float | None
@@ -40,12 +41,15 @@ class Evaluation:
     max_difference: float | None = None
     average_precision: np.ndarray | None = None
     f1: np.ndarray | None = None
+    ranks: np.ndarray | None = None
 
     @property
     def figures(self) -> dict[str, float | None]:
         """What a row of results.json says of it."""
         if self.average_precision is not None and self.f1 is not None:
             return {"map": precision_recall.mean(self.average_precision), "f1": precision_recall.mean(self.f1)}
+        if self.ranks is not None:
+            return {"ndcg10": float(ranking.gains(self.ranks).mean()), "hr10": ranking.hit_rate(self.ranks)}
         return {} if self.top1 is None else {"top1": self.top1}
 
     def per_class(self, names: Sequence[str]) -> dict[str, dict[str, float | None]] | None:
@@ -67,6 +71,8 @@ class Evaluation:
             ("top-5", self.top5),
             ("mAP", figures.get("map")),
             ("F1", figures.get("f1")),
+            ("NDCG@10", figures.get("ndcg10")),
+            ("HR@10", figures.get("hr10")),
             ("same class as on the CPU", self.agreement),
         )
         parts = [f"{name} {share:.2%}" for name, share in shares if share is not None]
@@ -76,12 +82,13 @@ class Evaluation:
         return f"{where}{', '.join(parts) or 'run'} on {count(self.images, 'image')}"
 
 
-def score(predictions: np.ndarray, labels: np.ndarray | None) -> Evaluation:
+def score(predictions: np.ndarray, labels: np.ndarray | None, *, ranked: bool = False) -> Evaluation:
     """Scores outputs against labels, whichever runtime they came from.
 
     Args:
         predictions: images×classes, float.
         labels: Class numbers, or rows of 0 and 1, images×classes, where an image has several; or None.
+        ranked: Whether outputs are scores of items, of which the first ten count.
 
     Returns:
         The `Evaluation`; equal outputs count in the order of the classes.
@@ -99,6 +106,9 @@ def score(predictions: np.ndarray, labels: np.ndarray | None) -> Evaluation:
         return _score_several(predictions, labels)
     if labels.min() < 0 or labels.max() >= classes:
         raise UserError(f"labels run from {labels.min()} to {labels.max()} but the model has {classes} classes (0..)")
+    if ranked:
+        found = ranking.ranks(predictions, labels)
+        return Evaluation(None, None, len(predictions), predictions, labels, ranks=found)
     hits = np.argsort(-predictions, axis=1, kind="stable")[:, :5] == labels[:, None]
     top5 = float(hits.any(axis=1).mean()) if classes > 5 else None
     return Evaluation(float(hits[:, 0].mean()), top5, len(predictions), predictions, labels)

@@ -10,9 +10,9 @@ from typing import Any
 from keras_mobilenets.plurals import count
 from keras_mobilenets.tflite.reports.sources import Source
 from keras_mobilenets.tflite.results import tables
-from keras_mobilenets.tflite.results.results import Row
+from keras_mobilenets.tflite.results.results import FIGURES, Row
 
-_SCORES = ("top1", "map", "map50", "f1", "per_class")
+_SCORES = (*FIGURES, "per_class")
 _OF_THE_FILE = ("quantization", "compression", "parameters", "macs", "model_size_mb", "gzip_size_mb", "sparsity")
 
 

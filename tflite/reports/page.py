@@ -20,6 +20,7 @@ from keras_mobilenets.tflite.reports.sources import API_LEVEL, GraphFile, Source
 from keras_mobilenets.tflite.reports.sustained import soaks
 from keras_mobilenets.tflite.results import tables
 from keras_mobilenets.tflite.results.layer_errors import LayerError
+from keras_mobilenets.tflite.results.results import FIGURES
 from keras_mobilenets.tflite.results.trade_off import Point
 from keras_mobilenets.training.evaluation.attribute_examination import AttributeExamination
 
@@ -111,6 +112,7 @@ def _content(sources: Sequence[Source]) -> dict[str, Any]:
         "several_devices": several,
         "headlines": headlines(measured),
         "score": " or ".join(sorted({each.row.score_name for each in measured if each.row.score_name})) or "top-1",
+        "more_scores": _more_scores(measured),
         "matrix": comparison.matrix(measured) if len(places) > 1 else None,
         "lines": _lines(measured),
         "shown": _shown(measured),
@@ -184,6 +186,13 @@ def _lines(measured: Sequence[Measurement]) -> list[dict[str, Any]]:
             }
         )
     return lines
+
+
+def _more_scores(measured: Sequence[Measurement]) -> list[str]:
+    """What else than the leading score is known of how good answers are."""
+    known = {words for each in measured for words in each.row.scores}
+    leading = {each.row.score_name for each in measured}
+    return [words for words in FIGURES.values() if words in known - leading]
 
 
 def _plots(measured: Sequence[Measurement], several: bool) -> list[dict[str, Any]]:
@@ -282,7 +291,7 @@ def _curves(source: Source) -> list[str]:
         epochs = [epoch + 1 for epoch in epochs]
     curves = [
         training_plots.training_curve(epochs, history.get(what, []), history.get(f"val_{what}", []), what)
-        for what in ("accuracy", "loss")
+        for what in ("accuracy", "ndcg10", "loss")
         if what in history or f"val_{what}" in history
     ]
     rates = history.get("learning_rate", [])

@@ -8,6 +8,7 @@ from matplotlib.ticker import MaxNLocator
 
 from keras_mobilenets.tflite.reports.figure import INK, figure, svg
 from keras_mobilenets.tflite.reports.plots import STYLES
+from keras_mobilenets.tflite.results.results import FIGURES
 
 RIGHT, WRONG = "#2468c0", "#d0508a"  # of the cells of a confusion matrix
 STRONGEST = 0.8  # opacity of a cell; text on it can be read, light or dark
@@ -22,7 +23,7 @@ def training_curve(epochs: Sequence[float], train: Sequence[float], validation: 
     """One quantity over the epochs: training dashed, validation solid, the best validation value marked."""
     with figure(5.4, 3.1) as drawn:
         axes = drawn.subplots()
-        is_accuracy = what == "accuracy"
+        is_accuracy, words = what != "loss", FIGURES.get(what, what)
         scale = 100 if is_accuracy else 1
         if len(train):
             axes.plot(epochs, scale * np.asarray(train), "--", color=STYLES["none"][0], label="training", linewidth=1.6)
@@ -42,10 +43,10 @@ def training_curve(epochs: Sequence[float], train: Sequence[float], validation: 
                     label=f"best: {shown} in epoch {epochs[best]:g}",
                 )
         axes.set_xlabel("epoch")
-        axes.set_ylabel("accuracy, %" if is_accuracy else what)
+        axes.set_ylabel(f"{words}, %" if is_accuracy else what)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(frameon=False, labelcolor=INK)
-        return svg(drawn, f"Training and validation {what} by epoch")
+        return svg(drawn, f"Training and validation {words} by epoch")
 
 
 def learning_rate(epochs: Sequence[float], rates: Sequence[float]) -> str:

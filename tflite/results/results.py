@@ -17,6 +17,14 @@ from keras_mobilenets.tflite.results import json_schema
 
 SCHEMA = Path(__file__).with_name("results.schema.json")
 SCHEMA_VERSION = 1
+FIGURES = {  # of how good a model's answers are; the first that is known leads
+    "top1": "top-1",
+    "map50": "mAP@0.5",
+    "map": "mAP",
+    "f1": "F1",
+    "ndcg10": "NDCG@10",
+    "hr10": "HR@10",
+}
 ON_CPU = ("cpu", "xnnpack", "onnxruntime", "openvino")  # what the backends of the CPU begin with
 
 
@@ -74,17 +82,23 @@ class Row:
     f1: float | None = None
     per_class: dict[str, dict[str, float | None]] | None = None
     sustained: dict[str, Any] | None = None
+    ndcg10: float | None = None
+    hr10: float | None = None
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """The `FIGURES` that are known, by what people call them."""
+        return {words: value for name, words in FIGURES.items() if (value := getattr(self, name)) is not None}
 
     @property
     def score(self) -> float | None:
-        """The figure that says how good its answers are: top-1, or mean average precision (of boxes at IoU 0.5)."""
-        return next((value for value in (self.top1, self.map50, self.map) if value is not None), None)
+        """The figure that says how good its answers are: top-1, mean average precision, NDCG@10."""
+        return next(iter(self.scores.values()), None)
 
     @property
     def score_name(self) -> str | None:
         """What `score` is."""
-        named = (("top-1", self.top1), ("mAP@0.5", self.map50), ("mAP", self.map))
-        return next((name for name, value in named if value is not None), None)
+        return next(iter(self.scores), None)
 
     @property
     def is_accelerated(self) -> bool:

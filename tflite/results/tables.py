@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keras_mobilenets.plurals import count
-from keras_mobilenets.tflite.results.results import Row, dtype_of
+from keras_mobilenets.tflite.results.results import FIGURES, Row, dtype_of
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
@@ -190,8 +190,7 @@ def _names(rows: Sequence[Row]) -> list[Column]:
 
 def scores(row: Row) -> str:
     """What is known of how good a row's answers are, such as "top-1 93.50%"."""
-    named = (("top-1", row.top1), ("mAP@0.5", row.map50), ("mAP", row.map), ("F1", row.f1))
-    return ", ".join(f"{name} {value:.2%}" for name, value in named if value is not None)
+    return ", ".join(f"{name} {value:.2%}" for name, value in row.scores.items())
 
 
 def _columns(rows: Sequence[Row]) -> list[Column]:
@@ -200,6 +199,10 @@ def _columns(rows: Sequence[Row]) -> list[Column]:
     rates = [column for column in _RATES if any(column.text(row) != UNKNOWN for row in rows)]
     scores = [column for column in _SCORES if any(column.text(row) != UNKNOWN for row in rows)] or [_SCORES[0]]
     return [_SIZE, *small, *scores, *_TIMES, *rates, *_WHERE]
+
+
+def _figure(words: str, row: Row) -> str:
+    return percent(row.scores.get(words))
 
 
 def _backend(row: Row) -> str:
@@ -213,12 +216,9 @@ _SMALL = (  # only where a row has them
     Column("gzip MB", lambda row: megabytes(row.gzip_size_mb), True),
     Column("zeros", lambda row: percent(row.sparsity, 0), True),
 )
-_SCORES = (  # likewise
-    Column("top-1", lambda row: percent(row.top1), True),
-    Column("mAP@0.5", lambda row: percent(row.map50), True),
-    Column("mAP", lambda row: percent(row.map), True),
-    Column("F1", lambda row: percent(row.f1), True),
-)
+_SCORES = [  # likewise
+    Column(words, partial(_figure, words), True) for words in FIGURES.values()
+]
 _TIMES = (
     Column("median ms", lambda row: f"{MARK if is_unsettled(row) else ''}{milliseconds(row.median_ms)}", True),
     Column("p90 ms", lambda row: milliseconds(row.p90_ms), True),

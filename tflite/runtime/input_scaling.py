@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_mobilenets.graphs.input_names import HISTORY
 from keras_mobilenets.pixels.assumption import known_or_assumed
 from keras_mobilenets.pixels.scaling import NAMED, PixelScaling, nearest, said
 from keras_mobilenets.tflite.graph import flatbuffer
@@ -47,6 +48,11 @@ def takes_image(path: str | Path) -> bool:
         return True
     source = _input(path)
     return len(flatbuffer.shape_of(source)) == 4 and flatbuffer.text(source.name) not in INPUTS
+
+
+def takes_history(path: str | Path) -> bool:
+    """Whether a sound .tflite takes the numbers of items, and so recommends the next one."""
+    return not is_exported(path) and flatbuffer.text(_input(path).name) == HISTORY
 
 
 def features_of_file(path: str | Path) -> SpeechFeatures | None:

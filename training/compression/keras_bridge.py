@@ -36,6 +36,7 @@ _ARGUMENTS = {
     "Dot": "axes normalize",
     "Dropout": "rate",
     "ELU": "alpha",
+    "Embedding": "input_dim output_dim",
     "Flatten": "",
     "GaussianNoise": "stddev",
     "GlobalAveragePooling1D": "keepdims",
@@ -113,7 +114,7 @@ def to_tf_keras(model: keras.Model) -> tf_keras.Model:
     if not isinstance(model, keras.Model):
         raise UserError(f"to_tf_keras takes a Keras 3 model, not {type(model).__module__}.{type(model).__name__}")
     model = plain_model(model)
-    inputs = [tf_keras.Input(tensor.shape[1:], name=tensor.name) for tensor in model.inputs]
+    inputs = [tf_keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor.name) for tensor in model.inputs]
     outputs = rebuild(model, inputs, lambda layer: call_with_weights(tf_keras_layer(layer), layer))
     return tf_keras.Model(_one(inputs), _one(outputs), name=model.name)
 
@@ -133,7 +134,10 @@ def to_keras(model: tf_keras.Model) -> keras.Model:
     if not isinstance(model, tf_keras.Model):
         raise UserError(f"to_keras takes a tf_keras model, not {type(model).__module__}.{type(model).__name__}")
     _check_functional(model)
-    inputs = [keras.Input(tuple(tensor.shape[1:]), name=tensor.node.layer.name) for tensor in model.inputs]
+    inputs = [
+        keras.Input(tuple(tensor.shape[1:]), dtype=tensor.dtype.name, name=tensor.node.layer.name)
+        for tensor in model.inputs
+    ]
     outputs = rebuild(model, inputs, _keras_layer)
     return keras.Model(_one(inputs), _one(outputs), name=model.name)
 

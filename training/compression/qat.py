@@ -15,6 +15,7 @@ import tf_keras
 
 from keras_mobilenets.errors import UserError, unknown
 from keras_mobilenets.graphs.flat_model import calls
+from keras_mobilenets.graphs.input_names import HISTORY
 from keras_mobilenets.graphs.plain_layers import plain_model
 from keras_mobilenets.graphs.reparameterization import reparameterized
 from keras_mobilenets.pixels.batches import first_labelled, to_input
@@ -86,7 +87,10 @@ def quantize_aware(
     form = model if preserve else int8_form(model, reasons)  # which would move zeros and clusters
     quantized = _plainly(lambda: qat.quantize_apply(_annotated(form, freeze_batch_norm_after), scheme))()
     values = None
-    if input_name(model) in INPUTS:
+    if _takes_items(model):
+        values = None if calibration is None else np.asarray(calibration)[:calibration_images]
+        _initialize(quantized, None)
+    elif input_name(model) in INPUTS:
         values = None if calibration is None else np.asarray(calibration, np.float32)[:calibration_images]
         _initialize(quantized, (-1.0, 1.0) if values is None else (float(values.min()), float(values.max())))
     else:
@@ -182,9 +186,9 @@ def _reasons(model: keras.Model, names: Collection[str]) -> dict[str, str]:
 
 
 def _annotated(model: keras.Model, freeze_after: int | None) -> tf_keras.Model:
-    """The model in tf_keras after a layer that quantizes the image, every layer annotated for tfmot."""
+    """The model in tf_keras after a layer that quantizes the image, if it is one, every layer annotated for tfmot."""
     (source,) = model.inputs
-    image = tf_keras.Input(source.shape[1:], name=source.name)
+    image = tf_keras.Input(source.shape[1:], dtype=source.dtype, name=source.name)
     pixels = qat.quantize_annotate_layer(
         tf_keras.layers.Activation("linear", name=f"{source.name}_pixels"), LayerQuantization(output=True, pixels=True)
     )
@@ -205,17 +209,24 @@ def _annotated(model: keras.Model, freeze_after: int | None) -> tf_keras.Model:
 
         return call
 
-    (output,) = keras_bridge.rebuild(model, [pixels(image)], annotate)
+    (output,) = keras_bridge.rebuild(model, [image if _takes_items(model) else pixels(image)], annotate)
     return tf_keras.Model(image, output, name=model.name)
 
 
-def _initialize(model: tf_keras.Model, ends: tuple[float, float]) -> None:
-    """Sets the range of the input, and the zeros or clusters to preserve."""
+def _takes_items(model: Any) -> bool:
+    """Whether a model takes the numbers of items, which have no range."""
+    return input_name(model) == HISTORY
+
+
+def _initialize(model: tf_keras.Model, ends: tuple[float, float] | None) -> None:
+    """Sets the range of the input, where it has one, and the zeros or clusters to preserve."""
     for wrapper in _wrappers(model):
         for weights, quantizer, variables in wrapper._weight_vars:
             quantizer.remember(weights, variables)
         # tfmot lists a kernel twice if its layer was built before it was wrapped, but once when it is loaded again.
         wrapper._trainable_weights = [weights for weights, _, _ in wrapper._weight_vars]
+    if ends is None:
+        return
     pixels = _wrappers(model)[0]._output_quantizer_vars
     low, high = ends
     pixels["low"].assign(min(low, 0.0))
@@ -234,13 +245,14 @@ def _take_ranges(model: tf_keras.Model, images: np.ndarray) -> None:
         return tf.stack([tf.reduce_min(v) for v in values]), tf.stack([tf.reduce_max(v) for v in values])
 
     batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
-    signature = tf.TensorSpec((None, *images.shape[1:]), tf.float32)
+    signature = tf.TensorSpec((None, *images.shape[1:]), model.inputs[0].dtype)
     traced = tf.function(extremes, autograph=False).get_concrete_function(signature)  # once, without a warning of it
     found = [traced(tf.constant(batch)) for batch in track(batches, "Calibrating")]
     low = np.min([least for least, _ in found], axis=0)
     high = np.max([greatest for _, greatest in found], axis=0)
     if not np.isfinite([low, high]).all():
         raise UserError("an activation is NaN or infinite on the calibration images: check the model's weights")
-    for point, least, greatest in zip(points[1:], low[1:], high[1:], strict=True):  # the first is the image
+    first = 0 if _takes_items(model) else 1  # which is the image
+    for point, least, greatest in zip(points[first:], low[first:], high[first:], strict=True):
         point.low.assign(min(least, 0.0))
         point.high.assign(max(greatest, 0.0))

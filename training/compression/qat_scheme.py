@@ -31,10 +31,10 @@ _SAME_SCALE = {
     "MaxPooling2D", "NearestResizing", "Permute", "PhasesToMap", "Reshape", "RowsToMap", "SpatialDropout2D",
     "UpSampling2D", "ZeroPadding2D",
 }  # fmt: skip
-# The outputs of these have their own range.
+# The outputs of these have their own range. (That of an embedding is the scale that its table is stored in.)
 _OWN_SCALE = {
-    "Activation", "Add", "AttentionBias", "Average", "Concatenate", "Dot", "GlobalAveragePooling2D", "HardSigmoid",
-    "MatrixProduct", "Maximum", "Minimum", "Multiply", "ReLU", "Rescaling", "Softmax", "Subtract",
+    "Activation", "Add", "AttentionBias", "Average", "Concatenate", "Dot", "Embedding", "GlobalAveragePooling2D",
+    "HardSigmoid", "MatrixProduct", "Maximum", "Minimum", "Multiply", "ReLU", "Rescaling", "Softmax", "Subtract",
 }  # fmt: skip
 # These compute in float, whatever surrounds them: what they give is rounded to int8.
 _STATISTICS = {"GroupNormalization", "InverseDeviation", "LayerNormalization", "MeanOverDeviation"}

@@ -97,7 +97,8 @@ def fixed_views(kind: Kind, augmentation: str) -> Callable[[tf.Tensor, tf.Tensor
 
         if augmentation == "none":
             return kind.scale(examples)
-        return tf.map_fn(one, (examples, places), fn_output_signature=tf.TensorSpec(examples.shape[1:], tf.float32))
+        like = kind.scale(examples)
+        return tf.map_fn(one, (examples, places), fn_output_signature=tf.TensorSpec(examples.shape[1:], like.dtype))
 
     return seen
 

@@ -1,17 +1,20 @@
-"""TFDS data sets: their default sizes, which of them are recordings, and files that must be downloaded by hand."""
+"""Data sets by name: their default sizes, which are recordings or logs, and files that must be downloaded by hand."""
 
 import os
 from pathlib import Path
 
 from keras_mobilenets.pixels.folder_layout import RECORDING, type_of_files
 
-EMBEDDED = ("shapes", "shapes_attributes", "shapes_detection", "words")  # made on this machine
+EMBEDDED = ("shapes", "shapes_attributes", "shapes_detection", "words", "visits")  # made on this machine
 DEFAULT_SIZE = 64  # of data sets that are not listed
 RECORDINGS = ("words", "speech_commands", "spoken_digit")  # their size is that of a recording, in samples at 16 kHz
 SECOND = 16_000
+LOGS = ("visits", "movielens")  # their size is that of a history, in items
+HISTORY = 32
 
 SIZES = {
     **dict.fromkeys(RECORDINGS, SECOND),
+    **dict.fromkeys(LOGS, HISTORY),
     "shapes": 64,
     "shapes_attributes": 64,
     "shapes_detection": 160,
@@ -44,12 +47,19 @@ MANUAL_DOWNLOADS = {
 def default_size(name: str | Path) -> int:
     """The default height and width of a data set's images, in pixels: 32 for "cifar10", 64 of a folder.
 
-    Of recordings it is their length in samples at 16 kHz.
+    Of recordings it is their length in samples at 16 kHz, of logs that of a history in items.
     """
     folder = Path(os.path.expanduser(name))  # where ~ is no user, it stays
     if str(name) and folder.is_dir():
         return SECOND if type_of_files(folder) is RECORDING else DEFAULT_SIZE
+    if str(name) not in EMBEDDED and is_log_file(folder):
+        return HISTORY
     return SIZES.get(family(name), DEFAULT_SIZE)
+
+
+def is_log_file(path: Path) -> bool:
+    """Whether a path is that of a CSV file that is there."""
+    return path.suffix.lower() == ".csv" and path.is_file()
 
 
 def family(name: str | Path) -> str:

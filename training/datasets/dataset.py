@@ -29,9 +29,9 @@ class Data:
 
     Attributes:
         name: The name it was loaded by.
-        task: What the labels are: `Classification`, `Attributes`.
+        task: What the labels are: `Classification`, `Attributes`, `Detection`, `NextItem`.
         class_names: The classes of the task.
-        kind: What the examples are: `Images`, `Recordings`.
+        kind: What the examples are: `Images`, `Recordings`, `Sequences`.
         batch_size: Examples per batch.
         scaling: What the values of a batch mean; of images a `PixelScaling`.
     """
@@ -50,7 +50,7 @@ class Data:
 
     @property
     def image_size(self) -> int:
-        """Height and width of every image, in pixels; of recordings, their samples."""
+        """Height and width of every image, in pixels; of recordings, their samples; of sequences, their items."""
         return self.kind.shape[0]
 
     @property
@@ -107,7 +107,8 @@ class Data:
             seed: Random seed of the sample; None takes the first images.
 
         Returns:
-            (uint8 images count×H×W×3 or int16 recordings count×samples, labels, such as int64): NumPy arrays.
+            (uint8 images count×H×W×3, int16 recordings count×samples or int32 histories count×items; labels, such as
+            int64): NumPy arrays.
         """
         order = None if seed is None else tf.constant([seed, 0], tf.int64)
         drawn = self._batches(split, order).unbatch().take(self.count(split) if count is None else count)

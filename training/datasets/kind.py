@@ -18,17 +18,18 @@ Change = Callable[[float | None, tf.Tensor, tf.Tensor], tf.Tensor]  # of a stren
 class Kind(ABC):
     """A kind of examples.
 
-    They are held as integers, are augmented, and become float32 in [−1, 1]; a scaling says what a model makes of these:
-    pixels of another range, features of a waveform.
+    They are held as integers, are augmented, and become float32 in [−1, 1], or stay numbers of items; a scaling says
+    what a model makes of these: pixels of another range, features of a waveform.
 
     Attributes:
         noun: What one of them is called.
-        files: Their files.
+        files: Their files, where they have some.
         record: The class of `tfds.features` that has them.
         shape: That of an example as it is held.
         dtype: Likewise.
         scaling: What a model is given that says nothing else.
         mixing: Parts of an augmentation that blend examples.
+        has_pictures: Whether examples can be looked at.
     """
 
     noun: ClassVar[str]
@@ -37,6 +38,7 @@ class Kind(ABC):
     dtype: ClassVar[np.dtype]
     scaling: Any
     mixing: ClassVar[tuple[str, ...]] = ("mixup", "cutmix")
+    has_pictures: ClassVar[bool] = True
     shape: tuple[int, ...]
 
     @property
@@ -44,17 +46,20 @@ class Kind(ABC):
         """Of one example."""
         return int(np.prod(self.shape)) * self.dtype.itemsize
 
-    @abstractmethod
     def reader(self, name: str, files: Sequence[str]) -> Reader:
         """What reads a file of a data set, which has that name and these training files, into `shape` and `dtype`."""
+        raise self._no_files()
 
-    @abstractmethod
     def why_unreadable(self, error: Exception) -> str:
         """The message for an error of the reader."""
+        raise self._no_files()
 
-    @abstractmethod
     def fitted(self, feature: Any) -> Callable[[np.ndarray], np.ndarray]:
         """What fits an example as `tfds` decodes that feature to `shape` and `dtype`."""
+        raise self._no_files()
+
+    def _no_files(self) -> UserError:
+        return UserError(f"{self.noun}s are not files of their own; give a log of them")
 
     def source(self, name: Path) -> Path:
         """The part of a file's name that chooses its split: files that have it in common come into one."""
@@ -67,7 +72,7 @@ class Kind(ABC):
 
     @abstractmethod
     def scale(self, examples: tf.Tensor) -> tf.Tensor:
-        """Examples as they are held, or as floats of that range, as float32 in [−1, 1]."""
+        """Examples as they are held, or as floats of that range, as float32 in [−1, 1]; numbers of items as int32."""
 
     @abstractmethod
     def light(self, examples: tf.Tensor, seed: tf.Tensor, shard: tuple[int, int] = (0, 1)) -> tf.Tensor:
@@ -101,9 +106,9 @@ class Kind(ABC):
     def inputs(self, examples: np.ndarray, scaling: Any) -> np.ndarray:
         """Examples as they are held as `tflite.convert` and `tflite.evaluate` take them."""
 
-    @abstractmethod
     def pictures(self, inputs: np.ndarray, scaling: Any) -> np.ndarray:
-        """What a model, or `inputs`, is given, as uint8 N×H×W×3 to look at."""
+        """What a model, or `inputs`, is given, as uint8 N×H×W×3 to look at, where the kind has pictures."""
+        raise UserError(f"{self.noun}s cannot be looked at")
 
     def input_shape(self, scaling: Any) -> tuple[int, ...]:
         """That of what a model of that scaling is given."""

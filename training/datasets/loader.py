@@ -12,10 +12,12 @@ import tensorflow as tf
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.pixels.folder_layout import RECORDING, type_of_files
 from keras_mobilenets.training.datasets.boxes.box_folder import holds_boxes
-from keras_mobilenets.training.datasets.catalog import EMBEDDED, default_size
+from keras_mobilenets.training.datasets.catalog import EMBEDDED, default_size, is_log_file
 from keras_mobilenets.training.datasets.dataset import Data
 from keras_mobilenets.training.datasets.images import Images
 from keras_mobilenets.training.datasets.kind import Kind
+from keras_mobilenets.training.datasets.split import Split
+from keras_mobilenets.training.tasks.task import Task
 
 SPLITS = ("train", "validation", "test")
 
@@ -28,22 +30,25 @@ def load_data(
     *,
     limit: int | Mapping[str, int] | None = None,
 ) -> Data:
-    """Opens a data set for the classification of images or of recordings, for several labels an image, or for boxes.
+    """Opens a data set: classes of images or of recordings, several labels an image, boxes, or items to come.
 
     Images become RGB squares: the shorter side is resized (antialiased), the centre cropped. Recordings become one
     channel at 16 kHz: the piece of most energy of a long one, a short one between silence. Images with boxes
-    are stretched to the square rather than cropped.
+    are stretched to the square rather than cropped. Logs of users and items become, for each item, the history before
+    it: the last item of each user tests, the one before validates.
 
     Args:
-        name: "shapes", "shapes_attributes", "shapes_detection" or "words" (embedded, generated on first use); a folder
+        name: "shapes", "shapes_attributes", "shapes_detection", "words" or "visits" (embedded, generated); a folder
             with one folder of images, or of WAV files, per class (split 80/10/10 by a hash of the file names) or with
             `train`, `val`, `test` folders (by any of their usual names) of such folders; a folder of images with a CSV
             file of lines such as "photos/1.jpg,smiling|young", for several labels an image, or with such a train.csv,
-            val.csv and test.csv; a folder of images with boxes in COCO's JSON or YOLO's text form; or a TFDS name, such
-            as "cifar10", "speech_commands", "celeb_a" or "voc". A missing validation split is cut from train; a missing
-            test split is the validation split, which a warning says of a folder.
+            val.csv and test.csv; a folder of images with boxes in COCO's JSON or YOLO's text form; a CSV file with the
+            columns user, item and timestamp; or a TFDS name, such as "cifar10", "speech_commands", "celeb_a", "voc" or
+            "movielens/100k-ratings". A missing validation split is cut from train; a missing test split is the
+            validation split, which a warning says of a folder.
         image_size: Height and width in pixels. Default: that of the data set in `catalog`, such as 32 for cifar10 and
-            224 for stanford_dogs; otherwise 64. Of recordings their samples at 16 kHz; by default a second.
+            224 for stanford_dogs; otherwise 64. Of recordings their samples at 16 kHz; by default a second. Of logs the
+            items of a history; by default 32.
         batch_size: Examples per batch.
         data_dir: Where TFDS data sets, `shapes` and `words` are kept. Default: the environment variable
             KERAS_MOBILENETS_DATA, else the user's cache folder for the embedded ones and TFDS's own for the others.
@@ -73,9 +78,14 @@ def load_data(
     if keras.backend.backend() != "tensorflow":
         with contextlib.suppress(RuntimeError):  # TensorFlow is initialized already
             tf.config.set_visible_devices([], "GPU")  # it only decodes images; GPU memory is for the model
-    if name in EMBEDDED or not folder.is_dir():
+    if name == "visits" or is_log_file(folder):
+        kind, (task, splits) = _of_log(_log(name, folder), image_size, limits)
+    elif name in EMBEDDED or not folder.is_dir():
+        if folder.suffix.lower() == ".csv":
+            raise UserError(f"{name} does not exist; give a CSV file with the columns user, item and timestamp")
         if folder.is_absolute() or str(name).startswith((".", "~")):
             raise UserError(f"{name} is not a folder; give a folder that holds one folder of images per class")
+        from keras_mobilenets.training.datasets.sequences.rating_records import has_ratings, log_of
         from keras_mobilenets.training.datasets.tfds_source import (
             has_boxes,
             has_recordings,
@@ -86,8 +96,11 @@ def load_data(
 
         cache = data_dir or Path.home() / ".cache" / "keras_mobilenets"
         builder = prepare(_embedded(str(name), cache)) if name in EMBEDDED else prepared_builder(str(name), data_dir)
-        kind = _kind(has_recordings(builder), image_size, has_boxes(builder))
-        task, splits = open_records(builder, kind, limits)
+        if has_ratings(builder):
+            kind, (task, splits) = _of_log(log_of(builder), image_size, limits)
+        else:
+            kind = _kind(has_recordings(builder), image_size, has_boxes(builder))
+            task, splits = open_records(builder, kind, limits)
     elif holds_boxes(folder):
         from keras_mobilenets.training.datasets.boxes.box_folder import open_box_folder
 
@@ -100,6 +113,24 @@ def load_data(
         kind = _kind(type_of_files(folder) is RECORDING, image_size)
         task, splits = (open_tables if find_tables(folder) else open_folder)(folder, kind, limits)
     return Data(str(name), task, splits, kind, batch_size)
+
+
+def _log(name: str | Path, file: Path) -> Any:
+    """The log that is made on this machine, or that of a CSV file."""
+    if name == "visits":
+        from keras_mobilenets.training.datasets.sequences.visits import visits
+
+        return visits()
+    from keras_mobilenets.training.datasets.sequences.log_file import read_log
+
+    return read_log(file)
+
+
+def _of_log(log: Any, length: int, limits: Mapping[str, int]) -> tuple[Kind, tuple[Task, dict[str, Split]]]:
+    from keras_mobilenets.training.datasets.sequences.log import leave_one_out
+    from keras_mobilenets.training.datasets.sequences.sequences import Sequences
+
+    return Sequences(length), leave_one_out(log, length, limits)
 
 
 def _embedded(name: str, data_dir: str | Path) -> Any:

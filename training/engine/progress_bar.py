@@ -15,6 +15,7 @@ HORIZON = 30.0  # seconds over which the speed is averaged
 FORWARD = 1 / 3  # estimated time of a validation batch, as a share of a training step's
 LONGEST_BAR = 40  # columns
 SHORTEST_BAR = 8
+SHARES = ("accuracy", "ndcg10")  # metrics that are shown in percent
 
 
 class Progress:
@@ -231,7 +232,7 @@ def _figures(logs: dict[str, float]) -> dict[str, str]:
     """Each metric with its name: the loss first, those of the training before those of the validation."""
     names = [name for name in logs if name not in ("images_per_second", "learning_rate")]
     names.sort(key=lambda name: (name.startswith("val_"), not name.endswith("loss")))
-    return {name: f"{name} {logs[name]:{'.1%' if name.endswith('accuracy') else '.3f'}}" for name in names}
+    return {name: f"{name} {logs[name]:{'.1%' if name.endswith(SHARES) else '.3f'}}" for name in names}
 
 
 def _tail(recorder: Recorder) -> float | None:

@@ -161,7 +161,7 @@ def _fit(
         batches = progressive_learning.relax_image_size(batches)
     targets = objective.targets(batches)
     _build_metrics(model, targets)
-    if epoch == stage.first and not step:
+    if epoch == stage.first and not step and data.kind.has_pictures:
         logs.write_images(batches, data.task.caption, data.pictures)
     validation = objective.validation(device_strategy.validation(data))
     with fused_batch_norm():

@@ -18,13 +18,14 @@ def forward_pass(model: Any) -> Callable[[np.ndarray], np.ndarray]:
         model: A Keras 3 or tf_keras model of one input and one output.
 
     Returns:
-        A function of float32 N×H×W×C, scaled as the model takes them, to float32 outputs.
+        A function of float32 N×H×W×C, scaled as the model takes them, or of int32 histories, to float32 outputs.
     """
     library = library_of(model)
     if library.__name__ == "keras" and library.backend.backend() != "tensorflow":
         return lambda images: np.asarray(model.predict_on_batch(images), np.float32)
     import tensorflow as tf
 
-    images = tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)
+    dtype = tf.int32 if tf.as_dtype(model.inputs[0].dtype) == tf.int32 else tf.float32
+    images = tf.TensorSpec([None, *model.input_shape[1:]], dtype)
     graph = tf.function(lambda images: model(images, training=False)).get_concrete_function(images)
-    return lambda images: np.asarray(graph(tf.constant(images, tf.float32)), np.float32)
+    return lambda images: np.asarray(graph(tf.constant(images, dtype)), np.float32)

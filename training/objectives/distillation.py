@@ -132,6 +132,7 @@ def _objective(
     def accuracy(rows: Any, outputs: Any) -> Any:
         return task.hits(rows[:, :classes], outputs if from_logits else task.logits(outputs, ops))
 
+    accuracy.__name__ = task.metric
     settings = targets.teacher_record | {"temperature": temperature, "alpha": alpha, "cached_views": targets.views}
     how = {"distillation": settings}
     given = (targets.views, targets.targets, targets.validation)

@@ -1,7 +1,7 @@
 """One class an example: a label is its number."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -19,12 +19,12 @@ from keras_mobilenets.training.tasks.task import Task
 class Classification(Task):
     """One class an example; cross-entropy and accuracy."""
 
-    name = "classification"
+    name: ClassVar[str] = "classification"
 
     @property
     def described(self) -> dict[str, Any]:
-        """Nothing: it is what a run is about that says nothing else."""
-        return {}
+        """Nothing of classification itself: it is what a run is about that says nothing else."""
+        return {} if self.name == Classification.name else super().described
 
     def missing(self, labels: np.ndarray) -> set[int]:
         """The classes without an example."""

@@ -27,6 +27,7 @@ class Task(ABC):
         shape: That of a label.
         dtype: Likewise.
         mixes: Whether examples can be blended.
+        metric: What `hits` is called.
         parts: Parts of an augmentation that change examples with their labels, in the place of the kind's; where there
             are any, the kind's own are not for such labels.
     """
@@ -35,6 +36,7 @@ class Task(ABC):
     shape: tuple[int, ...] = ()
     dtype: np.dtype = np.dtype(np.int64)
     mixes: ClassVar[bool] = True
+    metric: ClassVar[str] = "accuracy"
 
     def __init__(self, class_names: Sequence[str]):
         """Takes the classes."""
@@ -128,7 +130,7 @@ class Task(ABC):
         raise self._no_distillation()
 
     def hits(self, rows: Any, logits: Any) -> Any:
-        """The accuracy of each example by its soft labels, 0..1."""
+        """The accuracy of each example by its soft labels, 0..1, or what `metric` names."""
         raise self._no_distillation()
 
     def _no_distillation(self) -> UserError:

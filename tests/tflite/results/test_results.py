@@ -10,8 +10,9 @@ from rich.console import Console
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.files import sha256
-from keras_mobilenets.tflite.results.results import SCHEMA, Row, environment, read_results, write_results
-from keras_mobilenets.tflite.results.tables import ESTIMATED, markdown, table
+from keras_mobilenets.pipeline.latency import KNOWN_BEFORE
+from keras_mobilenets.tflite.results.results import FIGURES, SCHEMA, Row, environment, read_results, write_results
+from keras_mobilenets.tflite.results.tables import ESTIMATED, markdown, scores, table
 
 # The names of the design, which the Android app writes too.
 NAMES = """model, quantization, backend, threads, parameters, macs, model_size_mb, num_runs, num_warmup_runs, init_ms,
@@ -22,6 +23,7 @@ nodes_total, nodes_delegated, partitions, accelerator, thermal_start, thermal_en
 # Younger than the first files.
 OPTIONAL = ["compression", "gzip_size_mb", "sparsity", "gmacs_per_s", "limit_share", "drift", "peer_ratio"]
 OPTIONAL += ["estimated", "estimate_ms", "memory", "system", "map", "map50", "f1", "per_class", "sustained"]
+OPTIONAL += ["ndcg10", "hr10"]
 ESTIMATE = Row(
     "m_int8",
     "int8",
@@ -120,6 +122,16 @@ def test_this_machine_describes_itself_within_the_schema(tmp_path):
 def test_a_row_is_measured_or_estimated_and_never_both(tmp_path, row, name):
     with pytest.raises(UserError, match=f"rows\\[0\\].{name}"):
         write_results(tmp_path / "results.json", [row], PHONE)
+
+
+def test_every_figure_of_accuracy_is_kept_by_a_timing_and_shown_in_the_table():
+    for place, (name, words) in enumerate(FIGURES.items()):
+        row = Row("m", "int8", **{name: 0.25 + place / 100})
+        assert name in KNOWN_BEFORE and row.score == 0.25 + place / 100 and row.score_name == words
+        assert f"| {words} |" in markdown([row]) and f"| {25 + place}.0% |" in markdown([row])
+        assert scores(row) == f"{words} {25 + place}.00%"
+    ranked = Row("m", ndcg10=0.4, hr10=0.6)
+    assert (ranked.score, scores(ranked)) == (0.4, "NDCG@10 40.00%, HR@10 60.00%")
 
 
 def test_estimates_stand_under_their_own_heading():

@@ -48,6 +48,7 @@ class Row(given: Map<String, Any?>) {
             "partitions", "accelerator", "thermal_start", "thermal_end", "status", "error", "compression",
             "gzip_size_mb", "sparsity", "gmacs_per_s", "limit_share", "drift", "peer_ratio",
             "estimated", "estimate_ms", "memory", "system", "map", "map50", "f1", "per_class", "sustained",
+            "ndcg10", "hr10",
         )
 
         fun of(json: JSONObject): Row =
