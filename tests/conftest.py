@@ -4,7 +4,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import pytest
-from networks import coloured_noise
+from networks import coloured_noise, small_detector
 from PIL import Image
 
 CLASSES = 7
@@ -65,6 +65,34 @@ def tflite_files(keras_model, pixels, tmp_path_factory):
             inference_output_type=tf.int8,
         ),
     }
+
+
+@pytest.fixture(scope="session")
+def detector_files(pixels, tmp_path_factory):
+    """A small detector's {"float32", "int8"} to path, with labels in the metadata."""
+    from keras_mobilenets import tflite
+
+    folder, model = tmp_path_factory.mktemp("detector"), small_detector()
+    given = {"target": "nnapi", "pixels": "-1..1", "labels": ["ash", "birch", "cedar"]}
+    return {
+        "float32": tflite.convert(model, folder / "boxes_float32.tflite", quantize="none", **given),
+        "int8": tflite.convert(model, folder / "boxes_int8.tflite", quantize="int8", calibration=pixels, **given),
+    }
+
+
+@pytest.fixture(scope="session")
+def box_tables(detector_files, pixels):
+    """Tables of boxes of the images, near to what the detector finds there, so that its score is neither 0 nor 1."""
+    from keras_mobilenets import tflite
+
+    rng, tables = np.random.default_rng(0), np.tile(np.float32([0, 0, 0, 0, -1, 0]), (len(pixels), 5, 1))
+    found = tflite.evaluate(detector_files["float32"], pixels).found
+    for number, (table, (boxes, _, classes)) in enumerate(zip(tables, found, strict=True)):
+        for row, place in zip(table[: number % 6], rng.permutation(5), strict=False):
+            box = np.clip(boxes[place] + rng.normal(0, 0.02, 4), 0, 1)
+            if (box[2:] > box[:2] + 0.05).all():
+                row[:] = [*box, classes[place], number % 7 == 3]
+    return tables
 
 
 @pytest.fixture(scope="session")

@@ -53,3 +53,18 @@ def one_step(model, optimizer, images, labels):
     """Compiles the model and trains it for one step, without tracing a graph, which costs ten times as much."""
     model.compile(optimizer, "sparse_categorical_crossentropy", run_eagerly=True)
     model.train_on_batch(images, labels)
+
+
+def small_detector(classes=3, size=32, seed=1):
+    """A detector of one map and 96 anchors, as `km.SSDLite` names its layers, untrained but lively."""
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    inputs = keras.Input((size, size, 3))
+    x = keras.layers.Conv2D(64, 9, strides=size // 4, padding="same", activation="relu6")(inputs)
+    ends = []
+    for kind, values in (("boxes", 4), ("scores", 1 + classes)):
+        spread = keras.initializers.RandomNormal(stddev=0.6)
+        head = keras.layers.Conv2D(6 * values, 1, kernel_initializer=spread, name=f"{kind}_0")(x)
+        ends.append(keras.layers.Reshape((-1, values), name=f"{kind}_0_rows")(head))
+    return keras.Model(inputs, keras.layers.Concatenate(name="detections")(ends), name="small_detector")

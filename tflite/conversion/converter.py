@@ -175,7 +175,7 @@ def convert(
             content = int8_graph(graph, found, how, FORMS[target], wide=quantize == "int16x8")
         content = fit_groups(content, FORMS[target])
         if detects:
-            content = attach(with_post_process(content, model), model.name, scaling)
+            content = attach(with_post_process(content, model), model.name, scaling, labels)
         else:
             content = _described(content, model.name, scaling, pixels, labels, class_names(model))
     check_scales(content)

@@ -15,7 +15,8 @@ def with_uint8_ends(content: bytes) -> bytes:
     """Puts QUANTIZE between uint8 ends and the int8 graph: the same scales, zero points 128 higher, the same answers.
 
     Args:
-        content: A .tflite of one int8 input and one int8 output.
+        content: A .tflite of one int8 input and one int8 output; of several outputs, as a detector has, none
+            is changed.
     """
     return _with_ends(content, _uint8, "QUANTIZE")
 
@@ -39,6 +40,7 @@ def _with_ends(content: bytes, twin: _Twin, last: str) -> bytes:
     image, scores = int(places.inputs[0]), int(places.outputs[0])
     signatures = model.signatureDefs or []
     is_int8 = [graph.tensors[place].type == schema.TensorType.INT8 for place in (image, scores)]
+    is_int8[1] &= len(places.outputs) == 1
     if not any(is_int8):
         return content
     if is_int8[0]:

@@ -143,6 +143,12 @@ def detects(model: Any) -> bool:
     return takes_image and bool(graph.operators) and operator_name(model, graph.operators[-1]) == DETECTION
 
 
+def detected_classes(model: Any) -> int:
+    """How many classes a detector tells apart, by the scores that its last operator reads; the background is none."""
+    graph = model.subgraphs[0]
+    return shape_of(graph.tensors[graph.operators[-1].inputs[1]])[-1] - 1
+
+
 def is_constant(model: Any, tensor: Any) -> bool:
     """Whether a tensor's values are stored in the file."""
     return stored_bytes(model, tensor) is not None

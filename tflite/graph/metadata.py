@@ -21,12 +21,14 @@ from keras_mobilenets.tflite.graph import flatbuffer
 
 BUFFER, IDENTIFIER, PARSER = "TFLITE_METADATA", b"M001", "1.0.0"
 LABELS = "labels.txt"
-_IMAGE_PROPERTIES, _NORMALIZATION, _AXIS_LABELS = 2, 1, 2  # in their enumerations
+_FEATURES, _IMAGE_PROPERTIES, _BOXES, _NORMALIZATION = 1, 2, 3, 1  # in their enumerations, as all that follow
+_AXIS_LABELS, _VALUE_LABELS, _BOUNDARIES = 2, 3, 1
 _COLOUR_SPACES = {3: 1, 1: 2}  # channels: RGB, GRAYSCALE
+_UNION = object()
 _MOST_TABLES = 1000  # of a file that is read; pointers of a damaged one may lead anywhere
 
 # Of each table the fields that are used: slot and type; a list is a vector, a name another table. A union is a pair of
-# a type, the enumeration's number, and a value, read only when it is of the one type that stands here.
+# a type, the enumeration's number, and a value, whose table the type tells.
 _TABLES: dict[str, dict[str, tuple[int, Any]]] = {
     "ModelMetadata": {
         "name": (0, str),
@@ -37,7 +39,9 @@ _TABLES: dict[str, dict[str, tuple[int, Any]]] = {
     "SubGraphMetadata": {
         "input_tensor_metadata": (2, ["TensorMetadata"]),
         "output_tensor_metadata": (3, ["TensorMetadata"]),
+        "output_tensor_groups": (8, ["TensorGroup"]),
     },
+    "TensorGroup": {"name": (0, str), "tensor_names": (1, [str])},
     "TensorMetadata": {
         "name": (0, str),
         "description": (1, str),
@@ -46,14 +50,23 @@ _TABLES: dict[str, dict[str, tuple[int, Any]]] = {
         "stats": (5, "Stats"),
         "associated_files": (6, ["AssociatedFile"]),
     },
-    "Content": {"content_properties_type": (0, int), "content_properties": (1, "ImageProperties")},
+    "Content": {"content_properties_type": (0, int), "content_properties": (1, _UNION)},
+    "FeatureProperties": {},
+    "BoundingBoxProperties": {"index": (0, [int]), "type": (1, int)},
     "ImageProperties": {"color_space": (0, int)},
-    "ProcessUnit": {"options_type": (0, int), "options": (1, "NormalizationOptions")},
+    "ProcessUnit": {"options_type": (0, int), "options": (1, _UNION)},
     "NormalizationOptions": {"mean": (0, [float]), "std": (1, [float])},
     "Stats": {"max": (0, [float]), "min": (1, [float])},
     "AssociatedFile": {"name": (0, str), "description": (1, str), "type": (2, int)},
 }
-_UNIONS = {"content_properties": _IMAGE_PROPERTIES, "options": _NORMALIZATION}
+_UNIONS = {
+    "content_properties": {
+        _FEATURES: "FeatureProperties",
+        _IMAGE_PROPERTIES: "ImageProperties",
+        _BOXES: "BoundingBoxProperties",
+    },
+    "options": {_NORMALIZATION: "NormalizationOptions"},
+}
 
 
 @dataclass(frozen=True)
@@ -97,15 +110,17 @@ def attach(content: bytes, name: str, scaling: PixelScaling | None, labels: Sequ
     """
     model = flatbuffer.read(content)
     graph = model.subgraphs[0]
-    source, target = graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
-    classes = int(target.shape[-1])
+    source, targets = graph.tensors[graph.inputs[0]], [graph.tensors[place] for place in graph.outputs]
+    detects = flatbuffer.detects(model)
+    classes = flatbuffer.detected_classes(model) if detects else int(targets[0].shape[-1])
     if labels is not None and len(labels) != classes:
         raise UserError(f"{len(labels)} labels are given but {name} has {classes} classes; give one for each")
     tables = {
         "name": name,
         "description": f"{name}, converted by keras_mobilenets",
         "subgraph_metadata": [
-            {"input_tensor_metadata": [_input(source, scaling)], "output_tensor_metadata": [_scores(target, labels)]}
+            {"input_tensor_metadata": [_input(source, scaling)]}
+            | (_detections(labels) if detects else {"output_tensor_metadata": [_scores(targets[0], labels)]})
         ],
         "min_parser_version": PARSER,
     }
@@ -150,9 +165,30 @@ def _input(tensor: Any, scaling: PixelScaling | None) -> dict[str, Any]:
 
 
 def _scores(tensor: Any, labels: Sequence[str] | None) -> dict[str, Any]:
-    file = {"name": LABELS, "description": "Names of the classes, one a line", "type": _AXIS_LABELS}
-    scores = {"name": _text(tensor.name), "description": "Score of each class"}
-    return scores if labels is None else scores | {"associated_files": [file]}
+    return {"name": _text(tensor.name), "description": "Score of each class"} | _label_file(labels, _AXIS_LABELS)
+
+
+def _detections(labels: Sequence[str] | None) -> dict[str, Any]:
+    """The four outputs of a detector, in the order and with the names that MediaPipe's ObjectDetector looks for."""
+    edges = {"index": [1, 0, 3, 2], "type": _BOUNDARIES}  # where left, top, right and bottom stand
+    features = {"content": {"content_properties_type": _FEATURES, "content_properties": {}}}
+    outputs = [
+        {
+            "name": "location",
+            "description": "Top, left, bottom and right of each box, in shares of the image",
+            "content": {"content_properties_type": _BOXES, "content_properties": edges},
+        },
+        {"name": "category", "description": "Class of each box"} | features | _label_file(labels, _VALUE_LABELS),
+        {"name": "score", "description": "Score of each box"} | features,
+        {"name": "number of detections", "description": "How many boxes there are"} | features,
+    ]
+    group = {"name": "detection_result", "tensor_names": ["location", "category", "score"]}
+    return {"output_tensor_metadata": outputs, "output_tensor_groups": [group]}
+
+
+def _label_file(labels: Sequence[str] | None, kind: int) -> dict[str, Any]:
+    file = {"name": LABELS, "description": "Names of the classes, one a line", "type": kind}
+    return {} if labels is None else {"associated_files": [file]}
 
 
 def _text(name: Any) -> str:
@@ -181,8 +217,8 @@ def _normalization(inputs: list[dict[str, Any]]) -> Any:
 
 
 def _labels(outputs: list[dict[str, Any]], content: bytes) -> tuple[str, ...]:
-    files = outputs[0].get("associated_files", []) if outputs else []
-    names = [file.get("name", "") for file in files if file.get("type") == _AXIS_LABELS]
+    files = [file for output in outputs for file in output.get("associated_files", [])]
+    names = [file.get("name", "") for file in files if file.get("type") in (_AXIS_LABELS, _VALUE_LABELS)]
     if not names or not zipfile.is_zipfile(io.BytesIO(content)):
         return ()
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -195,9 +231,11 @@ def _pack(builder: Any, kind: str, values: dict[str, Any]) -> int:
     """Writes a table and all it holds; returns where it is."""
     fields = _TABLES[kind]
     placed = {
-        key: _placed(builder, fields[key][1], value) for key, value in values.items() if fields[key][1] is not int
+        key: _placed(builder, _table_of(key, fields[key][1], values), value)
+        for key, value in values.items()
+        if fields[key][1] is not int
     }
-    builder.StartObject(1 + max(slot for slot, _ in fields.values()))
+    builder.StartObject(1 + max((slot for slot, _ in fields.values()), default=-1))
     for key, value in values.items():
         slot, of = fields[key]
         if of is int:
@@ -207,14 +245,21 @@ def _pack(builder: Any, kind: str, values: dict[str, Any]) -> int:
     return builder.EndObject()
 
 
+def _table_of(key: str, of: Any, values: dict[str, Any]) -> Any:
+    """The type of a field; of a union the table that the type beside it tells, None of another."""
+    return _UNIONS[key].get(values.get(f"{key}_type", 0)) if of is _UNION else of
+
+
 def _placed(builder: Any, of: Any, value: Any) -> int:
     if of is str:
         return builder.CreateString(value)
     if of == [float]:
         return builder.CreateNumpyVector(np.array(value, np.float32))
+    if of == [int]:
+        return builder.CreateNumpyVector(np.array(value, np.uint32))
     if isinstance(of, str):
         return _pack(builder, of, value)
-    items = [_pack(builder, of[0], item) for item in value]
+    items = [_placed(builder, of[0], item) for item in value]
     builder.StartVector(4, len(items), 4)
     for item in reversed(items):
         builder.PrependUOffsetTRelative(item)
@@ -236,8 +281,8 @@ class _Reader:
             raise ValueError("too many tables")
         found: dict[str, Any] = {}
         for key, (slot, of) in _TABLES[kind].items():
-            place = table.Offset(4 + 2 * slot)
-            if place and (key not in _UNIONS or found.get(f"{key}_type") == _UNIONS[key]):
+            place, of = table.Offset(4 + 2 * slot), _table_of(key, of, found)
+            if place and of:
                 found[key] = self._field(table, place + table.Pos, of)
         return found
 
@@ -254,5 +299,9 @@ class _Reader:
             raise ValueError("a vector ends behind the file")
         if of == [float]:
             return np.frombuffer(self._content, "<f4", count, start + 4).tolist()
+        if of == [int]:
+            return np.frombuffer(self._content, "<u4", count, start + 4).tolist()
         items = range(start + 4, start + 4 + 4 * count, 4)
+        if of == [str]:
+            return [table.String(item).decode("utf-8", "replace") for item in items]
         return [self._table(of[0], Table(self._content, table.Indirect(item))) for item in items]

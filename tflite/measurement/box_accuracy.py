@@ -12,6 +12,7 @@ from keras_mobilenets.pixels.batches import to_input
 from keras_mobilenets.plurals import count
 from keras_mobilenets.processors import usable_threads
 from keras_mobilenets.progress import track
+from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.runtime.input_scaling import scaling_of_file
 from keras_mobilenets.tflite.runtime.interpreter import open_model
 from keras_mobilenets.training.tasks.detection.average_precision import AveragePrecision, average_precision
@@ -25,11 +26,13 @@ class BoxEvaluation:
     Attributes:
         precision: How good that is; None without labels.
         found: The boxes of each image.
+        classes: How many the detector tells apart.
         on: Where it ran.
     """
 
     precision: AveragePrecision | None
     found: tuple[Found, ...]
+    classes: int
     on: str = "cpu"
 
     @property
@@ -67,7 +70,8 @@ def evaluate_boxes(
         UserError: The file cannot be opened, or images or labels do not fit it.
     """
     model = open_model(path, threads or min(4, usable_threads()))
-    source, classes = model.inputs[0], _classes(path)
+    source = model.inputs[0]
+    classes = flatbuffer.detected_classes(flatbuffer.read(Path(path).read_bytes(), path))
     height, width = map(int, source["shape"][1:3])
     found: list[Found] = []
     tables: list[np.ndarray] = []
@@ -89,13 +93,13 @@ def evaluate_boxes(
         if len(found) == limit:
             break
     if not tables:
-        return BoxEvaluation(None, tuple(found))
+        return BoxEvaluation(None, tuple(found), classes)
     truth = np.concatenate(tables)
     if truth.ndim != 3 or truth.shape[2] != 6:
         raise UserError(f"{path} detects boxes, and the labels are none: give data of boxes, such as shapes_detection")
     if truth[..., 4].max() >= classes:
         raise UserError(f"{path} detects {classes} classes, and the labels run to class {int(truth[..., 4].max())}")
-    return BoxEvaluation(average_precision(truth, found, classes, (height, width)), tuple(found))
+    return BoxEvaluation(average_precision(truth, found, classes, (height, width)), tuple(found), classes)
 
 
 def _batches(data: Any) -> Any:
@@ -114,11 +118,3 @@ def _found(outputs: list[np.ndarray]) -> Found:
     boxes, classes, scores, number = (output[0] for output in outputs)
     last = int(number)
     return Found(boxes[:last], scores[:last], classes[:last].astype(np.int64))
-
-
-def _classes(path: str | Path) -> int:
-    """The classes that a file tells apart, by the scores that its last operator reads."""
-    from keras_mobilenets.tflite.graph import flatbuffer
-
-    graph = flatbuffer.read(Path(path).read_bytes(), path).subgraphs[0]
-    return int(graph.tensors[graph.operators[-1].inputs[1]].shape[-1]) - 1

@@ -16,6 +16,7 @@ from keras_mobilenets.tflite.runtime.sandbox import validate
 from keras_mobilenets.tflite.targets.delegate_graph import Graph, graph_of
 
 STRANGE = "its inputs, outputs or options are not those that the rules here know"
+TAIL = "the float tail of a detector, which decodes boxes and suppresses the weaker ones on the CPU"
 SMALL = "a small partition"  # how the reason begins where a partition is not among those that the delegate takes
 
 # How a verdict is known, in words.
@@ -106,6 +107,12 @@ class Check:
     def ok(self) -> bool:
         """Whether the delegate runs the whole model, in one partition."""
         return not self.blocked and self.delegated == self.total and self.partitions == 1
+
+    @property
+    def is_whole(self) -> bool:
+        """As `ok`, but for the end of a detector, which no delegate takes."""
+        tail = len(self.refused) == 1 and self.refused[0].name == flatbuffer.DETECTION
+        return self.ok or (tail and not self.blocked and self.partitions == 1)
 
     @property
     def refused(self) -> tuple[Verdict, ...]:

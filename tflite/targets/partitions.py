@@ -8,8 +8,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.graph.macs import multiply_adds
-from keras_mobilenets.tflite.targets.compatibility import SMALL, STRANGE, Verdict, largest
+from keras_mobilenets.tflite.targets.compatibility import SMALL, STRANGE, TAIL, Verdict, largest
 from keras_mobilenets.tflite.targets.delegate_graph import Graph, Node
 
 Reason = tuple[str, str]  # why an operator is refused (empty if it is not), and where the source says so
@@ -71,6 +72,9 @@ def verdicts(graph: Graph, refused: Mapping[tuple[int, int], Reason]) -> list[Ve
 def fields(graph: Graph, operators: Sequence[Verdict], partitions: int, blocked: str = "") -> dict[str, Any]:
     """The fields of a `Check` that follow the path, where the verdicts on a graph's operators are known."""
     macs = [_macs(node) for node in graph.nodes]
+    if not blocked:
+        tail = flatbuffer.DETECTION
+        operators = [replace(each, reason=TAIL) if each.name == tail and each.reason else each for each in operators]
     delegated = sum(macs[operator.index] for operator in operators if operator.delegated)
     return {
         "operators": tuple(operators),

@@ -26,22 +26,22 @@ def _by_nnapi(path: str | Path) -> str:
     from keras_mobilenets.tflite.targets.nnapi import check_nnapi
 
     check = check_nnapi(path)
-    return "" if check.ok else f"NNAPI, {check.summary}"
+    return "" if check.is_whole else f"NNAPI, {check.summary}"
 
 
 def _by_gpu(path: str | Path) -> str:
     from keras_mobilenets.tflite.targets.gpu import check_gpu
 
     check = check_gpu(path)
-    return "" if check.ok else check.summary
+    return "" if check.is_whole else check.summary
 
 
 def _by_xnnpack(path: str | Path) -> str:
-    """A SOFTMAX at the end, which XNNPACK never takes in int8, is not worth a word."""
+    """A SOFTMAX at the end, which XNNPACK never takes in int8, is not worth a word, nor is the end of a detector."""
     from keras_mobilenets.tflite.targets.xnnpack import check_xnnpack
 
     check = check_xnnpack(path)
-    whole = check.partitions == 1 and [operator.name for operator in check.refused] in ([], ["SOFTMAX"])
+    whole = check.is_whole or (check.partitions == 1 and [each.name for each in check.refused] == ["SOFTMAX"])
     return "" if whole or check.blocked else f"XNNPACK, {check.summary}"
 
 
@@ -51,7 +51,7 @@ def _by_qualcomm(path: str | Path) -> str:
     if qualcomm.ENVIRONMENT.missing():
         return ""
     check = qualcomm.check(Path(path), "SM8750")
-    return "" if check.ok else f"Qualcomm's NPU, {check.summary}"
+    return "" if check.is_whole else f"Qualcomm's NPU, {check.summary}"
 
 
 _CHECKS: Mapping[str, Callable[[str | Path], str]] = {

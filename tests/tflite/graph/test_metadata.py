@@ -9,6 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
+from networks import small_detector
 from world import package_folder
 
 from keras_mobilenets import tflite
@@ -105,3 +106,46 @@ def test_mediapipe_names_the_same_classes(described, pixels, tmp_path):
     assert [name for name, _ in named] == [LABELS[best] for best in predictions.argmax(axis=1)]
     assert len({name for name, _ in named}) > 1
     np.testing.assert_allclose([score for _, score in named], predictions.max(axis=1), atol=0.02)
+
+
+DETECT = """
+import json, sys
+sys.modules["tensorflow"] = None
+import numpy as np, mediapipe as mp
+from mediapipe.tasks.python import BaseOptions, vision
+options = vision.ObjectDetectorOptions(base_options=BaseOptions(model_asset_path=sys.argv[1]), score_threshold=0.5)
+detector = vision.ObjectDetector.create_from_options(options)
+found = [detector.detect(mp.Image(image_format=mp.ImageFormat.SRGB, data=image)).detections
+         for image in np.load(sys.argv[2])]
+print(json.dumps([[[each.categories[0].category_name, each.categories[0].score, each.bounding_box.origin_x,
+                    each.bounding_box.origin_y] for each in boxes] for boxes in found]))
+"""
+
+
+def test_a_detector_says_its_labels(detector_files):
+    for path in detector_files.values():
+        assert metadata_of(path.read_bytes()).labels == ("ash", "birch", "cedar")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["float32", "int8"])
+def test_mediapipe_finds_the_same_boxes(detector_files, pixels, tmp_path, kind):
+    """It gives corners as whole pixels, so images are as the model takes them."""
+    site, path = str(package_folder("mediapipe").parent), detector_files[kind]
+    if kind == "int8":  # as MediaPipe takes it
+        given = {"pixels": "-1..1", "labels": ["ash", "birch", "cedar"], "calibration": pixels, "io_dtype": "uint8"}
+        path = tflite.convert(small_detector(), tmp_path / "uint8.tflite", quantize="int8", **given)
+    np.save(tmp_path / "images.npy", pixels[:12])
+    command = [sys.executable, "-c", DETECT, str(path), str(tmp_path / "images.npy")]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": site})
+    assert done.returncode == 0, done.stderr[-2000:]
+    answers = json.loads(done.stdout.splitlines()[-1])
+    found = tflite.evaluate(path, pixels[:12]).found
+    assert sum(map(len, answers)) > 12
+    for theirs, (boxes, scores, classes) in zip(answers, found, strict=True):
+        sure = scores >= 0.5
+        assert len(theirs) == sure.sum()
+        boxes = np.clip(32 * boxes, 0, 32)
+        for (name, score, x, y), box, own, label in zip(theirs, boxes, scores, classes, strict=False):
+            assert name == ["ash", "birch", "cedar"][label]
+            assert abs(score - own) < 0.02 and abs(y - box[0]) <= 1.1 and abs(x - box[1]) <= 1.1

@@ -1,6 +1,7 @@
 """A detector's .tflite: a body that int8 quantizes, and a float tail that decodes boxes and suppresses the weaker ones.
 
-The tail is TensorFlow Lite's own operator TFLite_Detection_PostProcess, which every runtime and NNAPI know; no Flex.
+The tail is TensorFlow Lite's own operator TFLite_Detection_PostProcess, which every runtime has, no Flex. It runs on
+the CPU behind every delegate: NNAPI has such an operator too, but its delegate maps no custom operator to it.
 """
 
 from typing import Any
@@ -77,7 +78,9 @@ def with_post_process(content: bytes, model: Any) -> bytes:
         "max_detections": MOST,
         "max_classes_per_detection": 1,
         "detections_per_class": MOST,
-        "use_regular_nms": True,  # class by class
+        # Class by class, with n threads of its interpreter it leaves out class n (detection_postprocess.cc, TensorFlow
+        # 2.4 to LiteRT 2.3: the counter of classes starts at n and is raised before it is read).
+        "use_regular_nms": False,
         "nms_score_threshold": LOWEST,
         "nms_iou_threshold": OVERLAP,
         "num_classes": graph.shape(logits)[-1] - 1,

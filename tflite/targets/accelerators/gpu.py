@@ -99,7 +99,7 @@ def _judged(rules: GpuCheck, log: str) -> GpuCheck:
         return replace(rules, operators=operators, partitions=0, macs_share=share, blocked=reason)
     found = _LEFT.search(log)
     lines = found[1].splitlines() if found else []
-    reasons = dict(line.rstrip(".").split(": ", 1) for line in lines if ": " in line)
+    reasons = dict(line.removeprefix("CUSTOM ").rstrip(".").split(": ", 1) for line in lines if ": " in line)
     divided = reasons.keys() & {operator.name for operator in rules.refused}
 
     def left(node: Node) -> Reason:

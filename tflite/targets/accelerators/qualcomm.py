@@ -63,13 +63,14 @@ def check(path: Path, variant: str) -> QualcommCheck:
         blocked = f"the compiler fails: {report.failure or processes.telling_line(said['report'])}"
     refused: dict[tuple[int, int], Reason] = {}
     for number, graph in enumerate(model.subgraphs):
-        known = report.graphs[number].refused if number < len(report.graphs) else {}
         if blocked:
             refused |= {(number, place): (blocked, "") for place in range(len(graph.operators))}
-        else:
+        if number < len(report.graphs):
             codes = [operator_code(model.operatorCodes[operator.opcodeIndex]) for operator in graph.operators]
-            report.graphs[number].check(path, codes)
-        refused |= {(number, place): (refusal.reason, "") for place, refusal in known.items()}
+            said_of = report.graphs[number].with_custom(codes)
+            if not blocked:
+                said_of.check(path, codes)
+            refused |= {(number, place): (refusal.reason, "") for place, refusal in said_of.refused.items()}
     simulated = None if refused else said["microseconds"]
     return check_file_for(
         path,

@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+from ai_edge_litert import schema_py_generated as schema
 
 from keras_mobilenets.errors import LONGEST, UserError
 
@@ -47,6 +49,15 @@ class Graph:
     total: int
     partitions: int
     refused: Mapping[int, Refusal] = field(default_factory=dict)
+
+    def with_custom(self, codes: Sequence[int]) -> "Graph":
+        """With the custom operators of a file among the refused: the compiler leaves them to the CPU without a word."""
+        custom = {
+            i: Refusal(code, "a custom operator")
+            for i, code in enumerate(codes)
+            if code == schema.BuiltinOperator.CUSTOM
+        }
+        return replace(self, refused=custom | dict(self.refused))
 
     def check(self, path: object, codes: Sequence[int]) -> None:
         """Checks that the report is about the operators of a file, given by their numbers in the format's list.
