@@ -1,5 +1,6 @@
-"""The Android demo's core on the JVM: its own tests, and a real bundle end to end through another TensorFlow Lite."""
+"""The Android demo's core on the JVM: its own tests, and real bundles end to end through another TensorFlow Lite."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,6 +14,8 @@ from keras_mobilenets.pixels.batches import to_input
 from keras_mobilenets.pixels.scaling import MINUS_ONE_TO_ONE
 from keras_mobilenets.tflite.bundles.manifest import read_bundle
 from keras_mobilenets.tflite.results.results import environment, write_results
+from keras_mobilenets.training.tasks.detection.average_precision import average_precision
+from keras_mobilenets.training.tasks.detection.suppression import Found
 
 DEMO = Path(__file__).resolve().parents[2] / "android_demo"
 
@@ -28,9 +31,27 @@ def bundle(tflite_files, pixels, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def results(bundle):
+def boxes(detector_files, pixels, box_tables, tmp_path_factory):
+    """The bundle of a detector."""
+    made = tmp_path_factory.mktemp("core") / "boxes"
+    return tflite.bundle(list(detector_files.values()), made, images=pixels, labels=box_tables)
+
+
+@pytest.fixture(scope="module")
+def results(bundle, boxes):
     (DEMO / "core/target/results.json").unlink(missing_ok=True)
-    command = ["mvn", "-q", "-B", "-C", "-f", DEMO / "pom.xml", "-pl", "core", "test", f"-Dbundle={bundle}"]
+    command = [
+        "mvn",
+        "-q",
+        "-B",
+        "-C",
+        "-f",
+        DEMO / "pom.xml",
+        "-pl",
+        "core",
+        "test",
+        f"-Dbundle={bundle}{os.pathsep}{boxes}",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stdout[-4000:]
     return tflite.read_results(DEMO / "core/target/results.json")
@@ -39,8 +60,9 @@ def results(bundle):
 def test_the_core_answers_as_python_with_the_same_kernels(results, bundle):
     """bytedeco's TensorFlow Lite computes int8 with its own kernels and not XNNPACK's: so does Python here."""
     opened = read_bundle(bundle)
-    assert {row.model for row in results.rows} == {model.name for model in opened.models}
-    for row in results.rows:
+    rows = [row for row in results.rows if not row.model.startswith("boxes")]
+    assert {row.model for row in rows} == {model.name for model in opened.models}
+    for row in rows:
         model = opened.model(row.model)
         top1, error = answers(opened, model)
         assert row.status == "ok"
@@ -49,11 +71,68 @@ def test_the_core_answers_as_python_with_the_same_kernels(results, bundle):
         assert row.max_abs_err == pytest.approx(error, abs=1e-6)
 
 
+def test_the_core_finds_the_boxes_that_python_does(results, boxes):
+    """Precision by pycocotools, and the difference from the host's boxes written anew here."""
+    opened = read_bundle(boxes)
+    rows = [row for row in results.rows if row.model.startswith("boxes")]
+    assert {row.model for row in rows} == {model.name for model in opened.models}
+    for row in rows:
+        model = opened.model(row.model)
+        interpreter = plain_interpreter(opened.folder / model.path)
+
+        def found(values, interpreter=interpreter):
+            interpreter.set_tensor(interpreter.get_input_details()[0]["index"], values[None])
+            interpreter.invoke()
+            return np.concatenate(
+                [interpreter.get_tensor(end["index"]).ravel() for end in interpreter.get_output_details()]
+            )
+
+        images, tables = opened.pictures(model)
+        inputs = to_input(images, MINUS_ONE_TO_ONE, model.input.dtype, (model.input.scale, model.input.zero_point))
+        said = [boxes_of(found(values)) for values in inputs]
+        precision = average_precision(tables, said, 3, images.shape[1:3])
+        assert row.status == "ok" and row.top1 is None
+        assert (row.map, row.map50) == pytest.approx((precision.map, precision.map50), abs=1e-9)
+        assert 0.05 < row.map < row.map50 < 0.95
+        pairs = zip(opened.probe_inputs(model), opened.probe_outputs(model), strict=True)
+        error = max(difference(boxes_of(found(values)), boxes_of(host)) for values, host in pairs)
+        assert row.max_abs_err == pytest.approx(error, abs=1e-6)
+
+
+def boxes_of(answer):
+    """The boxes of a detector's 601 numbers."""
+    last = int(answer[600])
+    return Found(
+        answer[:400].reshape(100, 4)[:last], answer[500 : 500 + last], answer[400 : 400 + last].astype(np.int64)
+    )
+
+
+def difference(one, other):
+    """Of scores by rank, and of the edges of boxes that one side shows."""
+    largest = np.abs(np.sort(one.scores)[::-1] - np.sort(other.scores)[::-1]).max()
+    for here, there in ((one, other), (other, one)):
+        for box, score, label in zip(*here, strict=True):
+            same = there.boxes[there.classes == label].astype(np.float64)
+            sides = np.maximum(0, np.minimum(box[2:], same[:, 2:]) - np.maximum(box[:2], same[:, :2]))
+            both = [np.prod(each[..., 2:] - each[..., :2], axis=-1) for each in (box.astype(np.float64), same)]
+            shares = sides.prod(axis=1) / (both[0] + both[1] - sides.prod(axis=1))
+            if score >= 0.5:
+                gap = np.abs(box - same[shares.argmax()]).max() if len(same) and shares.max() >= 0.5 else score
+                largest = max(largest, gap)
+    return largest
+
+
+def plain_interpreter(path):
+    """TensorFlow Lite without XNNPACK."""
+    resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    interpreter = Interpreter(str(path), experimental_op_resolver_type=resolver)
+    interpreter.allocate_tensors()
+    return interpreter
+
+
 def answers(opened, model):
     """Top-1 and the largest difference from the bundle's probe outputs, without XNNPACK."""
-    plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    interpreter = Interpreter(str(opened.folder / model.path), experimental_op_resolver_type=plain)
-    interpreter.allocate_tensors()
+    interpreter = plain_interpreter(opened.folder / model.path)
 
     def scores(values):
         interpreter.set_tensor(interpreter.get_input_details()[0]["index"], values[None])

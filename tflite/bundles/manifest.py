@@ -5,7 +5,6 @@ The format is manifest.schema.json beside this module (JSON Schema 2020-12); and
 
 import dataclasses
 import json
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,9 @@ import numpy as np
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.files import read_json, sha256, write_json
+from keras_mobilenets.tflite.bundles import boxes
+from keras_mobilenets.tflite.bundles.boxes import DETECTION
+from keras_mobilenets.tflite.bundles.consistency import contradiction
 from keras_mobilenets.tflite.results import json_schema
 from keras_mobilenets.training.evaluation.attribute_examination import TASK as ATTRIBUTES
 
@@ -40,7 +42,10 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class ImageSet:
-    """`count` images of uint8 RGB in one file, and the class of each, or its labels' numbers (empty when unknown)."""
+    """`count` images of uint8 RGB in one file, and the class of each, its labels' numbers or its boxes.
+
+    `labels` is empty when they are unknown.
+    """
 
     path: str
     count: int
@@ -98,6 +103,13 @@ class BundledModel:
     task: str = "classification"
     host_map: float | None = None
     test_map: float | None = None
+    host_map50: float | None = None
+    test_map50: float | None = None
+
+    @property
+    def values(self) -> int:
+        """How many numbers it answers; `output` of a detector is of its boxes alone."""
+        return boxes.values(self.output.shape[1]) if self.task == DETECTION else self.output.shape[-1]
 
 
 @dataclass(frozen=True)
@@ -135,7 +147,10 @@ class Bundle:
         return (self.folder / model.labels).read_text(encoding="utf-8").splitlines()
 
     def pictures(self, model: BundledModel) -> tuple[np.ndarray, np.ndarray | None]:
-        """The images a model is scored on, uint8 N×H×W×3, and their classes where known; of several labels, 0 and 1."""
+        """The images a model is scored on, uint8 N×H×W×3, and their labels where known.
+
+        Labels are classes, rows of 0 and 1 of several labels, or tables of boxes N×M×6.
+        """
         found = self._images(model)
         content = np.fromfile(self.folder / found.path, np.uint8)
         labels = None
@@ -143,6 +158,8 @@ class Bundle:
             labels = np.zeros((found.count, model.output.shape[-1]), np.int64)
             for row, numbers in zip(labels, found.labels, strict=True):
                 row[list(numbers)] = 1
+        elif found.labels and model.task == DETECTION:
+            labels = boxes.tables(found.labels)
         elif found.labels:
             labels = np.array(found.labels, np.int64)
         return content.reshape(found.count, found.height, found.width, 3), labels
@@ -153,7 +170,7 @@ class Bundle:
         return content.reshape(model.probes.count, *model.input.shape[1:])
 
     def probe_outputs(self, model: BundledModel) -> np.ndarray:
-        """What the model answered to them here: N×classes, float32, dequantized."""
+        """What the model answered to them here: N×values, float32, dequantized."""
         content = np.fromfile(self.folder / model.probes.outputs, _little_endian("float32"))
         return content.reshape(model.probes.count, -1)
 
@@ -213,14 +230,14 @@ def read_bundle(folder: str | Path) -> Bundle:
             raise UserError(
                 f"{folder / name} is not the file of the manifest: its SHA-256 differs; make the bundle again"
             )
-    problem = _contradiction(bundle)
+    problem = contradiction(bundle)
     if problem:
         raise UserError(f"{path} contradicts itself: {problem}; make the bundle again")
     return bundle
 
 
 def _labels(content: list[Any]) -> tuple[Any, ...]:
-    return tuple(tuple(each) if isinstance(each, list) else each for each in content)
+    return tuple(_labels(each) if isinstance(each, list) else each for each in content)
 
 
 def _model(content: dict[str, Any]) -> BundledModel:
@@ -232,43 +249,6 @@ def _model(content: dict[str, Any]) -> BundledModel:
 def _tensor(content: dict[str, Any]) -> TensorSpec:
     vectors: dict[str, Any] = {name: tuple(content[name]) for name in ("shape", "mean", "std") if name in content}
     return TensorSpec(**content | vectors)
-
-
-def _contradiction(bundle: Bundle) -> str:
-    """What the schema cannot see: files that are not listed, numbers that do not go together."""
-    twice = [name for name, times in Counter(model.name for model in bundle.models).items() if times > 1]
-    if twice:
-        return f"two models are called {twice[0]}"
-    sets = {images.path: images for images in bundle.images}
-    sizes = {images.path: images.count * images.height * images.width * 3 for images in bundle.images}
-    for images in bundle.images:
-        if len(images.labels) not in (0, images.count):
-            return f"{images.path} has {images.count} images and {len(images.labels)} labels"
-    for model in bundle.models:
-        if model.images not in sets:
-            return f"{model.name} is scored on {model.images}, which is no image set"
-        images, classes = sets[model.images], model.output.shape[-1]
-        if len(model.input.mean) != len(model.input.std) or len(model.input.mean) == 2 or min(model.input.std) <= 0:
-            return f"{model.name} has mean {model.input.mean} and std {model.input.std}"
-        if model.input.shape != (1, images.height, images.width, 3):
-            return f"{model.name} takes {model.input.shape} and its images are {images.height}×{images.width}"
-        if any((model.task == ATTRIBUTES) != isinstance(label, tuple) for label in images.labels):
-            return f"{model.name} is for {model.task}, and the labels of {images.path} are of another task"
-        if np.max(np.hstack([0, *images.labels])) >= classes or model.probes.count > images.count:
-            return f"{model.name} does not fit {images.path}"
-        inputs = model.probes.count * images.height * images.width * 3 * np.dtype(model.input.dtype).itemsize
-        sizes |= {model.path: model.size_bytes, model.probes.inputs: inputs}
-        sizes[model.probes.outputs] = model.probes.count * classes * 4
-        if model.labels not in bundle.files:
-            return f"{model.labels} is not among its files"
-        if len(bundle.class_names(model)) != classes:
-            return f"{model.name} has {classes} classes and {model.labels} another number of names"
-    for name, size in sizes.items():
-        if name not in bundle.files:
-            return f"{name} is not among its files"
-        if (bundle.folder / name).stat().st_size != size:
-            return f"{name} should have {size:,} bytes"
-    return ""
 
 
 def _little_endian(dtype: str) -> np.dtype:

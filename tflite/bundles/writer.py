@@ -12,10 +12,11 @@ from keras_mobilenets.errors import UserError
 from keras_mobilenets.files import atomic_folder, refuse_strangers
 from keras_mobilenets.pixels.batches import to_input
 from keras_mobilenets.pixels.scaling import MINUS_ONE_TO_ONE, PixelScaling
-from keras_mobilenets.tflite.bundles import manifest
+from keras_mobilenets.tflite.bundles import boxes, manifest
 from keras_mobilenets.tflite.bundles.candidates import NOT_A_NAME, Candidate, candidates, names
 from keras_mobilenets.tflite.bundles.manifest import (
     ATTRIBUTES,
+    DETECTION,
     Bundle,
     BundledModel,
     ImageSet,
@@ -23,6 +24,7 @@ from keras_mobilenets.tflite.bundles.manifest import (
     Publication,
     TensorSpec,
 )
+from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.graph.metadata import metadata_of
 from keras_mobilenets.tflite.measurement.accuracy import evaluate
 from keras_mobilenets.tflite.results.tables import compression_of
@@ -55,7 +57,8 @@ def bundle(
         out: The folder to make. A bundle that is there already is replaced once the new one is complete.
         images: uint8 N×H×W×3 to score the models on. Default: of the test split of the run's data; where there is no
             run that names its data, coloured noise, whose classes are unknown.
-        labels: Their classes, N numbers; N×classes of 0 and 1 where an image has several; None when unknown.
+        labels: Their classes, N numbers; N×classes of 0 and 1 where an image has several; tables of boxes N×M×6 for
+            detectors, as `load_data` gives them; None when unknown.
         class_names: What the classes are called. Default: as in the run, or in the file's metadata; else "class 0",
             "class 1", ...
         probes: How many inputs to record the host's outputs for, 1 or more.
@@ -108,10 +111,15 @@ class _Writer:
         model = open_model(given.path)
         images, labels = self._images(given, model)
         scaling = scaling_of_file(given.path, self._said)
-        several = given.data.get("task") == ATTRIBUTES if labels is None else labels.ndim == 2
-        result = evaluate(given.path, images if labels is None else (images, labels), pixels=scaling, several=several)
+        task = _task(given, labels)
+        data = images if labels is None else (images, labels)
+        result = evaluate(given.path, data, pixels=scaling, several=task == ATTRIBUTES)
         count, source = min(self._probes, len(images)), _spec(model.input, scaling)
         inputs = to_input(images[:count], scaling, model.input["dtype"], model.input["quantization"], given.path)
+        if task == DETECTION:
+            answers, classes = boxes.answers(model, inputs), result.classes
+        else:
+            answers, classes = result.predictions[:count], result.predictions.shape[1]
         found, row = inspect(given.path), given.row
         trained, converted = given.run.get("train", {}), given.run.get("convert", {}).get(given.path.name, {})
         size = f"{source.shape[2]}x{source.shape[1]}"
@@ -130,22 +138,24 @@ class _Writer:
             sparsity=found.sparsity,
             nodes=len(found.operators),
             minimum_runtime=found.minimum_runtime or None,
-            nnapi_min_api_level=next((level for level in _LEVELS if check_nnapi(given.path, level).ok), None),
+            nnapi_min_api_level=next((level for level in _LEVELS if check_nnapi(given.path, level).is_whole), None),
             input=source,
-            output=_spec(model.output),
-            labels=self._put("labels.txt", self._names_of(given, result.predictions.shape[1])),
+            output=_spec(model.outputs[0]),
+            labels=self._put("labels.txt", self._names_of(given, classes)),
             images=self._image_set(images, labels, size),
-            host_top1=result.top1,
+            host_top1=result.figures.get("top1"),
             test_top1=row.top1,
             probes=Probes(
                 count,
                 inputs=self._put(f"probes/{source.dtype}_{size}.bin", _bytes(inputs)),
-                outputs=self._put(f"probes/{name}.bin", _bytes(result.predictions[:count])),
+                outputs=self._put(f"probes/{name}.bin", _bytes(answers)),
             ),
             published=_published(given, row.quantization or model.quantization(), source),
-            task=ATTRIBUTES if several else "classification",
+            task=task,
             host_map=result.figures.get("map"),
-            test_map=row.map if several else None,
+            test_map=row.map,
+            host_map50=result.figures.get("map50"),
+            test_map50=row.map50,
         )
 
     def _images(self, given: Candidate, model: Model) -> tuple[np.ndarray, np.ndarray | None]:
@@ -173,8 +183,8 @@ class _Writer:
 
     def _image_set(self, images: np.ndarray, labels: np.ndarray | None, size: str) -> str:
         path = self._put(f"images/{size}.bin", _bytes(images))
-        numbers: tuple[Any, ...] = () if labels is None else tuple(map(_numbers, labels))
-        made = ImageSet(path, len(images), images.shape[1], images.shape[2], numbers)
+        listed: tuple[Any, ...] = () if labels is None else tuple(map(_listed, labels))
+        made = ImageSet(path, len(images), images.shape[1], images.shape[2], listed)
         if self.sets.setdefault(path, made) != made:
             raise UserError("the same images have other labels in another run; make a bundle of each")
         return path
@@ -214,18 +224,35 @@ def _published(given: Candidate, quantization: str | None, source: TensorSpec) -
     )
 
 
-def _numbers(label: np.ndarray) -> int | tuple[int, ...]:
-    """A class, or the numbers of the labels of a row of 0 and 1."""
-    return int(label) if np.ndim(label) == 0 else tuple(np.flatnonzero(label).tolist())
+def _task(given: Candidate, labels: np.ndarray | None) -> str:
+    """What a model's outputs are, by the file and the labels of its images."""
+    detects = flatbuffer.detects(flatbuffer.read(given.path.read_bytes(), given.path))
+    if labels is not None and detects != (labels.ndim == 3):
+        said = "boxes" if detects else "classes"
+        raise UserError(f"{given.path} gives {said}, and the labels of its images are of another task")
+    if detects:
+        return DETECTION
+    several = given.data.get("task") == ATTRIBUTES if labels is None else labels.ndim == 2
+    return ATTRIBUTES if several else "classification"
+
+
+def _listed(label: np.ndarray) -> Any:
+    """A class, the numbers of the labels of a row of 0 and 1, or the boxes of a table."""
+    if np.ndim(label) == 0:
+        return int(label)
+    return tuple(np.flatnonzero(label).tolist()) if np.ndim(label) == 1 else boxes.rows(label)
 
 
 def _checked(images: np.ndarray, labels: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
     images = np.asarray(images)
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3 or not len(images):
         raise UserError(f"images are {images.dtype} of shape {images.shape}; give uint8 pixels N×height×width×3")
-    if labels is not None and (np.ndim(labels) not in (1, 2) or len(labels) != len(images)):
+    if labels is None:
+        return images, None
+    axes, are_boxes = np.ndim(labels), np.shape(labels)[2:] == (boxes.COLUMNS,)
+    if not (axes in (1, 2) or are_boxes) or len(labels) != len(images):
         raise UserError(f"{len(images)} images come with labels of shape {np.shape(labels)}; give one for each image")
-    return images, None if labels is None else np.asarray(labels, np.int64)
+    return images, np.asarray(labels, np.float32 if are_boxes else np.int64)
 
 
 def _spec(details: dict[str, Any], scaling: PixelScaling = MINUS_ONE_TO_ONE) -> TensorSpec:

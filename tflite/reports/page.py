@@ -90,6 +90,7 @@ def template(name: str) -> Any:
         "kb": tables.kilobytes,
         "operators": tables.operators,
         "family": tables.family_name,
+        "score": tables.score,
         "variant": tables.variant_name,
         "count": count,
         "drawn": lambda svg: Markup(figure.in_page(svg, next(numbers))),

@@ -193,6 +193,12 @@ def scores(row: Row) -> str:
     return ", ".join(f"{name} {value:.2%}" for name, value in row.scores.items())
 
 
+def score(row: Row) -> str:
+    """The first of them, in short: "93.5%" is top-1, others have their name; – when unknown."""
+    name, value = next(iter(row.scores.items()), ("top-1", None))
+    return percent(value) if name == "top-1" else f"{name} {percent(value)}"
+
+
 def _columns(rows: Sequence[Row]) -> list[Column]:
     """The columns that have something to say of these rows."""
     small = [column for column in _SMALL if any(column.text(row) != UNKNOWN for row in rows)]

@@ -6,8 +6,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from keras_mobilenets.errors import UserError
 from keras_mobilenets.files import atomic_folder, refuse_strangers, write_json
-from keras_mobilenets.tflite.bundles.manifest import NAME, Bundle, read_bundle
+from keras_mobilenets.tflite.bundles.manifest import DETECTION, NAME, Bundle, read_bundle
 from keras_mobilenets.tflite.conversion.io_dtype import with_float_ends
 from keras_mobilenets.tflite.web.runtime import VERSION, unpack_runtime
 
@@ -25,10 +26,13 @@ def write_site(bundle: str | Path, out: str | Path) -> Path:
         The folder.
 
     Raises:
-        UserError: The bundle is damaged, the folder holds something else or cannot be written, or npm cannot bring
-            LiteRT.js.
+        UserError: The bundle is damaged or holds a detector, the folder holds something else or cannot be written, or
+            npm cannot bring LiteRT.js.
     """
     found, out = read_bundle(bundle), Path(out)
+    detectors = [model.name for model in found.models if model.task == DETECTION]
+    if detectors:
+        raise UserError(f"the page draws no boxes: leave out {', '.join(detectors)}; the app draws them")
     refuse_strangers(out, INDEX, "site")
     with atomic_folder(out) as folder:
         unpack_runtime(folder / "litert")

@@ -45,7 +45,7 @@ def add_bundle(parser: ArgumentParser) -> None:
     parser.add_argument("--out", required=True, metavar="DIR", help="the bundle; one that is there is replaced")
     parser.add_argument("--title", metavar="TEXT", help="what the app calls it (default: the folder's name)")
     parser.add_argument(
-        "--labelled", type=int, default=200, metavar="N", help="test images for the app's top-1 (default: 200)"
+        "--labelled", type=int, default=200, metavar="N", help="test images for the app's top-1 or mAP (default: 200)"
     )
 
 
@@ -55,8 +55,9 @@ def describe(folder: Path) -> None:
 
     made = read_bundle(folder)
     for model in made.models:
-        top1 = "unknown" if model.host_top1 is None else f"{model.host_top1:.1%}"
+        figures = (("top-1", model.host_top1), ("mAP@0.5", model.host_map50), ("mAP", model.host_map))
+        known = ", ".join(f"{name} {figure:.1%}" for name, figure in figures if figure is not None)
         level = f"from API level {model.nnapi_min_api_level}" if model.nnapi_min_api_level else "in part"
-        print(f"{model.name}  {model.size_bytes / 1e6:.2f} MB  top-1 {top1}  NNAPI {level}")
+        print(f"{model.name}  {model.size_bytes / 1e6:.2f} MB  {known or 'top-1 unknown'}  NNAPI {level}")
     size = f"{len(made.models)} models, {made.size_bytes / 1e6:.1f} MB"
     say(f"{folder}: {size}; next: keras-mobilenets android run --bundle {folder}")

@@ -52,7 +52,7 @@ def _matrix(measured: list[Any]) -> Any:
     from rich.table import Table
 
     from keras_mobilenets.tflite.reports.comparison import matrix
-    from keras_mobilenets.tflite.results.tables import UNKNOWN, megabytes, milliseconds, percent
+    from keras_mobilenets.tflite.results.tables import UNKNOWN, megabytes, milliseconds, score
 
     found = matrix(measured)
     grid = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
@@ -63,14 +63,14 @@ def _matrix(measured: list[Any]) -> Any:
         f"{device}\n{backend}{f' ×{threads}' if threads else ''} ms"
         for device, (backend, threads) in zip(devices, found.columns, strict=True)
     ]
-    for title in ("size MB", "top-1", *titles):
+    for title in ("size MB", "accuracy", *titles):
         grid.add_column(title, justify="right")
     for family, variant, cells in found.rows:
         rows = [each.row for cell in cells for each in cell]
         size = next((row.model_size_mb for row in rows if row.model_size_mb is not None), None)
-        top1 = next((row.top1 for row in rows if row.top1 is not None), None)
+        accuracy = next((text for text in map(score, rows) if text != UNKNOWN), UNKNOWN)
         texts = ["; ".join(_cell(each, milliseconds) for each in cell) or UNKNOWN for cell in cells]
-        grid.add_row(family, variant, megabytes(size), percent(top1), *texts)
+        grid.add_row(family, variant, megabytes(size), accuracy, *texts)
     return grid
 
 

@@ -307,3 +307,71 @@ def test_several_labels_an_image_are_the_task_of_a_model(tflite_files, pixels, t
     (made.folder / "manifest.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match=r"is for classification, and the labels of .* are of another task"):
         read_bundle(made.folder)
+
+
+@pytest.fixture(scope="module")
+def boxes(detector_files, pixels, box_tables, tmp_path_factory):
+    """The bundle of a detector."""
+    sources = list(detector_files.values())
+    return tflite.bundle(sources, tmp_path_factory.mktemp("boxes") / "bundle", images=pixels, labels=box_tables)
+
+
+def test_a_detector_is_scored_by_mean_average_precision(boxes, detector_files, pixels, box_tables):
+    made = read_bundle(boxes)
+    for model in made.models:
+        path = detector_files["int8" if "int8" in model.name else "float32"]
+        figures = tflite.evaluate(path, (pixels, box_tables)).figures
+        assert 0.1 < figures["map50"] < 0.95 and 0.05 < figures["map"] < figures["map50"]
+        assert (model.task, model.host_top1, model.host_map, model.host_map50) == ("detection", None, *figures.values())
+        assert made.class_names(model) == ["ash", "birch", "cedar"]  # of the file's metadata
+        assert (model.output.shape, model.values, model.nodes) == ((1, 100, 4), 601, 9 if "int8" in model.name else 7)
+        # But for the tail, which runs on the CPU at any; softmax of three axes needs 29, DEQUANTIZE of int8 30.
+        assert model.nnapi_min_api_level == (30 if "int8" in model.name else 29)
+    images, labels = made.pictures(made.models[0])
+    np.testing.assert_array_equal(images, pixels)
+    for row, table in zip(labels, box_tables, strict=True):
+        np.testing.assert_array_equal(row[row[:, 4] >= 0], table[table[:, 4] >= 0])
+
+
+def test_a_detectors_probes_are_its_four_outputs(boxes):
+    from ai_edge_litert.interpreter import Interpreter
+
+    made = read_bundle(boxes)
+    for model in made.models:
+        interpreter = Interpreter(str(boxes / model.path))
+        interpreter.allocate_tensors()
+        for values, answer in zip(made.probe_inputs(model), made.probe_outputs(model), strict=True):
+            interpreter.set_tensor(interpreter.get_input_details()[0]["index"], values[None])
+            interpreter.invoke()
+            named = {
+                each["name"]: interpreter.get_tensor(each["index"])[0] for each in interpreter.get_output_details()
+            }
+            last = int(answer[600])
+            np.testing.assert_allclose(answer[: 4 * last].reshape(-1, 4), named["detection_boxes"][:last], atol=1e-6)
+            np.testing.assert_allclose(answer[400 : 400 + last], named["detection_classes"][:last])
+            np.testing.assert_allclose(answer[500 : 500 + last], named["detection_scores"][:last], atol=1e-6)
+            assert not answer[4 * last : 400].any() and not answer[500 + last : 600].any()
+            assert answer[600] == named["num_detections"] > 0
+
+
+def test_boxes_that_cannot_be_are_refused(boxes, detector_files, tflite_files, pixels, box_tables, tmp_path):
+    copied = shutil.copytree(boxes, tmp_path / "copy")
+    content = json.loads((copied / "manifest.json").read_text())
+    listed = content["images"][0]["labels"]
+    for change, says in (
+        ([0, 0, 1, 1, 3, 0], "a box is of class 3, and there are 3 of boxes_float32"),
+        ([0, 0, 1, 1, 0.5, 0], "a box is of class 0.5"),
+        ([0, 0, 1, 1, 1], "does not fit manifest.schema.json"),
+    ):
+        listed[1] = [change]
+        (copied / "manifest.json").write_text(json.dumps(content))
+        with pytest.raises(UserError, match=says):
+            read_bundle(copied)
+    for path, labels, says in (
+        (detector_files["int8"], np.zeros(len(pixels), int), "gives boxes, and the labels"),
+        (tflite_files["int8"], box_tables, "gives classes, and the labels"),
+    ):
+        with pytest.raises(UserError, match=says):
+            tflite.bundle(path, tmp_path / "other", images=pixels, labels=labels)
+    loose = read_bundle(tflite.bundle(detector_files["int8"], tmp_path / "noise", probes=2))
+    assert (loose.models[0].host_map, loose.images[0].labels) == (None, ())

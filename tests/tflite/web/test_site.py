@@ -77,3 +77,10 @@ def test_the_server_sends_what_threads_need(tmp_path, is_secure):
     assert sent["Cross-Origin-Opener-Policy"] == "same-origin"
     assert sent["Cross-Origin-Embedder-Policy"] == "require-corp"
     assert sent["Content-Type"] == "application/wasm"
+
+
+def test_a_detector_is_refused(detector_files, tmp_path):
+    bundle = tflite.bundle(detector_files["int8"], tmp_path / "bundle", probes=1)
+    with pytest.raises(UserError, match="the page draws no boxes: leave out boxes_int8; the app draws them"):
+        tflite.write_site(bundle, tmp_path / "site")
+    assert not (tmp_path / "site").exists()

@@ -1,4 +1,4 @@
-// Live classification, or that of a picture: the three best classes, milliseconds, a choice of model and backend.
+// What a model sees live, or in a picture: classes, labels or boxes, milliseconds, a choice of model and backend.
 
 package kerasmobilenets.demo
 
@@ -25,11 +25,11 @@ import android.widget.ImageView
 import android.widget.Spinner
 import android.widget.TextView
 import android.widget.Toolbar
-import java.util.Locale
 import kerasmobilenets.core.ArgbFrame
 import kerasmobilenets.core.Backend
 import kerasmobilenets.core.milliseconds
 import kerasmobilenets.core.oneLine
+import kerasmobilenets.core.turn
 
 class CameraActivity : Activity() {
     private val app get() = application as DemoApp
@@ -41,7 +41,8 @@ class CameraActivity : Activity() {
     private val preview by lazy { findViewById<TextureView>(R.id.preview) }
     private var classifier: Classifier? = null
     private var feed: CameraFeed? = null
-    private var picture: ArgbFrame? = null
+    private val boxes by lazy { findViewById<BoxesView>(R.id.boxes) }
+    private var picture: Sight? = null
     private var usable = false
     private var chosen: Pair<String, Backend>? = null
 
@@ -96,16 +97,17 @@ class CameraActivity : Activity() {
         if (chosen == model.name to backend) return
         chosen = model.name to backend
         say(getString(R.string.opening))
+        boxes.clear()
         classifier?.open(model, backend) {
             runOnUiThread { say("") }
-            picture?.let { classifier?.classify(it, 0) }
+            picture?.let { classifier?.look(it) }
         }
     }
 
     private fun show(answer: Answer) {
-        findViewById<TextView>(R.id.answers).text = answer.best.joinToString("\n") { (label, score) ->
-            getString(R.string.answer, label, String.format(Locale.ROOT, "%.0f%%", 100 * score))
-        }
+        if ((picture ?: answer.sight) != answer.sight) return // a frame of before the picture was chosen
+        boxes.show(answer.boxes, answer.names, answer.sight.width, answer.sight.height, answer.sight.isMirrored)
+        findViewById<TextView>(R.id.answers).text = resources.answerWords(answer)
         findViewById<TextView>(R.id.latency).text =
             getString(R.string.per_frame, milliseconds(answer.frameMs), milliseconds(answer.modelMs))
     }
@@ -117,6 +119,7 @@ class CameraActivity : Activity() {
 
     private fun askForCamera() {
         picture = null
+        boxes.clear()
         findViewById<View>(R.id.picture).visibility = View.GONE
         if (hasPermission) openCamera() else requestPermissions(arrayOf(Manifest.permission.CAMERA), CAMERA)
     }
@@ -129,7 +132,9 @@ class CameraActivity : Activity() {
         if (feed != null || picture != null || !hasPermission || !preview.isAvailable) return
         val opened = CameraFeed(
             this,
-            { frame, degrees -> classifier?.classify(frame, turn(degrees)) },
+            { frame, degrees, isFront ->
+                classifier?.see(Sight(frame, turn(degrees, screenDegrees(), isFront), isMirrored = isFront))
+            },
             { tell(R.string.no_camera, it) },
         )
         feed = opened
@@ -141,9 +146,6 @@ class CameraActivity : Activity() {
         feed?.close()
         feed = null
     }
-
-    /** How far a frame must be turned clockwise to stand as the screen does. */
-    private fun turn(sensorDegrees: Int): Int = (sensorDegrees - screenDegrees() + 360) % 360
 
     @Suppress("DEPRECATION") // Context.display is newer than the oldest Android that this runs on
     private fun screenDegrees() = when (windowManager.defaultDisplay.rotation) {
@@ -209,7 +211,8 @@ class CameraActivity : Activity() {
             findViewById<ImageView>(R.id.picture).apply { setImageBitmap(bitmap); visibility = View.VISIBLE }
             val pixels = IntArray(bitmap.width * bitmap.height)
             bitmap.getPixels(pixels, 0, bitmap.width, 0, 0, bitmap.width, bitmap.height)
-            picture = ArgbFrame(bitmap.width, bitmap.height, pixels).also { classifier?.classify(it, 0) }
+            boxes.clear()
+            picture = Sight(ArgbFrame(bitmap.width, bitmap.height, pixels)).also { classifier?.look(it) }
         } catch (error: Exception) { // decoders throw what they like
             say(getString(R.string.picture_failed))
         }

@@ -23,13 +23,13 @@ import kerasmobilenets.core.Plane
 import kerasmobilenets.core.YuvFrame
 
 /**
- * @param receive Called on the feed's thread with a frame and how far it must be turned clockwise; frames that arrive
- *     meanwhile are dropped.
+ * @param receive Called on the feed's thread with a frame, how the sensor lies and whether it looks at the user, whose
+ *     preview the system shows in a mirror; frames that arrive meanwhile are dropped.
  * @param failed Called with a reason when no camera can be opened or the camera is lost.
  */
 class CameraFeed(
     context: Context,
-    private val receive: (Frame, sensorDegrees: Int) -> Unit,
+    private val receive: (Frame, sensorDegrees: Int, isFront: Boolean) -> Unit,
     private val failed: (String) -> Unit,
 ) {
     private val manager = context.getSystemService(CameraManager::class.java)
@@ -37,6 +37,7 @@ class CameraFeed(
     private val handler = Handler(thread.looper)
     private var camera: CameraDevice? = null
     private var reader: ImageReader? = null
+    private var isFront = false
     private var closed = false
 
     /** The size of the preview, width × height as the sensor lies. */
@@ -48,6 +49,7 @@ class CameraFeed(
         try {
             val id = backCamera() ?: return@post failed("none")
             val degrees = manager.getCameraCharacteristics(id).get(CameraCharacteristics.SENSOR_ORIENTATION) ?: 0
+            isFront = facing(id) == CameraCharacteristics.LENS_FACING_FRONT
             texture.setDefaultBufferSize(size.width, size.height)
             manager.openCamera(id, opened(Surface(texture), degrees), handler)
         } catch (error: CameraAccessException) {
@@ -68,9 +70,10 @@ class CameraFeed(
 
     private fun backCamera(): String? {
         val ids = manager.cameraIdList
-        fun facing(id: String) = manager.getCameraCharacteristics(id).get(CameraCharacteristics.LENS_FACING)
         return ids.firstOrNull { facing(it) == CameraCharacteristics.LENS_FACING_BACK } ?: ids.firstOrNull()
     }
+
+    private fun facing(id: String) = manager.getCameraCharacteristics(id).get(CameraCharacteristics.LENS_FACING)
 
     private fun opened(preview: Surface, degrees: Int) = object : CameraDevice.StateCallback() {
         override fun onOpened(device: CameraDevice) {
@@ -110,7 +113,7 @@ class CameraFeed(
     private fun deliver(frames: ImageReader, degrees: Int) {
         val image = frames.acquireLatestImage() ?: return
         val frame = image.use(::frameOf)
-        receive(frame, degrees)
+        receive(frame, degrees, isFront)
     }
 
     private fun frameOf(image: Image): Frame {

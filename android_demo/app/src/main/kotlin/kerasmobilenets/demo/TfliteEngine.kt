@@ -65,7 +65,7 @@ private class TfliteEngine(
     backend: Backend,
 ) : Engine {
     override val input = interpreter.getInputTensor(0).spec()
-    override val output = interpreter.getOutputTensor(0).spec()
+    override val outputs = List(interpreter.outputTensorCount) { interpreter.getOutputTensor(it).spec() }
 
     override val delegation: Delegation? =
         Delegation.fromLog(ownLog(), DELEGATES.getValue(backend.kind))
@@ -73,8 +73,8 @@ private class TfliteEngine(
 
     override val errorNumber: Int get() = (delegate as? NnApiDelegate)?.let { numberOf(it) } ?: 0
 
-    override fun run(input: ByteBuffer, output: ByteBuffer): Long {
-        interpreter.run(input, output)
+    override fun run(input: ByteBuffer, outputs: List<ByteBuffer>): Long {
+        interpreter.runForMultipleInputsOutputs(arrayOf<Any>(input), outputs.indices.associateWith<Int, Any>(outputs::get))
         return interpreter.lastNativeInferenceDurationNanoseconds
     }
 

@@ -9,8 +9,10 @@ import kerasmobilenets.core.Entry
 import kerasmobilenets.core.Group
 import kerasmobilenets.core.Soak
 import kerasmobilenets.core.Status
+import kerasmobilenets.core.Task
 import kerasmobilenets.core.UNKNOWN
 import kerasmobilenets.core.oneLine
+import kerasmobilenets.core.score
 
 fun Resources.backendName(backend: Backend): String = when (backend.kind) {
     Backend.Kind.CPU -> getQuantityString(R.plurals.backend_cpu, backend.threads, backend.threads)
@@ -32,14 +34,29 @@ fun Resources.statusWords(entry: Entry): String = when (entry.status) {
 /** Size, parameters and accuracy of a model's file, and what its rows share. */
 fun Resources.sizeWords(group: Group): String {
     val model = group.model
-    val top1 = group.fastest?.row?.number("top1")?.toDouble() ?: model.hostTop1
     fun figure(pattern: String, value: Double) = String.format(Locale.ROOT, pattern, value)
     return listOfNotNull(
         model.sizeBytes?.let { getString(R.string.megabytes, figure("%.2f", it / 1e6)) },
         model.parameters?.let { getString(R.string.parameters_of, figure("%.2f", it / 1e6)) },
-        top1?.let { getString(R.string.top1_of, figure("%.1f%%", 100 * it)) },
+        group.score?.let { scoreWords(model.task, it) },
     ).joinToString(" · ")
 }
+
+/** The figure of a task by its name, such as "top-1 93.5%". */
+fun Resources.scoreWords(task: Task, score: Double): String {
+    val name = when (task) {
+        Task.CLASSIFICATION -> R.string.top1_of
+        Task.ATTRIBUTES -> R.string.map_of
+        Task.DETECTION -> R.string.map50_of
+    }
+    return getString(name, String.format(Locale.ROOT, "%.1f%%", 100 * score))
+}
+
+/** Classes with their scores, a line each; what is found several times has several. */
+fun Resources.answerWords(answer: Answer): String = answer.said.joinToString("\n") { said ->
+    val scores = said.scores.joinToString(", ") { String.format(Locale.ROOT, "%.0f%%", 100 * it) }
+    getString(R.string.answer, answer.names.getOrNull(said.label) ?: "${said.label}", scores)
+}.ifEmpty { getString(R.string.nothing) }
 
 /** What a soak has shown, in a sentence. */
 fun Resources.soakWords(soak: Soak): String {

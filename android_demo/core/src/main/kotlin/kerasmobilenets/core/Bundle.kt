@@ -36,8 +36,8 @@ data class TensorSpec(
 }
 
 /**
- * Pixels, count×height×width×3 uint8 RGB, and the class of each image, or its labels where it may have several; neither
- * when they are unknown.
+ * Pixels, count×height×width×3 uint8 RGB, and the class of each image, its labels where it may have several, or its
+ * boxes; none of them when they are unknown.
  */
 data class ImageSet(
     val path: String,
@@ -46,10 +46,15 @@ data class ImageSet(
     val width: Int,
     val labels: List<Int>,
     val attributes: List<Set<Int>> = emptyList(),
+    val boxes: List<List<TrueBox>> = emptyList(),
 )
 
-/** What a model's outputs are: one class, by the highest of them, or independent labels. */
-enum class Task { CLASSIFICATION, ATTRIBUTES }
+/**
+ * What a model's outputs are: one class, by the highest of them; independent labels; or boxes, each of a class.
+ *
+ * @property figure What of a row says how right it is: top-1, mean average precision, that of boxes at IoU 0.5.
+ */
+enum class Task(val figure: String) { CLASSIFICATION("top1"), ATTRIBUTES("map"), DETECTION("map50") }
 
 /** One model. Probes are `probeCount` inputs in the tensor's own dtype, and the host's outputs as float32. */
 data class BundleModel(
@@ -75,7 +80,22 @@ data class BundleModel(
     val published: List<PublishedLatency> = emptyList(),
     val task: Task = Task.CLASSIFICATION,
     val hostMap: Double? = null,
-)
+    val hostMap50: Double? = null,
+) {
+    /** All outputs; a detector has boxes 1×M×4, their classes 1×M, their scores 1×M, and how many there are. */
+    val outputs: List<TensorSpec>
+        get() = if (task != Task.DETECTION) listOf(output) else output.shape[1].let { most ->
+            listOf(output.shape, listOf(1, most), listOf(1, most), listOf(1)).map { output.copy(shape = it) }
+        }
+
+    /** The host's figure of the task. */
+    val hostScore: Double?
+        get() = when (task) {
+            Task.CLASSIFICATION -> hostTop1
+            Task.ATTRIBUTES -> hostMap
+            Task.DETECTION -> hostMap50
+        }
+}
 
 /** What others published of a model's network, at its input size and in its numbers: of one image, in ms. */
 data class PublishedLatency(val device: String, val runtime: String, val milliseconds: Double, val source: String)
@@ -142,16 +162,24 @@ class Bundle(
         private fun imageSet(json: JSONObject): ImageSet {
             val labels = json.getJSONArray("labels")
             val several = labels.length() > 0 && labels.get(0) is JSONArray
+            val rows = if (several) List(labels.length(), labels::getJSONArray) else emptyList()
+            val areBoxes = rows.any { it.length() > 0 && it.get(0) is JSONArray }
             val set = ImageSet(
                 json.getString("path"),
                 json.getInt("count"),
                 json.getInt("height"),
                 json.getInt("width"),
                 if (several) emptyList() else labels.ints(),
-                if (several) List(labels.length()) { labels.getJSONArray(it).ints().toSet() } else emptyList(),
+                if (areBoxes) emptyList() else rows.map { it.ints().toSet() },
+                if (areBoxes) rows.map { row -> List(row.length()) { trueBox(row.getJSONArray(it)) } } else emptyList(),
             )
             if (labels.length() !in setOf(0, set.count)) throw BundleError("${set.path} has ${labels.length()} labels")
             return set
+        }
+
+        private fun trueBox(json: JSONArray): TrueBox {
+            val (top, left, bottom, right) = List(4) { json.getDouble(it).toFloat() }
+            return TrueBox(Box(top, left, bottom, right, json.getInt(4), 1f), isJudged = json.getInt(5) == 0)
         }
 
         private fun model(json: JSONObject, sets: Map<String, ImageSet>): BundleModel {
@@ -162,6 +190,11 @@ class Bundle(
                 throw BundleError("$name takes ${input.shape} but its images are ${images.height}×${images.width}")
             }
             val probes = json.getJSONObject("probes")
+            val output = tensor(json.getJSONObject("output"))
+            val task = task(json.text("task") ?: "classification")
+            if (task == Task.DETECTION && (output.dtype != "float32" || output.shape.size != 3 || output.shape[2] != 4)) {
+                throw BundleError("$name detects boxes, and its first output is ${output.dtype} ${output.shape}")
+            }
             return BundleModel(
                 name,
                 json.getString("path"),
@@ -173,7 +206,7 @@ class Bundle(
                 json.real("sparsity"),
                 json.long("nodes")?.toInt(),
                 input,
-                tensor(json.getJSONObject("output")),
+                output,
                 json.getString("labels"),
                 images,
                 json.real("host_top1"),
@@ -183,8 +216,9 @@ class Bundle(
                 json.long("size_bytes"),
                 json.text("builder"),
                 if (json.isNull("published")) emptyList() else json.getJSONArray("published").objects().map(::published),
-                task(json.text("task") ?: "classification"),
+                task,
                 json.real("host_map"),
+                json.real("host_map50"),
             )
         }
 

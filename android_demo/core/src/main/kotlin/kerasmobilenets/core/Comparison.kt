@@ -29,7 +29,7 @@ data class PapersTable(val backend: Backend?, val lines: List<Line>)
  * has an int8 form) and its int8 form. Its backend is the one on which most of them ran, the fastest of these.
  */
 fun papersTable(entries: List<Entry>): PapersTable {
-    val models = entries.map { it.job.model }.distinctBy { it.name }
+    val models = entries.map { it.job.model }.distinctBy { it.name }.filter { it.task == Task.CLASSIFICATION }
     val floats = models.filter { it.quantization == "none" && it.compression == null }
     fun int8(of: BundleModel) = models.filter { it.quantization == "int8" && familyName(it) == familyName(of) }
         .minByOrNull { listOf(null, "qat", "pqat").indexOf(it.compression).let { place -> if (place < 0) 9 else place } }
@@ -69,18 +69,20 @@ fun fastestFirst(groups: List<Group>): List<Group> = groups
     }
     .sortedBy { it.fastest?.milliseconds ?: Double.MAX_VALUE }
 
-/** A model at its fastest backend, with its share of right answers, and whether none beats it in both. */
-data class Point(val entry: Entry, val milliseconds: Double, val top1: Double, val isBest: Boolean)
+/** How right it is by the figure of its task, 0..1: as measured at the fastest backend, or else as on the host. */
+val Group.score: Double? get() = fastest?.row?.number(model.task.figure)?.toDouble() ?: model.hostScore
 
-/** Accuracy over latency, the fastest first. */
+/** A model at its fastest backend, with the figure of its task, and whether none beats it in both. */
+data class Point(val entry: Entry, val milliseconds: Double, val score: Double, val isBest: Boolean)
+
+/** Accuracy over latency, the fastest first; of models of one task, whose figures can be compared. */
 fun accuracyLatency(groups: List<Group>): List<Point> {
     var best = -1.0
     return groups.mapNotNull { group ->
         val fastest = group.fastest ?: return@mapNotNull null
-        val top1 = fastest.row?.number("top1")?.toDouble() ?: group.model.hostTop1 ?: return@mapNotNull null
-        Point(fastest, fastest.milliseconds, top1, isBest = false)
-    }.sortedWith(compareBy({ it.milliseconds }, { -it.top1 })).map { point ->
-        point.copy(isBest = point.top1 > best).also { best = maxOf(best, point.top1) }
+        Point(fastest, fastest.milliseconds, group.score ?: return@mapNotNull null, isBest = false)
+    }.sortedWith(compareBy({ it.milliseconds }, { -it.score })).map { point ->
+        point.copy(isBest = point.score > best).also { best = maxOf(best, point.score) }
     }
 }
 

@@ -7,7 +7,7 @@ import java.nio.ByteBuffer
 /** An open model. */
 interface Engine : AutoCloseable {
     val input: TensorSpec
-    val output: TensorSpec
+    val outputs: List<TensorSpec>
 
     /** What the backend's delegate took; null when the runtime cannot say. */
     val delegation: Delegation?
@@ -15,8 +15,8 @@ interface Engine : AutoCloseable {
     /** The delegate's error number; 0 when all is well or there is none. */
     val errorNumber: Int get() = 0
 
-    /** Feeds, runs and reads one image; returns the nanoseconds of the inference alone. */
-    fun run(input: ByteBuffer, output: ByteBuffer): Long
+    /** Feeds, runs and reads one image, a buffer for each output; returns the nanoseconds of the inference alone. */
+    fun run(input: ByteBuffer, outputs: List<ByteBuffer>): Long
 }
 
 /** Opens a model on a backend; throws with a reason when the backend cannot take it. */

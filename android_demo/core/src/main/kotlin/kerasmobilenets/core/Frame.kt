@@ -1,4 +1,4 @@
-// A picture from the camera or the gallery, cut to the model's square: rotation right, shrunk without aliasing.
+// A picture from the camera or the gallery as a model takes it: its middle square or all of it, upright, without aliasing.
 
 package kerasmobilenets.core
 
@@ -41,7 +41,7 @@ class YuvFrame(
 }
 
 /**
- * The middle square of a picture at a model's size.
+ * The middle square of a picture at a model's size, as classifiers are trained.
  *
  * @param degrees How far the picture must be turned clockwise to stand upright: 0, 90, 180 or 270.
  * @param size Height and width of the result.
@@ -49,27 +49,36 @@ class YuvFrame(
  */
 fun squareOf(frame: Frame, degrees: Int, size: Int): ByteArray {
     val side = minOf(frame.width, frame.height)
-    val left = (frame.width - side) / 2
-    val top = (frame.height - side) / 2
-    val taps = (side / size).coerceIn(1, 4)
-    val pixels = ByteArray(size * size * 3)
-    for (row in 0 until size) for (column in 0 until size) {
+    return sampled(frame, (frame.width - side) / 2, (frame.height - side) / 2, side, side, degrees, size, size)
+}
+
+/** The whole picture, stretched to height×width×3 bytes, as detectors are trained: no box at its edge is lost. */
+fun wholeOf(frame: Frame, degrees: Int, height: Int, width: Int): ByteArray =
+    sampled(frame, 0, 0, frame.width, frame.height, degrees, height, width)
+
+private fun sampled(
+    frame: Frame, left: Int, top: Int, wide: Int, high: Int, degrees: Int, height: Int, width: Int,
+): ByteArray {
+    val (uprightWide, uprightHigh) = if (degrees % 180 == 0) wide to high else high to wide
+    val (tapsDown, tapsAcross) = (uprightHigh / height).coerceIn(1, 4) to (uprightWide / width).coerceIn(1, 4)
+    val pixels = ByteArray(height * width * 3)
+    for (row in 0 until height) for (column in 0 until width) {
         var red = 0
         var green = 0
         var blue = 0
-        for (i in 0 until taps) for (j in 0 until taps) {
-            // Centres of the taps in the upright square, in 2·taps·size-ths of its side.
-            val up = (((row * taps + i) * 2L + 1) * side / (2L * taps * size)).toInt()
-            val across = (((column * taps + j) * 2L + 1) * side / (2L * taps * size)).toInt()
-            val x = when (degrees) { 90 -> up; 180 -> side - 1 - across; 270 -> side - 1 - up; else -> across }
-            val y = when (degrees) { 90 -> side - 1 - across; 180 -> side - 1 - up; 270 -> across; else -> up }
+        for (i in 0 until tapsDown) for (j in 0 until tapsAcross) {
+            // Centres of the taps in the upright area, in 2·taps·size-ths of its sides.
+            val up = (((row * tapsDown + i) * 2L + 1) * uprightHigh / (2L * tapsDown * height)).toInt()
+            val across = (((column * tapsAcross + j) * 2L + 1) * uprightWide / (2L * tapsAcross * width)).toInt()
+            val x = when (degrees) { 90 -> up; 180 -> wide - 1 - across; 270 -> wide - 1 - up; else -> across }
+            val y = when (degrees) { 90 -> high - 1 - across; 180 -> high - 1 - up; 270 -> across; else -> up }
             val rgb = frame.rgb(left + x, top + y)
             red += rgb shr 16 and 255
             green += rgb shr 8 and 255
             blue += rgb and 255
         }
-        val count = taps * taps
-        val at = (row * size + column) * 3
+        val count = tapsDown * tapsAcross
+        val at = (row * width + column) * 3
         pixels[at] = ((red + count / 2) / count).toByte()
         pixels[at + 1] = ((green + count / 2) / count).toByte()
         pixels[at + 2] = ((blue + count / 2) / count).toByte()

@@ -61,8 +61,10 @@ private class Measurement(
         val start = System.nanoTime()
         engines.open(model, content, backend).use { engine ->
             val opened = System.nanoTime()
-            check(engine.input.fits(model.input) && engine.output.fits(model.output)) {
-                "the model's tensors are not those of the manifest: ${engine.input} ${engine.output}"
+            val pairs = (listOf(engine.input) + engine.outputs).zip(listOf(model.input) + model.outputs)
+            val areThose = engine.outputs.size == model.outputs.size && pairs.all { (here, there) -> here.fits(there) }
+            check(areThose) {
+                "the model's tensors are not those of the manifest: ${engine.input} ${engine.outputs.joinToString(" ")}"
             }
             val feed = Feed(engine, model.input)
             val first = feed.zeros()
@@ -99,36 +101,41 @@ private class Measurement(
         )
     }
 
-    /** The largest difference from the host's outputs. */
+    /** The largest difference from the host's outputs; of boxes as `difference` has it. */
     private fun probe(feed: Feed): Float {
         val inputs = bundle.read(model.probeInputs)
         val outputs = bundle.buffer(model.probeOutputs)
         check(inputs.size == model.probeCount * model.input.bytes) { "${model.probeInputs} has another size" }
-        val scores = model.probeCount * model.output.elements
-        check(outputs.capacity() == 4 * scores) { "${model.probeOutputs} has another size" }
+        val values = model.outputs.sumOf { it.elements }
+        check(outputs.capacity() == 4 * model.probeCount * values) { "${model.probeOutputs} has another size" }
         var largest = 0f
         for (i in 0 until model.probeCount) {
-            for (score in feed.raw(inputs, i * model.input.bytes)) {
-                val difference = abs(score - outputs.getFloat())
-                if (!(difference <= largest)) largest = difference // NaN too
-            }
+            val here = feed.raw(inputs, i * model.input.bytes)
+            val host = FloatArray(values) { outputs.getFloat() }
+            val differences = if (model.task == Task.DETECTION) listOf(difference(boxes(here), boxes(host)))
+            else here.indices.map { abs(here[it] - host[it]) }
+            largest = differences.fold(largest, ::maxOf) // NaN stays
         }
         check(largest.isFinite()) { "the outputs are not numbers" }
         return largest
     }
 
-    /** Top-1 on the labelled images, or mean average precision where each has several labels. */
+    /** Top-1 on the labelled images, or mean average precision where each has several labels, or boxes. */
     private fun score(feed: Feed): Map<String, Any?> {
         val images = model.images
-        if (images.labels.isEmpty() && images.attributes.isEmpty()) return emptyMap()
+        if (images.labels.isEmpty() && images.attributes.isEmpty() && images.boxes.isEmpty()) return emptyMap()
         val pixels = bundle.read(images.path)
         check(pixels.size == images.count * images.height * images.width * 3) { "${images.path} has another size" }
         val scores = List(images.count) { i ->
             if (cancelled()) throw Cancelled()
             feed.pixels(pixels, i * images.height * images.width * 3)
         }
-        if (model.task == Task.ATTRIBUTES) return mapOf("map" to meanAveragePrecision(scores, images.attributes))
-        return mapOf("top1" to scores.indices.count { best(scores[it], 1)[0] == images.labels[it] } / images.count.toDouble())
+        return when (model.task) {
+            Task.ATTRIBUTES -> mapOf("map" to meanAveragePrecision(scores, images.attributes))
+            Task.DETECTION -> boxPrecision(scores.map(::boxes), images.boxes).let { mapOf("map" to it?.map, "map50" to it?.map50) }
+            Task.CLASSIFICATION ->
+                mapOf("top1" to scores.indices.count { best(scores[it], 1)[0] == images.labels[it] } / images.count.toDouble())
+        }
     }
 
     private fun time(feed: Feed): Map<String, Any?> {
@@ -165,31 +172,34 @@ private class Measurement(
 /** An engine with buffers of its own; `image` says what its pixels mean. */
 class Feed(private val engine: Engine, private val image: TensorSpec) {
     private val input = buffer(engine.input.bytes)
-    private val output = buffer(engine.output.bytes)
+    private val outputs = engine.outputs.map { buffer(it.bytes) }
 
     /** Runs what the input buffer holds; returns nanoseconds. */
     fun again(): Long {
         input.rewind()
-        output.rewind()
-        return engine.run(input, output)
+        for (output in outputs) output.rewind()
+        return engine.run(input, outputs)
     }
 
     fun zeros(): Long = again()
 
-    /** Scores of an input in the tensor's own dtype. */
+    /** Answers to an input in the tensor's own dtype: of several outputs, one behind the other. */
     fun raw(bytes: ByteArray, offset: Int): FloatArray {
         input.rewind()
         input.put(bytes, offset, engine.input.bytes)
         again()
-        return readScores(output, engine.output)
+        return read()
     }
 
-    /** Scores of pixels 0..255. */
+    /** Answers to pixels 0..255. */
     fun pixels(pixels: ByteArray, offset: Int): FloatArray {
         writePixels(pixels, offset, engine.input.copy(mean = image.mean, std = image.std), input)
         again()
-        return readScores(output, engine.output)
+        return read()
     }
+
+    private fun read(): FloatArray = outputs.indices.map { readScores(outputs[it], engine.outputs[it]) }
+        .reduce { before, next -> before + next }
 
     private fun buffer(bytes: Int) = ByteBuffer.allocateDirect(bytes).order(ByteOrder.nativeOrder())
 }

@@ -94,11 +94,9 @@ private fun quantizationName(quantization: String?) = when (quantization) {
     else -> quantization
 }
 
-/** Top-1; of several labels an image, mean average precision by its name. */
-private fun score(row: Row?): String {
-    row?.number("top1")?.let { return format("%.1f%%", 100 * it.toDouble()) }
-    return row?.number("map")?.let { format("mAP %.1f%%", 100 * it.toDouble()) } ?: UNKNOWN
-}
+/** Top-1; of several labels an image, and of boxes, mean average precision by its name. */
+private fun score(row: Row?): String = listOf("top1" to "", "map50" to "mAP@0.5 ", "map" to "mAP ")
+    .firstNotNullOfOrNull { (field, name) -> row?.number(field)?.let { name + format("%.1f%%", 100 * it.toDouble()) } } ?: UNKNOWN
 
 private fun operators(row: Row?): String {
     val total = row?.number("nodes_total") ?: return UNKNOWN

@@ -45,8 +45,20 @@ class BundleTest {
         assertTrue("images are" in refusal { manifest.getJSONArray("images").getJSONObject(0).put("height", 3) })
         assertTrue("1 labels" in refusal { manifest.getJSONArray("images").getJSONObject(0).put("labels", JSONArray("[1]")) })
         assertTrue("models for boxes are unknown" in refusal { first().put("task", "boxes") })
+        assertTrue("its first output is float32 [1, 3]" in refusal { first().put("task", "detection") })
         assertTrue("int64" in refusal { first().getJSONObject("input").put("dtype", "int64") })
         assertTrue("not in the bundle" in refusal { first().put("images", "other.bin") })
+    }
+
+    @Test
+    fun `boxes of images are told from labels, and crowds from what is judged`() {
+        fun images(labels: String) = FakeBundle().apply {
+            manifest.getJSONArray("images").getJSONObject(0).put("labels", JSONArray(labels))
+        }.open().models[0].images
+        val boxes = images("[[], [[0.25, 0, 1, 0.5, 2, 0], [0, 0, 1, 1, 0, 1]]]").boxes
+        assertEquals(listOf(0, 2), boxes.map { it.size })
+        assertEquals(listOf(TrueBox(Box(0.25f, 0f, 1f, 0.5f, 2, 1f), true), TrueBox(Box(0f, 0f, 1f, 1f, 0, 1f), false)), boxes[1])
+        assertEquals(listOf(emptySet<Int>(), setOf(1, 2)), images("[[], [1, 2]]").attributes)
     }
 
     private fun FakeBundle.first(): JSONObject = manifest.getJSONArray("models").getJSONObject(0)

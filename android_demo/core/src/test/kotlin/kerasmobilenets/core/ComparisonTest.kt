@@ -65,6 +65,16 @@ class ComparisonTest {
     }
 
     @Test
+    fun `a model is judged by the figure of its task, as measured or else as on the host`() {
+        val detector = separable.copy(task = Task.DETECTION, hostTop1 = null, hostMap = 0.4, hostMap50 = 0.7)
+        val plain = entry(detector, cpu, 2.0)
+        assertEquals(0.7, groups(listOf(plain))[0].score)
+        assertEquals(0.8, groups(listOf(plain.copy(row = plain.row!!.with("map" to 0.5, "map50" to 0.8))))[0].score)
+        assertEquals(0.4, groups(listOf(entry(detector.copy(task = Task.ATTRIBUTES), cpu, null)))[0].score)
+        assertEquals(emptyList<Line>(), papersTable(listOf(plain, entry(detector.copy(quantization = "int8"), cpu, 1.0))).lines)
+    }
+
+    @Test
     fun `published figures are those of this phone`() {
         val rows = listOf("Pixel 3 (Android 10)", "Pixel 3a", "Samsung Galaxy S24").map { PublishedLatency(it, "TFLite CPU", 7.5, "x") }
         val model = any.copy(published = rows)

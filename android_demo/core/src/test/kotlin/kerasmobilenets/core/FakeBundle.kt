@@ -42,14 +42,19 @@ class FakeBundle(labels: List<Int> = listOf(1, 2)) {
         .put("shape", JSONArray(shape.toList())).put("dtype", "float32").put("scale", 0.0).put("zero_point", 0)
 }
 
-/** Says class 1 to every image, and that its delegate took so many of 65 operators. */
-class FakeEngine(private val taken: Int?, override val errorNumber: Int = 0) : Engine {
+/** Says class 1 to every image, or what it is given, and that its delegate took so many of 65 operators. */
+class FakeEngine(
+    private val taken: Int?,
+    override val errorNumber: Int = 0,
+    private val answers: List<FloatArray> = listOf(floatArrayOf(0.25f, 0.75f, 0f)),
+    shapes: List<List<Int>> = listOf(listOf(1, 3)),
+) : Engine {
     override val input = TensorSpec(listOf(1, 2, 2, 3), "float32", 0f, 0)
-    override val output = TensorSpec(listOf(1, 3), "float32", 0f, 0)
+    override val outputs = shapes.map { TensorSpec(it, "float32", 0f, 0) }
     override val delegation get() = taken?.let { Delegation(65, it, if (it == 0) 0 else 1) }
 
-    override fun run(input: ByteBuffer, output: ByteBuffer): Long {
-        output.putFloat(0.25f).putFloat(0.75f).putFloat(0f)
+    override fun run(input: ByteBuffer, outputs: List<ByteBuffer>): Long {
+        for ((output, answer) in outputs zip answers) answer.forEach(output::putFloat)
         return 1_000_000
     }
 

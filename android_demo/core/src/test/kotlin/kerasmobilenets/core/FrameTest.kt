@@ -19,6 +19,16 @@ class FrameTest {
     }
 
     @Test
+    fun `the whole of a picture is turned and stretched`() {
+        fun reds(degrees: Int, height: Int, width: Int) = wholeOf(small, degrees, height, width).toList().chunked(3) { it[0].toInt() and 255 }
+        assertEquals(listOf(1, 2, 3, 4, 5, 6), reds(0, 2, 3))
+        assertEquals(listOf(4, 1, 5, 2, 6, 3), reds(90, 3, 2))
+        assertEquals(listOf(6, 5, 4, 3, 2, 1), reds(180, 2, 3))
+        assertEquals(listOf(3, 6, 2, 5, 1, 4), reds(270, 3, 2))
+        assertEquals(listOf(1, 1, 2, 2, 3, 3, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 4, 4, 5, 5, 6, 6), reds(0, 4, 6))
+    }
+
+    @Test
     fun `shrinking takes the mean of an area`() {
         val board = ArgbFrame(4, 4, IntArray(16) { if ((it % 4 + it / 4) % 2 == 0) 0xFFFFFF else 0 })
         assertEquals(listOf(128, 128, 128, 128), reds(board, 0, 2))

@@ -33,18 +33,21 @@ private class HostEngine(content: ByteBuffer, threads: Int) : Engine {
     }
 
     override val input = interpreter.input_tensor(0).spec()
-    override val output = interpreter.output_tensor(0).spec()
+    override val outputs = List(interpreter.outputs().limit().toInt()) { interpreter.output_tensor(it.toLong()).spec() }
 
     // nodes_size() counts the pieces that were added, too; the plan holds what is executed.
     override val delegation: Delegation?
         get() = null
 
-    override fun run(input: ByteBuffer, output: ByteBuffer): Long {
+    override fun run(input: ByteBuffer, outputs: List<ByteBuffer>): Long {
         interpreter.input_tensor(0).data().raw().capacity(input.capacity().toLong()).asBuffer().put(input)
         val start = System.nanoTime()
         check(interpreter.Invoke() == 0) { "the inference failed" }
         val end = System.nanoTime()
-        output.put(interpreter.output_tensor(0).data().raw().capacity(output.capacity().toLong()).asBuffer() as ByteBuffer)
+        outputs.forEachIndexed { i, output ->
+            val raw = interpreter.output_tensor(i.toLong()).data().raw()
+            output.put(raw.capacity(output.capacity().toLong()).asBuffer() as ByteBuffer)
+        }
         return end - start
     }
 

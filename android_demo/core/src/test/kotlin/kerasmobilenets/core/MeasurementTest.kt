@@ -72,11 +72,42 @@ class MeasurementTest {
         assertEquals(null, row.number("top1"))
     }
 
+    /** Two boxes an image at most: the first image has one of class 1, the second one that is not found. */
+    private fun detector() = FakeBundle().apply {
+        contents["out.bin"] = ByteArray(52)
+        manifest.getJSONObject("files").put("out.bin", sha256(ByteArray(52)))
+        manifest.getJSONArray("images").getJSONObject(0)
+            .put("labels", JSONArray("[[[0, 0, 0.5, 0.5, 1, 0]], [[0.5, 0.5, 1, 1, 2, 0]]]"))
+        manifest.getJSONArray("models").getJSONObject(0).put("task", "detection").getJSONObject("output")
+            .put("shape", JSONArray("[1, 2, 4]"))
+    }
+
+    private val found = listOf(floatArrayOf(0f, 0f, 0.5f, 0.5f, 0.2f, 0f, 0.9f, 0.9f), floatArrayOf(1f, 0f), floatArrayOf(0.75f, 0.25f), floatArrayOf(1f))
+    private val shapes = listOf(listOf(1, 2, 4), listOf(1, 2), listOf(1, 2), listOf(1))
+
+    @Test
+    fun `boxes are scored by mean average precision, and compared with the host's box by box`() {
+        val row = row(nnapi, FakeEngine(65, answers = found, shapes = shapes), detector().open())
+        assertEquals("ok", row.text("status"), row.error)
+        // Class 1: found where it is before it is found where it is not, all of its precision. Class 2: never found.
+        for (figure in listOf("map", "map50")) assertEquals(0.5, row.number(figure)!!.toDouble(), 1e-9)
+        assertEquals(0.75, row.number("max_abs_err")) // the host has no box, and that of 0.25 is behind the last
+        assertEquals(null, row.number("top1"))
+        val refused = row(nnapi, FakeEngine(65), detector().open())
+        assertTrue("the model's tensors are not those of the manifest" in refused.error!!, refused.error)
+    }
+
     @Test
     fun `both runs and seconds must be reached, and the longest time ends it`() {
         // Each run counts as a millisecond.
         assertEquals(50, row(nnapi, FakeEngine(65), timing = quick.copy(minSeconds = 0.05)).number("num_runs"))
         assertEquals(10, row(nnapi, FakeEngine(65), timing = quick.copy(maxSeconds = 0.01)).number("num_runs"))
+    }
+
+    @Test
+    fun `an answer that is no number fails the row, whatever follows it`() {
+        val row = row(nnapi, FakeEngine(65, answers = listOf(floatArrayOf(Float.NaN, 0.5f, 0f))))
+        assertEquals("the outputs are not numbers", row.error)
     }
 
     @Test

@@ -22,6 +22,7 @@ class TableTest {
             cells(entry(row)),
         )
         assertEquals("mAP 61.0%", cells(entry(row("map" to 0.61))).top1) // of several labels an image
+        assertEquals("mAP@0.5 82.0%", cells(entry(row("map" to 0.61, "map50" to 0.82))).top1) // of boxes
     }
 
     @Test

@@ -64,4 +64,21 @@ class VectorsTest {
             assertEquals(vector.getJSONArray("order").ints(), best(scores, scores.size))
         }
     }
+
+    @Test
+    fun `boxes have the precision that pycocotools computes`() {
+        for (vector in all("boxes")) {
+            fun rows(name: String) = vector.getJSONArray(name).let { images ->
+                List(images.length()) { i -> images.getJSONArray(i).let { rows -> List(rows.length()) { rows.getJSONArray(it).doubles() } } }
+            }
+            fun box(row: List<Double>, score: Double) =
+                Box(row[0].toFloat(), row[1].toFloat(), row[2].toFloat(), row[3].toFloat(), row[4].toInt(), score.toFloat())
+            val found = rows("found").map { image -> image.map { box(it, it[5]) } }
+            val truth = rows("truth").map { image -> image.map { TrueBox(box(it, 1.0), isJudged = it[5] == 0.0) } }
+            val precision = boxPrecision(found, truth)
+            assertEquals(vector.real("map") == null, precision == null)
+            vector.real("map")?.let { assertEquals(it, precision!!.map, 1e-12) }
+            vector.real("map50")?.let { assertEquals(it, precision!!.map50, 1e-12) }
+        }
+    }
 }

@@ -9,10 +9,12 @@ import android.text.Layout
 import android.text.StaticLayout
 import java.util.Locale
 import kerasmobilenets.core.Point
+import kerasmobilenets.core.Task
 import kerasmobilenets.core.cells
 import kerasmobilenets.core.milliseconds
 import kerasmobilenets.demo.R
 import kerasmobilenets.demo.backendName
+import kerasmobilenets.demo.scoreWords
 import kotlin.math.ceil
 import kotlin.math.ln
 
@@ -23,8 +25,8 @@ class ScatterView(context: Context, private val points: List<Point>) : ChartView
     private val plot = ink.dp(210)
     private val below = small.fontSpacing
     private val axis = listOf(5, 10, 20, 50, 100)
-    private val top = ceil(20 * (points.maxOf { it.top1 } + 0.01)).coerceAtMost(20.0) / 20
-    private val bottom = (20 * points.minOf { it.top1 } - 0.3).toInt().coerceAtLeast(0) / 20.0
+    private val top = ceil(20 * (points.maxOf { it.score } + 0.01)).coerceAtMost(20.0) / 20
+    private val bottom = (20 * points.minOf { it.score } - 0.3).toInt().coerceAtLeast(0) / 20.0
     private val fastest = points.first().milliseconds * 0.8
     private val slowest = maxOf(points.last().milliseconds * 1.25, fastest * 2)
     private var names = emptyList<StaticLayout>()
@@ -38,11 +40,14 @@ class ScatterView(context: Context, private val points: List<Point>) : ChartView
 
     private fun name(point: Point): String {
         val cells = cells(point.entry)
-        val figures = listOf(text(R.string.milliseconds, milliseconds(point.milliseconds)), percent(point.top1))
+        val figures = listOf(text(R.string.milliseconds, milliseconds(point.milliseconds)), score(point))
         return "${cells.model} ${cells.variant}: ${(figures + resources.backendName(point.entry.job.backend)).joinToString(" · ")}"
     }
 
-    private fun percent(share: Double) = String.format(Locale.ROOT, "%.1f%%", 100 * share)
+    private fun score(point: Point): String {
+        val task = point.entry.job.model.task
+        return if (task == Task.CLASSIFICATION) String.format(Locale.ROOT, "%.1f%%", 100 * point.score) else resources.scoreWords(task, point.score)
+    }
 
     override fun arrange(width: Int): Float {
         val room = (width - 2 * edge - ink.dp(40)).toInt()
@@ -53,12 +58,12 @@ class ScatterView(context: Context, private val points: List<Point>) : ChartView
 
     private val left get() = edge + small.measureText("100%") + ink.dp(4)
     private fun x(ms: Double) = left + ink.dp(10) + (width - edge - left - ink.dp(20)) * (ln(ms / fastest) / ln(slowest / fastest)).toFloat()
-    private fun y(top1: Double) = ink.dp(10) + plot * ((top - top1) / (top - bottom)).toFloat()
+    private fun y(score: Double) = ink.dp(10) + plot * ((top - score) / (top - bottom)).toFloat()
 
     override fun paint(canvas: Canvas) {
         grid(canvas)
         front(canvas)
-        for (point in points) ink.mark(canvas, point.entry.job.backend, x(point.milliseconds), y(point.top1), ink.dp(6))
+        for (point in points) ink.mark(canvas, point.entry.job.backend, x(point.milliseconds), y(point.score), ink.dp(6))
         numbers(canvas)
         var down = underPlot
         names.forEachIndexed { i, layout ->
@@ -100,8 +105,8 @@ class ScatterView(context: Context, private val points: List<Point>) : ChartView
         val best = points.filter { it.isBest }
         best.forEachIndexed { i, point ->
             val end = best.getOrNull(i + 1)
-            canvas.drawLine(x(point.milliseconds), y(point.top1), if (end == null) width - edge else x(end.milliseconds), y(point.top1), paint)
-            if (end != null) canvas.drawLine(x(end.milliseconds), y(point.top1), x(end.milliseconds), y(end.top1), paint)
+            canvas.drawLine(x(point.milliseconds), y(point.score), if (end == null) width - edge else x(end.milliseconds), y(point.score), paint)
+            if (end != null) canvas.drawLine(x(end.milliseconds), y(point.score), x(end.milliseconds), y(end.score), paint)
         }
     }
 
@@ -109,10 +114,10 @@ class ScatterView(context: Context, private val points: List<Point>) : ChartView
     private fun numbers(canvas: Canvas) {
         val label = ink.words(13, isBold = true)
         val (reach, high) = ink.dp(8) to 0.72f * label.textSize
-        val taken = points.map { x(it.milliseconds) to y(it.top1) }
+        val taken = points.map { x(it.milliseconds) to y(it.score) }
             .map { (across, down) -> RectF(across - reach, down - reach, across + reach, down + reach) }.toMutableList()
         points.forEachIndexed { i, point ->
-            val (across, down) = x(point.milliseconds) to y(point.top1)
+            val (across, down) = x(point.milliseconds) to y(point.score)
             val wide = label.measureText("${i + 1}")
             val places = listOf(1 to -1, 1 to 1, -1 to -1, -1 to 1, 0 to -1, 0 to 1).map { (side, up) ->
                 val middle = across + side * (reach + wide / 2)

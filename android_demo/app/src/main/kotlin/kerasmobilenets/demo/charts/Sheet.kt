@@ -39,8 +39,10 @@ class Sheet(private val context: Context, private val phone: String, private val
             val view = PapersTableView(context, table)
             cards += card(title(R.string.papers), view, soft(view.caption))
         }
-        val points = accuracyLatency(groups(entries))
-        if (points.size > 1) cards += card(title(R.string.scatter), ScatterView(context, points))
+        for (models in groups(entries).groupBy { it.model.task }.values) {
+            val points = accuracyLatency(models)
+            if (points.size > 1) cards += card(title(R.string.scatter), ScatterView(context, points))
+        }
         return cards
     }
 
