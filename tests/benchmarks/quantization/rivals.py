@@ -21,7 +21,7 @@ def ai_edge_quantizer(model: str, calibration: str, result: str) -> None:
     signature, ends = next(iter(signatures.items()))
     tool = quantizer.Quantizer(model, recipe.static_wi8_ai8())
     images = [{ends["inputs"][0]: image[None]} for image in np.load(calibration)]
-    tool.quantize(tool.calibrate({signature: images})).export_model(result)
+    tool.quantize(tool.calibrate({signature: images})).export_model(result, overwrite=True)
 
 
 def pytorch(weights: str, calibration: str, test: str, result: str) -> None:
