@@ -20,7 +20,10 @@ ONLY_FOR = {
 
 
 def usual_size(data: str) -> int:
-    """The side of the images, in pixels, where none is asked for: what is usual of the data set, 64 of a folder."""
+    """The side of the images, in pixels, where none is asked for: what is usual of the data set, 64 of a folder.
+
+    Of recordings and logs it is the length of an example.
+    """
     from keras_mobilenets.training.datasets.catalog import default_size
 
     return default_size(data)
@@ -48,8 +51,9 @@ def train(
         run: The run.
         builder: Name of the model's builder.
         arguments: The builder's, without input shape and classes.
-        data: "shapes", "words", a TFDS name, or a folder of class folders.
-        image_size: Side of the images in pixels, or length of the recordings in samples; None for `usual_size`.
+        data: "shapes", "words", "visits", a TFDS name, a folder of class folders, or a CSV log.
+        image_size: Side of the images in pixels, length of the recordings in samples or of the histories in items; None
+            for `usual_size`.
         batch_size: Images per step; None for the recipe's.
         data_dir: Where TFDS data sets are kept.
         recipe: A name in `RECIPES`, or a `Recipe`.
