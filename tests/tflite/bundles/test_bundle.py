@@ -375,3 +375,43 @@ def test_boxes_that_cannot_be_are_refused(boxes, detector_files, tflite_files, p
             tflite.bundle(path, tmp_path / "other", images=pixels, labels=labels)
     loose = read_bundle(tflite.bundle(detector_files["int8"], tmp_path / "noise", probes=2))
     assert (loose.models[0].host_map, loose.images[0].labels) == (None, ())
+
+
+def test_the_run_of_a_detector_brings_its_images_and_boxes(detector_files, pixels, tmp_path):
+    photos, content = tmp_path / "photos", {"images": [], "annotations": []}
+    photos.mkdir()
+    for number, image in enumerate(pixels):
+        Image.fromarray(image).save(photos / f"{number}.png")
+        content["images"].append({"id": number, "file_name": f"{number}.png", "width": 32, "height": 32})
+        for k in range(2):
+            box = {
+                "image_id": number,
+                "category_id": (number + k) % 3,
+                "bbox": [4 + 8 * k, 8, 16, 8 + 4 * k],
+                "iscrowd": 0,
+            }
+            content["annotations"].append(box)
+    content["categories"] = [{"id": number, "name": name} for number, name in enumerate(("ash", "birch", "cedar"))]
+    (photos / "boxes.json").write_text(json.dumps(content))
+    run = tmp_path / "run"
+    run.mkdir()
+    path = shutil.copy(detector_files["int8"], run / "detector_int8.tflite")
+    rows = [Row("detector_int8", "int8", parameters=1000, macs=2000, map=0.25, map50=0.5)]
+    tflite.write_results(run / "results.json", rows, environment([path]))
+    names = ["ash", "birch", "silver fir"]
+    asked = {
+        "data": {"name": str(photos), "image_size": SIZE, "class_names": names, "task": "detection"},
+        "train": {"builder": "SSDLiteMobileNetV2", "arguments": {"alpha": 0.35}},
+    }
+    (run / "run.json").write_text(json.dumps(asked))
+    made = read_bundle(tflite.bundle(run, tmp_path / "bundle", labelled=5, probes=2))
+    (model,) = made.models
+    assert (model.builder, model.test_map, model.test_map50, model.macs) == ("SSDLiteMobileNetV2", 0.25, 0.5, 2000)
+    assert made.class_names(model) == names
+    images, tables = made.pictures(model)
+    originals = [int(np.flatnonzero((pixels == image).all(axis=(1, 2, 3)))[0]) for image in images]
+    for number, table in zip(originals, tables, strict=True):
+        expected = [[0.25, 0.125, 0.5, 0.625, number % 3, 0], [0.25, 0.375, 0.625, 0.875, (number + 1) % 3, 0]]
+        np.testing.assert_allclose(table[table[:, 4] >= 0], expected, atol=1e-6)
+    figures = tflite.evaluate(path, (images, tables)).figures
+    assert (model.host_map, model.host_map50) == (figures["map"], figures["map50"])
