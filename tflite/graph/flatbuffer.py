@@ -5,6 +5,7 @@ from typing import Any
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+from flatbuffers import flexbuffers
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.graphs.input_names import HISTORY
@@ -12,7 +13,8 @@ from keras_mobilenets.tflite.graph import signature
 from keras_mobilenets.waveforms.features import INPUTS
 
 DETECTION = "TFLite_Detection_PostProcess"
-# Its outputs: y1, x1, y2, x2 in shares of the image's sides; classes from 0; scores; how many there are.
+UNUSED_CLASSES = "unused_classes"  # of its options: how many of the first classes are none
+# A detector's outputs: y1, x1, y2, x2 in shares of the image's sides; classes from 0; scores; how many there are.
 DETECTION_OUTPUTS = ("detection_boxes", "detection_classes", "detection_scores", "num_detections")
 
 
@@ -137,16 +139,22 @@ def is_classifier(content: bytes) -> bool:
 
 
 def detects(model: Any) -> bool:
-    """Whether a model takes an image and ends in the operator that decodes and suppresses a detector's boxes."""
+    """Whether a model takes an image and gives a detector's four outputs by the operator that decodes its boxes."""
     graph = model.subgraphs[0]
     takes_image = len(graph.inputs) == 1 and len(shape_of(graph.tensors[graph.inputs[0]])) == 4
-    return takes_image and bool(graph.operators) and operator_name(model, graph.operators[-1]) == DETECTION
+    return takes_image and len(graph.outputs) == len(DETECTION_OUTPUTS) and _detection(model) is not None
 
 
 def detected_classes(model: Any) -> int:
-    """How many classes a detector tells apart, by the scores that its last operator reads; the background is none."""
-    graph = model.subgraphs[0]
-    return shape_of(graph.tensors[graph.operators[-1].inputs[1]])[-1] - 1
+    """How many classes a detector tells apart; the background is none."""
+    options = flexbuffers.Loads(bytes(_detection(model).customOptions))
+    return int(options["num_classes"]) - int(options.get(UNUSED_CLASSES, 0))
+
+
+def _detection(model: Any) -> Any:
+    """The operator that decodes a detector's boxes; None where there is none."""
+    operators = model.subgraphs[0].operators
+    return next((operator for operator in operators if operator_name(model, operator) == DETECTION), None)
 
 
 def is_constant(model: Any, tensor: Any) -> bool:

@@ -111,8 +111,9 @@ class Check:
     @property
     def is_whole(self) -> bool:
         """As `ok`, but for the end of a detector, which no delegate takes."""
-        tail = len(self.refused) == 1 and self.refused[0].name == flatbuffer.DETECTION
-        return self.ok or (tail and not self.blocked and self.partitions == 1)
+        left = self.refused
+        ends = bool(left) and left[0].name == flatbuffer.DETECTION and left == self.operators[-len(left) :]
+        return self.ok or (ends and not self.blocked)
 
     @property
     def refused(self) -> tuple[Verdict, ...]:

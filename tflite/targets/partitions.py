@@ -72,9 +72,10 @@ def verdicts(graph: Graph, refused: Mapping[tuple[int, int], Reason]) -> list[Ve
 def fields(graph: Graph, operators: Sequence[Verdict], partitions: int, blocked: str = "") -> dict[str, Any]:
     """The fields of a `Check` that follow the path, where the verdicts on a graph's operators are known."""
     macs = [_macs(node) for node in graph.nodes]
-    if not blocked:
-        tail = flatbuffer.DETECTION
-        operators = [replace(each, reason=TAIL) if each.name == tail and each.reason else each for each in operators]
+    names = [node.name for node in graph.nodes]
+    if not blocked and flatbuffer.DETECTION in names:
+        tail = names.index(flatbuffer.DETECTION)
+        operators = [replace(each, reason=TAIL) if each.index >= tail and each.reason else each for each in operators]
     delegated = sum(macs[operator.index] for operator in operators if operator.delegated)
     return {
         "operators": tuple(operators),

@@ -9,7 +9,7 @@ from keras_mobilenets.tflite.measurement.box_accuracy import evaluate_boxes
 from keras_mobilenets.training.tasks.detection.suppression import found
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3, 4])
+@pytest.mark.parametrize("threads", [1, 2, 3, 4, 16])
 def test_however_many_threads_no_class_is_left_out(detector_files, pixels, threads):
     model, images = small_detector(), pixels[:8]
     expected = found(answers(model, images / np.float32(127.5) - 1), anchors_of(model))

@@ -16,6 +16,11 @@ from keras_mobilenets.models.detection.ssdlite import OUTPUT
 from keras_mobilenets.tflite.graph import flatbuffer, signature
 from keras_mobilenets.training.tasks.detection.suppression import LOWEST, MOST, OVERLAP
 
+# Class by class, TFLite_Detection_PostProcess leaves out class n where its interpreter has n > 1 threads: its counter
+# of classes starts at n and is raised before it is read (detection_postprocess.cc of TensorFlow 2.4 to LiteRT 2.3;
+# issue 56058). So the first classes are none, which nothing scores, and up to 16 threads leave out one of them.
+UNUSED = 17
+
 
 def is_detector(model: Any) -> bool:
     """Whether a Keras model, of Keras 3 or tf_keras, is one that `SSDLite` made."""
@@ -57,8 +62,7 @@ def with_post_process(content: bytes, model: Any) -> bytes:
     changed = flatbuffer.read(content)
     graph, places = flatbuffer.Graph(changed), changed.subgraphs[0]
     boxes, logits = (_float(graph, int(place)) for place in places.outputs)
-    scores = graph.add_tensor("probabilities", graph.shape(logits), schema.TensorType.FLOAT32)
-    graph.insert("SOFTMAX", [logits], scores, len(graph.operators)).builtinOptions.beta = 1.0
+    scores, classes = _scores(graph, logits), graph.shape(logits)[-1] - 1
     anchors = anchors_of(model)
     table = graph.add_tensor("anchors", anchors.shape, schema.TensorType.FLOAT32, values=anchors)
     shapes = ((1, MOST, 4), (1, MOST), (1, MOST), (1,))
@@ -78,12 +82,11 @@ def with_post_process(content: bytes, model: Any) -> bytes:
         "max_detections": MOST,
         "max_classes_per_detection": 1,
         "detections_per_class": MOST,
-        # Class by class, with n threads of its interpreter it leaves out class n (detection_postprocess.cc, TensorFlow
-        # 2.4 to LiteRT 2.3: the counter of classes starts at n and is raised before it is read).
-        "use_regular_nms": False,
+        "use_regular_nms": True,  # class by class
         "nms_score_threshold": LOWEST,
         "nms_iou_threshold": OVERLAP,
-        "num_classes": graph.shape(logits)[-1] - 1,
+        "num_classes": UNUSED + classes,
+        flatbuffer.UNUSED_CLASSES: UNUSED,  # the runtime does not read it
         "y_scale": CENTER,
         "x_scale": CENTER,
         "h_scale": SIZE,
@@ -97,6 +100,7 @@ def with_post_process(content: bytes, model: Any) -> bytes:
             customOptions=np.frombuffer(bytes(flexbuffers.Dumps(options)), np.uint8),
         )
     )
+    ends[1] = _renumbered(graph, ends[1])
     places.outputs = np.array(ends, np.int32)
     names = [flatbuffer.text(graph.tensors[int(place)].name) for place in places.inputs]
     signature.name_ends(changed, names, flatbuffer.DETECTION_OUTPUTS)
@@ -110,3 +114,34 @@ def _float(graph: flatbuffer.Graph, place: int) -> int:
     twin = graph.add_tensor("float", graph.shape(place), schema.TensorType.FLOAT32)
     graph.insert("DEQUANTIZE", [place], twin, len(graph.operators), version=2)
     return twin
+
+
+def _scores(graph: flatbuffer.Graph, logits: int) -> int:
+    """Probabilities of the classes without the background, behind the classes that are none."""
+    one, anchors, columns = graph.shape(logits)
+    kind = schema.TensorType.FLOAT32
+    probabilities = graph.add_tensor("probabilities", (one, anchors, columns), kind)
+    graph.insert("SOFTMAX", [logits], probabilities, len(graph.operators)).builtinOptions.beta = 1.0
+    objects = graph.add_tensor("objects", (one, anchors, columns - 1), kind)
+    bounds = [
+        _integers(graph, name, each) for name, each in (("begin", [0, 0, 1]), ("size", [one, anchors, columns - 1]))
+    ]
+    graph.insert("SLICE", [probabilities, *bounds], objects, len(graph.operators))
+    scores = graph.add_tensor("scores", (one, anchors, UNUSED + columns - 1), kind)
+    margins = _integers(graph, "margins", [[0, 0], [0, 0], [UNUSED, 0]])
+    graph.insert("PAD", [objects, margins], scores, len(graph.operators))
+    return scores
+
+
+def _renumbered(graph: flatbuffer.Graph, classes: int) -> int:
+    """The classes from 0 on, by ADD_N: no delegate takes it, so that it is no partition of its own."""
+    shape, kind = graph.shape(classes), schema.TensorType.FLOAT32
+    unused = graph.add_tensor("unused", shape, kind, values=np.full(shape, -UNUSED, np.float32))
+    numbers = graph.add_tensor(flatbuffer.DETECTION_OUTPUTS[1], shape, kind)
+    graph.insert("ADD_N", [classes, unused], numbers, len(graph.operators))
+    return numbers
+
+
+def _integers(graph: flatbuffer.Graph, name: str, values: list[Any]) -> int:
+    table = np.array(values, np.int32)
+    return graph.add_tensor(name, table.shape, schema.TensorType.INT32, values=table)

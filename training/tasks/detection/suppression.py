@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_mobilenets.models.detection.anchors import decoded
 
-OVERLAP = 0.6  # of two boxes, above which the weaker is dropped
+OVERLAP = 0.6  # of two boxes of a class, above which the weaker is dropped
 LOWEST = 0.02  # score from which a box counts; mean average precision wants the weak ones too
 MOST = 100  # boxes of an image, as COCO judges
 
@@ -27,18 +27,18 @@ class Found(NamedTuple):
 
 
 def found(answers: np.ndarray, anchors: np.ndarray) -> list[Found]:
-    """The boxes of each image: each anchor's best class, and of boxes that overlap the surest, whatever their classes.
+    """The boxes of each image.
 
     Args:
         answers: float, N×A×(4 + 1 + classes), as `SSDLite`.
         anchors: A×4, as `models.detection.anchors`.
     """
     boxes = decoded(answers[..., :4], anchors)
-    scores = tf.nn.softmax(answers[..., 4:])[..., 1:].numpy()
-    best, classes = scores.max(axis=-1), scores.argmax(axis=-1)
-    return [_kept(*image) for image in zip(boxes, best, classes, strict=True)]
-
-
-def _kept(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray) -> Found:
-    kept = tf.image.non_max_suppression(boxes, scores, MOST, OVERLAP, LOWEST).numpy()
-    return Found(boxes[kept], scores[kept], classes[kept])
+    scores = tf.nn.softmax(answers[..., 4:])[..., 1:]
+    kept = tf.image.combined_non_max_suppression(
+        boxes[:, :, None], scores, MOST, MOST, OVERLAP, LOWEST, clip_boxes=False
+    )
+    return [
+        Found(boxes[:count], scores[:count], classes[:count].astype(np.int64))
+        for boxes, scores, classes, count in zip(*(part.numpy() for part in kept), strict=True)
+    ]
