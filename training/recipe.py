@@ -33,6 +33,7 @@ class Part(NamedTuple):
 # In the order in which they are applied.
 AUGMENTATIONS = {
     "none": Part("nothing"),
+    "mosaic": Part("of images with boxes: a window of four side by side, in this share (arXiv:2004.10934)", 1.0, 1.0),
     "light": Part("flip, shift by up to an eighth, contrast and brightness, in one go; of recordings time_shift+noise"),
     "resized_crop": Part("a crop of at least this share of the area, stretched by up to 4/3, at full size", 0.25, 1.0),
     "flip": Part("left and right exchanged in half of the images"),
@@ -67,9 +68,9 @@ def augmentation_parts(augmentation: str) -> dict[str, float | None]:
             if part.strength is None or not 0 < given[name] <= part.highest:  # type: ignore[operator]
                 above = "no strength" if part.strength is None else f"a strength above 0, at most {part.highest:g}"
                 raise UserError(f"augmentation {text!r}: {name} takes {above}")
-    beside = [name for name in given if name not in MIXING]
+    beside = [name for name in given if name not in (*MIXING, "mosaic")]
     if ("none" in given and len(given) > 1) or ("light" in given and len(beside) > 1):
-        raise UserError(f"augmentation {augmentation!r}: none stands alone, light beside mixup and cutmix only")
+        raise UserError(f"augmentation {augmentation!r}: none stands alone, light beside mosaic, mixup and cutmix only")
     return {name: given[name] for name in AUGMENTATIONS if name in given}
 
 
@@ -94,7 +95,7 @@ class Recipe:
         augmentation: Parts of `AUGMENTATIONS` joined by "+", with a strength after ":" where one has it: "none",
             "light" (flip, shift, contrast and brightness; of recordings shift and noise), "flip+crop",
             "resized_crop:0.25+flip+randaugment:9+mixup", "time_shift:100+noise:0.1" of recordings.
-            With both "mixup" and "cutmix", each batch draws one of the two.
+            With both "mixup" and "cutmix", each batch draws one of the two. Of boxes: "mosaic:0.5+light".
         dropout: Replaces the rate of every Dropout layer of the model; None leaves them.
         stochastic_depth: Drop rate of the last residual branch, 0 to below 1; those of earlier ones rise linearly to it
             (arXiv:1603.09382, section 3). The saved model has no trace of it.

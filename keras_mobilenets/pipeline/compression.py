@@ -152,6 +152,8 @@ def compress(
     if kind not in KINDS:
         raise UserError(f"{kind!r} is none of {', '.join(KINDS)}")
     what, _, rate, defaults, make = KINDS[kind]
+    if "distil" in defaults and run.asked.get("data", {}).get("task") == "detection":
+        defaults = defaults | {"distil": False}  # whose teacher would answer with classes
     source = MADE_FROM.get(kind, "")
     before = run.model_of(source)
     if not before.exists():

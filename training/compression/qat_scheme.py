@@ -13,6 +13,7 @@ import keras
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
+from keras_mobilenets.models.detection.ssdlite import OUTPUT
 from keras_mobilenets.training.compression import tf_keras_layers
 from keras_mobilenets.training.compression.quantizers import (
     ActivationQuantizer,
@@ -205,8 +206,10 @@ def _decide(layer: Any, graph: "_Graph", in_float: str, settings: dict[str, Any]
         kind not in _SAME_SCALE
         and not (activation == "softmax" or (activation == "sigmoid" and graph.is_output(layer)))
         and not (kind == "Activation" and activation == "linear")
+        and layer.name != OUTPUT
     ):
-        # (Quantizing probabilities would cut the gradient of the smallest ones.)
+        # (Quantizing probabilities would cut the gradient of the smallest ones; a detector's offsets and logits, side by
+        # side in its output, are read by a float tail, each with a scale of their own.)
         config.output = True
         config.output_range = (0.0, 1.0) if kind == "HardSigmoid" else _ACTIVATIONS.get(activation)
     return config

@@ -254,6 +254,10 @@ def sensitivity(
         UserError: An argument is out of range, or there is no layer to prune.
     """
     check_arguments(model, data, "sensitivity")
+    if data.task.name == "detection":
+        raise UserError(
+            "sensitivity measures top-1 accuracy, and a detector has none: give one sparsity for all layers"
+        )
     model = reparameterized(plain_model(model))
     for level in levels:
         check_sparsity(level)

@@ -55,8 +55,7 @@ def run(options: Namespace) -> None:
     given = {
         "left_in_float": options.left_in_float,
         "freeze_batch_norm_after": options.freeze_bn_after,
-        "distil": not options.no_teacher,
-    }
+    } | ({"distil": False} if options.no_teacher else {})
     source = run_of(options)
     made = source.compress(kind, given, recipe_changes(options))
     say(f"{made} computes as int8 will; next: keras-mobilenets convert {source.folder}")

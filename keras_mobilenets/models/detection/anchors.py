@@ -64,12 +64,15 @@ def anchors(maps: Sequence[tuple[int, int, int]]) -> np.ndarray:
 
 
 def anchors_of(model: Any) -> np.ndarray:
-    """The anchors of a model that `SSDLite` made, of Keras 3 or of tf_keras: float32 A×4, as `anchors`.
+    """The anchors of a model that `SSDLite` made: float32 A×4, as `anchors`.
+
+    Args:
+        model: Of Keras 3 or of tf_keras, whose layers may be in tfmot's wrappers.
 
     Raises:
         UserError: It is no such model.
     """
-    layers = {layer.name: layer for layer in model.layers}
+    layers = {getattr(layer, "layer", layer).name: layer for layer in model.layers}
     maps: list[tuple[int, int, int]] = []
     while f"boxes_{len(maps)}" in layers:
         output = layers[f"boxes_{len(maps)}"].output.shape

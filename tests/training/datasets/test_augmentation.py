@@ -94,7 +94,7 @@ def test_parts_have_strengths_and_an_order():
         ("mixup:x", "mixup takes a strength above 0"),
         ("randaugment:11", "at most 10"),
         ("none+flip", "none stands alone"),
-        ("light+crop", "light beside mixup and cutmix only"),
+        ("light+crop", "light beside mosaic, mixup and cutmix only"),
     ],
 )
 def test_a_bad_augmentation_is_one_line(bad, message):

@@ -12,6 +12,7 @@ from PIL import Image
 from keras_mobilenets import UserError, training
 from keras_mobilenets.training.datasets.boxes.record_boxes import boxes_of
 from keras_mobilenets.training.datasets.boxes.scene_renderer import scene
+from keras_mobilenets.training.recipe import AUGMENTATIONS
 from keras_mobilenets.training.tasks.detection import augmentation
 from keras_mobilenets.training.tasks.detection.boxes import is_box
 
@@ -118,15 +119,16 @@ def test_scenes_are_a_function_of_their_number_and_boxes_hold_their_shapes():
 
 @pytest.mark.parametrize("name", sorted(augmentation.PARTS))
 def test_boxes_move_with_their_pixels(name):
-    """A white rectangle on black stays inside its box, and fills it."""
-    pixels, table = np.zeros((32, 64, 64, 3), np.float32), np.tile(np.float32((0, 0, 0, 0, -1, 0)), (32, 2, 1))
-    pixels[:, 16:40, 8:24] = 255
-    table[:, 0] = (0.25, 0.125, 0.625, 0.375, 3, 0)
-    changed, boxes = augmentation.PARTS[name](None, tf.constant(pixels), tf.constant(table), tf.constant([1, 2]))
-    assert is_box(boxes)[:, 0].numpy().sum() > 20
-    for image, box in zip(changed.numpy(), boxes.numpy()[:, 0], strict=True):
-        if box[4] < 0:
-            continue
+    """A white rectangle on black stays inside its box, and fills it; so does one that came from a neighbour."""
+    pixels, table = np.zeros((64, 64, 64, 3), np.float32), np.tile(np.float32((0, 0, 0, 0, -1, 0)), (64, 2, 1))
+    pixels[::4, 16:40, 8:24] = 255
+    table[::4, 0] = (0.25, 0.125, 0.625, 0.375, 3, 0)
+    seed, strength = tf.constant([1, 2]), AUGMENTATIONS[name].strength
+    changed, boxes = augmentation.PARTS[name](strength, tf.constant(pixels), tf.constant(table), seed)
+    there = is_box(boxes).numpy()
+    assert there.sum() > 10 and there.sum(axis=1).max() == 1
+    assert there[1:4].any() == (name == "mosaic")
+    for image, (box,) in zip(changed.numpy()[there.any(axis=1)], boxes.numpy()[there][:, None], strict=True):
         bright = np.argwhere(image[..., 0] > 0.6 * image.max())
         low, high = bright.min(axis=0) / 64, (bright.max(axis=0) + 1) / 64
         np.testing.assert_allclose((*low, *high), box[:4], atol=0.04)

@@ -14,6 +14,7 @@ from keras_mobilenets.models.detection.anchors import anchors, corners, decoded
 from keras_mobilenets.training.recipe import Recipe
 from keras_mobilenets.training.tasks.detection import matching
 from keras_mobilenets.training.tasks.detection.average_precision import average_precision
+from keras_mobilenets.training.tasks.detection.boxes import overlap
 from keras_mobilenets.training.tasks.detection.detection import Detection
 from keras_mobilenets.training.tasks.detection.loss import detection_loss
 from keras_mobilenets.training.tasks.detection.suppression import Found, found
@@ -37,6 +38,17 @@ def test_every_box_has_an_anchor_whose_offsets_decode_to_it():
         mine = target[:, 4] == 1 + number
         assert mine.any()
         np.testing.assert_allclose(decoded(target[:, :4], ANCHORS)[mine], np.tile(box, (mine.sum(), 1)), atol=1e-5)
+
+
+def test_boxes_between_the_sizes_of_anchors_are_answered_for_by_several():
+    rng, grid = np.random.default_rng(1), anchors([(10, 10, 3), (5, 5, 6), (3, 3, 6), (2, 2, 6), (1, 1, 6), (1, 1, 6)])
+    low = rng.uniform(0, 0.75, (200, 2))
+    boxes = np.concatenate([low, low + 0.24], axis=1)  # of those anchors, the square ones are of 0.1 and 0.35
+    label = np.concatenate([boxes, np.ones((200, 1)), np.zeros((200, 1))], axis=1)[:, None].astype(np.float32)
+    positives = matching.targets(tf.constant(label), grid).numpy()[..., 4] > 0
+    best = overlap(tf.constant(label[:, :, :4]), tf.constant(corners(grid))).numpy()[:, 0]
+    assert (best >= 0.5).sum(axis=1).mean() < 2 and positives.sum(axis=1).mean() > 3
+    assert (best[positives] >= 0.8 * best.max(axis=1).repeat(positives.sum(axis=1))).all()
 
 
 def test_crowds_are_ignored_and_no_box_is_background():

@@ -23,9 +23,9 @@ UNUSED = 17
 
 
 def is_detector(model: Any) -> bool:
-    """Whether a Keras model, of Keras 3 or tf_keras, is one that `SSDLite` made."""
-    names = [layer.name for layer in getattr(model, "layers", ())]
-    return "boxes_0" in names and any(name.endswith(OUTPUT) for name in names)
+    """Whether a Keras model, of Keras 3 or tf_keras, in tfmot's wrappers or not, is one that `SSDLite` made."""
+    names = {getattr(layer, "layer", layer).name for layer in getattr(model, "layers", ())}
+    return {"boxes_0", OUTPUT} <= names
 
 
 def body(content: bytes) -> bytes:

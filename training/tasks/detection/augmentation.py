@@ -22,18 +22,29 @@ def flip(_: float | None, images: tf.Tensor, tables: tf.Tensor, seed: tf.Tensor)
 
 def zoom(_: float | None, images: tf.Tensor, tables: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Cuts out a window or puts the image into a larger grey one (SSD, section 2.2), stretched by up to a quarter."""
-    count, size = tf.shape(images)[0], images.shape[1:3]
-    draws = tf.random.stateless_uniform([4, count], seed)
+    draws = tf.random.stateless_uniform([4, tf.shape(images)[0]], seed)
     side = tf.exp(tf.math.log(CLOSEST) + draws[0] * (tf.math.log(WIDEST) - tf.math.log(CLOSEST)))
     stretch = tf.exp((draws[1] - 0.5) * tf.math.log(STRETCH))
     sides = tf.stack([side * stretch, side / stretch], axis=1)
     corner = tf.stack([draws[2], draws[3]], axis=1) * (1 - sides)
-    windows = tf.concat([corner, corner + sides], axis=1)
-    cut = tf.image.crop_and_resize(images, windows, tf.range(count), size, extrapolation_value=127.5)
-    moved = (tables[..., :4] - tf.tile(corner, [1, 2])[:, None]) / tf.tile(sides, [1, 2])[:, None]
-    inside = tf.clip_by_value(moved, 0.0, 1.0)
-    stays = is_box(tables) & (area(inside) > KEPT * area(moved))
-    return cut, _padded(tf.concat([inside, tables[..., 4:]], axis=-1), stays)
+    return _seen(images, tables, corner, sides, 127.5)
+
+
+def mosaic(share: float, images: tf.Tensor, tables: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Shows a window of four images side by side in a share of the images (YOLOv4, arXiv:2004.10934, section 3.4).
+
+    The others are the neighbours in the batch; the window is as large as one of them to as large as all four, and a
+    table has as many rows as theirs.
+    """
+    draws = tf.random.stateless_uniform([4, tf.shape(images)[0], 1], seed)
+    side = tf.where(draws[0] < share, 1 + draws[1], 1.0)
+    corner = tf.where(draws[0] < share, tf.concat([draws[2], draws[3]], axis=1) * (2 - side), 0.0)
+    parts = [
+        _seen(tf.roll(images, place, 0), tf.roll(tables, place, 0), corner - tf.constant(origin), side, 0.0)
+        for place, origin in enumerate([(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)])
+    ]
+    pixels, rows = zip(*parts, strict=True)
+    return tf.add_n(pixels), tf.concat(rows, axis=1)  # (outside of an image there is 0)
 
 
 def light(_: float | None, images: tf.Tensor, tables: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -44,7 +55,33 @@ def light(_: float | None, images: tf.Tensor, tables: tf.Tensor, seed: tf.Tensor
     return tf.clip_by_value((images - 127.5) * contrast + 127.5 + brightness, 0.0, 255.0), tables
 
 
-PARTS: dict[str, Callable[..., tuple[tf.Tensor, tf.Tensor]]] = {"light": light, "flip": flip, "resized_crop": zoom}
+PARTS: dict[str, Callable[..., tuple[tf.Tensor, tf.Tensor]]] = {
+    "mosaic": mosaic,
+    "light": light,
+    "resized_crop": zoom,
+    "flip": flip,
+}
+
+
+def _seen(
+    images: tf.Tensor, tables: tf.Tensor, corner: tf.Tensor, sides: tf.Tensor, outside: float
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """What is seen in a window of each image, at the images' size.
+
+    Args:
+        images: float32 N×H×W×C.
+        tables: N×M×6.
+        corner: N×2: the window's y1 and x1 in shares of the image's sides, which it may reach beyond.
+        sides: N×2 or N×1: the window's.
+        outside: The values of pixels beyond the image.
+    """
+    sides = tf.broadcast_to(sides, tf.shape(corner))
+    windows, count = tf.concat([corner, corner + sides], axis=1), tf.shape(images)[0]
+    cut = tf.image.crop_and_resize(images, windows, tf.range(count), images.shape[1:3], extrapolation_value=outside)
+    moved = (tables[..., :4] - tf.tile(corner, [1, 2])[:, None]) / tf.tile(sides, [1, 2])[:, None]
+    inside = tf.clip_by_value(moved, 0.0, 1.0)
+    stays = is_box(tables) & (area(inside) > KEPT * area(moved))
+    return cut, _padded(tf.concat([inside, tables[..., 4:]], axis=-1), stays)
 
 
 def _padded(tables: tf.Tensor, stays: tf.Tensor | None = None) -> tf.Tensor:
