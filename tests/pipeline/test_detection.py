@@ -1,6 +1,7 @@
 """The whole road of a detector: trained, converted, judged, timed, reported."""
 
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -45,14 +46,22 @@ def run(folder, tmp_path_factory):
         image_size=SIZE,
         changes={"epochs": 2, "warmup_epochs": 0.5},
         quantize=["float32", "int8"],
+        compress={"qat": 1, "prune": 1},
         calibration=64,
     )
     return made
 
 
+def operator_names(content):
+    graph = flatbuffer.read(content)
+    return [flatbuffer.operator_name(graph, operator) for operator in graph.subgraphs[0].operators]
+
+
 def test_the_rows_and_the_page_say_how_good_the_boxes_are(run):
     rows = run.rows()
-    assert [row.quantization for row in rows] == ["none", "int8"]
+    assert [(row.quantization, row.compression) for row in rows] == [
+        ("none", None), ("int8", None), ("int8", "qat"), ("int8", "prune"),
+    ]  # fmt: skip
     assert all(0 <= row.map50 <= 1 and 0 <= row.map <= 1 and row.top1 is None and row.median_ms > 0 for row in rows)
     assert run.asked["data"]["task"] == "detection" and run.asked["recipe"]["label_smoothing"] == 0
     page = (run.folder / "report.html").read_text()
@@ -64,7 +73,7 @@ def test_the_float_file_finds_what_the_keras_model_does_and_int8_has_a_float_tai
     model, data = training.load_model(run.model_file), run.data()
     inputs, _ = data.inputs("test")
     expected = found(model.predict(inputs / np.float32(127.5) - 1, verbose=0), anchors_of(model))
-    paths = {row.quantization: run.folder / f"{row.model}.tflite" for row in run.rows()}
+    paths = {row.quantization: run.folder / f"{row.model}.tflite" for row in run.rows() if not row.compression}
     actual = evaluate_boxes(paths["none"], inputs).found
     for one, other in zip(expected, actual, strict=True):
         sure = one.scores > 0.05
@@ -81,6 +90,31 @@ def test_the_float_file_finds_what_the_keras_model_does_and_int8_has_a_float_tai
         made[place] for place, t in enumerate(tensors) if place in made and flatbuffer.type_name(t.type) == "float32"
     }
     assert floats == {"DEQUANTIZE", *names[-5:]}
+
+
+def test_a_quantization_aware_detector_has_the_operators_of_a_calibrated_one_and_answers_like_itself(run):
+    paths = {row.compression: run.folder / f"{row.model}.tflite" for row in run.rows() if row.quantization == "int8"}
+    counts = [Counter(operator_names(paths[kind].read_bytes())) for kind in (None, "qat")]
+    assert counts[0] - Counter(RESHAPE=99) == counts[1] - Counter(RESHAPE=99)
+    trained, inputs = training.load_model(run.model_of("qat")), run.data().inputs("test")[0]
+    answers = found(np.asarray(trained(inputs / np.float32(127.5) - 1, training=False)), anchors_of(trained))
+    for one, other in zip(answers, evaluate_boxes(paths["qat"], inputs).found, strict=True):
+        assert len(one.scores) and one.scores[0] == pytest.approx(other.scores[0], abs=0.05)
+
+
+def test_a_pruned_detector_has_the_zeros(run):
+    pruned = training.load_model(run.model_of("prune"))
+    kernels = [layer.kernel for layer in pruned.layers if layer.name.endswith(("_expand", "_project", "_reduce"))]
+    assert len(kernels) > 20 and all(
+        (np.asarray(kernel) == 0).mean() == pytest.approx(0.75, abs=0.05) for kernel in kernels
+    )
+
+
+def test_a_teacher_and_a_scan_of_layers_are_not_for_detectors(run):
+    with pytest.raises(UserError, match="distillation is for class labels"):
+        training.distill(training.load_model(run.model_file), training.load_model(run.model_file), run.data())
+    with pytest.raises(UserError, match="give one sparsity for all layers"):
+        training.sensitivity(training.load_model(run.model_file), run.data())
 
 
 def test_evaluate_refuses_labels_that_are_no_boxes(run):

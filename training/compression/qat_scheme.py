@@ -208,8 +208,8 @@ def _decide(layer: Any, graph: "_Graph", in_float: str, settings: dict[str, Any]
         and not (kind == "Activation" and activation == "linear")
         and layer.name != OUTPUT
     ):
-        # (Quantizing probabilities would cut the gradient of the smallest ones; a detector's offsets and logits, side by
-        # side in its output, are read by a float tail, each with a scale of their own.)
+        # (Quantizing probabilities would cut the gradient of the smallest ones. A detector's offsets and logits, side
+        # by side in its output, are read by a float tail, each with a scale of their own.)
         config.output = True
         config.output_range = (0.0, 1.0) if kind == "HardSigmoid" else _ACTIVATIONS.get(activation)
     return config
