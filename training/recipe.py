@@ -264,7 +264,7 @@ RECIPES = {
     ),
     "detection": NamedRecipe(
         "AdamW in small batches, flips and zoom that move the boxes: detectors of boxes, on small data",
-        {"learning_rate": 2e-3, "label_smoothing": 0.0, "epochs": 10, "warmup_epochs": 0.5},
+        {"learning_rate": 2e-3, "label_smoothing": 0.0, "epochs": 14, "warmup_epochs": 0.5},
         16,
     ),
     "next_item": NamedRecipe(

@@ -88,7 +88,7 @@ def test_parts_have_strengths_and_an_order():
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        ("heavy", "augmentation must be of none, light, .* not 'heavy'"),
+        ("heavy", "augmentation must be of none, mosaic, light, .* not 'heavy'"),
         ("", "augmentation must be of"),
         ("flip:2", "flip takes no strength"),
         ("mixup:x", "mixup takes a strength above 0"),

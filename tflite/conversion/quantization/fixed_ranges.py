@@ -1,8 +1,9 @@
-"""Ranges that are not what the values are: of what only moves them, and of the second factor of a matrix product.
+"""Ranges that are not what the values are: of what only moves or joins them, and of a matrix product's second factor.
 
 The int8 scale of LOGISTIC's result is 1/256, whatever it is in the calibration images. An enlarged or cut map of such
 values has it too, or the quantizer would put a QUANTIZE between them. The second factor of a BATCH_MATMUL has the zero
-point 0: XNNPACK takes no other (LiteRT 2.3), and leaves the product, and so all of the attention, in partitions.
+point 0: XNNPACK takes no other (LiteRT 2.3), and leaves the product, and so all of the attention, in partitions. What a
+concatenation joins behind a reshape, such as the heads of a detector, is computed in its scale.
 """
 
 from typing import Any
@@ -22,6 +23,7 @@ def keep(model: Any) -> None:
     """
     graph = flatbuffer.Graph(model)
     _center_second_factors(graph)
+    _share_with_joined(graph)
     fixed: dict[int, tuple[float, float]] = {}
     for operator in graph.operators:
         name, output = graph.name(operator), int(operator.outputs[0])
@@ -52,6 +54,23 @@ def _center_second_factors(graph: flatbuffer.Graph) -> None:
         for tensor, found in zip(moved, ranges, strict=False):  # an input of the graph keeps its own
             if found is not None:
                 flatbuffer.set_range(graph.tensors[tensor], -128 * step, 127 * step)
+
+
+def _share_with_joined(graph: flatbuffer.Graph) -> None:
+    """Gives a concatenation's range to the parts that come through operators without one, or each would be rescaled."""
+    makers = graph.makers()
+    for joined in graph.operators:
+        known = _range(graph.tensors[int(joined.outputs[0])])
+        if graph.name(joined) != "CONCATENATION" or known is None:
+            continue
+        for part in map(int, joined.inputs):
+            moved = [part]
+            while (maker := makers.get(moved[-1])) is not None and graph.name(maker) in _REARRANGING:
+                moved.append(int(maker.inputs[0]))
+            is_alone = all(len(graph.readers(tensor)) == 1 for tensor in moved)
+            if is_alone and moved[-1] in makers and _range(graph.tensors[part]) is None:
+                for tensor in moved:
+                    flatbuffer.set_range(graph.tensors[tensor], *known)
 
 
 def _range(tensor: Any) -> tuple[float, float] | None:
