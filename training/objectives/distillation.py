@@ -64,8 +64,8 @@ def distill(
         UserError: Student, teacher and data do not fit together, the cached logits are of another training, or as in
             `fit`.
     """
-    if not data.task.mixes:
-        raise UserError(f"distillation is for class labels, and this is {data.task.name}: train on the labels alone")
+    if data.task.name == "detection":
+        raise UserError("distillation is for class labels, and this is detection: train on the labels alone")
     recipe, teacher = recipe or Recipe(), _load_teacher(teacher)
     _check(recipe, data.kind, temperature, alpha, cached_views, cache_file)
     library_of(student), library_of(teacher)
