@@ -19,11 +19,19 @@ ONLY_FOR = {
 }
 
 
-def usual_size(data: str) -> int:
-    """The side of the images, in pixels, where none is asked for: what is usual of the data set, 64 of a folder.
+def usual_size(data: str, arguments: Mapping[str, Any] | None = None) -> int:
+    """The side of the images, in pixels, where none is asked for: a searched network's own, else what is usual of the
+    data set, 64 of a folder. Of recordings and logs it is the length of an example.
 
-    Of recordings and logs it is the length of an example.
+    Args:
+        data: Name of the data set.
+        arguments: The builder's.
     """
+    spec = (arguments or {}).get("spec")
+    if spec is not None:
+        from keras_mobilenets.models.mobilenets.spec import read_spec
+
+        return read_spec(spec).input_size
     from keras_mobilenets.training.datasets.catalog import default_size
 
     return default_size(data)
@@ -153,11 +161,10 @@ def _asked(
     if given.get("spec") is not None:  # the run records the network itself, whatever becomes of the file
         from keras_mobilenets.models.mobilenets.spec import read_spec
 
-        spec = read_spec(given["spec"])
-        given["spec"], image_size = spec.record(), spec.input_size if image_size is None else image_size
+        given["spec"] = read_spec(given["spec"]).record()
     source: dict[str, Any] = {
         "name": data,
-        "image_size": usual_size(data) if image_size is None else image_size,
+        "image_size": usual_size(data, given) if image_size is None else image_size,
         "batch_size": named.batch_size if batch_size is None else batch_size,
     }
     return {

@@ -127,7 +127,7 @@ class Run(RunFolder):
         data, size = training.get("data", "shapes"), training.get("image_size")
         steps = 5 + len(kinds)
         numbers = (f"{number}/{steps}" for number in range(1, steps + 1))
-        size = model.usual_size(data) if size is None else size
+        size = model.usual_size(data, arguments) if size is None else size
         unit = builder_named(builder).unit
         announce(f"{next(numbers)} train {builder} on {data} at {size} {unit} into {self.folder}")
         self.train(builder, arguments, **training)

@@ -7,6 +7,7 @@ from networks import answers, coloured_noise, randomize
 import keras_mobilenets as km
 from keras_mobilenets.models.mobilenets.searched import mobilenet_v2_spec
 from keras_mobilenets.models.mobilenets.spec import Spec, Stage, read_spec
+from keras_mobilenets.pipeline.model import usual_size
 
 SPEC = Spec(
     (Stage(8, expansion=1), Stage(16, 2, 2, 3, 5, True, "hard_silu"), Stage(24, 2, 2, 4, activation="relu")),
@@ -38,6 +39,11 @@ def test_a_specification_round_trips_through_json_and_gives_the_input_size(tmp_p
         x.name for x in model.layers
     }
     assert km.create_model("Searched", spec=SPEC, include_top=False).input_shape == (None, None, None, 3)
+
+
+def test_a_run_of_a_specification_is_announced_and_trained_at_its_input_size():
+    assert usual_size("shapes", {"spec": mobilenet_v2_spec(0.35, 48).record()}) == 48
+    assert usual_size("shapes", {"alpha": 0.35}) == usual_size("shapes") == 64
 
 
 @pytest.mark.parametrize(
