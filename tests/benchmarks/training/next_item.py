@@ -63,22 +63,30 @@ def main():
     options = parser.parse_args()
     recipe = training.Recipe.named("next_item", epochs=options.epochs)
     data = training.load_data(options.data, options.size, 256, options.data_dir)
-    lines = []
-    for network in NETWORKS:
-        first = {
-            dropout: trained(network, data, recipe, dropout, options.seeds[0], options.out)
-            for dropout in options.dropout
-        }
-        best = max(first, key=lambda dropout: judged(first[dropout], data, "validation")["ndcg10"])
-        models = [first[best]]
-        models += [trained(network, data, recipe, best, seed, options.out) for seed in options.seeds[1:]]
-        found = [judged(model, data, "test") for model in models]
-        each = {name: [figures[name] for figures in found] for name in ("ndcg10", "hr10")}
-        text = ", ".join(f"{name} {np.mean(v):.4f} ({', '.join(f'{x:.4f}' for x in v)})" for name, v in each.items())
-        lines.append(f"{network}, {models[0].count_params():,} parameters, dropout {best}: {text}")
-    figures = markov(data)
-    lines.append(f"Markov chain: ndcg10 {figures['ndcg10']:.4f}, hr10 {figures['hr10']:.4f}")
-    print("\n".join(lines))
+    best: dict[str, float] = {}
+    found: dict[str, list[dict[str, float]]] = {network: [] for network in NETWORKS}
+    for seed in options.seeds:
+        for network in NETWORKS:
+            tried = [best[network]] if network in best else options.dropout
+            models = {rate: trained(network, data, recipe, rate, seed, options.out) for rate in tried}
+            if network not in best:
+                best[network] = max(tried, key=lambda rate: judged(models[rate], data, "validation")["ndcg10"])
+            model = models[best[network]]
+            found[network].append(judged(model, data, "test"))
+            print(
+                f"{network}, {model.count_params():,} parameters, dropout {best[network]}, seed {seed}: "
+                f"{said(found[network][-1:])}",
+                flush=True,
+            )
+    for network, figures in found.items():
+        print(f"{network}, mean of {len(figures)} seeds: {said(figures)}")
+    print(f"Markov chain: {said([markov(data)])}")
+
+
+def said(figures):
+    """The means of figures in words."""
+    names = {"ndcg10": "NDCG@10", "hr10": "HR@10"}
+    return ", ".join(f"{words} {np.mean([each[name] for each in figures]):.4f}" for name, words in names.items())
 
 
 if __name__ == "__main__":
