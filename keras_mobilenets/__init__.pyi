@@ -99,6 +99,7 @@ from .models.temporal.ds_cnn import DSCNNMedium as DSCNNMedium
 from .models.temporal.ds_cnn import DSCNNLarge as DSCNNLarge
 from .models.temporal.sequence_net import SeparableSequenceNet as SeparableSequenceNet
 from .models.temporal.sequence_net import DenseSequenceNet as DenseSequenceNet
+from .models.temporal.mobilenet_v2_video import MobileNetV2Video as MobileNetV2Video
 from .models.detection.ssdlite import SSDLiteMobileNetV2 as SSDLiteMobileNetV2
 from .models.detection.ssdlite import SSDLiteMobileNetV3Large as SSDLiteMobileNetV3Large
 from .models.detection.ssdlite import SSDLiteMobileNetV3Small as SSDLiteMobileNetV3Small

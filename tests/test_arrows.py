@@ -28,7 +28,7 @@ CORE = {
     "pixels": {"graphs"},
     "weights": {"blocks", "graphs"},
     "models": {"blocks", "graphs", "pixels", "waveforms", "weights"},
-    "costs": {"graphs", "models"},
+    "costs": {"blocks", "graphs", "models"},
 }
 TRAINING = {
     "introspection": set(),

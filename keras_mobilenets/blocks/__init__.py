@@ -65,3 +65,8 @@ from keras_mobilenets.blocks.squeeze_excitation import squeeze_excite as squeeze
 from keras_mobilenets.blocks.text import EndOfText as EndOfText
 from keras_mobilenets.blocks.text import PositionEmbedding as PositionEmbedding
 from keras_mobilenets.blocks.upsampling import upsample_like as upsample_like
+from keras_mobilenets.blocks.video.separable_3d import conv3d_bn as conv3d_bn
+from keras_mobilenets.blocks.video.separable_3d import depthwise3d_bn as depthwise3d_bn
+from keras_mobilenets.blocks.video.separable_3d import separable_conv3d as separable_conv3d
+from keras_mobilenets.blocks.video.strip_convolution import StripConv3D as StripConv3D
+from keras_mobilenets.blocks.video.strip_convolution import StripDepthwiseConv3D as StripDepthwiseConv3D

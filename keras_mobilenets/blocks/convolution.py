@@ -25,9 +25,10 @@ def activation(x: Any, kind: str | None, name: str) -> Any:
     return layers.Activation(kind, name=f"{name}_{kind}")(x)
 
 
-def batch_norm(x: Any, name: str) -> Any:
-    """Batch normalization over the channels, called `{name}_bn`."""
-    return layers.BatchNormalization(momentum=BN_MOMENTUM, epsilon=BN_EPSILON, name=f"{name}_bn")(x)
+def batch_norm(x: Any, name: str, gamma: str = "ones") -> Any:
+    """Batch normalization over the channels, called `{name}_bn`; its factors begin as `gamma` says."""
+    settings = {"momentum": BN_MOMENTUM, "epsilon": BN_EPSILON, "gamma_initializer": gamma}
+    return layers.BatchNormalization(**settings, name=f"{name}_bn")(x)
 
 
 def conv_bn(
@@ -39,6 +40,7 @@ def conv_bn(
     groups: int = 1,
     padding: str = "same",
     activation: str | None = "relu6",
+    gamma: str = "ones",
     name: str,
 ) -> Any:
     """Standard convolution without bias, batch normalization, activation.
@@ -51,6 +53,7 @@ def conv_bn(
         groups: Channel groups that are convolved apart.
         padding: "same" or "valid".
         activation: As in `activation`; None keeps the output linear.
+        gamma: As in `batch_norm`.
         name: Name of the convolution layer.
 
     Returns:
@@ -59,7 +62,7 @@ def conv_bn(
     conv = layers.Conv2D(
         filters, kernel_size, strides=strides, padding=padding, groups=groups, use_bias=False, name=name
     )
-    return activate(batch_norm(conv(x), name), activation, name)
+    return activate(batch_norm(conv(x), name, gamma), activation, name)
 
 
 def depthwise_bn(

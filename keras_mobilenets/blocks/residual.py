@@ -23,6 +23,8 @@ def inverted_residual(
     strides: int = 1,
     activation: str | None = "relu6",
     excite: Callable[..., Any] | None = None,
+    depthwise: Callable[..., Any] = depthwise_bn,
+    zero_gamma: bool = False,
     name: str,
 ) -> Any:
     """Inverted residual with linear bottleneck: expand 1×1, depthwise, project 1×1 without activation, add.
@@ -38,6 +40,9 @@ def inverted_residual(
         strides: Of the depthwise convolution.
         activation: After the expanding and the depthwise convolution.
         excite: Applied to the depthwise output as `excite(x, name=name)`, such as a partial `squeeze_excite`.
+        depthwise: The depthwise convolution, such as a partial `depthwise3d_bn` of clips.
+        zero_gamma: Whether a block that adds its input begins as nothing but that: the factors of its last
+            normalization are 0 at first (Goyal et al. 2017, arXiv:1706.02677, section 5.1).
         name: Prefix of the layer names: `{name}_expand`, `{name}_depthwise`, `{name}_project`, `{name}_add`.
 
     Returns:
@@ -46,10 +51,11 @@ def inverted_residual(
     shortcut, channels = x, x.shape[-1]
     if expansion != 1:
         x = conv_bn(x, round(expansion * channels), 1, activation=activation, name=f"{name}_expand")
-    x = depthwise_bn(x, kernel_size, strides=strides, activation=activation, name=f"{name}_depthwise")
+    x = depthwise(x, kernel_size, strides=strides, activation=activation, name=f"{name}_depthwise")
     if excite is not None:
         x = excite(x, name=name)
-    x = conv_bn(x, filters, 1, activation=None, name=f"{name}_project")
+    gamma = "zeros" if zero_gamma and strides == 1 and filters == channels else "ones"
+    x = conv_bn(x, filters, 1, activation=None, gamma=gamma, name=f"{name}_project")
     return _residual(shortcut, x, strides, name)
 
 

@@ -6,17 +6,17 @@ from typing import Any
 
 from keras_mobilenets.errors import UserError
 
+OF_DATA = "the data set's usual one, such as 32 of cifar10; 64 of a folder"
 
-def add_model(parser: ArgumentParser, size: int | None = None) -> None:
-    """Adds the builder, its width, its input's size and whatever else it takes."""
+
+def add_model(parser: ArgumentParser, usual: str = OF_DATA) -> None:
+    """Adds the builder, its width, its input's size, of which it says what is usual, and whatever else it takes."""
     group = parser.add_argument_group("model")
     group.add_argument("model", metavar="MODEL", help="a name that `keras-mobilenets models` lists")
     group.add_argument("--alpha", type=float, help="width multiplier (default: 1.0)")
-    usual = size or "the data set's usual one, such as 32 of cifar10; 64 of a folder"
     group.add_argument(
         "--size",
         type=int,
-        default=size,
         metavar="PIXELS",
         help=f"side of the input, samples of a recording, or items of a history (default: {usual})",
     )

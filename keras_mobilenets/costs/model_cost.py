@@ -13,6 +13,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from keras_mobilenets.blocks.video.strip_convolution import StripDepthwiseConv3D
 from keras_mobilenets.costs.multiply_adds import multiply_adds
 from keras_mobilenets.errors import UserError, first_line
 from keras_mobilenets.graphs.flat_model import Call, calls, flat_model, run
@@ -32,6 +33,7 @@ class LayerCost:
             convolution with the pointwise one behind it) were one standard convolution; elsewhere those it has.
         standard_macs: Its multiply-adds in that case.
         pointwise: Of a depthwise convolution, the name of the pointwise one that makes it a separable one.
+        temporal: Of a depthwise convolution over space of a (2+1)-D one, the name of that over time.
     """
 
     name: str
@@ -42,6 +44,7 @@ class LayerCost:
     standard_parameters: int
     standard_macs: int
     pointwise: str | None = None
+    temporal: str | None = None
 
 
 @dataclass(frozen=True)
@@ -149,8 +152,8 @@ def cost(model: keras.Model) -> Cost:
         before = costs.get(name) or LayerCost(name, _kind(part.layer), _shape(part), _parameters(part.layer), 0, 0, 0)
         macs = before.macs + (macs or 0)
         costs[name] = replace(before, macs=macs, standard_parameters=before.parameters, standard_macs=macs)
-    for depthwise, pointwise in _separable_pairs(parts):
-        _put_standard(costs, depthwise, pointwise)
+    for chain, pointwise in _separable_chains(parts):
+        _put_standard(costs, chain, pointwise)
     return Cost(model.name, tuple(costs.values()), _peak_activations(flat, parts), tuple(uncounted))
 
 
@@ -187,45 +190,62 @@ def _kind(layer: Any) -> str:
     if size is None:
         return kind
     groups = f" in {layer.groups} groups" if getattr(layer, "groups", 1) > 1 else ""
-    return f"{kind} {'×'.join(map(str, size))}{f' /{layer.strides[0]}' if max(layer.strides) > 1 else ''}{groups}"
+    steps = layer.strides if len(set(layer.strides)) > 1 else layer.strides[:1]
+    strides = f" /{'×'.join(map(str, steps))}" if max(steps) > 1 else ""
+    return f"{kind} {'×'.join(map(str, size))}{strides}{groups}"
 
 
-def _separable_pairs(parts: list[Call]) -> Iterator[tuple[Call, Call]]:
-    """Each depthwise convolution with the pointwise one it feeds: of the same image size, whatever lies between."""
+def _separable_chains(parts: list[Call]) -> Iterator[tuple[list[Call], Call]]:
+    """Each depthwise convolution with the pointwise one it feeds: of the same image size, whatever lies between.
+
+    One over space and the one over time behind it are a depthwise convolution together.
+    """
     readers: dict[int, list[Call]] = {}
     for call in parts:
         for tensor in call.inputs:
             readers.setdefault(id(tensor), []).append(call)
     for depthwise in parts:
-        if not isinstance(depthwise.layer, layers.DepthwiseConv2D) or depthwise.layer.kernel_size == (1, 1):
+        if not isinstance(depthwise.layer, _DEPTHWISE) or depthwise.layer.kernel_size[-2:] == (1, 1):
             continue
-        todo, seen = [depthwise], set()
+        todo, seen, chain = [depthwise], set(), [depthwise]
         while todo:
             call, *todo = todo
             layer = call.layer
-            if id(call) in seen or _shape(call)[:-1] != _shape(depthwise)[:-1]:  # squeeze-and-excite works on 1×1
+            if _is_temporal(layer) and chain[0].layer.kernel_size[0] == len(chain) == 1:
+                chain.append(call)
+            if id(call) in seen or _shape(call)[:-1] != _shape(chain[-1])[:-1]:  # squeeze-and-excite works on 1×1
                 continue
             seen.add(id(call))
             if isinstance(layer, layers.Conv2D) and layer.kernel_size == (1, 1) and layer.groups == 1:
-                yield depthwise, call
+                yield chain, call
                 break
-            if isinstance(layer, layers.DepthwiseConv2D | layers.Add) and call is not depthwise:  # the block has ended
+            if isinstance(layer, (*_DEPTHWISE, layers.Add)) and call not in chain:  # the block has ended
                 break
             todo += [reader for tensor in call.outputs for reader in readers.get(id(tensor), [])]
 
 
-def _put_standard(costs: dict[str, LayerCost], depthwise: Call, pointwise: Call) -> None:
-    """Books the standard convolution on the depthwise one; the pointwise one, and one BatchNorm, go."""
-    channels, filters = _shape(depthwise)[-1], _shape(pointwise)[-1]
-    weights = math.prod(depthwise.layer.kernel_size) * channels * filters
-    name, other = depthwise.layer.name, pointwise.layer.name
+_DEPTHWISE = (layers.DepthwiseConv2D, StripDepthwiseConv3D)
+
+
+def _is_temporal(layer: Any) -> bool:
+    return isinstance(layer, StripDepthwiseConv3D) and layer.kernel_size[1:] == (1, 1)
+
+
+def _put_standard(costs: dict[str, LayerCost], chain: list[Call], pointwise: Call) -> None:
+    """Books the standard convolution on the first depthwise one; the others, and their BatchNorms but one, go."""
+    channels, filters = _shape(chain[0])[-1], _shape(pointwise)[-1]
+    weights = math.prod(math.prod(part.layer.kernel_size) for part in chain) * channels * filters
+    (name, *temporal), other = [part.layer.name for part in chain], pointwise.layer.name
     before = costs[name].standard_macs if costs[name].pointwise else 0  # of an earlier call
-    macs = before + _positions(depthwise) * weights
-    costs[name] = replace(costs[name], standard_parameters=weights, standard_macs=macs, pointwise=other)
-    costs[other] = replace(costs[other], standard_parameters=0, standard_macs=0)
-    norm = f"{name}_bn"
-    if norm in costs:
-        costs[norm] = replace(costs[norm], standard_parameters=0)
+    macs = before + _positions(chain[-1]) * weights
+    costs[name] = replace(
+        costs[name], standard_parameters=weights, standard_macs=macs, pointwise=other, temporal=(*temporal, None)[0]
+    )
+    for gone in (other, *temporal):
+        costs[gone] = replace(costs[gone], standard_parameters=0, standard_macs=0)
+    for norm in (f"{part}_bn" for part in (name, *temporal)):
+        if norm in costs:
+            costs[norm] = replace(costs[norm], standard_parameters=0)
 
 
 def _peak_activations(model: keras.Model, parts: list[Call]) -> int:

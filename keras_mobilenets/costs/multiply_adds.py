@@ -12,6 +12,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from keras_mobilenets.blocks.video.strip_convolution import StripConvolution
 from keras_mobilenets.graphs.flat_model import Call, calls
 
 # Keras layers with weights and without products of matrices. (A lookup in a table is none.)
@@ -80,6 +81,7 @@ def _(layer: Any, call: Call) -> int:
 
 @_layer.register(layers.DepthwiseConv1D)
 @_layer.register(layers.DepthwiseConv2D)
+@_layer.register(StripConvolution)
 def _(layer: Any, call: Call) -> int:
     return _positions(layer, _shape(call.outputs[0])) * math.prod(layer.kernel.shape)
 

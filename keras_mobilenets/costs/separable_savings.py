@@ -23,22 +23,29 @@ class Comparison:
         filters: Output channels (the paper's N).
         kernel_size: Side of the kernel (the paper's D_K).
         depth_multiplier: Depthwise filters per input channel.
+        axes: Of the kernel: 3 of one over time too.
     """
 
     inputs: int
     filters: int
     kernel_size: int = 3
     depth_multiplier: int = 1
+    axes: int = 2
+
+    @property
+    def places(self) -> int:
+        """Of the kernel."""
+        return self.kernel_size**self.axes
 
     @property
     def standard(self) -> int:
         """Weights of the standard convolution."""
-        return self.kernel_size**2 * self.inputs * self.filters
+        return self.places * self.inputs * self.filters
 
     @property
     def separable(self) -> int:
         """Weights of the depthwise and the pointwise convolution."""
-        return self.depth_multiplier * self.inputs * (self.kernel_size**2 + self.filters)
+        return self.depth_multiplier * self.inputs * (self.places + self.filters)
 
     @property
     def share(self) -> float:
@@ -48,11 +55,12 @@ class Comparison:
     def inverted_residual(self, expansion: float) -> int:
         """Weights of an inverted residual between as many input and output channels (MobileNetV2, table 1)."""
         hidden = int(expansion * self.inputs)
-        return hidden * ((self.inputs if expansion != 1 else 0) + self.kernel_size**2 + self.filters)
+        return hidden * ((self.inputs if expansion != 1 else 0) + self.places + self.filters)
 
     def __str__(self) -> str:
+        kernel = "×".join([str(self.kernel_size)] * self.axes)
         return (
-            f"{self.inputs}→{self.filters}, {self.kernel_size}×{self.kernel_size}: standard {self.standard:,} weights, "
+            f"{self.inputs}→{self.filters}, {kernel}: standard {self.standard:,} weights, "
             f"separable {self.separable:,} ({self.share:.1%}, {1 - self.share:.0%} fewer)"
         )
 
@@ -101,7 +109,8 @@ def compare(model: keras.Model) -> str:
         if layer.pointwise is None:
             continue
         pointwise = by_name[layer.pointwise]
-        share = (layer.macs + pointwise.macs) / layer.standard_macs
+        over_time = by_name[layer.temporal].macs if layer.temporal else 0
+        share = (layer.macs + over_time + pointwise.macs) / layer.standard_macs
         channels = f"{layer.output_shape[-1]}→{pointwise.output_shape[-1]}"
         instead = _instead(flat, layer.name, pointwise.output_shape[-1])
         lines.append(f"{layer.name:26} {channels:>12} {share:12.1%}  {instead}".rstrip())
@@ -116,7 +125,8 @@ def _instead(model: keras.Model, depthwise: str, filters: int) -> str:
     inputs, hidden = next(
         (call.inputs[0].shape[-1], call.outputs[0].shape[-1]) for call in calls(model) if call.layer.name == expand
     )
-    between = Comparison(inputs, filters, model.get_layer(depthwise).kernel_size[0])
+    kernel = model.get_layer(depthwise).kernel_size
+    between = Comparison(inputs, filters, kernel[0], axes=len(kernel))
     block, standard = between.inverted_residual(hidden / inputs), between.standard
     verdict = "cheaper" if standard < block else "dearer"
     return f"{inputs}→{filters}: {standard:,} weights for {block:,}, {verdict}"

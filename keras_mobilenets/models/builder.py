@@ -49,6 +49,7 @@ class Source(NamedTuple):
         takes: What the network takes, likewise.
         channels: What is said of an input tensor.
         unit: In which its first size is counted.
+        frames: How many a clip has by default; None of other inputs.
     """
 
     input: Callable[[Any, int | None, Mapping[str, Any]], Any]
@@ -56,6 +57,7 @@ class Source(NamedTuple):
     takes: str
     channels: str = ""
     unit: str = "px"
+    frames: int | None = None
 
 
 class Builder(Protocol):
@@ -169,7 +171,7 @@ def builder(
         build.width = width  # type: ignore[attr-defined]
         build.default_size = default_size  # type: ignore[attr-defined]
         build.__doc__ = _document(body, own, default_size, source)
-        build.takes_images = source is IMAGE  # type: ignore[attr-defined]
+        build.takes_images, build.frames = source is IMAGE, source.frames  # type: ignore[attr-defined]
         build.task, build.unit = task, source.unit  # type: ignore[attr-defined]
         return build
 

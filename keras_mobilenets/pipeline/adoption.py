@@ -81,6 +81,8 @@ def _loaded(file: Path, size: int | None) -> Any:
     if _hears(model) and len(model.output_shape) == 2:
         return model
     shapes = [tuple(tensor.shape) for tensor in (*(model.inputs or ()), *(model.outputs or ()))]
+    if list(map(len, shapes)) == [5, 2] and None not in shapes[0][1:] and shapes[0][-1] == 3:
+        return model  # of clips
     if list(map(len, shapes)) != [4, 2] or shapes[0][-1] != 3 or shapes[1][-1] is None:
         raise UserError(
             f"{file} is no classifier of one RGB image and one vector of scores; tflite.convert and benchmark take it"
@@ -148,9 +150,10 @@ def _recipe() -> dict[str, Any]:
 def _data(model: Any, file: Path, name: str, batch_size: int, data_dir: str | None) -> dict[str, Any]:
     """What run.json says of the data, which fit the model."""
     from keras_mobilenets import training
+    from keras_mobilenets.pixels.batches import side_of
 
     is_of_features = _hears(model) and len(model.input_shape) == 4
-    size, outputs = None if is_of_features else model.input_shape[1], model.output_shape[-1]
+    size, outputs = None if is_of_features else side_of(model.input_shape), model.output_shape[-1]
     data = training.load_data(name, size, batch_size, data_dir)
     if len(data.class_names) != outputs:
         raise UserError(

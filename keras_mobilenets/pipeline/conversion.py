@@ -127,6 +127,7 @@ def convert_file(
         UserError: int8 needs calibration images and `data` is not given, or the file cannot be read.
     """
     from keras_mobilenets import tflite, training
+    from keras_mobilenets.pixels.batches import side_of
     from keras_mobilenets.tflite.conversion.float_graph import opened
     from keras_mobilenets.waveforms.features import FEATURES, input_name
 
@@ -143,7 +144,7 @@ def convert_file(
         images = folder
     elif data:
         is_of_features = input_name(model) in FEATURES
-        side = size or (None if is_of_features else model.input_shape[1])
+        side = size or (None if is_of_features else side_of(model.input_shape))
         if side is None and not is_of_features:
             raise UserError(f"{source} takes images of any size: say which by --size")
         opened_data = training.load_data(data, side, data_dir=data_dir)

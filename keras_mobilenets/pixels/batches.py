@@ -24,7 +24,7 @@ def batches(
         several: Whether an image has several labels: then they are rows of 0 and 1.
 
     Yields:
-        Images as an N×H×W×C array, and int64 labels of length N, or N×C of several, or None.
+        Images as an N×H×W×C array, clips as N×frames×H×W×C, and int64 labels of length N, or N×C of several, or None.
 
     Raises:
         UserError: There is no image, or images and labels differ in number.
@@ -106,7 +106,7 @@ def check_images(images: np.ndarray, input_shape: Iterable[int], path: object) -
         UserError: Height, width or channels differ, the model's batch is not 1, or the numbers are no image.
     """
     shape = tuple(int(size) for size in input_shape)
-    if len(shape) != 4 or shape[0] != 1:
+    if len(shape) not in (4, 5) or shape[0] != 1:
         raise UserError(f"{path} takes input of shape {_times(shape)}; convert it for one image at a time (1×h×w×c)")
     if images.shape[1:] != shape[1:]:
         given = _times(images.shape[1:])
@@ -118,6 +118,15 @@ def check_images(images: np.ndarray, input_shape: Iterable[int], path: object) -
             raise UserError("the images hold NaN or infinite values")
     elif images.dtype.kind not in "iu" or images.min() < 0 or images.max() > 255:
         raise UserError(f"images are {images.dtype} and not pixels 0..255; pass uint8 pixels or scaled floats")
+
+
+def side_of(input_shape: Sequence[Any]) -> Any:
+    """Height of the images, or of the frames of the clips, that a model takes; the length of another's input.
+
+    Args:
+        input_shape: With the batch.
+    """
+    return input_shape[-3] if len(input_shape) > 3 else input_shape[1]
 
 
 def to_input(

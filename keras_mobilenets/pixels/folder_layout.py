@@ -6,12 +6,13 @@ What a zip or a benchmark wraps around them (`archive/`, `ILSVRC/Data/CLS-LOC/`)
 over. What is assumed, and what is left out, is said in one line each.
 """
 
+import contextlib
 import os
 import re
 import unicodedata
 import warnings
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -37,6 +38,7 @@ class FileType(NamedTuple):
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"})
 IMAGE = FileType("image", SUFFIXES)
 RECORDING = FileType("WAV recording", frozenset({".wav", ".wave"}), frozenset({"_background_noise_"}))
+CLIP = FileType("clip", frozenset({".gif", ".webp"}))  # animated
 SOUNDS = {".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".aif", ".aiff", ".wma"}  # which must become WAV files
 SYSTEM_FILES = {"__macosx", "@eadir", "$recycle.bin", "thumbs.db", "ehthumbs.db", "desktop.ini"}  # besides hidden ones
 SPLIT_WORDS = {
@@ -159,15 +161,28 @@ def type_of_files(path: Path) -> FileType:
 
     Images, where there is none.
     """
-    for _, folders, files in os.walk(path, followlinks=True):
+    for where, folders, files in os.walk(path, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))[:1000]
         for name in sorted(files):
             suffix = "" if name.startswith(".") else os.path.splitext(name)[1].lower()
             if suffix in IMAGE.suffixes:
-                return IMAGE
+                return CLIP if _are_clips(Path(where), files) else IMAGE
             if suffix in RECORDING.suffixes | SOUNDS:
                 return RECORDING
     return IMAGE
+
+
+def _are_clips(folder: Path, names: Sequence[str]) -> bool:
+    """Whether the images of a folder are animated: no other ones lie there, and of them the first that can be read."""
+    from PIL import Image
+
+    images = [name for name in sorted(names) if os.path.splitext(name)[1].lower() in IMAGE.suffixes]
+    if any(os.path.splitext(name)[1].lower() not in CLIP.suffixes for name in images):
+        return False
+    for name in images:
+        with contextlib.suppress(Exception), Image.open(folder / name) as image:  # whoever reads a damaged one says why
+            return getattr(image, "n_frames", 1) > 1
+    return False
 
 
 def image_files(path: Path) -> list[Path]:

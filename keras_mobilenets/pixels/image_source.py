@@ -31,7 +31,8 @@ def read(data: Any, input_shape: Sequence[int] | None = None) -> Iterator[Batch]
             folder of images; image files; what `training.load_data` returns, whose test images are read; or an iterable
             of these, such as a tf.data pipeline, a data loader or a list; or a function that returns it, as TensorFlow
             Lite's converter takes it, with its elements [images].
-        input_shape: The model's input, 1×H×W×C. Files need it, and grey images without channels.
+        input_shape: The model's input, 1×H×W×C. Files need it, and grey images without channels; clips, which are
+            N×frames×H×W×C.
 
     Yields:
         Images as an N×H×W×C array of numbers; labels as they are, or None.
@@ -48,7 +49,7 @@ def read(data: Any, input_shape: Sequence[int] | None = None) -> Iterator[Batch]
     if _is_list_of_files(data):
         yield from _read_files(data, input_shape)
         return
-    whole = _whole(data)
+    whole = _whole(data, _axes(input_shape))
     if whole is not None:
         images, labels = _split(whole, input_shape)
         if labels is not None and len(labels) != len(images):
@@ -82,20 +83,25 @@ def sample(data: Any, limit: int) -> Any:
     return data
 
 
-def _whole(data: Any) -> Any:
+def _axes(input_shape: Sequence[int] | None) -> int:
+    """Of a batch: five of clips."""
+    return 4 if input_shape is None else len(input_shape)
+
+
+def _whole(data: Any, axes: int) -> Any:
     """Data that are one element, in memory; None where they are to be iterated."""
     if _is_array(data) or isinstance(data, Mapping):
         return data
-    if isinstance(data, tuple) and len(data) in (2, 3) and np.ndim(data[0]) == 4:
+    if isinstance(data, tuple) and len(data) in (2, 3) and np.ndim(data[0]) == axes:
         return data
     if isinstance(data, list):
         try:
             array = np.asarray(data)
         except (ValueError, TypeError):  # of unequal shapes, such as [images, labels]
-            is_pair = len(data) == 2 and _is_array(data[0]) and np.ndim(data[0]) == 4 and np.ndim(data[1]) < 3
+            is_pair = len(data) == 2 and _is_array(data[0]) and np.ndim(data[0]) == axes and np.ndim(data[1]) < 3
             return tuple(data) if is_pair else None
-        if array.dtype.kind in "fiub" and array.ndim in (4, 5):  # images, or lists of one image with a batch axis
-            return array.reshape(-1, *array.shape[-3:])
+        if array.dtype.kind in "fiub" and array.ndim in (axes, axes + 1):  # images, or lists of one with a batch axis
+            return array.reshape(-1, *array.shape[1 - axes :])
     return None
 
 
@@ -114,7 +120,7 @@ def _split(element: Any, input_shape: Sequence[int] | None) -> Batch:
     labels = None
     while isinstance(element, tuple | list | Mapping):
         if isinstance(element, Mapping):
-            element, beside = _of_mapping(element)
+            element, beside = _of_mapping(element, _axes(input_shape))
         elif len(element) in (1, 2, 3):
             element, beside = element[0], element[1] if len(element) > 1 else None
         else:
@@ -123,13 +129,17 @@ def _split(element: Any, input_shape: Sequence[int] | None) -> Batch:
     images = _numbers(element)
     if images.ndim > 2 and _is_array(labels) and np.shape(detached(labels)) == images.shape:
         raise UserError("an element of the data holds two images, but the model has one input; give images and labels")
-    if images.ndim != 4:
+    if images.ndim != _axes(input_shape):
         return _with_batch_axis(images, labels, input_shape)
     return images, np.reshape(labels, 1) if labels is not None and np.ndim(labels) == 0 else labels
 
 
 def _with_batch_axis(images: np.ndarray, labels: Any, input_shape: Sequence[int] | None) -> Batch:
-    """One image H×W×C, or grey images H×W and N×H×W of a model of one channel, as N×H×W×C."""
+    """One image H×W×C, or grey images H×W and N×H×W of a model of one channel, as N×H×W×C; one clip likewise."""
+    if _axes(input_shape) == 5:
+        if images.ndim != 4:
+            raise UserError(f"clips have shape {images.shape}; give N×frames×height×width×channels")
+        return images[None], None if labels is None else _numbers(labels)[None]
     if input_shape is not None and input_shape[-1] == 1 and images.shape[-2:] == tuple(input_shape[1:3]):
         if images.ndim == 3 and images.shape[-1] != 1:
             return images[..., None], labels
@@ -140,9 +150,9 @@ def _with_batch_axis(images: np.ndarray, labels: Any, input_shape: Sequence[int]
     return images[None], None if labels is None else _numbers(labels)[None]
 
 
-def _of_mapping(element: Mapping[str, Any]) -> tuple[Any, Any]:
+def _of_mapping(element: Mapping[str, Any], axes: int) -> tuple[Any, Any]:
     """Images and labels of a dictionary: of the first, there is one entry of three dimensions or more."""
-    found = [name for name, value in element.items() if np.ndim(detached(value)) in (3, 4)]
+    found = [name for name, value in element.items() if np.ndim(detached(value)) in (axes - 1, axes)]
     if len(found) != 1:
         raise UserError(
             f"an element of the data has {', '.join(map(str, element))}, of which {len(found)} hold images; give one"

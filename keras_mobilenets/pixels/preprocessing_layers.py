@@ -128,6 +128,8 @@ def _first_layers(calls: Iterable[Any]) -> tuple[np.ndarray, np.ndarray, list[st
         kind, scaled = type(call.layer).__name__, call.outputs[0]
         if kind.startswith("Random") or (kind in _SPATIAL | _IDENTITIES and _is_linear(call.layer)):
             continue
+        if kind == "Reshape" and call.inputs[0] is not None and call.inputs[0].shape[-1] == scaled.shape[-1]:
+            continue  # of a clip
         if kind in _COPIES and len({id(tensor) for tensor in call.inputs}) == 1 and scale.size == offset.size == 1:
             continue
         step = _affine(call)

@@ -23,7 +23,7 @@ def load_model(path: str | Path) -> Any:
     """
     import keras
 
-    from keras_mobilenets.blocks import custom_layers  # noqa: F401, the import registers them
+    from keras_mobilenets import blocks  # noqa: F401, the import registers custom layers
 
     kind = model_format(path)
     if kind != "keras":

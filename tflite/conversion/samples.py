@@ -29,8 +29,8 @@ class Samples(NamedTuple):
 
 
 def takes_one_image(inputs: Sequence[Input]) -> bool:
-    """Whether a model takes an image N×H×W×C and nothing else; features of a waveform have four axes too."""
-    return len(inputs) == 1 and len(inputs[0].shape) == 4 and inputs[0].name not in INPUTS
+    """Whether a model takes an image N×H×W×C, or a clip, and nothing else; features have four axes too."""
+    return len(inputs) == 1 and len(inputs[0].shape) in (4, 5) and inputs[0].name not in INPUTS
 
 
 def samples(

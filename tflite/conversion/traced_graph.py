@@ -144,6 +144,7 @@ def _as_it_runs(model: Any, input_shape: Sequence[int] | None) -> Any:
     import keras
 
     from keras_mobilenets.graphs.flat_model import run
+    from keras_mobilenets.graphs.normalization_fold import folded_normalizations
     from keras_mobilenets.graphs.reparameterization import reparameterized
     from keras_mobilenets.tflite.conversion.forms.upsampling import with_concatenated_copies
 
@@ -155,7 +156,7 @@ def _as_it_runs(model: Any, input_shape: Sequence[int] | None) -> Any:
         model = keras.Model(
             keras.tree.pack_sequence_as(model._inputs_struct, [image]), run(model, [image]), name=model.name
         )
-    return with_concatenated_copies(reparameterized(model))
+    return with_concatenated_copies(folded_normalizations(reparameterized(model)))
 
 
 def _with_float_inputs(model: Any) -> Any:
@@ -247,7 +248,7 @@ def declared_inputs(name: str, model: Any, given: Sequence[int] | None) -> tuple
     shapes = [_shape(name, leaf.shape, given) for leaf in leaves]
     if len(leaves) == 1:
         own = leaves[0].name if leaves[0].name in {*INPUTS, HISTORY} else None
-        names = [own or ("image" if len(shapes[0]) == 4 else "input")]
+        names = [own or {4: "image", 5: "clip"}.get(len(shapes[0]), "input")]
     else:  # Keras numbers the tensors that nobody has named, of all models together
         named = [leaf.name if leaf.name and not leaf.name.startswith("keras_tensor") else "input" for leaf in leaves]
         names = _names(structure, named)

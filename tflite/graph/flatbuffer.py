@@ -131,11 +131,12 @@ def type_name(number: int) -> str:
 
 
 def is_classifier(content: bytes) -> bool:
-    """Whether a .tflite takes one image 1×H×W×C, one waveform or history, or features, and gives a vector of scores."""
+    """Whether a .tflite takes one image or clip, one waveform or history, or features, and gives a vector of scores."""
     graph = read(content).subgraphs[0]
     ends = [[graph.tensors[tensor] for tensor in side] for side in (graph.inputs, graph.outputs)]
     axes = [[len(tensor.shape) if tensor.shape is not None else 0 for tensor in side] for side in ends]
-    return axes == [[4], [2]] or (axes == [[2], [2]] and text(ends[0][0].name) in {*INPUTS, HISTORY})
+    is_named = text(ends[0][0].name) in {*INPUTS, HISTORY} if ends[0] else False
+    return axes in ([[4], [2]], [[5], [2]]) or (axes == [[2], [2]] and is_named)
 
 
 def detects(model: Any) -> bool:

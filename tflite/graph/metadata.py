@@ -155,12 +155,15 @@ def _input(tensor: Any, scaling: PixelScaling | None) -> dict[str, Any]:
         ],
         "stats": {"min": [low], "max": [high]},
     }
+    known = {} if scaling.is_assumed and not scaling.source else known
+    if len(tensor.shape) != 4:  # whose frames the format has no word for
+        return {"name": _text(tensor.name), "description": "Clip to classify, in RGB order", **known}
     space = _COLOUR_SPACES.get(int(tensor.shape[-1]), 0)
     return {
         "name": _text(tensor.name),
         "description": "Image to classify, in RGB order",
         "content": {"content_properties_type": _IMAGE_PROPERTIES, "content_properties": {"color_space": space}},
-        **({} if scaling.is_assumed and not scaling.source else known),
+        **known,
     }
 
 

@@ -54,7 +54,7 @@ def evaluate(
         UserError: The file cannot be opened, is no image classifier, or answers with NaN; or the images or labels do
             not fit it; or the target cannot be asked here, or fails: then with its own message.
     """
-    from keras_mobilenets.tflite.runtime.input_scaling import scaling_of_file, takes_history, takes_image
+    from keras_mobilenets.tflite.runtime.input_scaling import scaling_of_file, takes_history, takes_pixels
 
     if limit is not None and limit < 1:
         raise UserError(f"limit is {limit}; give 1 or more images")
@@ -68,7 +68,7 @@ def evaluate(
     if run_there and is_exported(path):
         raise UserError(f"{path} runs on the CPU alone: leave out on={on!r}, or give the .tflite")
     shape = input_shape(path)
-    is_image, is_history = takes_image(path), takes_history(path)
+    is_image, is_history = takes_pixels(path), takes_history(path)
     is_open = -1 in shape[1:]
     if run_there and is_open:
         raise UserError(f"{path} takes images of any size, and {on} one size; convert it with a size")
@@ -130,7 +130,7 @@ def input_shape(path: str | Path) -> tuple[int, ...]:
     sources, answers = ([flatbuffer.shape_of(graph.tensors[i]) for i in side] for side in (graph.inputs, graph.outputs))
     is_classifier = flatbuffer.detects(model) or (
         len(sources) == len(answers) == 1
-        and len(sources[0]) in (2, 4)
+        and len(sources[0]) in (2, 4, 5)
         and sum(size != 1 for size in answers[0][1:]) <= 1  # one number for each class, not for each place
     )
     if not is_classifier:

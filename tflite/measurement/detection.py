@@ -15,7 +15,7 @@ from keras_mobilenets.errors import UserError
 from keras_mobilenets.pixels.batches import quantize
 from keras_mobilenets.progress import track
 from keras_mobilenets.tflite.measurement.accuracy import input_shape
-from keras_mobilenets.tflite.runtime.input_scaling import features_of_file, takes_image
+from keras_mobilenets.tflite.runtime.input_scaling import features_of_file, takes_pixels
 from keras_mobilenets.tflite.runtime.interpreter import open_model
 from keras_mobilenets.training.datasets.speech.stream import QUIET, Stream
 from keras_mobilenets.waveforms.features import RATE
@@ -161,8 +161,8 @@ def compared(found: Sequence[Detection], stream: Stream) -> StreamEvaluation:
 def _scores(path: str | Path, stream: Stream, step: float) -> tuple[np.ndarray, float]:
     """The scores of every window, and the length of one in seconds."""
     shape, features = input_shape(path), features_of_file(path)
-    if takes_image(path):
-        raise UserError(f"{path} takes images: a stream is for what hears")
+    if takes_pixels(path):
+        raise UserError(f"{path} takes images or clips: a stream is for what hears")
     frames = shape[1]
     length = features.window_samples + (frames - 1) * features.stride_samples if features else frames
     model = open_model(path)

@@ -1,5 +1,6 @@
 """What the pixels of a .tflite mean: by its metadata, or by the range of its quantized input."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +43,20 @@ def scaling_of_file(path: str | Path, pixels: Any = None, images: np.ndarray | N
     return known_or_assumed(_scaling(content, graph.tensors[graph.inputs[0]]), images, path)
 
 
-def takes_image(path: str | Path) -> bool:
-    """Whether a sound .tflite takes an image N×H×W×C; features of a waveform have four axes too, and their own name."""
+def takes_pixels(path: str | Path, axes: Collection[int] = (4, 5)) -> bool:
+    """Whether a sound .tflite takes an image N×H×W×C, or a clip of one axis more.
+
+    Features of a waveform have four axes too, and their own name.
+    """
     if is_exported(path):
         return True
     source = _input(path)
-    return len(flatbuffer.shape_of(source)) == 4 and flatbuffer.text(source.name) not in INPUTS
+    return len(flatbuffer.shape_of(source)) in axes and flatbuffer.text(source.name) not in INPUTS
+
+
+def takes_image(path: str | Path) -> bool:
+    """As `takes_pixels`, of an image alone."""
+    return takes_pixels(path, (4,))
 
 
 def takes_history(path: str | Path) -> bool:

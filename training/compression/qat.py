@@ -80,6 +80,8 @@ def quantize_aware(
         raise UserError(f"{model.name} is quantization-aware already; give the float model")
     model = keras_bridge.to_keras(model) if isinstance(model, tf_keras.Model) else model
     model = reparameterized(plain_model(model))
+    if len(model.inputs[0].shape) == 5:
+        raise UserError(f"{model.name} takes clips: quantization-aware training has no form of their convolutions yet")
     _check_graph(model)
     settings = {"preserve": preserve, "decay": range_decay}
     reasons = _reasons(model, left_in_float)

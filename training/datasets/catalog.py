@@ -5,7 +5,7 @@ from pathlib import Path
 
 from keras_mobilenets.pixels.folder_layout import RECORDING, type_of_files
 
-EMBEDDED = ("shapes", "shapes_attributes", "shapes_detection", "words", "visits")  # made on this machine
+EMBEDDED = ("shapes", "shapes_attributes", "shapes_detection", "words", "motion", "visits")  # made on this machine
 DEFAULT_SIZE = 64  # of data sets that are not listed
 RECORDINGS = ("words", "speech_commands", "spoken_digit")  # their size is that of a recording, in samples at 16 kHz
 SECOND = 16_000
@@ -18,6 +18,7 @@ SIZES = {
     "shapes": 64,
     "shapes_attributes": 64,
     "shapes_detection": 160,
+    "motion": 32,
     "voc": 320,
     "coco": 320,
     "mnist": 32,

@@ -31,7 +31,7 @@ class Data:
         name: The name it was loaded by.
         task: What the labels are: `Classification`, `Attributes`, `Detection`, `NextItem`.
         class_names: The classes of the task.
-        kind: What the examples are: `Images`, `Recordings`, `Sequences`.
+        kind: What the examples are: `Images`, `Recordings`, `Clips`, `Sequences`.
         batch_size: Examples per batch.
         scaling: What the values of a batch mean; of images a `PixelScaling`.
     """
@@ -51,7 +51,7 @@ class Data:
     @property
     def image_size(self) -> int:
         """Height and width of every image, in pixels; of recordings, their samples; of sequences, their items."""
-        return self.kind.shape[0]
+        return self.kind.size
 
     @property
     def input_shape(self) -> tuple[int, ...]:

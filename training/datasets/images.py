@@ -93,15 +93,16 @@ def scale(images: tf.Tensor) -> tf.Tensor:
     return tf.cast(images, tf.float32) / 127.5 - 1.0
 
 
-def light(images: tf.Tensor, seed: tf.Tensor, shard: tuple[int, int] = (0, 1)) -> tf.Tensor:
+def light(images: tf.Tensor, seed: tf.Tensor, shard: tuple[int, int] = (0, 1), flips: bool = True) -> tf.Tensor:
     """Flips, shifts, and changes contrast and brightness of each image of a batch, and scales to [−1, 1].
 
     Two gathers and one multiply-add for the whole batch: it costs about as much as `scale`.
 
     Args:
-        images: uint8, N×H×W×3.
+        images: uint8, N×H×W×C.
         seed: Two integers; the same seed gives the same result.
         shard: Index and number of shards of a batch, of which the images are one.
+        flips: Whether half of them are flipped.
     """
     count, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
     draws = tf.random.stateless_uniform([5, count * shard[1], 1], seed)[:, shard[0] * count : (shard[0] + 1) * count]
@@ -114,7 +115,7 @@ def light(images: tf.Tensor, seed: tf.Tensor, shard: tuple[int, int] = (0, 1)) -
         return tf.minimum(index, 2 * (length - 1) - index)
 
     rows, columns = source(draws[0], height), source(draws[1], width)
-    columns = tf.where(draws[2] < 0.5, columns, width - 1 - columns)
+    columns = tf.where(draws[2] < 0.5, columns, width - 1 - columns) if flips else columns
     images = tf.gather(tf.gather(images, rows, axis=1, batch_dims=1), columns, axis=2, batch_dims=1)
     contrast = tf.reshape(0.7 + 0.6 * draws[3], [-1, 1, 1, 1])
     brightness = tf.reshape(0.4 * draws[4] - 0.2, [-1, 1, 1, 1])

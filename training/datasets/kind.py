@@ -42,6 +42,11 @@ class Kind(ABC):
     shape: tuple[int, ...]
 
     @property
+    def size(self) -> int:
+        """What `load_data` was asked for: height and width, or a length."""
+        return self.shape[0]
+
+    @property
     def bytes(self) -> int:
         """Of one example."""
         return int(np.prod(self.shape)) * self.dtype.itemsize

@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.pixels.folder_layout import RECORDING, type_of_files
+from keras_mobilenets.pixels.folder_layout import CLIP, RECORDING, FileType, type_of_files
 from keras_mobilenets.training.datasets.boxes.box_folder import holds_boxes
 from keras_mobilenets.training.datasets.catalog import EMBEDDED, default_size, is_log_file
 from keras_mobilenets.training.datasets.dataset import Data
@@ -30,22 +30,22 @@ def load_data(
     *,
     limit: int | Mapping[str, int] | None = None,
 ) -> Data:
-    """Opens a data set: classes of images or of recordings, several labels an image, boxes, or items to come.
+    """Opens a data set: classes of images, recordings or clips, several labels an image, boxes, or items to come.
 
     Images become RGB squares: the shorter side is resized (antialiased), the centre cropped. Recordings become one
-    channel at 16 kHz: the piece of most energy of a long one, a short one between silence. Images with boxes
-    are stretched to the square rather than cropped. Logs of users and items become, for each item, the history before
-    it: the last item of each user tests, the one before validates.
+    channel at 16 kHz: the piece of most energy of a long one, a short one between silence. Clips become eight frames,
+    evenly over the whole, each as an image. Images with boxes are stretched to the square. Logs of users and items
+    become, for each item, the history before it: the last item of each user tests, the one before validates.
 
     Args:
-        name: "shapes", "shapes_attributes", "shapes_detection", "words" or "visits" (embedded, generated); a folder
-            with one folder of images, or of WAV files, per class (split 80/10/10 by a hash of the file names) or with
-            `train`, `val`, `test` folders (by any of their usual names) of such folders; a folder of images with a CSV
-            file of lines such as "photos/1.jpg,smiling|young", for several labels an image, or with such a train.csv,
-            val.csv and test.csv; a folder of images with boxes in COCO's JSON or YOLO's text form; a CSV file with the
-            columns user, item and timestamp; or a TFDS name, such as "cifar10", "speech_commands", "celeb_a", "voc" or
-            "movielens/100k-ratings". A missing validation split is cut from train; a missing test split is the
-            validation split, which a warning says of a folder.
+        name: "shapes", "shapes_attributes", "shapes_detection", "words", "motion" or "visits" (embedded, generated); a
+            folder with one folder of images, of WAV or of animated GIF or WebP files, per class (split 80/10/10 by a
+            hash of the file names) or with `train`, `val`, `test` folders (by any of their usual names) of such
+            folders; a folder of images with a CSV file of lines such as "photos/1.jpg,smiling|young", for several
+            labels an image, or with such a train.csv, val.csv and test.csv; a folder of images with boxes in COCO's
+            JSON or YOLO's text form; a CSV file with the columns user, item and timestamp; or a TFDS name, such as
+            "cifar10", "speech_commands", "celeb_a", "voc" or "movielens/100k-ratings". A missing validation split is
+            cut from train; a missing test split is the validation split, which a warning says of a folder.
         image_size: Height and width in pixels. Default: that of the data set in `catalog`, such as 32 for cifar10 and
             224 for stanford_dogs; otherwise 64. Of recordings their samples at 16 kHz; by default a second. Of logs the
             items of a history; by default 32.
@@ -88,10 +88,10 @@ def load_data(
         from keras_mobilenets.training.datasets.sequences.rating_records import has_ratings, log_of
         from keras_mobilenets.training.datasets.tfds_source import (
             has_boxes,
-            has_recordings,
             open_records,
             prepare,
             prepared_builder,
+            type_of_records,
         )
 
         cache = data_dir or Path.home() / ".cache" / "keras_mobilenets"
@@ -99,7 +99,7 @@ def load_data(
         if has_ratings(builder):
             kind, (task, splits) = _of_log(log_of(builder), image_size, limits)
         else:
-            kind = _kind(has_recordings(builder), image_size, has_boxes(builder))
+            kind = _kind(type_of_records(builder), image_size, has_boxes(builder))
             task, splits = open_records(builder, kind, limits)
     elif holds_boxes(folder):
         from keras_mobilenets.training.datasets.boxes.box_folder import open_box_folder
@@ -110,7 +110,7 @@ def load_data(
         from keras_mobilenets.training.datasets.attributes.label_table import find_tables, open_tables
         from keras_mobilenets.training.datasets.class_folders import open_folder
 
-        kind = _kind(type_of_files(folder) is RECORDING, image_size)
+        kind = _kind(type_of_files(folder), image_size)
         task, splits = (open_tables if find_tables(folder) else open_folder)(folder, kind, limits)
     return Data(str(name), task, splits, kind, batch_size)
 
@@ -147,14 +147,22 @@ def _embedded(name: str, data_dir: str | Path) -> Any:
         from keras_mobilenets.training.datasets.boxes.shapes_detection import ShapesDetection
 
         return ShapesDetection(data_dir=data_dir)
+    if name == "motion":
+        from keras_mobilenets.training.datasets.video.motion import Motion
+
+        return Motion(data_dir=data_dir)
     from keras_mobilenets.training.datasets.speech.words import Words
 
     return Words(data_dir=data_dir)
 
 
-def _kind(is_recorded: bool, size: int, whole: bool = False) -> Kind:
-    if not is_recorded:
-        return Images(size, whole)
-    from keras_mobilenets.training.datasets.speech.recordings import Recordings
+def _kind(files: FileType, size: int, whole: bool = False) -> Kind:
+    if files is RECORDING:
+        from keras_mobilenets.training.datasets.speech.recordings import Recordings
 
-    return Recordings(size)
+        return Recordings(size)
+    if files is CLIP:
+        from keras_mobilenets.training.datasets.video.clips import Clips
+
+        return Clips(size)
+    return Images(size, whole)

@@ -15,6 +15,7 @@ from etils import epath
 from tensorflow_datasets.core.download import resource
 
 from keras_mobilenets.errors import UserError, first_line
+from keras_mobilenets.pixels.folder_layout import CLIP, IMAGE, RECORDING, FileType
 from keras_mobilenets.training.datasets.boxes.record_boxes import boxes_of
 from keras_mobilenets.training.datasets.catalog import EMBEDDED, MANUAL_DOWNLOADS
 from keras_mobilenets.training.datasets.kind import Kind
@@ -118,11 +119,12 @@ def has_boxes(builder: Any) -> bool:
     return boxes_of(builder) is not None
 
 
-def has_recordings(builder: Any) -> bool:
-    """Whether a builder's examples are recordings; else they are images."""
+def type_of_records(builder: Any) -> FileType:
+    """What a builder's examples are, as the files of a folder would be."""
     features = builder.info.features
     known = features.values() if isinstance(features, tfds.features.FeaturesDict) else [features]
-    return any(isinstance(feature, tfds.features.Audio) for feature in known)
+    kinds = {tfds.features.Audio: RECORDING, tfds.features.Video: CLIP}
+    return next((of for kind, of in kinds.items() if any(isinstance(each, kind) for each in known)), IMAGE)
 
 
 def prepared_builder(name: str, data_dir: str | Path | None) -> Any:

@@ -52,6 +52,8 @@ def grad_cam(
         raise UserError(
             f"{model.name} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; Grad-CAM needs one of each"
         )
+    if len(model.input_shape) != 4:
+        raise UserError(f"{model.name} takes no image: Grad-CAM shows where in an image it looks")
     images = np.asarray(images)
     if images.ndim != 4 or not len(images):
         raise UserError(f"images have shape {images.shape}; give N×height×width×channels")

@@ -53,7 +53,7 @@ def run(options: Namespace) -> None:
     from keras_mobilenets import tflite, training
     from keras_mobilenets.tflite.measurement.accuracy import has_several
     from keras_mobilenets.tflite.results.tables import scores
-    from keras_mobilenets.tflite.runtime.input_scaling import features_of_file, scaling_of_file, takes_image
+    from keras_mobilenets.tflite.runtime.input_scaling import features_of_file, scaling_of_file, takes_pixels
 
     for given, source in zip(
         options.sources, converted(options.sources, options, ADOPTION.keys() - {"folder"}), strict=True
@@ -79,7 +79,7 @@ def run(options: Namespace) -> None:
                 print(f"{path}: {tflite.evaluate_stream(path, stream)}")
             continue
         for path in tflite_files([source]):
-            pixels = scaling_of_file(path, options.pixels) if takes_image(path) else None
+            pixels = scaling_of_file(path, options.pixels) if takes_pixels(path) else None
             test = data.scaled(pixels or features_of_file(path)).test
             several = has_several(data)
             result = tflite.evaluate(path, test, limit=options.limit, pixels=pixels, on=options.on, several=several)
@@ -101,10 +101,11 @@ def _per_class(rows: Sequence[Any]) -> Any:
 
 def _image_size(path: Path, asked: int | None) -> int | None:
     """The height of the images that a .tflite takes, or the samples of a waveform."""
+    from keras_mobilenets.pixels.batches import side_of
     from keras_mobilenets.tflite.measurement.accuracy import input_shape
     from keras_mobilenets.tflite.runtime.input_scaling import features_of_file
 
-    height = input_shape(path)[1]
+    height = side_of(input_shape(path))
     if features_of_file(path):
         return asked
     if height == -1 and asked is None:

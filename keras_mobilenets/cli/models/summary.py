@@ -11,7 +11,7 @@ EXAMPLE = "keras-mobilenets summary MobileNetV2 --alpha 0.5 --size 224"
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Adds the verb's arguments."""
-    add_model(parser, size=224)
+    add_model(parser, usual="224, or that of the paper of another input")
     parser.add_argument("--classes", type=int, default=1000, help="number of classes (default: 1000)")
     parser.add_argument(
         "--compare",
@@ -26,7 +26,9 @@ def run(options: Namespace) -> None:
     import keras_mobilenets as km
     from keras_mobilenets.models.catalog import builder_named
 
-    shape = (options.size, options.size, 3) if builder_named(options.model).takes_images else None
+    builder = builder_named(options.model)
+    size = options.size or (224 if builder.takes_images else builder.default_size)
+    shape = (size, size, 3) if builder.takes_images else (builder.frames, size, size, 3) if builder.frames else None
     model = km.create_model(options.model, input_shape=shape, classes=options.classes, **builder_arguments(options))
     if options.compare:
         from keras_mobilenets.costs.separable_savings import compare

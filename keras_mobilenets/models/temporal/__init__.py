@@ -1,1 +1,1 @@
-"""Networks for what changes over time: sound, sequences of items."""
+"""Networks for what changes over time: sound, clips, sequences of items."""

@@ -1,0 +1,1 @@
+"""Clips as examples, and the data set `motion`."""

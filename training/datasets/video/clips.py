@@ -1,0 +1,100 @@
+"""Clips as the examples of a data set: so many frames, evenly over the whole, each as an image."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image, ImageSequence
+
+from keras_mobilenets.pixels.folder_layout import CLIP
+from keras_mobilenets.pixels.image_decoder import squared
+from keras_mobilenets.training.datasets import images
+from keras_mobilenets.training.datasets.images import Images
+from keras_mobilenets.training.datasets.kind import Change, Reader
+
+FRAMES = 8
+
+
+class Clips(Images):
+    """Clips (frames, size, size, 3), held as uint8; a scaling is a `PixelScaling`.
+
+    What an augmentation draws is one for all frames of a clip, and nothing is flipped: that would be another motion.
+    """
+
+    noun = "clip"
+    files = CLIP
+    record = "Video"
+    mixing = ()
+
+    def __init__(self, size: int, frames: int = FRAMES):
+        """Takes height and width in pixels, and the number of frames."""
+        super().__init__(size)
+        self.shape = (frames, size, size, 3)
+
+    @property
+    def size(self) -> int:
+        """Height and width."""
+        return self.shape[1]
+
+    def reader(self, name: str, files: Sequence[str]) -> Reader:
+        """Reads an animated GIF or WebP."""
+        return self._read
+
+    def fitted(self, feature: Any) -> Callable[[np.ndarray], np.ndarray]:
+        """Takes frames N×H×W×3 of any number and size."""
+        return self._fit
+
+    @property
+    def parts(self) -> Mapping[str, Change]:
+        """Those of images that leave a motion what it is."""
+        return {name: partial(_alike, images.PARTS[name]) for name in ("resized_crop", "crop")}
+
+    def light(self, examples: tf.Tensor, seed: tf.Tensor, shard: tuple[int, int] = (0, 1)) -> tf.Tensor:
+        """Shifts a clip, and changes its contrast and brightness."""
+        change = partial(images.light, shard=shard, flips=False)
+        return _of_stacks(lambda stacks: change(stacks, seed), examples)
+
+    def resized(self, examples: tf.Tensor, size: int) -> tf.Tensor:
+        """Frame by frame, as images."""
+        return _of_stacks(lambda stacks: super(Clips, self).resized(stacks, size), examples)
+
+    def pictures(self, inputs: np.ndarray, scaling: Any) -> np.ndarray:
+        """The frames side by side."""
+        pixels = super().pictures(inputs, scaling)
+        count, _, height, _, channels = pixels.shape
+        return pixels.transpose(0, 2, 1, 3, 4).reshape(count, height, -1, channels)
+
+    def _read(self, file: str) -> np.ndarray:
+        with Image.open(file) as animation:
+            chosen = _even(getattr(animation, "n_frames", 1), self.shape[0])
+            frames = {
+                number: squared(frame, self.size, whole=False)
+                for number, frame in enumerate(ImageSequence.Iterator(animation))
+                if number in chosen
+            }
+            return np.stack([frames[number] for number in chosen])
+
+    def _fit(self, frames: np.ndarray) -> np.ndarray:
+        chosen = _even(len(frames), self.shape[0])
+        return np.stack([squared(frames[number], self.size, whole=False) for number in chosen])
+
+
+def _even(given: int, wanted: int) -> list[int]:
+    """The numbers of frames that are evenly spread over a clip; of a short one some are shown again."""
+    return np.rint(np.linspace(0, given - 1, wanted)).astype(int).tolist()
+
+
+def _of_stacks(change: Callable[[tf.Tensor], tf.Tensor], clips: tf.Tensor) -> tf.Tensor:
+    """Applies a change of images to clips, whose frames are channels of one image for it."""
+    _, frames, height, width, channels = clips.shape
+    stacks = tf.reshape(tf.transpose(clips, [0, 2, 3, 1, 4]), [-1, height, width, frames * channels])
+    changed = change(stacks)
+    height, width = changed.shape[1:3]
+    return tf.transpose(tf.reshape(changed, [-1, height, width, frames, channels]), [0, 3, 1, 2, 4])
+
+
+def _alike(change: Change, strength: float | None, clips: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """A change of images that is the same for all frames of a clip."""
+    return _of_stacks(lambda stacks: change(strength, stacks, seed), clips)
