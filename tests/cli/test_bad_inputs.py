@@ -118,7 +118,7 @@ def test_data_that_are_not_there_or_cannot_be_trained_on(data, says, things, tmp
         ("--schedule step", "schedule must be 'cosine' or 'constant'"),
         ("--weight-decay=-0.1", "weight_decay must be 0 or more"),
         ("--label-smoothing 1", "label_smoothing must be in [0, 1)"),
-        ("--augmentation heavy", "augmentation must be of none, light, "),
+        ("--augmentation heavy", "augmentation must be of none, mosaic, light, "),
         ("--augmentation mixup:-1", "mixup takes a strength above 0"),
         ("--augmentation none+flip", "none stands alone"),
         ("--dropout 1", "dropout must be None or in [0, 1)"),
