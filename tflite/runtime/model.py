@@ -137,7 +137,8 @@ class Model:
         """How the file is quantized, in the words of `convert`: none, float16, dynamic, int8 or int16x8."""
         if any(np.dtype(source["dtype"]) == np.int16 and source["quantization"][0] for source in self.inputs):
             return "int16x8"
-        if any(np.dtype(source["dtype"]).kind in "iu" and source["quantization"][0] for source in self.inputs):
+        ends = (*self.inputs, *self.outputs)  # the input of a recommender are numbers without a scale
+        if any(np.dtype(end["dtype"]).kind in "iu" and end["quantization"][0] for end in ends):
             return "int8"
         dtypes = {np.dtype(tensor["dtype"]) for tensor in self.interpreter.get_tensor_details()}
         if np.dtype(np.int8) in dtypes:

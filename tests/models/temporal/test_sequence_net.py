@@ -7,6 +7,7 @@ from networks import randomize
 import keras_mobilenets as km
 from keras_mobilenets import tflite
 from keras_mobilenets.tflite.graph import flatbuffer
+from keras_mobilenets.tflite.runtime.interpreter import open_model
 
 ITEMS = 40
 
@@ -64,6 +65,7 @@ def test_int8_is_of_builtin_operators_and_ranks_as_the_model_does(tmp_path):
         path = tmp_path / f"{quantize}.tflite"
         given = {"calibration": histories, "effort": "low"} if quantize == "int8" else {}
         tflite.convert(model, path, quantize=quantize, labels=[f"item {i}" for i in range(ITEMS)], **given)
+        assert open_model(path).quantization() == quantize
         found = tflite.evaluate(path, (histories, first))
         assert found.top1 is None and set(found.figures) == {"ndcg10", "hr10"} and f"{found}".startswith("NDCG@10 ")
         assert least <= found.figures["ndcg10"] <= 1 and found.figures["hr10"] >= least
