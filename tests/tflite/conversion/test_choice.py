@@ -105,6 +105,8 @@ def test_rows_times_weights_are_the_convolution(kind, padding, strides):
     (operator,) = (op for op in graph.operators if graph.name(op) in ("CONV_2D", "DEPTHWISE_CONV_2D"))
     weights = graph.constant(int(operator.inputs[1]))
     rows = layer_rows(operator, weights.shape, values, 10_000, seed=0)
+    of_one_clip = layer_rows(operator, weights.shape, values[None], 10_000, seed=0)
+    np.testing.assert_array_equal(of_one_clip, rows)
     if kind == "Conv2D":
         found = rows.reshape(len(rows), -1) @ weights.reshape(5, -1).T
     else:

@@ -63,8 +63,8 @@ class Clips(Images):
     def pictures(self, inputs: np.ndarray, scaling: Any) -> np.ndarray:
         """The frames side by side."""
         pixels = super().pictures(inputs, scaling)
-        count, _, height, _, channels = pixels.shape
-        return pixels.transpose(0, 2, 1, 3, 4).reshape(count, height, -1, channels)
+        count, frames, height, width, channels = pixels.shape
+        return pixels.transpose(0, 2, 1, 3, 4).reshape(count, height, frames * width, channels)
 
     def _read(self, file: str) -> np.ndarray:
         with Image.open(file) as animation:

@@ -76,6 +76,7 @@ def test_motion_is_stored_by_tensorflow_datasets(tmp_path):
     batch, _ = next(iter(data.train))
     assert batch.shape == (4, 8, 32, 32, 3) and data.image_size == 32 and data.input_shape == (8, 32, 32, 3)
     assert data.pictures(batch).shape == (4, 32, 8 * 32, 3)
+    assert data.pictures(batch[:0]).shape == (0, 32, 8 * 32, 3)  # where no answer is wrong
 
 
 def save(path, frames, **settings):

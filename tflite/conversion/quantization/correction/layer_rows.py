@@ -12,7 +12,8 @@ def layer_rows(operator: Any, kernel: tuple[int, ...], values: np.ndarray, count
     Args:
         operator: CONV_2D, DEPTHWISE_CONV_2D or FULLY_CONNECTED.
         kernel: Shape of its weights as they are stored.
-        values: What it reads, float32 N×…; of a convolution N×H×W×C.
+        values: What it reads, float32 N×…; of a convolution N×H×W×C, or N×images×H×W×C where each sample has several,
+            such as the frames of a clip.
         count: Rows at most, about; the same places of every sample.
         seed: Of the places that are drawn.
 
@@ -21,6 +22,7 @@ def layer_rows(operator: Any, kernel: tuple[int, ...], values: np.ndarray, count
     """
     if len(kernel) == 2:
         return values.reshape(-1, 1, kernel[1])
+    values = values.reshape(-1, *values.shape[-3:])
     options, (samples, height, width, channels) = operator.builtinOptions, values.shape
     same = options.padding == schema.Padding.SAME
     rows, top = _extent(height, kernel[1], options.strideH, options.dilationHFactor, same)
