@@ -54,7 +54,7 @@ def inverted_residual(
     x = depthwise(x, kernel_size, strides=strides, activation=activation, name=f"{name}_depthwise")
     if excite is not None:
         x = excite(x, name=name)
-    gamma = "zeros" if zero_gamma and strides == 1 and filters == channels else "ones"
+    gamma = "zeros" if zero_gamma and _adds(shortcut, filters, strides) else "ones"
     x = conv_bn(x, filters, 1, activation=None, gamma=gamma, name=f"{name}_project")
     return _residual(shortcut, x, strides, name)
 
@@ -140,6 +140,8 @@ def universal_inverted_bottleneck(
 
 def _residual(shortcut: Any, x: Any, strides: int, name: str) -> Any:
     """Adds the input of a block to its output where their shapes are equal."""
-    if strides == 1 and shortcut.shape[-1] == x.shape[-1]:
-        return layers.Add(name=f"{name}_add")([shortcut, x])
-    return x
+    return layers.Add(name=f"{name}_add")([shortcut, x]) if _adds(shortcut, x.shape[-1], strides) else x
+
+
+def _adds(shortcut: Any, filters: int, strides: int) -> bool:
+    return strides == 1 and shortcut.shape[-1] == filters

@@ -59,7 +59,7 @@ def train(
         run: The run.
         builder: Name of the model's builder.
         arguments: The builder's, without input shape and classes.
-        data: "shapes", "words", "visits", a TFDS name, a folder of class folders, or a CSV log.
+        data: "shapes", "words", "motion", "visits", a TFDS name, a folder of class folders, or a CSV log.
         image_size: Side of the images in pixels, length of the recordings in samples or of the histories in items; None
             for `usual_size`.
         batch_size: Images per step; None for the recipe's.

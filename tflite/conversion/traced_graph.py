@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from keras_mobilenets.errors import LONGEST, UserError, first_line
-from keras_mobilenets.graphs.input_names import HISTORY
+from keras_mobilenets.tflite.graph.flatbuffer import NAMED_INPUTS
 from keras_mobilenets.tflite.runtime.native_output import suppress_native_output
-from keras_mobilenets.waveforms.features import INPUTS
 
 
 class Input(NamedTuple):
@@ -247,7 +246,7 @@ def declared_inputs(name: str, model: Any, given: Sequence[int] | None) -> tuple
     leaves = keras.tree.flatten(structure)
     shapes = [_shape(name, leaf.shape, given) for leaf in leaves]
     if len(leaves) == 1:
-        own = leaves[0].name if leaves[0].name in {*INPUTS, HISTORY} else None
+        own = leaves[0].name if leaves[0].name in NAMED_INPUTS else None
         names = [own or {4: "image", 5: "clip"}.get(len(shapes[0]), "input")]
     else:  # Keras numbers the tensors that nobody has named, of all models together
         named = [leaf.name if leaf.name and not leaf.name.startswith("keras_tensor") else "input" for leaf in leaves]

@@ -12,6 +12,7 @@ from keras_mobilenets.graphs.input_names import HISTORY
 from keras_mobilenets.tflite.graph import signature
 from keras_mobilenets.waveforms.features import INPUTS
 
+NAMED_INPUTS = INPUTS | {HISTORY}  # those whose axes alone would not tell what they are
 DETECTION = "TFLite_Detection_PostProcess"
 UNUSED_CLASSES = "unused_classes"  # of its options: how many of the first classes are none
 # A detector's outputs: y1, x1, y2, x2 in shares of the image's sides; classes from 0; scores; how many there are.
@@ -135,7 +136,7 @@ def is_classifier(content: bytes) -> bool:
     graph = read(content).subgraphs[0]
     ends = [[graph.tensors[tensor] for tensor in side] for side in (graph.inputs, graph.outputs)]
     axes = [[len(tensor.shape) if tensor.shape is not None else 0 for tensor in side] for side in ends]
-    is_named = text(ends[0][0].name) in {*INPUTS, HISTORY} if ends[0] else False
+    is_named = text(ends[0][0].name) in NAMED_INPUTS if ends[0] else False
     return axes in ([[4], [2]], [[5], [2]]) or (axes == [[2], [2]] and is_named)
 
 

@@ -75,4 +75,4 @@ def _block(x: Any, filters: int, expansion: int, frames: int, strides: int, conv
         x = blocks.conv_bn(x, expansion * x.shape[-1], 1, name=f"{name}_expand")
     settings: dict[str, Any] = {"frames": frames, "strides": strides, "gamma": "zeros" if adds else "ones"}
     x = blocks.conv3d_bn(x, filters, **settings, activation=None, name=f"{name}_project")
-    return layers.Add(name=f"{name}_add")([shortcut, x]) if adds else x
+    return blocks.residual_sum(shortcut, x, strides=1, activation=None, name=name) if adds else x

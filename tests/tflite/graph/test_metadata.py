@@ -94,14 +94,19 @@ print(json.dumps([[each.category_name, each.score] for each in best]))
 """
 
 
-@pytest.mark.slow
-def test_mediapipe_names_the_same_classes(described, pixels, tmp_path):
+def by_mediapipe(program, path, images, folder):
+    """What a program of MediaPipe's own prints of a file and images, in a process without TensorFlow."""
     site = str(package_folder("mediapipe").parent)
-    np.save(tmp_path / "images.npy", pixels[:20])
-    command = [sys.executable, "-c", CLASSIFY, str(described), str(tmp_path / "images.npy")]
+    np.save(folder / "images.npy", images)
+    command = [sys.executable, "-c", program, str(path), str(folder / "images.npy")]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": site})
     assert done.returncode == 0, done.stderr[-2000:]
-    named = json.loads(done.stdout.splitlines()[-1])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+def test_mediapipe_names_the_same_classes(described, pixels, tmp_path):
+    named = by_mediapipe(CLASSIFY, described, pixels[:20], tmp_path)
     predictions = tflite.evaluate(described, pixels[:20]).predictions
     assert [name for name, _ in named] == [LABELS[best] for best in predictions.argmax(axis=1)]
     assert len({name for name, _ in named}) > 1
@@ -131,15 +136,11 @@ def test_a_detector_says_its_labels(detector_files):
 @pytest.mark.parametrize("kind", ["float32", "int8"])
 def test_mediapipe_finds_the_same_boxes(detector_files, pixels, tmp_path, kind):
     """It gives corners as whole pixels, so images are as the model takes them."""
-    site, path = str(package_folder("mediapipe").parent), detector_files[kind]
+    path = detector_files[kind]
     if kind == "int8":  # as MediaPipe takes it
         given = {"pixels": "-1..1", "labels": ["ash", "birch", "cedar"], "calibration": pixels, "io_dtype": "uint8"}
         path = tflite.convert(small_detector(), tmp_path / "uint8.tflite", quantize="int8", **given)
-    np.save(tmp_path / "images.npy", pixels[:12])
-    command = [sys.executable, "-c", DETECT, str(path), str(tmp_path / "images.npy")]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": site})
-    assert done.returncode == 0, done.stderr[-2000:]
-    answers = json.loads(done.stdout.splitlines()[-1])
+    answers = by_mediapipe(DETECT, path, pixels[:12], tmp_path)
     found = tflite.evaluate(path, pixels[:12]).found
     assert sum(map(len, answers)) > 12
     for theirs, (boxes, scores, classes) in zip(answers, found, strict=True):

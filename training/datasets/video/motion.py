@@ -1,4 +1,5 @@
-"""The embedded data set `motion` as a TensorFlow Datasets builder: eight motions of a shape, in clips of eight frames.
+"""The embedded data set `motion` as a TensorFlow Datasets builder: eight motions of a scene, in clips of eight
+frames.
 
 They are drawn on this machine (motion_renderer.py), so that video needs no download.
 """
@@ -27,7 +28,7 @@ class MotionConfig(tfds.core.BuilderConfig):
 
 
 class Motion(Embedded):
-    """Clips of a shape that moves to one of four sides, turns one way or the other, grows or shrinks.
+    """Clips of a scene of shapes that goes to one of four sides, turns one way or the other, grows or shrinks.
 
     The class is the motion alone: single frames of all classes are drawn alike. Features: `video`, uint8 of shape
     (8, 32, 32, 3), and `label`. The splits hold every class equally often.
