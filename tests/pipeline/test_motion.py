@@ -28,11 +28,11 @@ def run(folder, tmp_path_factory):
     made = pipeline.Run(tmp_path_factory.mktemp("runs") / "run")
     made.pipeline(
         "MobileNetV2Video",
-        {"alpha": 0.35},
+        {"alpha": 0.35, "convolution": "factorized"},
         data=str(folder),
         image_size=32,
         batch_size=32,
-        changes={"epochs": 10, "warmup_epochs": 1, "augmentation": "none"},
+        changes={"epochs": 60, "warmup_epochs": 1, "learning_rate": 4e-3},
         quantize=["float32", "int8"],
         calibration=64,
     )
