@@ -76,7 +76,9 @@ def detector_files(pixels, tmp_path_factory):
     given = {"target": "nnapi", "pixels": "-1..1", "labels": ["ash", "birch", "cedar"]}
     return {
         "float32": tflite.convert(model, folder / "boxes_float32.tflite", quantize="none", **given),
-        "int8": tflite.convert(model, folder / "boxes_int8.tflite", quantize="int8", calibration=pixels, **given),
+        "int8": tflite.convert(
+            model, folder / "boxes_int8.tflite", quantize="int8", effort="low", calibration=pixels, **given
+        ),
     }
 
 

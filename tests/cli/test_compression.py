@@ -12,7 +12,7 @@ from keras_mobilenets import tflite
 from keras_mobilenets.cli import main
 from keras_mobilenets.tflite.results.tables import COMPRESSIONS
 
-SMALL = ["--alpha", "0.35", "--size", "32", "--batch-size", "8", "--calibration", "8"]
+SMALL = ["--alpha", "0.35", "--size", "32", "--batch-size", "8", "--calibration", "3"]
 
 
 @pytest.fixture(scope="module", params=[("qat",), ("prune", "pqat", "cluster", "cqat", "channels")], ids=",".join)

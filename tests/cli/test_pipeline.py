@@ -11,7 +11,7 @@ from command_line import one_line
 from keras_mobilenets.cli import main
 from keras_mobilenets.training import load_data
 
-PIPELINE = ["--alpha", "0.35", "--size", "32", "--epochs", "2", "--batch-size", "8", "--calibration", "8"]
+PIPELINE = ["--alpha", "0.35", "--size", "32", "--epochs", "2", "--batch-size", "8", "--calibration", "3"]
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +39,11 @@ def test_pipeline_fills_the_run_folder(run):
     asked = json.loads((folder / "run.json").read_text())
     assert asked["train"]["arguments"] == {"alpha": 0.35}
     int8 = asked["convert"][f"{stem}_int8.tflite"]
-    assert int8["calibration"] | {"data": ""} == {"data": "", "images": 8, "seed": 0, "split": "train"}
+    assert int8["calibration"] | {"data": ""} == {"data": "", "images": 3, "seed": 0, "split": "train"}
     assert int8["calibration_method"] == "auto" and int8["found"]["float_layers"] == []
     assert int8["found"]["int8"].startswith("int8, ranges by 99.99%")
     data = load_data(asked["data"]["name"], 32)
-    images, _ = data.images("train", 8, seed=0)
+    images, _ = data.images("train", 3, seed=0)
     assert int8["found"]["images_sha256"] == hashlib.sha256(images.tobytes()).hexdigest()
 
 
@@ -95,7 +95,7 @@ def test_int8_after_training_is_set_recorded_and_compared_with_float(run, capsys
     folder, _ = run
     path, record = folder / "mobilenetv1_0.35_int8.tflite", folder / "run.json"
     before = path.read_bytes(), record.read_text()
-    command = ["convert", str(folder), "--quantize", "int8", "--calibration", "8"]
+    command = ["convert", str(folder), "--quantize", "int8", "--calibration", "3"]
     try:
         asked = ["--calibration-method", "mse", "--leave-in-float", "stem", "--equalize", "--bias-correction"]
         assert main([*command, *asked]) == 0
@@ -129,7 +129,7 @@ def test_a_keras_file_converts_and_a_loose_tflite_is_timed_and_scored(run, photo
     command = ["convert", str(folder / "model.keras"), "--quantize", "int8", "--out", str(tmp_path)]
     assert main(command) == 2
     assert "--data" in one_line(capsys)
-    assert main([*command, "--data", str(photos), "--calibration", "8"]) == 0
+    assert main([*command, "--data", str(photos), "--calibration", "3"]) == 0
     path = tmp_path / "model_int8.tflite"
     assert path.read_bytes() == (folder / "mobilenetv1_0.35_int8.tflite").read_bytes()
     assert main(["evaluate", str(path), "--data", str(photos)]) == 0

@@ -33,7 +33,9 @@ def test_the_operators_are_those_of_the_converted_network(tmp_path):
 
     noise = np.random.default_rng(0).uniform(-1, 1, (2, 49, 49, 3)).astype(np.float32)
     model = km.create_model("Searched", spec=MIXED, classes=7)
-    path = tflite.convert(model, tmp_path / "m.tflite", quantize="int8", calibration=noise, target="qualcomm")
+    path = tflite.convert(
+        model, tmp_path / "m.tflite", quantize="int8", effort="low", calibration=noise, target="qualcomm"
+    )
     file = tflite.inspect(path).operator_counts
     kinds = [part.kind for part in operators(MIXED, classes=7)]
     names = {"conv": "CONV_2D", "depthwise": "DEPTHWISE_CONV_2D", "dense": "FULLY_CONNECTED", "pool": "MEAN"}

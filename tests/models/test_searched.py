@@ -86,5 +86,7 @@ def test_all_of_the_road_works_on_a_searched_network(tmp_path):
     pruned = training.prune_channels(model, 0.7)
     assert km.cost(pruned).macs < 0.75 * km.cost(model).macs
     for network in (model, pruned, training.quantize_aware(model, images)):
-        path = tflite.convert(network, tmp_path / "m.tflite", quantize="int8", calibration=images, target="xnnpack")
+        path = tflite.convert(
+            network, tmp_path / "m.tflite", quantize="int8", effort="low", calibration=images, target="xnnpack"
+        )
         assert tflite.inspect(path).partitions == 1

@@ -117,7 +117,9 @@ def test_mobileclips_image_tower_tells_images_apart_in_int8(tmp_path):
     tower = km.reparameterized(estimate_statistics(tower, km.preprocess_input(seen)))
     vectors = training.embeddings(tower, images)
     between = vectors @ vectors.T - 2 * np.eye(len(images))
-    path = tflite.convert(tower, tmp_path / "m.tflite", quantize="int8", calibration=seen, target="litert")
+    path = tflite.convert(
+        tower, tmp_path / "m.tflite", quantize="int8", effort="low", calibration=seen, target="litert"
+    )
     found = tflite.inspect(path)
     assert (found.partitions, found.nodes) == (1, found.nodes_delegated)
     result = tflite.evaluate(path, images).predictions

@@ -22,7 +22,7 @@ def run(photos, tmp_path_factory):
     run, lines = pipeline.Run(tmp_path_factory.mktemp("runs") / "small"), []
     asked = {"data": str(photos), "image_size": 32, "batch_size": 8, "changes": {"epochs": 1}}
     outcome = run.pipeline(
-        *NETWORK, compress={"ptq": None}, quantize=["float32"], calibration=8, announce=lines.append, **asked
+        *NETWORK, compress={"ptq": None}, quantize=["float32"], calibration=3, announce=lines.append, **asked
     )
     assert outcome.page == run.folder / "report.html" and outcome.page.exists()
     return run, outcome.rows, lines
@@ -58,7 +58,7 @@ def test_the_command_line_finds_it_up_to_date(run, photos, capsys):
         "--run",
         str(run.folder),
         "--calibration",
-        "8",
+        "3",
     ]
     assert main([*command, "--quantize", "float32", "int8"]) == 0
     assert times(run.folder) == before
@@ -69,7 +69,7 @@ def test_each_step_alone(run, photos, tmp_path):
     run, rows, _ = run
     before = times(run.folder)
     assert run.train(*NETWORK, data=str(photos), image_size=32, batch_size=8, changes={"epochs": 1}) == run.model_file
-    assert run.convert(["float32", "int8"], 8, equalize=False) == run.tflite_files()
+    assert run.convert(["float32", "int8"], 3, equalize=False) == run.tflite_files()
     assert [row.top1 for row in run.evaluate()] == [row.top1 for row in rows]
     assert [row.median_ms for row in run.benchmark()] == [row.median_ms for row in rows]
     assert times(run.folder) == before

@@ -168,7 +168,9 @@ def test_the_stock_converter_s_function_makes_the_same_int8_file(keras_model, tm
     files = {}
     for form in ("floats", "function that gives a generator of lists", "generator of dictionaries"):
         with warnings.catch_warnings(action="ignore"):
-            path = tflite.convert(keras_model, tmp_path / "x.tflite", quantize="int8", calibration=ALONE[form]())
+            path = tflite.convert(
+                keras_model, tmp_path / "x.tflite", quantize="int8", effort="low", calibration=ALONE[form]()
+            )
         files[form] = path.read_bytes()
     assert len(set(files.values())) == 1 and open_model(path, 1).input["dtype"] == np.int8
 

@@ -78,7 +78,7 @@ def convert(
             "auto", the default: ranges of several widths, with equalization and bias correction and without, are tried
             on three quarters of the images and measured on the others, and those that harm the output most are chosen
             by that; the file's description says what was chosen and what it lost. It takes six times the time of one
-            method, and 64 images or more: with fewer, or with one of the next two arguments, it is "percentile", and so
+            method, and 4 images or more: with fewer, or with one of the next two arguments, it is "percentile", and so
             for "int16x8".
         effort: How much "auto" tries: "low", "percentile" alone; "default"; or "high", which also trains the int8
             weights on the calibration images with the float model as teacher (`distillation.distil`).

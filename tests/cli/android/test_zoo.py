@@ -44,7 +44,7 @@ def test_the_zoo_untrained_is_for_latency(tmp_path, capsys):
 @pytest.mark.slow
 def test_the_zoo_trained_has_float_ptq_and_qat(photos, tmp_path):
     command = ["android", "zoo", "--data", str(photos), "--size", "32", "--epochs", "1"]
-    command += ["--batch-size", "8", "--calibration", "8", "--networks", "MobileNetV1"]
+    command += ["--batch-size", "8", "--calibration", "3", "--networks", "MobileNetV1"]
     assert main([*command, "--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "bundle")]) == 0
     bundle = read_bundle(tmp_path / "bundle")
     kinds = [(model.quantization, model.compression) for model in bundle.models]

@@ -50,9 +50,8 @@ def run(photos, pixels, tmp_path_factory):
     paths, cost = {}, km.cost(model)
     for kind, quantize in KINDS.items():
         path = folder / f"{STEM}_{kind}.tflite"
-        paths[kind] = tflite.convert(
-            model, path, quantize=quantize, calibration=pixels if kind == "int8" else None, target="nnapi"
-        )
+        plain = {"calibration": pixels, "effort": "low"} if kind == "int8" else {}
+        paths[kind] = tflite.convert(model, path, quantize=quantize, target="nnapi", **plain)
     rows = [
         Row(path.stem, KINDS[kind], parameters=cost.parameters, macs=cost.macs, top1=0.625)
         for kind, path in paths.items()

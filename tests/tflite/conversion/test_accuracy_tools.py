@@ -102,7 +102,9 @@ def test_a_target_that_scales_a_layers_output_shows_the_same_errors(images, tmp_
     model = randomize(km.MobileNetV3Small((SIZE, SIZE, 3), 0.5, classes=10))
     found = {}
     for target in ("nnapi", "xnnpack"):
-        path = tflite.convert(model, tmp_path / target, quantize="int8", calibration=images, target=target)
+        path = tflite.convert(
+            model, tmp_path / target, quantize="int8", effort="low", calibration=images, target=target
+        )
         found[target] = {(e.layer, e.operator): e.sqnr_db for e in tflite.layer_errors(model, path, images, 8).errors}
     both = found["nnapi"].keys() & found["xnnpack"].keys()
     assert len(both) > 65
@@ -155,9 +157,15 @@ def test_layers_stay_in_float_named_or_the_worst(uneven, images, scaled, tmp_pat
         expected, said = answers(uneven, scaled), tflite.evaluate(path, images).predictions
         return 10 * np.log10((expected**2).sum() / ((said - expected) ** 2).sum())
 
-    all_int8 = tflite.convert(uneven, tmp_path / "all.tflite", quantize="int8", calibration=images)
+    all_int8 = tflite.convert(uneven, tmp_path / "all.tflite", quantize="int8", effort="low", calibration=images)
     path = tflite.convert(
-        uneven, tmp_path / "m.tflite", quantize="int8", calibration=images, leave_in_float=asked, target="xnnpack"
+        uneven,
+        tmp_path / "m.tflite",
+        quantize="int8",
+        effort="low",
+        calibration=images,
+        leave_in_float=asked,
+        target="xnnpack",
     )
     assert set(layer_names.float_layers(path.read_bytes())) == expected
     floats = [operator.name for operator in tflite.inspect(path).operators if operator.is_float]

@@ -25,7 +25,7 @@ def model():
     ["int8", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("none", "quantization-aware", "open size"))],
 )
 def test_the_file_has_plain_convolutions_and_the_answers_of_the_branches(model, kind, tmp_path):
-    source, how = model, {"quantize": kind, "calibration": PIXELS}
+    source, how = model, {"quantize": kind, "calibration": PIXELS, "effort": "low" if kind == "int8" else "default"}
     if kind == "quantization-aware":
         source, how = training.quantize_aware(model, PIXELS), {}
     elif kind == "open size":

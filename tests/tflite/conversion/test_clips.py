@@ -40,7 +40,9 @@ def files(network, clips, tmp_path_factory):
         warnings.simplefilter("error", km.pixels.scaling.PixelWarning)
         return (
             tflite.convert(network, folder / "float32.tflite", labels=CLASSES),
-            tflite.convert(network, folder / "int8.tflite", quantize="int8", calibration=clips, target="litert"),
+            tflite.convert(
+                network, folder / "int8.tflite", quantize="int8", effort="low", calibration=clips, target="litert"
+            ),
         )
 
 
@@ -77,7 +79,9 @@ def test_the_sum_of_shifted_clips_keeps_its_precision_in_int8(clips, tmp_path):
     y = keras.layers.Dense(8, name="predictions")(keras.layers.GlobalAveragePooling2D(name="pool")(y))
     values = clips / np.float32(127.5) - 1
     model = estimate_statistics(keras.Model(x, y), values)
-    path = tflite.convert(model, tmp_path / "m.tflite", quantize="int8", calibration=clips, target="litert")
+    path = tflite.convert(
+        model, tmp_path / "m.tflite", quantize="int8", effort="low", calibration=clips, target="litert"
+    )
     wanted, found = model(values, training=False).numpy(), tflite.evaluate(path, clips).predictions
     noise = ((wanted - found) ** 2).mean() / ((wanted - wanted.mean(axis=0)) ** 2).mean()
     assert -10 * np.log10(noise) > 15

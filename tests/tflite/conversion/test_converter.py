@@ -136,7 +136,9 @@ def test_dense_layers_are_per_tensor_for_nnapi_and_per_channel_for_xnnpack(model
         return next(len(o.inputs[1].scales) for o in tflite.inspect(path).operators if o.name == "FULLY_CONNECTED")
 
     assert dense_scales(converted["int8"]) == 1
-    per_channel = tflite.convert(model, tmp_path / "x.tflite", quantize="int8", calibration=images, target="xnnpack")
+    per_channel = tflite.convert(
+        model, tmp_path / "x.tflite", quantize="int8", effort="low", calibration=images, target="xnnpack"
+    )
     assert dense_scales(per_channel) == 10
 
 
@@ -156,7 +158,9 @@ def test_only_so_many_calibration_images_are_used(model, images, tmp_path):
     def scales(path):
         return [tensor.scales for operator in tflite.inspect(path).operators for tensor in operator.outputs]
 
-    few = tflite.convert(model, tmp_path / "few.tflite", quantize="int8", calibration=images, calibration_images=5)
+    few = tflite.convert(
+        model, tmp_path / "few.tflite", quantize="int8", effort="low", calibration=images, calibration_images=5
+    )
     same = tflite.convert(model, tmp_path / "same.tflite", quantize="int8", calibration=images[:5])
     assert scales(few) == scales(same)
 

@@ -36,7 +36,7 @@ def networks(waveforms):
 def files(networks, waveforms, tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
     features = FEATURES["mfcc"].values(waveforms)
-    how = {"quantize": "int8", "target": "litert"}
+    how = {"quantize": "int8", "effort": "low", "target": "litert"}
     return (
         tflite.convert(networks[0], folder / "hears_int8.tflite", calibration=waveforms, labels=CLASSES, **how),
         tflite.convert(networks[1], folder / "sees_int8.tflite", calibration=features, **how),

@@ -140,7 +140,11 @@ def test_a_model_of_any_kind_answers_as_keras(kind, tmp_path):
 
     plain = tflite.convert(model, tmp_path / "m.tflite")
     int8 = tflite.convert(
-        model, tmp_path / "q.tflite", quantize="int8", calibration=tuple(arrays) if len(arrays) > 1 else arrays[0]
+        model,
+        tmp_path / "q.tflite",
+        quantize="int8",
+        effort="low",
+        calibration=tuple(arrays) if len(arrays) > 1 else arrays[0],
     )
 
     for number in range(4):
@@ -235,7 +239,9 @@ def test_activations_that_are_always_zero_get_a_range_that_runs(tmp_path):
     model = keras.Model(image, layers.Dense(3)(layers.Flatten()(layers.Conv2D(32, 3, activation="relu")(image))))
     black = np.zeros((4, 32, 32, 3), "float32")
 
-    path = tflite.convert(model, tmp_path / "m.tflite", quantize="int8", calibration=black, pixels="-1..1")
+    path = tflite.convert(
+        model, tmp_path / "m.tflite", quantize="int8", effort="low", calibration=black, pixels="-1..1"
+    )
 
     np.testing.assert_array_equal(run(path, [black[:1]])[0], 0)
     assert len(tflite.sensitivity(model, black, pixels="-1..1").layers) >= 2

@@ -26,6 +26,7 @@ def files(pixels, tmp_path_factory):
             model,
             path,
             quantize=quantize,
+            effort="low" if quantize == "int8" else "default",
             calibration=pixels,
             target=target,
             labels=[f"class {number}" for number in range(7)],

@@ -46,8 +46,8 @@ def test_a_thousand_mutated_files(tmp_path):
             "float": {},
             "float16": {"quantize": "float16"},
             "dynamic": {"quantize": "dynamic"},
-            "nnapi": {"quantize": "int8", "calibration": pixels, "target": "nnapi"},
-            "xnnpack": {"quantize": "int8", "calibration": pixels, "target": "xnnpack"},
+            "nnapi": {"quantize": "int8", "effort": "low", "calibration": pixels, "target": "nnapi"},
+            "xnnpack": {"quantize": "int8", "effort": "low", "calibration": pixels, "target": "xnnpack"},
         }.items():
             seeds.append(tflite.convert(model, tmp_path / f"{builder}_{name}.tflite", **settings))
     assert fuzz(seeds, 1000, tmp_path / "failed")["failures"] == 0

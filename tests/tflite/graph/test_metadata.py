@@ -25,7 +25,11 @@ LABELS = ["ash", "birch", "cedar of Lebanon", "dogwood", "elm", "fir", "ginkgo"]
 @pytest.fixture(scope="module", params=["float32", "int8"])
 def described(request, keras_model, pixels, tmp_path_factory):
     path = tmp_path_factory.mktemp("metadata") / f"{request.param}.tflite"
-    int8 = {"quantize": "int8", "calibration": pixels, "io_dtype": "uint8"} if request.param == "int8" else {}
+    int8 = (
+        {"quantize": "int8", "calibration": pixels, "effort": "low", "io_dtype": "uint8"}
+        if request.param == "int8"
+        else {}
+    )
     return tflite.convert(keras_model, path, pixels="-1..1", labels=LABELS, **int8)
 
 

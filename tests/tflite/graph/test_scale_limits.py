@@ -90,5 +90,5 @@ def test_a_layer_that_does_not_vary_is_refused_and_aborts_nothing(keras_model, p
     with pytest.raises(
         UserError, match=r"^the model cannot be int8: the scale .* FULLY_CONNECTED 4 .* leave_in_float$"
     ):
-        tflite.convert(model, tmp_path / "m.tflite", quantize="int8", calibration=images, pixels="-1..1")
+        tflite.convert(model, tmp_path / "m.tflite", quantize="int8", effort="low", calibration=images, pixels="-1..1")
     assert not (tmp_path / "m.tflite").exists()

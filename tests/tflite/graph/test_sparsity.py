@@ -84,7 +84,7 @@ def test_zeros_in_dense_and_in_sparse_tensors_are_those_of_the_kernels(network, 
 def test_zeros_of_an_int8_file_are_counted_at_the_zero_point(network, tmp_path):
     path = tmp_path / "int8.tflite"
     images = np.random.default_rng(0).integers(0, 256, (4, 65, 65, 3), dtype=np.uint8)
-    tflite.convert(network, path, quantize="int8", calibration=images)
+    tflite.convert(network, path, quantize="int8", effort="low", calibration=images)
     found = tflite.inspect(path)
     assert found.sparsity == sizes(path).sparsity == pytest.approx(weighted_zeros(network), abs=0.02)
     assert found.sparsity >= weighted_zeros(network)  # rounding to int8 adds zeros and takes none

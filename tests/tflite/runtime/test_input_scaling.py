@@ -63,7 +63,9 @@ def trained(brightness):
 def test_a_converted_file_is_right_of_uint8_images(front, how, trained, brightness, tmp_path):
     (images, labels), (_, name, is_known) = brightness, FRONTS[front]
     calibration = said(name).values(images) if how == "int8 of floats" else images
-    quantization = {"quantize": "none"} if how == "float32" else {"quantize": "int8", "calibration": calibration[:60]}
+    quantization = {"quantize": "int8", "effort": "low", "calibration": calibration[:60]}
+    if how == "float32":
+        quantization = {"quantize": "none"}
     more = {"io_dtype": "uint8"} if how == "int8 with uint8 ends" else {}
     path = tmp_path / "m.tflite"
     tflite.convert(trained(front), path, **quantization, **more, pixels=None if is_known else name)
@@ -77,7 +79,7 @@ def test_a_step_of_the_int8_input_is_a_step_of_a_pixel(front, scale, trained, br
     images, labels = brightness
     dim = images[labels < 3]  # whose brightest pixel is far below 255
     path = tmp_path / "m.tflite"
-    tflite.convert(trained(front), path, quantize="int8", calibration=dim, pixels=FRONTS[front][1])
+    tflite.convert(trained(front), path, quantize="int8", effort="low", calibration=dim, pixels=FRONTS[front][1])
     model = flatbuffer.read(path.read_bytes())
     assert flatbuffer.scales(model.subgraphs[0].tensors[model.subgraphs[0].inputs[0]]) == (
         (pytest.approx(scale),),
@@ -154,7 +156,9 @@ def test_images_outside_of_the_range_are_refused_with_both_ranges(front, values,
     images = said(values).values(brightness[0][:9])
     model, pixels = trained(front), FRONTS[front][1]
     for run in (
-        lambda: tflite.convert(model, tmp_path / "m.tflite", quantize="int8", calibration=images, pixels=pixels),
+        lambda: tflite.convert(
+            model, tmp_path / "m.tflite", quantize="int8", effort="low", calibration=images, pixels=pixels
+        ),
         lambda: tflite.sensitivity(model, images, pixels=pixels),
         lambda: quantize_aware(model, images, pixels=pixels),
         lambda: grad_cam(model, images, pixels=pixels),
@@ -166,7 +170,7 @@ def test_images_outside_of_the_range_are_refused_with_both_ranges(front, values,
 def test_other_readers_scale_uint8_images_as_the_model_wants(trained, brightness, tmp_path):
     model, (images, labels), path = trained("Rescaling(1/255)"), brightness, tmp_path / "m.tflite"
     assert tflite.sensitivity(model, (images, labels), limit=40).float_top1 == 1.0
-    tflite.convert(model, path, quantize="int8", calibration=images[:60])
+    tflite.convert(model, path, quantize="int8", effort="low", calibration=images[:60])
     assert min(error.sqnr_db for error in tflite.layer_errors(model, path, images, 20).errors) > 20
     np.testing.assert_allclose(grad_cam(model, images[:3]), grad_cam(model, images[:3].astype(np.float32)), atol=1e-5)
     aware = quantize_aware(trained("trained on 0..1"), images[:60], pixels="0..1")

@@ -133,17 +133,17 @@ def images():
 
 @pytest.mark.parametrize("quantize", ["none", "float16", "int8"])
 def test_models_are_fully_delegated_without_a_warning(model, images, quantize, tmp_path):
-    calibration = images if quantize == "int8" else None
+    given = {"calibration": images, "effort": "low"} if quantize == "int8" else {}
     with warnings.catch_warnings():
         warnings.simplefilter("error", tflite.TargetWarning)
-        path = tflite.convert(model, tmp_path / "m.tflite", quantize=quantize, calibration=calibration, target="gpu")
+        path = tflite.convert(model, tmp_path / "m.tflite", quantize=quantize, target="gpu", **given)
     check = tflite.check_gpu(path)
     assert check.ok and (check.partitions, check.macs_share) == (1, 1.0)
     assert check.summary.endswith("operators delegated in 1 partition by the GPU delegate")
 
 
 def test_only_the_largest_partition_is_delegated(model, images, tmp_path):
-    path = tflite.convert(model, tmp_path / "m.tflite", quantize="int8", calibration=images, target="gpu")
+    path = tflite.convert(model, tmp_path / "m.tflite", quantize="int8", effort="low", calibration=images, target="gpu")
     changed = flatbuffer.read(path.read_bytes())
     graph = flatbuffer.Graph(changed)
     places = [place for place, operator in enumerate(graph.operators) if graph.name(operator) == "HARD_SWISH"]
@@ -178,7 +178,9 @@ def test_convert_says_what_xnnpack_leaves(model, images, monkeypatch, tmp_path):
         tflite.TargetWarning,
         match=r"XNNPACK, \d+ of \d+ operators delegated in \d+ partitions: HARD_SWISH refused .* ×19",
     ):
-        tflite.convert(model, tmp_path / "m.tflite", quantize="int8", calibration=images, target="xnnpack")
+        tflite.convert(
+            model, tmp_path / "m.tflite", quantize="int8", effort="low", calibration=images, target="xnnpack"
+        )
 
 
 def test_convert_says_what_stays_in_float_of_a_quantization_aware_model(images, tmp_path):

@@ -32,7 +32,9 @@ def nnapi_files(models, pixels, tmp_path_factory):
     """Each family in int8 for NNAPI: name to path."""
     folder = tmp_path_factory.mktemp("nnapi")
     return {
-        name: tflite.convert(model, folder / f"{name}.tflite", quantize="int8", calibration=pixels, target="nnapi")
+        name: tflite.convert(
+            model, folder / f"{name}.tflite", quantize="int8", effort="low", calibration=pixels, target="nnapi"
+        )
         for name, model in models.items()
     }
 
@@ -88,7 +90,9 @@ class TestWholeModels:
     def test_dense_per_channel_blocks_the_whole_delegate(self, models, pixels, tmp_path):
         # The rules let its version 4 pass, but NNAPI has no such FULLY_CONNECTED and fails to build the model.
         model = models["MobileNetV1"]
-        path = tflite.convert(model, tmp_path / "x.tflite", quantize="int8", calibration=pixels, target="xnnpack")
+        path = tflite.convert(
+            model, tmp_path / "x.tflite", quantize="int8", effort="low", calibration=pixels, target="xnnpack"
+        )
         check = tflite.check_nnapi(path, 31)
         assert (check.delegated, check.partitions, check.macs_share, check.ok) == (0, 0, 0, False)
         assert "weights of one scale per channel" in check.summary

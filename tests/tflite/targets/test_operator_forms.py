@@ -52,7 +52,9 @@ def _images(count):
 def converted(model, images, tmp_path_factory):
     folder = tmp_path_factory.mktemp("targets")
     return {
-        target: tflite.convert(model, folder / f"{target}.tflite", quantize="int8", calibration=images, target=target)
+        target: tflite.convert(
+            model, folder / f"{target}.tflite", quantize="int8", effort="low", calibration=images, target=target
+        )
         for target in TARGETS
     }
 
@@ -100,7 +102,9 @@ def test_a_trained_network_answers_the_same_in_each_form(trained, tmp_path):
     model, data = trained
     calibration, _ = data.images("train", 128, seed=0)
     native, other = (
-        tflite.convert(model, tmp_path / f"{target}.tflite", quantize="int8", calibration=calibration, target=target)
+        tflite.convert(
+            model, tmp_path / f"{target}.tflite", quantize="int8", effort="low", calibration=calibration, target=target
+        )
         for target in ("nnapi", "litert")
     )
     rewritten = tmp_path / "rewritten.tflite"
@@ -153,7 +157,7 @@ def _assert_fully_delegated(model, pixels, folder):
         warnings.simplefilter("error", tflite.TargetWarning)
         paths = {
             target: tflite.convert(
-                model, folder / f"{target}.tflite", quantize="int8", calibration=pixels, target=target
+                model, folder / f"{target}.tflite", quantize="int8", effort="low", calibration=pixels, target=target
             )
             for target in TARGETS
         }

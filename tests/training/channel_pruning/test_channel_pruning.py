@@ -180,7 +180,7 @@ def test_every_family_shrinks_trains_and_saves(name, tmp_path):
 def test_the_int8_file_of_a_pruned_network_has_its_multiply_adds(name, tmp_path):
     model = km.create_model(name, alpha=FAMILIES[name], input_shape=(SIZE, SIZE, 3), classes=7)
     pruned = training.prune_channels(model, 0.5)
-    tflite.convert(pruned, tmp_path / "pruned.tflite", quantize="int8", calibration=_images(8))
+    tflite.convert(pruned, tmp_path / "pruned.tflite", quantize="int8", effort="low", calibration=_images(8))
     assert _multiply_adds(tmp_path / "pruned.tflite") == km.cost(pruned).macs
 
 

@@ -86,7 +86,7 @@ def test_conversion_gives_int8_operators_only_and_the_answers_of_the_trained_mod
 @pytest.mark.slow
 def test_it_has_the_operators_of_post_training_quantization(trained, tmp_path):
     model, _, path = trained
-    post = tflite.convert(model, tmp_path / "ptq.tflite", quantize="int8", calibration=PIXELS)
+    post = tflite.convert(model, tmp_path / "ptq.tflite", quantize="int8", effort="low", calibration=PIXELS)
     counts = tflite.inspect(path).operator_counts
     assert {k: v for k, v in counts.items() if k != "RESHAPE"} == {
         k: v for k, v in tflite.inspect(post).operator_counts.items() if k != "RESHAPE"

@@ -58,7 +58,7 @@ def accuracy(model, data):
 
 
 def int8_file(model, data, path):
-    return tflite.convert(model, path, quantize="int8", calibration=data.images("train", 32)[0])
+    return tflite.convert(model, path, quantize="int8", effort="low", calibration=data.images("train", 32)[0])
 
 
 def zeros_by_operator(path):

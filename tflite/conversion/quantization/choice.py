@@ -12,7 +12,8 @@ from keras_mobilenets.tflite.conversion.quantization.recipe import Quantization,
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.runtime.activations import outputs
 
-FEWEST = 64  # images, below which nothing is kept back and the plain recipe taken
+FEWEST = 4  # images, below which nothing is kept back and the plain recipe taken
+FEWEST_TO_TRAIN = 64  # images for effort="high"
 _KEPT_BACK, _MOST_KEPT_BACK = 4, 64  # every fourth image, so many at most
 _CORRECTED = Recipe(equalize=True, correct=True)
 
@@ -65,9 +66,9 @@ def choose(
         UserError: There are too few samples for "high", or the model has operators that it cannot train through.
     """
     plain = Recipe()
-    if effort == "high" and len(samples[0]) < FEWEST:
+    if effort == "high" and len(samples[0]) < FEWEST_TO_TRAIN:
         raise UserError(
-            f'effort="high" measures on images kept back what training brings: give {FEWEST} calibration images or '
+            f'effort="high" trains on calibration images and measures on some kept back: give {FEWEST_TO_TRAIN} or '
             f"more, not {len(samples[0])}"
         )
     if effort == "low" or len(samples[0]) < FEWEST:

@@ -28,6 +28,7 @@ def test_copies_are_made_by_concatenation_and_every_target_takes_all(model, kind
     scaled = IMAGES / np.float32(127.5) - 1
     source = training.quantize_aware(model, IMAGES) if kind == "quantization-aware" else model
     how = {} if kind == "quantization-aware" else {"quantize": kind}
+    how |= {"effort": "low"} if kind == "int8" else {}
     paths = {
         target: tflite.convert(
             source, tmp_path / f"{target}.tflite", pixels="-1..1", calibration=IMAGES, target=target, **how

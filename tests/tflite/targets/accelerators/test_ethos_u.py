@@ -88,7 +88,9 @@ def with_float_block(tmp_path_factory):
     model = randomize(km.MobileNetV2((64, 64, 3), 0.35, classes=10), kernels=True)
     images = np.random.default_rng(0).integers(0, 256, (16, 64, 64, 3)).astype(np.uint8)
     path = tmp_path_factory.mktemp("ethos_u") / "m.tflite"
-    return tflite.convert(model, path, quantize="int8", calibration=images, leave_in_float=["block_2_expand"])
+    return tflite.convert(
+        model, path, quantize="int8", effort="low", calibration=images, leave_in_float=["block_2_expand"]
+    )
 
 
 @pytest.mark.slow

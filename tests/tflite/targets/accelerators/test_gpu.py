@@ -31,14 +31,14 @@ def images():
 @pytest.fixture(scope="module")
 def right(model, images, tmp_path_factory):
     path = tmp_path_factory.mktemp("right") / "right.tflite"
-    return tflite.convert(model, path, quantize="int8", calibration=images, target="xnnpack")
+    return tflite.convert(model, path, quantize="int8", effort="low", calibration=images, target="xnnpack")
 
 
 @pytest.fixture(scope="module")
 def wrong(model, images, rank_bug, tmp_path_factory):
     with rank_bug():
         path = tmp_path_factory.mktemp("wrong") / "wrong.tflite"
-        return tflite.convert(model, path, quantize="int8", calibration=images, target="xnnpack")
+        return tflite.convert(model, path, quantize="int8", effort="low", calibration=images, target="xnnpack")
 
 
 def test_a_right_model_is_delegated_whole_and_answers_as_the_cpu_does(right, images):

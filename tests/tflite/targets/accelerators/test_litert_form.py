@@ -24,7 +24,7 @@ def written(trained, tmp_path_factory):
     calibration, _ = data.images("train", 128, seed=0)
     folder = tmp_path_factory.mktemp("litert")
     return lambda name: tflite.convert(
-        model, folder / f"{name}.tflite", quantize="int8", calibration=calibration, target="litert"
+        model, folder / f"{name}.tflite", quantize="int8", effort="low", calibration=calibration, target="litert"
     )
 
 

@@ -105,7 +105,7 @@ def test_a_trained_mobilenet_is_bit_equal_to_the_reference_kernels(tmp_path, cap
     model = km.MobileNetV1((96, 96, 3), 0.25, classes=10)
     training.fit(model, data, training.Recipe(epochs=5, learning_rate=4e-3, augmentation="none"))
     calibration, _ = data.images("train", 100, seed=0)
-    path = tflite.convert(model, tmp_path / "m.tflite", quantize="int8", calibration=calibration)
+    path = tflite.convert(model, tmp_path / "m.tflite", quantize="int8", effort="low", calibration=calibration)
     pixels, labels = data.images("test", 100, seed=0)
     there = tflite.evaluate(path, (pixels, labels), on="micro")
     images = (pixels.astype(np.int16) - 128).astype(np.int8)
@@ -144,7 +144,7 @@ def convert(tmp_path_factory):
         model = km.create_model(builder, input_shape=(64, 64, 3), alpha=0.35, classes=10)
         estimate_statistics(model, km.preprocess_input(images))  # so that images are told apart
         path = tmp_path_factory.mktemp("micro") / f"{builder}_{target}.tflite"
-        return tflite.convert(model, path, quantize="int8", calibration=images, target=target)
+        return tflite.convert(model, path, quantize="int8", effort="low", calibration=images, target=target)
 
     return run
 

@@ -172,7 +172,11 @@ def test_one_chip_has_a_simulated_time_which_grows_with_the_model(installed, tmp
         x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(filters, 3, padding="same")(x))
         images = np.random.default_rng(0).uniform(-1, 1, (8, 64, 64, 3)).astype(np.float32)
         path = tflite.convert(
-            keras.Model(inputs, keras.layers.Dense(7)(x)), tmp_path / "m.tflite", quantize="int8", calibration=images
+            keras.Model(inputs, keras.layers.Dense(7)(x)),
+            tmp_path / "m.tflite",
+            quantize="int8",
+            effort="low",
+            calibration=images,
         )
         times.append(tflite.check(path, "qualcomm:SA8255").estimate_ms)
     assert 0 < 4 * times[0] < times[1] < 100  # 64 times the multiply-adds
