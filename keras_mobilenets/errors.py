@@ -1,8 +1,10 @@
 """The one kind of error that is the user's to mend."""
 
 import difflib
+import re
 
 LONGEST = 300  # characters of another program's message within one of ours
+_PLACE = re.compile(r"Exception from \S+:\d+:")  # in the source of OpenVINO
 
 
 class UserError(ValueError):
@@ -21,8 +23,9 @@ def first_line(error: BaseException) -> str:
 
 
 def first_of(message: str, otherwise: str = "no reason given") -> str:
-    """The first line of another program's message that says something."""
-    return next((line.strip() for line in message.splitlines() if line.strip()), otherwise)[:LONGEST]
+    """The first line of another program's message that says something; the place in its source does not."""
+    lines = (line.strip() for line in message.splitlines())
+    return next((line for line in lines if line and not _PLACE.fullmatch(line)), otherwise)[:LONGEST]
 
 
 def unknown(kind: str, name: str, known: list[str], more: str) -> UserError:

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,11 @@ def atomic(path: str | Path) -> Iterator[Path]:
     The folder is made when missing. A block that raises leaves neither a new nor a damaged file behind.
 
     Raises:
-        UserError: The folder cannot be written, or the disk is full.
+        UserError: `path` is a folder, its own folder cannot be written, or the disk is full.
     """
     path = Path(path)
+    if path.is_dir():
+        raise UserError(f"cannot write {path}: it is a folder; choose another name")
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,9 +45,11 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     """Yields a folder beside `path` that takes its place when the block ends well, and is gone when it does not.
 
     Raises:
-        UserError: The folder cannot be written, or the disk is full.
+        UserError: `path` is a file, the folder cannot be written, or the disk is full.
     """
     path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise UserError(f"cannot write {path}: it is a file; choose another name")
     out = path.resolve()
     new, old = (out.with_name(f".{out.name}.{os.getpid()}.{which}") for which in ("new", "old"))
     try:
@@ -65,12 +69,18 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
             old.rename(out)
 
 
-def refuse_strangers(folder: Path, index: str, what: str) -> None:
-    """Refuses a folder, which is about to be replaced, that holds files which its index does not list.
+def listed(folder: Path, index: str) -> set[str]:
+    """A folder's own files: its index, and those whose paths this JSON file has as `files`."""
+    content = read_json(folder / index) if (folder / index).exists() else {}
+    return {index, *(content.get("files", ()) if isinstance(content, dict) else ())}
+
+
+def refuse_strangers(folder: Path, own: Collection[str], what: str) -> None:
+    """Refuses a folder, which is about to be replaced, that holds other files than its own.
 
     Args:
         folder: The folder; it may be missing.
-        index: Name of the JSON file in it whose `files` are the others' paths.
+        own: Paths in it.
         what: What the folder shall be, for the message, such as "bundle".
 
     Raises:
@@ -79,12 +89,8 @@ def refuse_strangers(folder: Path, index: str, what: str) -> None:
     if not folder.exists():
         return
     there = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir()} if folder.is_dir() else {""}
-    listed = {index}
-    if index in there:
-        content = read_json(folder / index)
-        listed |= set(content.get("files", ())) if isinstance(content, dict) else set()
-    if there - listed:
-        other = folder / min(there - listed)
+    if strangers := there - set(own):
+        other = folder / min(strangers)
         raise UserError(f"{other} is not of a {what}; give --out a new folder, or one that holds nothing else")
 
 

@@ -26,9 +26,9 @@ def run(photos, tmp_path_factory):
     [
         (["onnx", "--nchw", "--dynamic-batch"], ["float32.onnx", "int8.onnx"]),
         (["openvino", "--nchw"], ["float32.xml", "int8.xml"]),
-        (["tensorrt"], ["float32.tensorrt", "int8.tensorrt"]),
+        (["tensorrt"], ["float32_fp16.tensorrt", "int8.tensorrt"]),
         (["tensorrt", "--precision", "int8", "--nchw"], ["int8.tensorrt"]),
-        (["tensorrt", "--precision", "fp16"], ["float32.tensorrt"]),
+        (["tensorrt", "--precision", "fp16"], ["float32_fp16.tensorrt"]),
         (["model-explorer"], [f"int8_{kind}.json" for kind in ("latency", "sqnr", "sensitivity", "on_xnnpack")]),
     ],
     ids=lambda value: "-".join(value),

@@ -16,13 +16,15 @@ import keras_mobilenets as km
 from keras_mobilenets import tflite
 from keras_mobilenets.cli import main
 from keras_mobilenets.pipeline import Run
+from keras_mobilenets.pipeline.deployment.publication import model_card
+from keras_mobilenets.weights.checkpoints import hub
 
 constants = pytest.importorskip("huggingface_hub.constants", reason="needs the extra hub")
 COMMIT = "c" * 40
 
 
 class Hub(BaseHTTPRequestHandler):
-    """The calls of create_repo, create_commit and hf_hub_download; a repository of "stranger" is refused."""
+    """The calls of create_repo, model_info, create_commit and hf_hub_download; `refusal` is answered to all of them."""
 
     def log_message(self, *_):
         pass
@@ -41,8 +43,8 @@ class Hub(BaseHTTPRequestHandler):
         chunked = b"" if size else b"".join(iter(self.chunk, b""))
         content = self.rfile.read(size) or chunked
         address = f"http://{self.headers['Host']}/me/net"
-        if "stranger" in self.path or b"stranger" in content[:200]:
-            self.answer({"error": "You don't have the rights"}, 403, X_Error_Message="no rights to create a model here")
+        if self.server.refusal:
+            self.answer({"error": "no"}, self.server.refusal)
         elif self.path.endswith("/repos/create"):
             self.answer({"url": address})
         elif "/preupload/" in self.path:
@@ -64,10 +66,16 @@ class Hub(BaseHTTPRequestHandler):
 
     def do_GET(self):
         content = self.server.files.get(self.path.rpartition("/")[2]) if "/resolve/" in self.path else None
-        if content is None:
+        if self.server.refusal:
+            self.answer({"error": "no"}, self.server.refusal)
+        elif "/api/models/" in self.path:
+            self.answer({"id": "me/net", "private": self.server.is_private})
+        elif content is None:
             self.answer({"error": "Entry not found"}, 404, X_Error_Code="EntryNotFound")
         else:
-            self.answer(content, ETag=f'"{hashlib.sha1(content).hexdigest()}"')
+            git = b"blob %d\0" % len(content) + content
+            sent = content[:-1] + b"?" if self.server.damages else content
+            self.answer(sent, ETag=f'"{hashlib.sha1(git).hexdigest()}"')
 
     do_HEAD = do_GET  # noqa: N815
 
@@ -75,7 +83,7 @@ class Hub(BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch, tmp_path):
     running = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    running.files = {}
+    running.files, running.refusal, running.is_private, running.damages = {}, 0, False, False
     threading.Thread(target=running.serve_forever, daemon=True).start()
     address = f"http://127.0.0.1:{running.server_port}"
     monkeypatch.setattr(constants, "ENDPOINT", address)
@@ -116,9 +124,67 @@ def test_a_pushed_run_is_loaded_from_the_hub(run, server, keras_model, pixels):
     np.testing.assert_array_equal(answers(km.from_pretrained("me/net"), images), answers(keras_model, images))
 
 
-def test_what_the_hub_refuses_is_said_in_a_line(run, server, capsys):
-    assert main(["push", str(run.folder), "stranger/net"]) == 2
-    assert "the hub refuses stranger/net" in one_line(capsys)
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        (401, "log in with `hf auth login`"),
+        (403, "by a token that may do this"),
+        (409, "try again"),
+        (429, "asked too often"),
+        (500, "see to the connection, and try again later"),
+    ],
+)
+def test_what_the_hub_refuses_is_said_in_a_line(status, says, run, server, capsys):
+    server.refusal = status
+
+    assert main(["push", str(run.folder), "me/net"]) == 2
+
+    said = one_line(capsys)
+    assert "the hub does not take me/net" in said and said.endswith(says) and "hf_stand_in" not in said
     assert not server.files
-    with pytest.raises(km.UserError, match=r"cannot fetch model\.keras of me/other"):
-        km.from_pretrained("me/other")
+
+
+def test_a_file_that_is_not_there_or_damaged_is_refused(run, server):
+    with pytest.raises(km.UserError, match=r"cannot fetch model\.keras of me/net: .*404"):
+        km.from_pretrained("me/net")
+    run.push("me/net")
+    server.damages = True
+    with pytest.raises(km.UserError, match=r"model\.keras of me/net is damaged, it is not what the hub has: delete /"):
+        km.from_pretrained("me/net")
+
+
+def test_a_private_run_is_not_pushed_into_a_public_repository(run, server):
+    with pytest.raises(km.UserError, match="me/net is public: make it private on the hub"):
+        run.push("me/net", private=True)
+    assert not server.files
+    server.is_private = True
+    run.push("me/net", private=True)
+    assert "model.keras" in server.files
+
+
+def test_no_message_holds_the_token(run, server):
+    run.push("me/net", token="hf_of_mine\n")  # as a file gives it
+    with pytest.raises(km.UserError) as refused:
+        run.push("me/net", token="hf_of mine")
+    assert "hf_of" not in str(refused.value)
+    assert hub.refusal(ValueError("Illegal header value b'Bearer hf_of_mine'")).endswith("value b'Bearer (token)'")
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "said"),
+    [
+        ({"input_shape": [16000], "sample_rate": 16000, "features": None}, {}, "audio-classification|16000 samples"),
+        ({"input_shape": [32], "input": "items"}, {"task": "next_item"}, "the last 32 items, int32"),
+        ({"input_shape": [8, 32, 48, 3]}, {}, "video-classification|8 frames of 32×48 pixels"),
+        ({"input_shape": [64, 64, 3]}, {"task": "detection", "image_size": 64}, "object-detection|64×64 pixels"),
+    ],
+    ids=["speech", "items", "clips", "boxes"],
+)
+def test_the_card_says_what_the_model_takes(model, data, said, run):
+    run.record("model", model)
+    run.record("data", data)
+
+    card = model_card(run, "me/net")
+
+    assert all(words in card for words in said.split("|"))
+    assert ("pipeline_tag" in card) == ("|" in said)

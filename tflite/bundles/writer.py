@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_mobilenets.costs.latencies import of_network
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.files import atomic_folder, refuse_strangers
+from keras_mobilenets.files import atomic_folder, listed, refuse_strangers
 from keras_mobilenets.pixels.batches import to_input
 from keras_mobilenets.pixels.scaling import MINUS_ONE_TO_ONE, PixelScaling
 from keras_mobilenets.tflite.bundles import boxes, manifest
@@ -77,7 +77,7 @@ def bundle(
         raise UserError(f"probes={probes}, labelled={labelled}: give 1 or more")
     given = candidates([sources] if isinstance(sources, str | Path) else sources)
     own = None if images is None else _checked(images, labels)
-    refuse_strangers(Path(out), manifest.NAME, "bundle")
+    refuse_strangers(Path(out), listed(Path(out), manifest.NAME), "bundle")
     with atomic_folder(Path(out)) as folder:
         writer = _Writer(folder, probes, labelled, own, class_names, pixels)
         models = [writer.add(each, name) for each, name in zip(given, names(given), strict=True)]

@@ -7,30 +7,32 @@ from typing import Any
 import numpy as np
 
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.graphs.input_names import HISTORY
 from keras_mobilenets.pixels.batches import to_input
-from keras_mobilenets.pixels.scaling import MINUS_ONE_TO_ONE
+from keras_mobilenets.pixels.scaling import MINUS_ONE_TO_ONE, PixelScaling
 from keras_mobilenets.tflite.runtime.exported_model import ExportedModel
+from keras_mobilenets.tflite.runtime.input_scaling import is_pixels
 from keras_mobilenets.tflite.runtime.interpreter import open_model
-from keras_mobilenets.tflite.runtime.model import load
+from keras_mobilenets.tflite.runtime.model import Model, load, noise
 
 FLOAT = 1e-4  # largest difference of a float output, or of its share where outputs are above 1
 LEVELS = 1  # largest difference of an int8 output, in its 256 levels
-IMAGES = 8
+EXAMPLES = 8
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far two runtimes differ on the same images.
+    """How far two runtimes differ on the same examples.
 
     Attributes:
         difference: Largest difference of an output: in levels where outputs are integers, else as they are.
         allowed: What rounding explains.
-        images: How many images were run.
+        examples: How many were run.
     """
 
     difference: float
     allowed: float
-    images: int
+    examples: int
 
     @property
     def ok(self) -> bool:
@@ -38,11 +40,42 @@ class Agreement:
         return self.difference <= self.allowed
 
 
-def noise_images(shape: tuple[int, ...], count: int = IMAGES) -> np.ndarray:
-    """Images of coloured noise, N×H×W×C uint8, no two alike in tone."""
+def noise_images(shape: tuple[int, ...], count: int = EXAMPLES) -> np.ndarray:
+    """Images of coloured noise, N×H×W×C uint8, or clips of one axis more; no two are alike in tone."""
     rng = np.random.default_rng(0)
-    tones = rng.uniform(0, 255, (count, 1, 1, shape[-1])) + rng.normal(0, 40, (count, *shape[1:]))
+    tones = rng.uniform(0, 255, (count, *[1] * (len(shape) - 2), shape[-1])) + rng.normal(0, 40, (count, *shape[1:]))
     return np.clip(tones, 0, 255).astype(np.uint8)
+
+
+def example_values(
+    model: Model | ExportedModel,
+    scaling: PixelScaling | None = None,
+    images: np.ndarray | None = None,
+    count: int = EXAMPLES,
+) -> list[np.ndarray]:
+    """What the input of an open model takes, one example each, in its own type.
+
+    Args:
+        model: The model; it takes images, clips, histories of items, or numbers of another kind, then noise.
+        scaling: What pixels mean; −1..1 when not given.
+        images: The images themselves, uint8; coloured noise when not given.
+        count: How many examples of noise.
+
+    Raises:
+        UserError: The images do not fit.
+    """
+    end, rng = model.input, np.random.default_rng(0)
+    shape, dtype = tuple(map(int, end["shape"])), np.dtype(end["dtype"])
+    if is_pixels(end["name"], shape):
+        pixels = noise_images(shape, count) if images is None else np.asarray(images)
+        values = to_input(pixels, scaling or MINUS_ONE_TO_ONE, dtype, end["quantization"], model.path)
+        return [value[None] for value in values]
+    if images is not None:
+        raise UserError(f"{model.path} takes no images: leave them out")
+    if end["name"] == HISTORY:
+        items = int(np.prod(model.output["shape"]))
+        return [rng.integers(0, items + 1, shape).astype(dtype) for _ in range(count)]
+    return [noise(rng, shape, dtype) for _ in range(count)]
 
 
 def agreement(exported: ExportedModel, source: Path, images: np.ndarray | None = None, keras: Any = None) -> Agreement:
@@ -61,13 +94,10 @@ def agreement(exported: ExportedModel, source: Path, images: np.ndarray | None =
         UserError: The images do not fit.
     """
     reference = open_model(source)
-    end = reference.input
-    pixels = noise_images(tuple(end["shape"])) if images is None else np.asarray(images)
-    scaling = exported.record.scaling or MINUS_ONE_TO_ONE
-    values = [value[None] for value in to_input(pixels, scaling, end["dtype"], end["quantization"], source)]
+    values = example_values(reference, exported.record.scaling, images)
     mine = _answers(exported, values)
     theirs = [_answers(reference, values)]
-    if np.dtype(end["dtype"]).kind == "f" and keras is not None:
+    if np.dtype(reference.input["dtype"]).kind == "f" and keras is not None:
         theirs.append(_keras_answers(keras, values))
     difference = max(float(np.abs(mine - other).max()) for other in theirs)
     if np.dtype(reference.output["dtype"]).kind == "f":
@@ -95,30 +125,34 @@ def check(exported: ExportedModel, source: Path, images: np.ndarray | None = Non
     return found
 
 
-def check_batch(path: Path, source: Any, layout: str) -> None:
-    """Refuses an ONNX file of open batch that answers two images otherwise than each alone.
+def check_batch(path: Path, exported: ExportedModel) -> None:
+    """Refuses an ONNX file of open batch that answers several examples otherwise than each alone.
 
     Args:
-        path: The file.
-        source: Its `ExportedModel`, of one image.
-        layout: "nhwc" or "nchw".
+        path: The file's name, for the message.
+        exported: The file, open.
     """
-    images = noise_images(tuple(source.input["shape"]), 3).astype(np.int16)
-    dtype = np.dtype(source.input["dtype"])
-    values = (
-        images / np.float32(127.5) - 1 if dtype.kind == "f" else images - (128 if dtype == np.int8 else 0)
-    ).astype(dtype)
-    moved = values.transpose(0, 3, 1, 2) if layout == "nchw" else values
+    values = example_values(exported, exported.record.scaling, count=3)
+    alone = np.concatenate([exported.run(value) for value in values]).astype(float)
+    tolerance = FLOAT if np.dtype(exported.output["dtype"]).kind == "f" else LEVELS
     try:
-        together = source.session.run(None, {source.input["name"]: np.ascontiguousarray(moved)})[0]
-        alone = np.concatenate([source.run(value[None]) for value in values])
-        same = together.shape == alone.shape and np.allclose(
-            together.astype(float), alone, atol=FLOAT if dtype.kind == "f" else 1
-        )
+        together = exported.run_batch(np.concatenate(values))
+        same = together.shape == alone.shape and np.allclose(together, alone, atol=tolerance)
     except Exception:  # ONNX Runtime has a kind for each code
         same = False
     if not same:
         raise UserError(f"{path} cannot take several images at once: its graph moves the batch; export it with batch 1")
+
+
+def check_finite(exported: ExportedModel, out: Path) -> None:
+    """Refuses a file that answers with infinite numbers or none, as float16 does beyond 65504.
+
+    Args:
+        exported: The file, open.
+        out: What it becomes, for the message.
+    """
+    if not np.isfinite(_answers(exported, example_values(exported, exported.record.scaling))).all():
+        raise UserError(f"{out} would answer with NaN: its values are too large for float16; export the int8 file")
 
 
 def _answers(model: Any, values: list[np.ndarray]) -> np.ndarray:

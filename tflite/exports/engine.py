@@ -6,9 +6,7 @@ from typing import Any
 
 from keras_mobilenets.errors import UserError, first_of
 from keras_mobilenets.files import atomic
-from keras_mobilenets.tflite.exports.tensorrt import BATCHES, CACHE, MODEL, SCRIPT
-
-ENGINES = {"tensorrt": "model.engine", "tensorrt_rtx": "model_rtx.engine"}  # by library: one cannot run the other's
+from keras_mobilenets.tflite.exports.tensorrt import BATCHES, CACHE, ENGINES, MODEL, SCRIPT
 
 
 def build_engine(folder: str | Path, library: str | None = None) -> Path:

@@ -17,7 +17,7 @@ from keras_mobilenets.tflite.graph.macs import file_macs
 from keras_mobilenets.tflite.graph.metadata import metadata_of
 from keras_mobilenets.tflite.runtime.export_record import ExportRecord
 from keras_mobilenets.tflite.runtime.exported_file import open_exported
-from keras_mobilenets.tflite.runtime.input_scaling import scaling_of_file
+from keras_mobilenets.tflite.runtime.input_scaling import is_pixels, scaling_of_file
 from keras_mobilenets.tflite.runtime.interpreter import open_model
 
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "tensorrt": ".tensorrt"}
@@ -29,6 +29,7 @@ def export(
     source: str | Path,
     path: str | Path | None = None,
     *,
+    folder: str | Path | None = None,
     format: str = "onnx",
     layout: str = "nhwc",
     batch: int | None = 1,
@@ -43,8 +44,10 @@ def export(
     scale and zero point of both ends go into the file's metadata.
 
     Args:
-        source: A .tflite with one image input and one output, as `convert` writes it.
-        path: The file; by default beside the source, with the format's suffix.
+        source: A .tflite with one input and one output, as `convert` writes it.
+        path: The file; by default the source's name with the format's suffix, NAME_fp16.tensorrt or NAME_int8.tensorrt
+            of what is made of a float file for TensorRT.
+        folder: Where a file of the default name goes; beside the source when not given.
         format: "onnx", "openvino" (an .xml with a .bin beside it) or "tensorrt" (a folder NAME.tensorrt with the ONNX
             file and the command that builds an engine, which `build_engine` does from Python; int8 with symmetric
             scales, which round differently).
@@ -54,7 +57,8 @@ def export(
             file is calibrated by entropy, which TensorRT takes up to release 10.
         calibration: Of int8 of a float file: images in any form that `convert` takes; the first
             200 count.
-        images: uint8 images N×H×W×C on which both are compared; coloured noise when not given.
+        images: uint8 images N×H×W×C on which both are compared; coloured noise when not given, or noise of the input's
+            type where it is no image.
         keras_model: Of a float .tflite: the Keras model that it was made of, compared too.
 
     Returns:
@@ -72,22 +76,29 @@ def export(
     if format != "tensorrt" and (precision is not None or calibration is not None):
         raise UserError(f"precision and calibration go with tensorrt: {format} has the precision of the .tflite")
     check_file(source)
-    out = Path(path) if path else source.with_suffix(SUFFIXES[format])
-    if out.suffix != SUFFIXES[format]:
-        raise UserError(f"{out}: a file of {format} ends with {SUFFIXES[format]}")
+    suffix = SUFFIXES[format]
+    if path is not None and Path(path).suffix != suffix:
+        raise UserError(f"{path}: a file of {format} ends with {suffix}")
     record = record_of(source, layout)
+    name = source.stem
     if format == "tensorrt":
         precision = tensorrt.precision_of(record, precision, calibration, source)
+        name += "" if record.quantization == "int8" else f"_{precision}"
+    out = Path(folder or source.parent) / f"{name}{suffix}" if path is None else Path(path)
     model = onnx_graph.read_graph(source.read_bytes(), source, is_nchw=layout == "nchw")
     if batch is None:
         onnx_graph.open_batch(model)
     _describe(model, source.stem, record)
 
     def checked(file: Path) -> None:
-        opened = open_exported(file)
+        try:
+            opened = open_exported(file)
+        except UserError as error:
+            reason = first_line(error.__cause__ or error)
+            raise UserError(f"{format} does not run what {source} becomes: {reason}; nothing was written") from error
         agreement.check(opened, source, images, keras_model)
         if batch is None and format != "openvino":
-            agreement.check_batch(out, opened, layout)
+            agreement.check_batch(out, opened)
 
     if format == "tensorrt":
         tensorrt.write_folder(model, out, record, checked, str(precision), _values(calibration, source, record))
@@ -103,17 +114,20 @@ def record_of(source: Path, layout: str = "nhwc") -> ExportRecord:
         UserError: The .tflite is no float or int8 file of one input and one output.
     """
     opened = open_model(source)
-    kind = opened.quantization()
+    kind, end = opened.quantization(), opened.input
     if kind not in ("none", "int8"):
         raise UserError(f"{source} is quantized as {kind}: export the float32 or the int8 file")
+    has_image = is_pixels(end["name"], end["shape"])
+    if layout == "nchw" and not (has_image and len(end["shape"]) == 4):
+        raise UserError(f"{source} takes no images: leave --nchw out, in Python layout")
     metadata = metadata_of(source.read_bytes())
-    has_pixels = kind == "int8" or (metadata and metadata.normalization)
+    has_pixels = has_image and (kind == "int8" or (metadata and metadata.normalization))
     return ExportRecord(
         layout,
         kind,
         scaling_of_file(source) if has_pixels else None,
         metadata.labels if metadata else (),
-        _quantization(opened.input),
+        _quantization(end),
         _quantization(opened.output),
         file_macs(source),
     )

@@ -1,6 +1,6 @@
 """A .tflite as an ONNX graph, by tf2onnx: float, or int8 as QuantizeLinear and DequantizeLinear around operators (QDQ).
 
-What tf2onnx does not read is put right before it (RESHAPE), told to it (GELU) or mended behind it (the batch).
+What tf2onnx does not read is put right before it (RESHAPE, names), told to it (GELU) or mended behind it (the batch).
 """
 
 import contextlib
@@ -38,10 +38,11 @@ def read_graph(content: bytes, path: object, *, is_nchw: bool = False) -> Any:
         raise UserError(
             "ONNX export needs onnx, onnxruntime and tf2onnx: pip install keras_mobilenets[onnx]"
         ) from error
+    content = _readable(content)
     name = flatbuffer.text(_input(content).name)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.tflite"
-        file.write_bytes(_with_shapes(content))
+        file.write_bytes(content)
         try:
             with _quiet():
                 model, _ = convert.from_tflite(
@@ -99,8 +100,10 @@ def _slice_all(model: Any, node: Any, constants: dict[str, Any]) -> None:
         node.input[2] = name
 
 
-def _with_shapes(content: bytes) -> bytes:
-    """With the new shape among the options of each RESHAPE, where the format allows to leave it out."""
+def _readable(content: bytes) -> bytes:
+    """With what tf2onnx needs and the format leaves open: the new shape among the options of each RESHAPE, one name for
+    each tensor.
+    """
     model = flatbuffer.read(content)
     graph = flatbuffer.Graph(model)
     for operator in graph.operators:
@@ -109,7 +112,19 @@ def _with_shapes(content: bytes) -> bytes:
                 operator.builtinOptionsType = flatbuffer.schema.BuiltinOptions.ReshapeOptions
                 operator.builtinOptions = flatbuffer.schema.ReshapeOptionsT()
             operator.builtinOptions.newShape = np.array(graph.shape(int(operator.outputs[0])), np.int32)
+    _name_apart(model.subgraphs[0])
     return flatbuffer.write(model)
+
+
+def _name_apart(graph: Any) -> None:
+    """Gives tensors of one name, or of none, their place as well; inputs and outputs come first and keep theirs."""
+    ends, seen = {*graph.inputs, *graph.outputs}, set()
+    for place in sorted(range(len(graph.tensors)), key=lambda place: place not in ends):
+        name = flatbuffer.text(graph.tensors[place].name)
+        while not name or name in seen:
+            name = f"{name or 'tensor'}__{place}"
+        seen.add(name)
+        graph.tensors[place].name = name.encode()
 
 
 def _input(content: bytes) -> Any:

@@ -1,5 +1,6 @@
 """QDQ as TensorRT takes it: symmetric scales of all activations, float ends, float biases and other constants."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -60,8 +61,10 @@ def make_symmetric(model: Any, record: ExportRecord) -> None:
         inside = f"{target.name}__int8"
         _rename(nodes, target.name, inside)
         nodes.append(quantizer("DequantizeLinear", target.name, inside, target.name, record.output))
-    for end in (source, target):
-        end.type.tensor_type.elem_type = TensorProto.FLOAT
+    for end, quantization in ((source, record.input), (target, record.output)):
+        if quantization[0]:  # a history of items stays one of integers
+            end.type.tensor_type.elem_type = TensorProto.FLOAT
+    helper.set_model_props(model, replace(record, input=(0.0, 0), output=(0.0, 0)).entries())
     del graph.node[:]
     graph.node.extend(nodes)
     del graph.value_info[:]

@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.files import atomic_folder
+from keras_mobilenets.files import atomic_folder, refuse_strangers
 from keras_mobilenets.tflite.exports import half_precision
+from keras_mobilenets.tflite.exports.agreement import check_finite
 from keras_mobilenets.tflite.exports.calibration_cache import calibration_cache
 from keras_mobilenets.tflite.exports.symmetric_scales import make_symmetric
 from keras_mobilenets.tflite.runtime.export_record import ExportRecord
+from keras_mobilenets.tflite.runtime.exported_file import open_exported
 
 PRECISIONS = ("int8", "fp16")
 MODEL, CACHE, SCRIPT = "model.onnx", "calibration.cache", "build.sh"
+ENGINES = {"tensorrt": "model.engine", "tensorrt_rtx": "model_rtx.engine"}  # by library: one cannot run the other's
 BATCHES = {"min": 1, "opt": 8, "max": 32}  # that an engine of open batch is built for
 _SCRIPT = """#!/bin/sh
 # Builds model.engine with {release} and times it; needs an NVIDIA GPU and trtexec.
@@ -56,15 +59,16 @@ def write_folder(
 
     Args:
         model: The ONNX model; changed.
-        out: The folder, which takes the place of one that is there.
+        out: The folder, which takes the place of an earlier one.
         record: What the .tflite says.
         checked: Called with the ONNX file of the .tflite's own scales.
         precision: As `precision_of` gives it.
         values: Of a float model that shall become int8: what its input takes, N×… float32.
 
     Raises:
-        UserError: The folder cannot be written.
+        UserError: The folder cannot be written, or holds other files, or float16 is too short for the model's values.
     """
+    refuse_strangers(out, (MODEL, CACHE, SCRIPT, *ENGINES.values()), "folder for TensorRT")
     release, flags = "TensorRT 10 or later", "--stronglyTyped"
     with atomic_folder(out) as folder:
         file = folder / MODEL
@@ -78,6 +82,7 @@ def write_folder(
             (folder / CACHE).write_text(calibration_cache(model, values), "utf-8")
             release, flags = "TensorRT 8.6 to 10, which quantize by a cache,", f"--int8 --fp16 --calib={CACHE}"
         file.write_bytes(model.SerializeToString())
+        check_finite(open_exported(file), out)
         script = folder / SCRIPT
         script.write_text(_SCRIPT.format(release=release, model=MODEL, flags=flags + _batches(model)), "utf-8")
         script.chmod(0o755)

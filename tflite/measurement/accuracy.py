@@ -14,9 +14,10 @@ from keras_mobilenets.processors import usable_threads
 from keras_mobilenets.progress import track
 from keras_mobilenets.tflite.graph.file_identifier import check_file
 from keras_mobilenets.tflite.measurement.evaluation import agreement, max_abs_err, score
-from keras_mobilenets.tflite.runtime.exported_file import is_exported, open_exported
+from keras_mobilenets.tflite.runtime.exported_file import exported_input, is_exported, open_exported
+from keras_mobilenets.tflite.runtime.exported_model import ExportedModel
 from keras_mobilenets.tflite.runtime.interpreter import open_model
-from keras_mobilenets.tflite.runtime.model import Model
+from keras_mobilenets.tflite.runtime.model import InputShape, Model
 from keras_mobilenets.tflite.runtime.sandbox import validate
 from keras_mobilenets.training.evaluation.attribute_examination import TASK
 
@@ -72,7 +73,8 @@ def evaluate(
     is_open = -1 in shape[1:]
     if run_there and is_open:
         raise UserError(f"{path} takes images of any size, and {on} one size; convert it with a size")
-    model, scaling = None, None
+    model: Model | ExportedModel | None = None
+    scaling = None
     inputs: list[np.ndarray] = []
     outputs: list[np.ndarray] = []
     labels: list[np.ndarray] = []
@@ -86,8 +88,7 @@ def evaluate(
         images = images[: None if limit is None else limit - len(outputs)]
         if model is None or (is_open and images.shape[1:] != tuple(model.input["shape"][1:])):
             size = (1, *images.shape[1:]) if is_open else None
-            opener = open_exported if is_exported(path) else open_model
-            model = opener(path, threads or min(4, usable_threads()), size)
+            model = _opened(path, threads or min(4, usable_threads()), size)
         source = model.input
         if is_image:
             check_images(images, source["shape"], path)
@@ -124,7 +125,7 @@ def input_shape(path: str | Path) -> tuple[int, ...]:
     from keras_mobilenets.tflite.graph import flatbuffer
 
     if is_exported(path):
-        return tuple(map(int, open_exported(path).input["shape"]))
+        return exported_input(path)[1]
     model = _sound_model(path)
     graph = model.subgraphs[0]
     sources, answers = ([flatbuffer.shape_of(graph.tensors[i]) for i in side] for side in (graph.inputs, graph.outputs))
@@ -144,6 +145,20 @@ def input_shape(path: str | Path) -> tuple[int, ...]:
 def has_several(data: Any) -> bool:
     """Whether data say that an image has several labels, as what `load_data` returns may."""
     return getattr(getattr(data, "task", None), "name", None) == TASK
+
+
+def _opened(path: str | Path, threads: int, size: InputShape) -> Model | ExportedModel:
+    """A classifier, for images of one size.
+
+    Raises:
+        UserError: It answers with a map, or with a sequence.
+    """
+    model = (open_exported if is_exported(path) else open_model)(path, threads, size)
+    lengths = [int(length) for length in model.output["shape"]]
+    if sum(length != 1 for length in lengths[1:]) > 1:
+        given = "×".join(map(str, lengths))
+        raise UserError(f"{path} answers with {given} and not with one number for each class; give a classifier")
+    return model
 
 
 def _is_detector(path: str | Path) -> bool:
@@ -171,7 +186,7 @@ def _runner(on: str) -> Callable[[Path, np.ndarray], np.ndarray] | None:
     return runner(on)
 
 
-def _answers(model: Model, outputs: list[np.ndarray], where: str = "") -> np.ndarray:
+def _answers(model: Model | ExportedModel, outputs: list[np.ndarray], where: str = "") -> np.ndarray:
     """Raw outputs as images×classes float32."""
     if len({output.size for output in outputs}) > 1 or outputs[0].dtype.kind not in "fiu":
         raise UserError(f"{model.path} does not answer with one number for each class; give a classifier")

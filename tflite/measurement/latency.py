@@ -265,7 +265,7 @@ def _row(runner: _Runner) -> Row:
         quantization=model.quantization(),
         backend=model.backend,
         threads=model.threads,
-        model_size_mb=round(model.path.stat().st_size / 1e6, 6),
+        model_size_mb=round(model.size / 1e6, 6),
         num_runs=len(runner.times),
         num_warmup_runs=runner.warmups,
         nodes_total=total,

@@ -39,6 +39,11 @@ class ExportedModel(ABC):
     def open(cls, path: Path, threads: int, input_shape: InputShape) -> "ExportedModel":
         """Opens a file that exists, with a batch of one image."""
 
+    @classmethod
+    @abstractmethod
+    def input_of(cls, path: Path) -> tuple[str, tuple[int, ...], ExportRecord]:
+        """Name of the input, its shape N×H×W×C, −1 for an open size, and what the file says of itself."""
+
     @abstractmethod
     def invocation(self) -> Callable[[], object]:
         """What runs the model once on what the input holds; nothing else is in it, so that it can be timed."""
@@ -53,8 +58,7 @@ class ExportedModel(ABC):
 
     def feed(self, values: np.ndarray) -> None:
         """Sets the input, given as 1×H×W×C in its dtype."""
-        moved = values.transpose(0, 3, 1, 2) if self.record.layout == "nchw" else values
-        self.set_input(np.ascontiguousarray(moved, self.input["dtype"]))
+        self.set_input(self._laid_out(values))
 
     def feed_noise(self) -> None:
         """Sets the input to fixed noise of its type."""
@@ -70,9 +74,18 @@ class ExportedModel(ABC):
         self.invoke()
         return self.read_output()
 
+    def _laid_out(self, values: np.ndarray) -> np.ndarray:
+        """Values N×H×W×C as the file takes them."""
+        return np.ascontiguousarray(values.transpose(file_axes(self.record.layout, values.ndim)), self.input["dtype"])
+
     def dequantize(self, raw: np.ndarray) -> np.ndarray:
         """Raw outputs as float32."""
         return dequantized(raw, *self.output["quantization"])
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        return self.path.stat().st_size
 
     def quantization(self) -> str:
         """How it is quantized, in the words of `convert`."""
@@ -83,32 +96,44 @@ class ExportedModel(ABC):
         return None, None, None
 
 
-def described(
-    name: str, shape: Sequence[int], dtype: Any, quantization: tuple[float, int], is_nchw: bool = False
-) -> dict[str, Any]:
+def described(name: str, shape: Sequence[int], dtype: Any, quantization: tuple[float, int]) -> dict[str, Any]:
     """One end of a model as LiteRT's interpreter describes it, its shape N×H×W×C."""
-    shape = [shape[place] for place in (0, 2, 3, 1)] if is_nchw and len(shape) == 4 else list(shape)
     return {"name": name, "shape": np.array(shape), "dtype": np.dtype(dtype).type, "quantization": quantization}
+
+
+def file_axes(layout: str, axes: int) -> tuple[int, ...]:
+    """Which axis of N×H×W×C each one is in a file of that layout."""
+    return (0, 3, 1, 2) if layout == "nchw" and axes == 4 else tuple(range(axes))
+
+
+def channels_last(shape: Sequence[int], layout: str) -> tuple[int, ...]:
+    """A file's shape as N×H×W×C."""
+    return tuple(shape[place] for place in np.argsort(file_axes(layout, len(shape))))
 
 
 def closed(shape: Sequence[int], input_shape: InputShape, path: Path) -> list[int]:
     """A shape without open sizes: one image, and what `input_shape` gives.
 
     Args:
-        shape: As the file has it, −1 for an open size.
-        input_shape: One number for all open sizes, or one for each.
+        shape: N×H×W×C, −1 for an open size.
+        input_shape: One number for all open sizes, one for each, or the whole shape.
         path: For the message.
 
     Raises:
-        UserError: A size stays open, or none is.
+        UserError: A size stays open, or `input_shape` does not fit.
     """
-    sizes = [1 if place == 0 and size == -1 else size for place, size in enumerate(shape)]
+    sizes = [1 if place == 0 and size == -1 else int(size) for place, size in enumerate(shape)]
     places = [place for place, size in enumerate(sizes) if size == -1]
-    given = (
-        [input_shape] * len(places) if isinstance(input_shape, int) else list(input_shape or [])[-len(places) or 99 :]
-    )
-    if len(given) != len(places):
-        raise UserError(f"{path} leaves sizes open, {shape}; give them with --size, in Python input_shape")
+    said = "×".join("?" if size == -1 else str(size) for size in shape)
+    if input_shape is None:
+        if places:
+            raise UserError(f"{path} leaves sizes open, {said}; give them with --size, in Python input_shape")
+        return sizes
+    given = [input_shape] * len(places) if isinstance(input_shape, int) else list(map(int, input_shape))
+    if len(given) == len(sizes) and all(size in (-1, own) for size, own in zip(sizes, given, strict=True)):
+        return given
+    if not places or len(given) != len(places):
+        raise UserError(f"{path} takes {said}, and input_shape is {input_shape}: give it whole or what is open")
     for place, size in zip(places, given, strict=True):
-        sizes[place] = int(size)
+        sizes[place] = size
     return sizes

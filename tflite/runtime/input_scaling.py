@@ -1,6 +1,6 @@
 """What the pixels of a .tflite mean: by its metadata, or by the range of its quantized input."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from keras_mobilenets.pixels.assumption import known_or_assumed
 from keras_mobilenets.pixels.scaling import NAMED, PixelScaling, nearest, said
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.graph.metadata import metadata_of
-from keras_mobilenets.tflite.runtime.exported_file import is_exported, open_exported
+from keras_mobilenets.tflite.runtime.exported_file import exported_input, is_exported
 from keras_mobilenets.waveforms.features import FEATURES, INPUTS, SpeechFeatures
 
 CLEAR = 0.15  # of a usual range: how far a calibrated one may be from it and mean it without doubt
@@ -36,42 +36,48 @@ def scaling_of_file(path: str | Path, pixels: Any = None, images: np.ndarray | N
     if pixels is not None:
         return known_or_assumed(said(pixels), images, path)
     if is_exported(path):
-        return known_or_assumed(open_exported(path).record.scaling, images, path)
+        return known_or_assumed(exported_input(path)[2].scaling, images, path)
     content = Path(path).read_bytes()
     model = flatbuffer.read(content, path)
     graph = model.subgraphs[0]
     return known_or_assumed(_scaling(content, graph.tensors[graph.inputs[0]]), images, path)
 
 
-def takes_pixels(path: str | Path, axes: Collection[int] = (4, 5)) -> bool:
-    """Whether a sound .tflite takes an image N×H×W×C, or a clip of one axis more.
+def is_pixels(name: str, shape: Sequence[int], axes: Collection[int] = (4, 5)) -> bool:
+    """Whether an input is an image N×H×W×C, or a clip of one axis more.
 
     Features of a waveform have four axes too, and their own name.
     """
-    if is_exported(path):
-        return True
-    source = _input(path)
-    return len(flatbuffer.shape_of(source)) in axes and flatbuffer.text(source.name) not in INPUTS
+    return len(shape) in axes and name not in INPUTS
+
+
+def takes_pixels(path: str | Path) -> bool:
+    """Whether a sound file takes an image, or a clip."""
+    return is_pixels(*_input(path))
 
 
 def takes_image(path: str | Path) -> bool:
     """As `takes_pixels`, of an image alone."""
-    return takes_pixels(path, (4,))
+    return is_pixels(*_input(path), axes=(4,))
 
 
 def takes_history(path: str | Path) -> bool:
-    """Whether a sound .tflite takes the numbers of items, and so recommends the next one."""
-    return not is_exported(path) and flatbuffer.text(_input(path).name) == HISTORY
+    """Whether a sound file takes the numbers of items, and so recommends the next one."""
+    return _input(path)[0] == HISTORY
 
 
 def features_of_file(path: str | Path) -> SpeechFeatures | None:
-    """The features that a sound .tflite takes by the name of its input; None for a waveform, or an image."""
-    return None if is_exported(path) else FEATURES.get(flatbuffer.text(_input(path).name))
+    """The features that a sound file takes by the name of its input; None for a waveform, or an image."""
+    return FEATURES.get(_input(path)[0])
 
 
-def _input(path: str | Path) -> Any:
+def _input(path: str | Path) -> tuple[str, Sequence[int]]:
+    """Name and shape of a file's first input."""
+    if is_exported(path):
+        return exported_input(path)[:2]
     graph = flatbuffer.read(Path(path).read_bytes(), path).subgraphs[0]
-    return graph.tensors[graph.inputs[0]]
+    tensor = graph.tensors[graph.inputs[0]]
+    return flatbuffer.text(tensor.name), flatbuffer.shape_of(tensor)
 
 
 def _scaling(content: bytes, tensor: Any) -> PixelScaling | None:

@@ -61,6 +61,11 @@ class Model:
     input_shape: InputShape = None
 
     @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        return self.path.stat().st_size
+
+    @property
     def inputs(self) -> list[dict[str, Any]]:
         """The runtime's records of the inputs: name, shape, dtype, quantization (scale, zero point)."""
         return list(self.interpreter.get_input_details())

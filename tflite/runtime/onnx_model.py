@@ -1,16 +1,18 @@
 """An ONNX file in ONNX Runtime, on the CPU."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.tflite.runtime.export_record import read_record
-from keras_mobilenets.tflite.runtime.exported_model import ExportedModel, closed, described
+from keras_mobilenets.tflite.runtime.export_record import ExportRecord, read_record
+from keras_mobilenets.tflite.runtime.exported_model import ExportedModel, channels_last, closed, described
 from keras_mobilenets.tflite.runtime.model import InputShape
 
+_INT8 = (b"QuantizeLinear", b"QLinearConv", b"QLinearMatMul")  # operators, as a file names them
 _DTYPES = {"float": "float32", "double": "float64"}  # ONNX Runtime's words that NumPy has others for
 
 
@@ -22,25 +24,23 @@ class OnnxModel(ExportedModel):
     @classmethod
     def open(cls, path: Path, threads: int, input_shape: InputShape) -> "OnnxModel":
         """Opens a file that exists, with a batch of one image."""
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        options.log_severity_level = 4  # errors are raised, too
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        if len(session.get_inputs()) != 1 or len(session.get_outputs()) != 1:
-            raise UserError(f"{path} has several inputs or outputs; a classifier has one of each")
-        source, target = session.get_inputs()[0], session.get_outputs()[0]
-        shape = tuple(size if isinstance(size, int) else -1 for size in source.shape)
-        record = read_record(session.get_modelmeta().custom_metadata_map, shape)
-        own = closed(shape, input_shape, path)
-        inside = described(source.name, own, _dtype(source.type), record.input, record.layout == "nchw")
-        out = [size if isinstance(size, int) else 1 for size in target.shape]
-        model = cls(
-            path, threads, record, session, inside, described(target.name, out, _dtype(target.type), record.output)
+        session = _session(path, threads)
+        source, target, record = session.get_inputs()[0], session.get_outputs()[0], _record(session, path)
+        shape = closed(channels_last(_shape(source), record.layout), input_shape, path)
+        ends = (
+            described(source.name, shape, _dtype(source.type), record.input),
+            described(target.name, [max(size, 1) for size in _shape(target)], _dtype(target.type), record.output),
         )
-        model._bind(np.zeros(own, inside["dtype"]))
+        model = cls(path, threads, record, session, *ends)
+        model._bind(model._laid_out(np.zeros(shape)))
         return model
+
+    @classmethod
+    def input_of(cls, path: Path) -> tuple[str, tuple[int, ...], ExportRecord]:
+        """Name of the input, its shape N×H×W×C, −1 for an open size, and what the file says of itself."""
+        session = _session(path, 1)
+        source, record = session.get_inputs()[0], _record(session, path)
+        return source.name, channels_last(_shape(source), record.layout), record
 
     def invocation(self) -> Callable[[], object]:
         """What runs the model once on what the input holds."""
@@ -55,6 +55,10 @@ class OnnxModel(ExportedModel):
         """The raw output of the last run."""
         return self._binding.copy_outputs_to_cpu()[0]
 
+    def run_batch(self, values: np.ndarray) -> np.ndarray:
+        """Runs several images N×H×W×C at once, of a file that leaves their number open."""
+        return np.asarray(self.session.run(None, {self.input["name"]: self._laid_out(values)})[0])
+
     def _bind(self, values: np.ndarray) -> None:
         import onnxruntime
 
@@ -62,6 +66,33 @@ class OnnxModel(ExportedModel):
         self._binding: Any = self.session.io_binding()
         self._binding.bind_ortvalue_input(self.input["name"], self._source)
         self._binding.bind_output(self.output["name"])
+
+
+def _session(path: Path, threads: int) -> Any:
+    """A session of a file with one input and one output."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 4  # errors are raised, too
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    if len(session.get_inputs()) != 1 or len(session.get_outputs()) != 1:
+        raise UserError(f"{path} has several inputs or outputs; a classifier has one of each")
+    return session
+
+
+def _record(session: Any, path: Path) -> ExportRecord:
+    """What the file says of itself; of one that others made, whether it computes in int8."""
+    entries = session.get_modelmeta().custom_metadata_map
+    record = read_record(entries, _shape(session.get_inputs()[0]))
+    if "quantization" not in entries and any(operator in path.read_bytes() for operator in _INT8):
+        return replace(record, quantization="int8")
+    return record
+
+
+def _shape(end: Any) -> tuple[int, ...]:
+    """A shape as the file has it, −1 for an open size."""
+    return tuple(size if isinstance(size, int) else -1 for size in end.shape)
 
 
 def _dtype(words: str) -> np.dtype:

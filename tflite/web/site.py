@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.files import atomic_folder, refuse_strangers, write_json
+from keras_mobilenets.files import atomic_folder, listed, refuse_strangers, write_json
 from keras_mobilenets.tflite.bundles.manifest import DETECTION, NAME, Bundle, read_bundle
 from keras_mobilenets.tflite.conversion.io_dtype import with_float_ends
 from keras_mobilenets.tflite.web.runtime import VERSION, unpack_runtime
@@ -33,7 +33,7 @@ def write_site(bundle: str | Path, out: str | Path) -> Path:
     detectors = [model.name for model in found.models if model.task == DETECTION]
     if detectors:
         raise UserError(f"the page draws no boxes: leave out {', '.join(detectors)}; the app draws them")
-    refuse_strangers(out, INDEX, "site")
+    refuse_strangers(out, listed(out, INDEX), "site")
     with atomic_folder(out) as folder:
         unpack_runtime(folder / "litert")
         for source in resources.files(__package__).joinpath("site").iterdir():

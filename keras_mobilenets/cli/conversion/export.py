@@ -39,7 +39,6 @@ def run(options: Namespace) -> None:
     """Writes the files, each checked against its .tflite."""
     import_tensorflow(options)
     from keras_mobilenets import tflite
-    from keras_mobilenets.tflite.exports.exporter import SUFFIXES
 
     how: dict[str, Any] = {"format": options.format, "layout": "nchw" if options.nchw else "nhwc"}
     how |= {"batch": None if options.dynamic_batch else 1, "precision": options.precision}
@@ -53,9 +52,7 @@ def run(options: Namespace) -> None:
                 raise UserError("--out and --calibration go with files; a run has its own folder and its own data")
             made = pipeline.Run(source).export(**how)
         else:
-            out = Path(options.out) / source.name if options.out else source
-            out = out.with_suffix(SUFFIXES[options.format])
-            made = [tflite.export(source, out, calibration=options.calibration, **how)]
+            made = [tflite.export(source, folder=options.out, calibration=options.calibration, **how)]
         for path in made:
             print(path)
             if options.format == "tensorrt":

@@ -14,7 +14,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="run folder that `train` and `convert` filled")
     parser.add_argument("repository", metavar="OWNER/NAME", help="made when missing")
     parser.add_argument("--license", metavar="NAME", help="of the weights, such as apache-2.0")
-    parser.add_argument("--private", action="store_true", help="make a private repository")
+    parser.add_argument(
+        "--private", action="store_true", help="in a private repository; refused where it is public already"
+    )
     parser.add_argument("--card", action="store_true", help="print the model card and push nothing")
 
 

@@ -1,11 +1,13 @@
 """A run on the Hugging Face hub: its model, its .tflite files, and a model card made from what was recorded."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
-from keras_mobilenets.errors import UserError, first_line
+from keras_mobilenets.errors import UserError
 from keras_mobilenets.pipeline.folder import RunFolder, alone
+from keras_mobilenets.weights.checkpoints.hub import refusal
 
 PUBLISHED = ("*.tflite", "*.onnx", "model.keras", "results.json", "run.json")
 _OF_DATA = ("name", "image_size", "batch_size")
@@ -26,15 +28,18 @@ def push(
         run: The run; `train` and `convert` have filled it.
         repository: OWNER/NAME.
         license: Of the weights, by the hub's name for it, such as "apache-2.0"; the card says so where none is given.
-        private: Whether a repository that is made is private.
+        private: Whether the repository must be private; one that is made becomes so.
         token: Of the hub; by default the one that is logged in.
 
     Returns:
         The commit's address.
 
     Raises:
-        UserError: The package huggingface_hub is missing, the run has no model, or the hub refuses it.
+        UserError: The package huggingface_hub is missing, the run has no model, the repository is public and shall be
+            private, or the hub refuses it; then the repository stays as it was.
     """
+    if token is not None and not re.fullmatch(r"[!-~]+", token := token.strip()):
+        raise UserError("the token holds a space or a letter that no token has: copy it from the hub again")
     try:
         from huggingface_hub import CommitOperationAdd, HfApi
     except ImportError as error:
@@ -48,9 +53,13 @@ def push(
     api = HfApi(token=token)
     try:
         api.create_repo(repository, private=private, exist_ok=True)
+        if private and not api.model_info(repository).private:
+            raise UserError(f"{repository} is public: make it private on the hub, or push without private")
         done = api.create_commit(repository, operations, commit_message=f"{run.folder.name}, by keras_mobilenets")
+    except UserError:
+        raise
     except Exception as error:  # offline, without access, a name that cannot be: each has its kind
-        raise UserError(f"the hub refuses {repository}: {first_line(error)}; log in with `hf auth login`") from error
+        raise UserError(f"the hub does not take {repository}: {refusal(error)}") from error
     return str(done.commit_url)
 
 
@@ -65,10 +74,11 @@ def model_card(run: RunFolder, repository: str, license: str | None = None) -> s
     from keras_mobilenets import tflite
 
     record, rows = _public(run.asked), run.rows() if any(run.folder.glob("*.tflite")) else []
-    train, data = record.get("train", {}), record.get("data", {})
+    train = record.get("train", {})
     name = train.get("builder") or record.get("model", {}).get("name") or run.folder.name
     best = max((row.top1 for row in rows if row.top1 is not None), default=None)
-    header = {"library_name": "keras", "pipeline_tag": "image-classification", "tags": ["keras-mobilenets", "tflite"]}
+    header: dict[str, Any] = {"library_name": "keras", "tags": ["keras-mobilenets", "tflite"]}
+    header |= {"pipeline_tag": tag} if (tag := _pipeline(record)) else {}
     header |= {"license": license} if license else {}
     parts = [
         "---\n" + "".join(f"{key}: {json.dumps(value)}\n" for key, value in header.items()) + "---",
@@ -76,7 +86,7 @@ def model_card(run: RunFolder, repository: str, license: str | None = None) -> s
         f"{name}{_arguments(train)}, trained and converted by keras_mobilenets"
         + ("." if best is None else f": top-1 {best:.2%} on the test split."),
         "```python\nimport keras_mobilenets as km\n\n" + f'model = km.from_pretrained("{repository}")\n```',
-        "## Intended input\n\n" + _input(run, data),
+        "## Intended input\n\n" + _input(record, run.pixels),
         *(["## Figures\n\n" + tflite.markdown(rows) + _machine(run)] if rows else []),
         "## Training\n\n" + _table(_training(record)),
         *(["## Calibration\n\n" + found] if (found := _calibration(record)) else []),
@@ -104,14 +114,40 @@ def _arguments(train: dict[str, Any]) -> str:
     return f" ({said})" if said else ""
 
 
-def _input(run: RunFolder, data: dict[str, Any]) -> str:
-    classes = data.get("class_names", [])
-    size = data.get("image_size")
-    lines = [f"- one RGB image, {size}×{size} pixels" if size else "- one RGB image"]
-    lines.append(
-        f"- pixels 0..255 scaled to {run.pixels or 'what the model says'}; an int8 file takes pixel − 128 for −1..1"
+def _pipeline(record: dict[str, Any]) -> str:
+    """The hub's name of what the model does; empty where it has none."""
+    model, task = record.get("model", {}), record.get("data", {}).get("task")
+    if task == "detection":
+        return "object-detection"
+    kind = _kind(model)
+    return {"image": "image-classification", "clip": "video-classification", "waveform": "audio-classification"}.get(
+        kind, ""
     )
-    if classes:
+
+
+def _kind(model: dict[str, Any]) -> str:
+    """What a model takes, by what run.json says of it."""
+    if "sample_rate" in model:
+        return "waveform"
+    return model.get("input") or ("clip" if len(model.get("input_shape", ())) == 4 else "image")
+
+
+def _input(record: dict[str, Any], pixels: str | None) -> str:
+    data, model = record.get("data", {}), record.get("model", {})
+    shape, kind = model.get("input_shape", []), _kind(model)
+    sizes = "×".join(map(str, shape))
+    scaled = f"- pixels 0..255 scaled to {pixels or 'what the model says'}; an int8 file takes pixel − 128 for −1..1"
+    size = data.get("image_size")
+    if kind == "waveform":
+        what = f"{sizes} {model['features']['kind']} features" if model.get("features") else f"{sizes} samples in −1..1"
+        lines = [f"- {what} of a recording at {model['sample_rate']} Hz, float32"]
+    elif kind == "items":
+        lines = [f"- the last {sizes} items, int32: 0 where nothing was, else 1 + the item's place among the classes"]
+    elif kind == "clip":
+        lines = [f"- one RGB clip, {shape[0]} frames of {shape[1]}×{shape[2]} pixels", scaled]
+    else:
+        lines = [f"- one RGB image, {size}×{size} pixels" if size else "- one RGB image", scaled]
+    if classes := data.get("class_names", []):
         shown = ", ".join(map(str, classes[:20])) + (", …" if len(classes) > 20 else "")
         lines.append(f"- {len(classes)} classes: {shown}")
     return "\n".join(lines)

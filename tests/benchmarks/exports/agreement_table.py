@@ -1,14 +1,16 @@
 """Every family as ONNX: float in ONNX Runtime against Keras, int8 against the .tflite of each target's forms.
 
-    python tests/benchmarks/exports/agreement_table.py [--only MobileNetV2 VGG16] [--size 64]
+    python tests/benchmarks/exports/agreement_table.py [--only MobileNetV2 VGG16] [--forms gpu qualcomm] [--size 64]
 
 int8 is given in levels of 256, beside the levels by which TensorFlow Lite's plain kernels differ from XNNPACK's on the
-same file and images. Weights are untrained, with statistics as trained ones have.
+same file and examples. Weights are untrained, with statistics as trained ones have. A family is known by its name
+without its members' sizes: a new one is in the table by itself.
 """
 
 import argparse
 import inspect
 import os
+import re
 import tempfile
 import warnings
 from pathlib import Path
@@ -21,85 +23,92 @@ import numpy as np
 import keras_mobilenets as km
 from keras_mobilenets import tflite
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.tflite.exports.agreement import noise_images
+from keras_mobilenets.tflite.exports.agreement import example_values, noise_images
 from keras_mobilenets.tflite.runtime.exported_file import open_exported
 from keras_mobilenets.tflite.runtime.interpreter import open_model
 from keras_mobilenets.tflite.runtime.model import load
 from keras_mobilenets.training.engine.batch_normalization import estimate_statistics
 
-FORMS = ("nnapi", "xnnpack", "litert")
+FORMS = ("litert", "nnapi")
+SIZES = r"(Atto|Femto|Pico|Nano|Tiny|Small|Medium|Base|Large|XX?S|[BLMST])?(?<!V)\d*(_\d)?([MG]F)?$"
+ZERO_SHOT, TOWER = "zero_shot", "FastViTMCI0"
+FRAMES, CLASSES, CALIBRATION = 4, 10, 16
 
 
 def families():
-    """The first builder of each family that sees and that no table of stages is given to."""
+    """The first builder of each family, the small MobileNetV3 too, and a zero-shot classifier."""
     first = {}
     for name in km.list_models():
-        if name == "Searched" or name.startswith("DSCNN"):
-            continue
-        first.setdefault(getattr(km, name).__module__, name)
-    return list(first.values())
+        if name != "Searched":  # which needs a table of stages
+            first.setdefault(re.sub(SIZES, "", name) if name != "MobileNetV3Small" else name, name)
+    return [*first.values(), ZERO_SHOT]
 
 
-def network(name, images):
-    """A narrow network with statistics as trained ones have."""
+def network(name, size):
+    """A narrow network, and examples of what it takes for statistics and calibration."""
     keras.utils.set_random_seed(0)
-    size, builder = images.shape[1], getattr(km, name)
-    arguments = {builder.width: 0.35}
+    rng, builder = np.random.default_rng(0), getattr(km, TOWER if name == ZERO_SHOT else name)
+    arguments = {builder.width: 0.35, "classes": CLASSES, "classifier_activation": None}
     if "layer_scale" in inspect.signature(builder).parameters:
         arguments["layer_scale"] = 0.1  # with 1e-6 a block adds nothing to its input
-    model = km.create_model(name, input_shape=(size, size, 3), classes=10, classifier_activation=None, **arguments)
+    if builder.frames or builder.takes_images:
+        shape = (*[FRAMES] * bool(builder.frames), size, size, 3)
+        examples = noise_images((1, *shape), CALIBRATION)
+        values, arguments["input_shape"] = km.preprocess_input(examples), shape
+    if name == ZERO_SHOT:
+        tower = builder(shape, 0.35, include_top=False, pooling="avg", layer_scale=0.1)
+        vectors = rng.normal(size=(CLASSES, tower.output_shape[-1]))
+        model = km.zero_shot(tower, vectors, [f"label {index}" for index in range(CLASSES)])
+    else:
+        model = builder(**arguments)
+    if not (builder.frames or builder.takes_images):
+        shape = (CALIBRATION, *model.input_shape[1:])
+        is_history = model.inputs[0].dtype == "int32"
+        examples = rng.integers(0, CLASSES + 1, shape, np.int32) if is_history else rng.uniform(-1, 1, shape)
+        examples = values = examples if is_history else examples.astype(np.float32)
     if any(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers):
-        model = estimate_statistics(model, km.preprocess_input(images))
-    return model
+        model = estimate_statistics(model, values)
+    return model, examples
 
 
-def difference(one, other, images, scaled):
-    """The largest difference of two open models' raw outputs."""
-    values = [image[None] for image in (scaled if one.input["dtype"] == np.float32 else images.astype(int) - 128)]
-    return max(
-        np.abs(one.run(v.astype(one.input["dtype"])).astype(float) - other(v.astype(one.input["dtype"]))).max()
-        for v in values
-    )
-
-
-def cells(name, images, folder):
-    """What the table says of a family."""
-    model, scaled = network(name, images), km.preprocess_input(images[:8])
+def cells(name, size, forms, folder):
+    """What the table says of a family: of float, then of the int8 file of each form."""
+    model, examples = network(name, size)
     source = tflite.convert(model, folder / "none.tflite", quantize="none")
-    yield _said(source, images, scaled, lambda values: np.asarray(model(values, training=False)), "{:.1e}")
-    for target in FORMS:
-        source = folder / f"{target}.tflite"
-        tflite.convert(model, source, quantize="int8", calibration=images, target=target, calibration_method="minmax")
-        opened, plain = open_model(source), load(source, delegate=False)
-        said = _said(source, images, scaled, lambda values, opened=opened: opened.run(values).astype(float), "{:.0f}")
-        yield f"{said} ({difference(plain, lambda v, o=opened: o.run(v).astype(float), images[:8], scaled):.0f})"
+    yield _said(source, lambda values: np.asarray(model(values, training=False)), "{:.1e}")
+    for form in forms:
+        source = folder / f"{form}.tflite"
+        tflite.convert(model, source, quantize="int8", calibration=examples, target=form, calibration_method="minmax")
+        expected = open_model(source).run
+        yield f"{_said(source, expected, '{:.0f}')} ({difference(load(source, delegate=False), expected):.0f})"
 
 
-def _said(source, images, scaled, answer, form):
+def _said(source, answer, form):
     try:
         path = tflite.export(source, source.with_suffix(".onnx"))
     except UserError as error:
         return str(error).splitlines()[0]
-    return form.format(difference(open_exported(path), answer, images[:8], scaled))
+    return form.format(difference(open_exported(path), answer))
+
+
+def difference(one, answer):
+    """The largest difference of an open model's raw output from another answer."""
+    return max(np.abs(one.run(value).astype(float) - answer(value)).max() for value in example_values(one))
 
 
 def main():
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", help="these families alone")
+    parser.add_argument("--only", nargs="+", help="these networks alone")
+    parser.add_argument("--forms", nargs="+", default=FORMS, metavar="TARGET", help="those of int8")
     parser.add_argument("--size", type=int, default=64)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    images = noise_images((1, options.size, options.size, 3), 16)
-    print(
-        "| ONNX Runtime | float against Keras | "
-        + " | ".join(f"int8 {form}, levels (plain kernels)" for form in FORMS)
-        + " |"
-    )
-    print("| --- |" + " --: |" * (1 + len(FORMS)))
+    heads = "float against Keras", *(f"int8, {form}" for form in options.forms)
+    print(f"| ONNX Runtime | {' | '.join(heads)} |\n| --- |{' --: |' * len(heads)}")
     for name in options.only or families():
         with tempfile.TemporaryDirectory() as folder:
-            print(f"| {name} | {' | '.join(cells(name, images, Path(folder)))} |", flush=True)
+            print(f"| {name} | {' | '.join(cells(name, options.size, options.forms, Path(folder)))} |", flush=True)
 
 
 if __name__ == "__main__":

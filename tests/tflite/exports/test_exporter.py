@@ -3,14 +3,18 @@
 import builtins
 import json
 
+import keras
 import numpy as np
 import pytest
 from networks import answers
 
+import keras_mobilenets as km
 from keras_mobilenets import tflite
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.pixels.batches import to_input
-from keras_mobilenets.pixels.scaling import MINUS_ONE_TO_ONE
+from keras_mobilenets.pixels.scaling import MINUS_ONE_TO_ONE, PixelWarning
+from keras_mobilenets.tflite.graph import flatbuffer
+from keras_mobilenets.tflite.measurement.accuracy import input_shape
 from keras_mobilenets.tflite.runtime.interpreter import open_model
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -29,6 +33,15 @@ def by_onnxruntime(path, source, pixels, together=False):
     values = values.transpose(0, 3, 1, 2) if end.shape[1] == 3 else values
     batches = [values] if together else [value[None] for value in values]
     return np.concatenate([session.run(None, {end.name: batch})[0] for batch in batches]), expected
+
+
+def of_one_operator(path, shape, kind, **options):
+    """An ONNX file that others made."""
+    helper = onnx.helper
+    ends = [helper.make_tensor_value_info(*end) for end in (("x", 1, shape), ("y", 1, None))]
+    graph = helper.make_graph([helper.make_node(kind, ["x"], ["y"], **options)], kind, ends[:1], ends[1:])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+    return path
 
 
 @pytest.mark.parametrize("layout, batch", [("nhwc", 1), ("nchw", None)])
@@ -86,6 +99,84 @@ def test_evaluate_and_benchmark_take_exported_files(files, pixels, tmp_path, for
     first, second = tflite.benchmark([source, path], min_runs=20, min_seconds=0, warmup_seconds=0)
     assert (second.model, second.backend, second.quantization) == (path.name, package, "int8")
     assert second.macs == first.macs and second.median_ms > 0 and second.init_ms > 0
+    beside = [path, path.with_suffix(".bin")] if package == "openvino" else [path]
+    assert second.model_size_mb * 1e6 == sum(file.stat().st_size for file in beside)
+
+
+@pytest.mark.parametrize("quantize", ["none", "int8"])
+def test_a_history_is_exported_as_what_it_is(quantize, tmp_path):
+    keras.utils.set_random_seed(0)
+    model = km.SeparableSequenceNet((8,), 0.25, classes=20, depth=1)
+    histories = np.random.default_rng(0).integers(0, 21, (32, 8)).astype(np.int32)
+    how = {} if quantize == "none" else {"calibration": histories, "effort": "low"}
+    source = tflite.convert(model, tmp_path / "m.tflite", quantize=quantize, **how)
+
+    path = tflite.export(source, keras_model=model if quantize == "none" else None)
+
+    found, expected = (tflite.evaluate(each, (histories, histories[:, -1] % 20)) for each in (path, source))
+    np.testing.assert_allclose(found.predictions, expected.predictions, atol=1e-4 if quantize == "none" else 0.05)
+    assert found.figures == expected.figures
+    assert (
+        onnx.load(tflite.export(source, format="tensorrt") / "model.onnx").graph.input[0].type.tensor_type.elem_type
+        == 6
+    )
+    with pytest.raises(UserError, match="takes no images: leave --nchw out"):
+        tflite.export(source, layout="nchw")
+
+
+def test_tensors_may_share_a_name(files, pixels, tmp_path):
+    """As the format allows, and as the converter names some itself: those between a front end and its network."""
+    model = flatbuffer.read(files["nnapi", "none"].read_bytes())
+    for tensor in model.subgraphs[0].tensors:
+        tensor.name = b"tensor" if len(tensor.name) % 2 else None
+    source = tmp_path / "m.tflite"
+    source.write_bytes(flatbuffer.write(model))
+
+    path = tflite.export(source)
+
+    found, expected = by_onnxruntime(path, source, pixels[:2])
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_other_peoples_onnx_of_any_size_and_layout_is_evaluated(tmp_path, pixels):
+    """A mean of each channel, channels first: the file says neither what its pixels mean nor how large they are."""
+    path = of_one_operator(tmp_path / "mean.onnx", ["N", 3, "H", "W"], "ReduceMean", axes=[2, 3], keepdims=0)
+
+    with pytest.warns(PixelWarning, match="mean.onnx"):
+        found = tflite.evaluate(path, pixels).predictions
+
+    np.testing.assert_allclose(found, (pixels / 127.5 - 1).mean(axis=(1, 2)), atol=1e-5)
+    assert input_shape(path) == (-1, -1, -1, 3)
+    with pytest.raises(UserError, match=r"leaves sizes open, \?×\?×\?×3; give them with --size"):
+        tflite.benchmark(path)
+    (row,) = tflite.benchmark(path, input_shape=32, min_runs=5, min_seconds=0, warmup_seconds=0)
+    assert row.quantization == "none"
+
+
+def test_exported_files_that_are_no_classifier_or_not_whole_are_refused_in_a_line(tmp_path, pixels):
+    path = of_one_operator(tmp_path / "map.onnx", [1, 3, 32, 32], "Relu")
+    (tmp_path / "cut.onnx").write_bytes(path.read_bytes()[:40])
+    (tmp_path / "m.xml").write_text("<net/>")
+
+    for name, says in (
+        ("map.onnx", "answers with 1×3×32×32 and not with one number for each class"),
+        ("cut.onnx", "is damaged or not for onnxruntime"),
+        ("m.xml", r"m\.xml lacks its weights, .*m\.bin: copy both files"),
+    ):
+        with pytest.raises(UserError, match=says) as refused:
+            tflite.evaluate(tmp_path / name, pixels.astype(np.float32) / 255, pixels="0..1")
+        assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("format, name", [("onnx", "m.onnx"), ("openvino", "m.xml"), ("openvino", "m.bin")])
+def test_a_folder_in_the_place_of_a_file_is_left_with_nothing_beside_it(format, name, files, tmp_path):
+    pytest.importorskip(format.replace("onnx", "onnxruntime"), reason=f"needs the extra {format}")
+    (tmp_path / name).mkdir()
+
+    with pytest.raises(UserError, match=rf"cannot write .*{name}: it is a folder"):
+        tflite.export(files["nnapi", "none"], tmp_path / name.replace(".bin", ".xml"), format=format)
+
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_nothing_is_kept_that_answers_differently(files, tmp_path, monkeypatch):

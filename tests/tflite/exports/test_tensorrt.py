@@ -5,6 +5,7 @@ import io
 import struct
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 from networks import answers
@@ -49,6 +50,7 @@ def test_int8_has_symmetric_scales_and_the_same_answers(files, pixels, tmp_path)
     assert quantized and not any(constants[node.input[2]].any() for node in quantized)  # of h-swish's constants too
     expected = tflite.evaluate(source, pixels).predictions
     assert sqnr(run(folder / "model.onnx", channels_first(pixels)), expected) > 15
+    assert sqnr(tflite.evaluate(folder / "model.onnx", pixels).predictions, expected) > 15
 
 
 def test_fp16_stands_in_the_graph(files, pixels, tmp_path):
@@ -61,6 +63,17 @@ def test_fp16_stands_in_the_graph(files, pixels, tmp_path):
     assert "--minShapes=image:1x3x32x32 --optShapes=image:8x3x32x32" in (folder / "build.sh").read_text()
     found = run(folder / "model.onnx", channels_first(pixels))
     assert 50 < sqnr(found, answers(files["keras"], pixels / 127.5 - 1)) < 90  # float16 has 11 bits
+
+
+def test_values_beyond_float16_are_refused(tmp_path):
+    inputs = keras.Input((8, 8, 3))
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(1e6 * inputs)))
+    source = tflite.convert(model, tmp_path / "m.tflite", quantize="none")
+
+    with pytest.raises(UserError, match=r"m_fp16\.tensorrt would answer with NaN: .* too large for float16"):
+        tflite.export(source, format="tensorrt")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["m.tflite"]
 
 
 def test_a_float_file_is_calibrated_by_entropy(files, pixels, tmp_path):
@@ -97,6 +110,21 @@ def test_a_float_file_is_calibrated_by_entropy(files, pixels, tmp_path):
         model.graph.node.extend([node, *(each for name in node.output for each in waiting[name])])
     found = run(model.SerializeToString(), channels_first(pixels))
     assert sqnr(found, answers(files["keras"], pixels / 127.5 - 1)) > 15
+
+
+def test_both_precisions_of_a_float_file_have_a_folder_each_and_no_other_folder_is_replaced(files, pixels, tmp_path):
+    source = files["nnapi", "none"]
+    how = {"format": "tensorrt", "folder": tmp_path}
+
+    made = [tflite.export(source, **how), tflite.export(source, precision="int8", calibration=pixels[:2], **how)]
+    made.append(tflite.export(source, **how))  # takes the place of the first
+
+    assert [path.name for path in made] == ["nnapi_none_fp16.tensorrt", "nnapi_none_int8.tensorrt", made[0].name]
+    assert (made[1] / "calibration.cache").exists()
+    (made[0] / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"notes\.txt is not of a folder for TensorRT"):
+        tflite.export(source, **how)
+    assert (made[0] / "notes.txt").read_text() == "mine"
 
 
 def test_what_is_rare_and_far_out_is_cut_off_as_onnxruntime_does():
