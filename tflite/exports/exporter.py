@@ -11,6 +11,7 @@ from keras_mobilenets.errors import UserError, first_line, unknown
 from keras_mobilenets.files import atomic
 from keras_mobilenets.pixels.batches import first_labelled, to_input
 from keras_mobilenets.pixels.scaling import MINUS_ONE_TO_ONE
+from keras_mobilenets.plurals import count
 from keras_mobilenets.tflite.exports import agreement, onnx_graph, tensorrt
 from keras_mobilenets.tflite.graph.file_identifier import check_file
 from keras_mobilenets.tflite.graph.macs import file_macs
@@ -114,6 +115,9 @@ def record_of(source: Path, layout: str = "nhwc") -> ExportRecord:
         UserError: The .tflite is no float or int8 file of one input and one output.
     """
     opened = open_model(source)
+    if (len(opened.inputs), len(opened.outputs)) != (1, 1):
+        given = f"{count(len(opened.inputs), 'input')} and {count(len(opened.outputs), 'output')}"
+        raise UserError(f"{source} has {given}: what has one of each is exported")
     kind, end = opened.quantization(), opened.input
     if kind not in ("none", "int8"):
         raise UserError(f"{source} is quantized as {kind}: export the float32 or the int8 file")
@@ -171,6 +175,7 @@ def _write_openvino(model: Any, out: Path, record: ExportRecord, checked: Callab
         raise UserError("OpenVINO export needs openvino: pip install keras_mobilenets[openvino]") from error
     from keras_mobilenets.tflite.runtime.openvino_model import SECTION
 
+    onnx_graph.pad_integers(model)
     with atomic(out.with_suffix(".bin")) as weights, atomic(out) as temporary:
         try:
             converted = openvino.Core().read_model(model.SerializeToString())

@@ -18,6 +18,7 @@ from keras_mobilenets.tflite.graph import flatbuffer
 
 OPSET = 17  # HardSwish needs 14; TensorRT 8.6 and OpenVINO 2023 take 17
 BATCH = "batch"  # name of an open batch
+_QDQ = ("DequantizeLinear", "QuantizeLinear")
 
 
 def read_graph(content: bytes, path: object, *, is_nchw: bool = False) -> Any:
@@ -98,6 +99,34 @@ def _slice_all(model: Any, node: Any, constants: dict[str, Any]) -> None:
         name = f"{node.output[0]}__ends"
         model.graph.initializer.append(numpy_helper.from_array(np.array(ends, np.int64), name))
         node.input[2] = name
+
+
+def pad_integers(model: Any) -> None:
+    """Pads int8 tensors as they are, not their floats between DequantizeLinear and QuantizeLinear: changes the model.
+
+    OpenVINO's transformations for int8 pad the constants of the one, then give them to the residual sum behind as well.
+    """
+    from onnx import numpy_helper
+
+    graph = model.graph
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    makers = {name: node for node in graph.node for name in node.output}
+    readers: dict[str, list[Any]] = {}
+    for node in graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    for node in [node for node in graph.node if node.op_type == "Pad" and not node.attribute]:
+        before, after = makers.get(node.input[0]), readers.get(node.output[0], [])
+        if before is None or [before.op_type, *(each.op_type for each in after)] != [*_QDQ]:
+            continue
+        scales = zip(before.input[1:], after[0].input[1:], strict=True)
+        values = [constants[name] for name in node.input[2:] if name]
+        if all(np.array_equal(constants[a], constants[b]) for a, b in scales) and not any(map(np.any, values)):
+            kept = [before.input[0], node.input[1], before.input[2]]  # 0.0 is stored as the zero point
+            del node.input[:]
+            node.input.extend(kept)
+            node.output[0] = after[0].output[0]
+            graph.node.remove(after[0])
 
 
 def _readable(content: bytes) -> bytes:

@@ -200,6 +200,14 @@ def test_nothing_is_kept_that_answers_differently(files, tmp_path, monkeypatch):
 
 
 def test_what_cannot_be_exported_is_refused_in_a_line(files, tflite_files, tmp_path, monkeypatch):
+    model = flatbuffer.read(files["nnapi", "none"].read_bytes())
+    graph = model.subgraphs[0]
+    graph.outputs = [*graph.outputs, graph.operators[0].outputs[0]]
+    two = tmp_path / "two.tflite"
+    two.write_bytes(flatbuffer.write(model))
+    with pytest.raises(UserError, match="has 1 input and 2 outputs: what has one of each is exported"):
+        tflite.export(two)
+    two.unlink()
     with pytest.raises(UserError, match="quantized as dynamic: export the float32 or the int8 file"):
         tflite.export(tflite_files["dynamic"], tmp_path / "m.onnx")
     with pytest.raises(UserError, match=r"a file of onnx ends with \.onnx"):
