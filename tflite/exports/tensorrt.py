@@ -5,6 +5,7 @@ symmetric QuantizeLinear and DequantizeLinear, fp16 as float16 weights and activ
 float graph may be calibrated instead (implicit quantization): then the folder has a calibration cache.
 """
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -95,4 +96,5 @@ def _batches(model: Any) -> str:
     if first.dim_value:
         return ""
     size = "x".join(str(dim.dim_value) for dim in sizes)
-    return "".join(f" --{kind}Shapes={source.name}:{count}x{size}" for kind, count in BATCHES.items())
+    name = f"'{source.name}'" if set(source.name) & set(":,") else source.name  # as trtexec wants such names
+    return "".join(f" {shlex.quote(f'--{kind}Shapes={name}:{count}x{size}')}" for kind, count in BATCHES.items())

@@ -2,7 +2,9 @@
 
 import contextlib
 import io
+import os
 import struct
+import subprocess
 from types import SimpleNamespace
 
 import keras
@@ -14,6 +16,7 @@ from keras_mobilenets import tflite
 from keras_mobilenets.cli import main
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.tflite.exports import calibration_cache, engine
+from keras_mobilenets.tflite.graph import flatbuffer
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
@@ -63,6 +66,25 @@ def test_fp16_stands_in_the_graph(files, pixels, tmp_path):
     assert "--minShapes=image:1x3x32x32 --optShapes=image:8x3x32x32" in (folder / "build.sh").read_text()
     found = run(folder / "model.onnx", channels_first(pixels))
     assert 50 < sqnr(found, answers(files["keras"], pixels / 127.5 - 1)) < 90  # float16 has 11 bits
+
+
+def test_the_script_passes_any_name_to_trtexec(files, tmp_path):
+    """Names as TensorFlow's converter gives them, and what a stranger may have put into a file."""
+    name = 'x:0; touch "$(echo oops)"'
+    model = flatbuffer.read(files["nnapi", "none"].read_bytes())
+    model.subgraphs[0].tensors[model.subgraphs[0].inputs[0]].name = name.encode()
+    model.signatureDefs = None
+    source, trtexec = tmp_path / "m.tflite", tmp_path / "trtexec"
+    source.write_bytes(flatbuffer.write(model))
+    trtexec.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    trtexec.chmod(0o755)
+
+    folder = tflite.export(source, format="tensorrt", batch=None)
+
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    said = subprocess.run([folder / "build.sh"], env={"PATH": path}, capture_output=True, text=True, check=True).stdout
+    assert f"--minShapes='{name}':1x32x32x3" in said.splitlines()
+    assert not list(tmp_path.rglob("oops"))
 
 
 def test_values_beyond_float16_are_refused(tmp_path):
