@@ -14,9 +14,9 @@ from keras_mobilenets.processors import usable_threads
 from keras_mobilenets.progress import track
 from keras_mobilenets.tflite.graph.file_identifier import check_file
 from keras_mobilenets.tflite.measurement.evaluation import agreement, max_abs_err, score
-from keras_mobilenets.tflite.runtime.exported_file import exported_input, is_exported, open_exported
+from keras_mobilenets.tflite.runtime.exported_file import exported_input, is_exported
 from keras_mobilenets.tflite.runtime.exported_model import ExportedModel
-from keras_mobilenets.tflite.runtime.interpreter import open_model
+from keras_mobilenets.tflite.runtime.interpreter import open_any
 from keras_mobilenets.tflite.runtime.model import InputShape, Model
 from keras_mobilenets.tflite.runtime.sandbox import validate
 from keras_mobilenets.training.evaluation.attribute_examination import TASK
@@ -153,7 +153,7 @@ def _opened(path: str | Path, threads: int, size: InputShape) -> Model | Exporte
     Raises:
         UserError: It answers with a map, or with a sequence.
     """
-    model = (open_exported if is_exported(path) else open_model)(path, threads, size)
+    model = open_any(path, threads, size)
     lengths = [int(length) for length in model.output["shape"]]
     if sum(length != 1 for length in lengths[1:]) > 1:
         given = "×".join(map(str, lengths))

@@ -16,7 +16,7 @@ from keras_mobilenets.pixels.batches import quantize
 from keras_mobilenets.progress import track
 from keras_mobilenets.tflite.measurement.accuracy import input_shape
 from keras_mobilenets.tflite.runtime.input_scaling import features_of_file, takes_pixels
-from keras_mobilenets.tflite.runtime.interpreter import open_model
+from keras_mobilenets.tflite.runtime.interpreter import open_any
 from keras_mobilenets.training.datasets.speech.stream import QUIET, Stream
 from keras_mobilenets.waveforms.features import RATE
 
@@ -165,7 +165,7 @@ def _scores(path: str | Path, stream: Stream, step: float) -> tuple[np.ndarray, 
         raise UserError(f"{path} takes images or clips: a stream is for what hears")
     frames = shape[1]
     length = features.window_samples + (frames - 1) * features.stride_samples if features else frames
-    model = open_model(path)
+    model = open_any(path)
     source = model.input
     hop, outputs = round(step * RATE), []
     starts = range(0, len(stream.samples) - length + 1, hop)

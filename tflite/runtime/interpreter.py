@@ -11,6 +11,7 @@ from pathlib import Path
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.tflite.graph.file_identifier import check_file
 from keras_mobilenets.tflite.runtime.exported_file import is_exported, open_exported, runtime
+from keras_mobilenets.tflite.runtime.exported_model import ExportedModel
 from keras_mobilenets.tflite.runtime.model import InputShape, Model, load, one_line
 from keras_mobilenets.tflite.runtime.sandbox import validate
 
@@ -36,6 +37,11 @@ def open_model(path: str | Path, threads: int = 1, input_shape: InputShape = Non
         raise UserError(f"threads is {threads}; give 1 or more")
     validate(path, input_shape=input_shape)
     return load(path, threads, input_shape)
+
+
+def open_any(path: str | Path, threads: int = 1, input_shape: InputShape = None) -> Model | ExportedModel:
+    """As `open_model`, of a file of another runtime too, by its suffix."""
+    return (open_exported if is_exported(path) else open_model)(path, threads, input_shape)
 
 
 @dataclass(frozen=True)
