@@ -24,7 +24,7 @@ COMMIT = "c" * 40
 
 
 class Hub(BaseHTTPRequestHandler):
-    """The calls of create_repo, model_info, create_commit and hf_hub_download; `refusal` is answered to all of them."""
+    """The calls of create_repo, model_info, create_commit and hf_hub_download; where `refused` is in one, `refusal`."""
 
     def log_message(self, *_):
         pass
@@ -43,7 +43,7 @@ class Hub(BaseHTTPRequestHandler):
         chunked = b"" if size else b"".join(iter(self.chunk, b""))
         content = self.rfile.read(size) or chunked
         address = f"http://{self.headers['Host']}/me/net"
-        if self.server.refusal:
+        if self.server.refusal and self.server.refused in self.path:
             self.answer({"error": "no"}, self.server.refusal)
         elif self.path.endswith("/repos/create"):
             self.answer({"url": address})
@@ -83,7 +83,7 @@ class Hub(BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch, tmp_path):
     running = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    running.files, running.refusal, running.is_private, running.damages = {}, 0, False, False
+    running.files, running.refusal, running.refused, running.is_private, running.damages = {}, 0, "", False, False
     threading.Thread(target=running.serve_forever, daemon=True).start()
     address = f"http://127.0.0.1:{running.server_port}"
     monkeypatch.setattr(constants, "ENDPOINT", address)
@@ -125,17 +125,17 @@ def test_a_pushed_run_is_loaded_from_the_hub(run, server, keras_model, pixels):
 
 
 @pytest.mark.parametrize(
-    ("status", "says"),
+    ("status", "refused", "says"),
     [
-        (401, "log in with `hf auth login`"),
-        (403, "by a token that may do this"),
-        (409, "try again"),
-        (429, "asked too often"),
-        (500, "see to the connection, and try again later"),
+        (401, "", "log in with `hf auth login`"),
+        (403, "", "by a token that may do this"),
+        (409, "/commit/", "somebody else changed it meanwhile: try again"),
+        (429, "", "it was asked too often: try again later"),
+        (500, "/commit/", "see to the connection, and try again later"),
     ],
 )
-def test_what_the_hub_refuses_is_said_in_a_line(status, says, run, server, capsys):
-    server.refusal = status
+def test_what_the_hub_refuses_is_said_in_a_line(status, refused, says, run, server, capsys):
+    server.refusal, server.refused = status, refused
 
     assert main(["push", str(run.folder), "me/net"]) == 2
 

@@ -16,6 +16,7 @@ from keras_mobilenets.tflite.runtime.interpreter import open_model
 from keras_mobilenets.tflite.runtime.model import Model, load, noise
 
 FLOAT = 1e-4  # largest difference of a float output, or of its share where outputs are above 1
+HALF = 0.1  # the same in float16, whose roundings add up
 LEVELS = 1  # largest difference of an int8 output, in its 256 levels
 EXAMPLES = 8
 
@@ -110,6 +111,21 @@ def agreement(exported: ExportedModel, source: Path, images: np.ndarray | None =
     return Agreement(difference, allowed, len(values))
 
 
+def check_half(exported: ExportedModel, source: Path, images: np.ndarray | None = None) -> None:
+    """Refuses a file in float16 whose answers are far from those of its float32 .tflite.
+
+    Raises:
+        UserError: They are: a value is too large for float16, or NaN came of it.
+    """
+    found = agreement(exported, source, images)
+    allowed = found.allowed * HALF / FLOAT
+    if not found.difference <= allowed:
+        raise UserError(
+            f"in float16 {source} answers differently: by {found.difference:.3g}, where {allowed:.3g} is rounding: "
+            "it has values beyond that type; export the int8 file"
+        )
+
+
 def check(exported: ExportedModel, source: Path, images: np.ndarray | None = None, keras: Any = None) -> Agreement:
     """As `agreement`.
 
@@ -142,17 +158,6 @@ def check_batch(path: Path, exported: ExportedModel) -> None:
         same = False
     if not same:
         raise UserError(f"{path} cannot take several images at once: its graph moves the batch; export it with batch 1")
-
-
-def check_finite(exported: ExportedModel, out: Path) -> None:
-    """Refuses a file that answers with infinite numbers or none, as float16 does beyond 65504.
-
-    Args:
-        exported: The file, open.
-        out: What it becomes, for the message.
-    """
-    if not np.isfinite(_answers(exported, example_values(exported, exported.record.scaling))).all():
-        raise UserError(f"{out} would answer with NaN: its values are too large for float16; export the int8 file")
 
 
 def _answers(model: Any, values: list[np.ndarray]) -> np.ndarray:

@@ -91,12 +91,14 @@ def export(
         onnx_graph.open_batch(model)
     _describe(model, source.stem, record)
 
-    def checked(file: Path) -> None:
+    def checked(file: Path, is_half: bool = False) -> None:
         try:
             opened = open_exported(file)
         except UserError as error:
             reason = first_line(error.__cause__ or error)
             raise UserError(f"{format} does not run what {source} becomes: {reason}; nothing was written") from error
+        if is_half:
+            return agreement.check_half(opened, source, images)
         agreement.check(opened, source, images, keras_model)
         if batch is None and format != "openvino":
             agreement.check_batch(out, opened)
