@@ -10,6 +10,7 @@ from keras_mobilenets.errors import UserError
 from keras_mobilenets.graphs.input_names import HISTORY
 from keras_mobilenets.pixels.batches import to_input
 from keras_mobilenets.pixels.scaling import MINUS_ONE_TO_ONE, PixelScaling
+from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.runtime.exported_model import ExportedModel
 from keras_mobilenets.tflite.runtime.input_scaling import is_pixels
 from keras_mobilenets.tflite.runtime.interpreter import open_model
@@ -17,7 +18,7 @@ from keras_mobilenets.tflite.runtime.model import Model, load, noise
 
 FLOAT = 1e-4  # largest difference of a float output, or of its share where outputs are above 1
 HALF = 0.1  # the same in float16, whose roundings add up
-LEVELS = 1  # largest difference of an int8 output, in its 256 levels
+LEVELS = 1.0  # largest difference of an int8 output, in its 256 levels
 EXAMPLES = 8
 
 
@@ -101,13 +102,13 @@ def agreement(exported: ExportedModel, source: Path, images: np.ndarray | None =
     if np.dtype(reference.input["dtype"]).kind == "f" and keras is not None:
         theirs.append(_keras_answers(keras, values))
     difference = max(float(np.abs(mine - other).max()) for other in theirs)
-    if np.dtype(reference.output["dtype"]).kind == "f":
+    if exported.record.quantization != "int8":
         return Agreement(difference, FLOAT * max(1.0, float(np.abs(theirs[0]).max())), len(values))
-    allowed: float = LEVELS
-    if difference > LEVELS:
+    allowed = LEVELS if np.dtype(reference.output["dtype"]).kind != "f" else max(FLOAT, LEVELS * _level(source))
+    if difference > allowed:
         spread = _answers(load(source, delegate=False), values) - theirs[0]
         if np.square(mine - theirs[0]).mean() <= np.square(spread).mean():
-            allowed = max(LEVELS, float(np.abs(spread).max()))
+            allowed = max(allowed, float(np.abs(spread).max()))
     return Agreement(difference, allowed, len(values))
 
 
@@ -158,6 +159,17 @@ def check_batch(path: Path, exported: ExportedModel) -> None:
         same = False
     if not same:
         raise UserError(f"{path} cannot take several images at once: its graph moves the batch; export it with batch 1")
+
+
+def _level(source: Path) -> float:
+    """A step of what is int8 in front of a float output; 0 where nothing is."""
+    model = flatbuffer.read(source.read_bytes(), source)
+    graph, out = flatbuffer.Graph(model), model.subgraphs[0].outputs[0]
+    for operator in graph.operators:
+        if out in operator.outputs and graph.name(operator) == "DEQUANTIZE":
+            scales, _ = flatbuffer.scales(model.subgraphs[0].tensors[operator.inputs[0]])
+            return scales[0]
+    return 0.0
 
 
 def _answers(model: Any, values: list[np.ndarray]) -> np.ndarray:

@@ -10,9 +10,9 @@ import numpy as np
 from keras_mobilenets.errors import UserError, first_line, unknown
 from keras_mobilenets.files import atomic
 from keras_mobilenets.pixels.batches import first_labelled, to_input
-from keras_mobilenets.pixels.scaling import MINUS_ONE_TO_ONE
 from keras_mobilenets.plurals import count
 from keras_mobilenets.tflite.exports import agreement, onnx_graph, tensorrt
+from keras_mobilenets.tflite.graph import signature
 from keras_mobilenets.tflite.graph.file_identifier import check_file
 from keras_mobilenets.tflite.graph.macs import file_macs
 from keras_mobilenets.tflite.graph.metadata import metadata_of
@@ -123,15 +123,18 @@ def record_of(source: Path, layout: str = "nhwc") -> ExportRecord:
     kind, end = opened.quantization(), opened.input
     if kind not in ("none", "int8"):
         raise UserError(f"{source} is quantized as {kind}: export the float32 or the int8 file")
+    if signature.open_places(end["shape_signature"]):
+        raise UserError(f"{source} leaves sizes of its input open: convert it with input_shape")
     has_image = is_pixels(end["name"], end["shape"])
     if layout == "nchw" and not (has_image and len(end["shape"]) == 4):
         raise UserError(f"{source} takes no images: leave --nchw out, in Python layout")
     metadata = metadata_of(source.read_bytes())
-    has_pixels = has_image and (kind == "int8" or (metadata and metadata.normalization))
+    says_pixels = has_image and (np.dtype(end["dtype"]).kind != "f" or (metadata and metadata.normalization))
+    scaling = scaling_of_file(source) if says_pixels else None
     return ExportRecord(
         layout,
         kind,
-        scaling_of_file(source) if has_pixels else None,
+        None if scaling and scaling.is_assumed else scaling,
         metadata.labels if metadata else (),
         _quantization(end),
         _quantization(opened.output),
@@ -143,9 +146,9 @@ def _values(images: Any, source: Path, record: ExportRecord) -> np.ndarray | Non
     """What a float model's input takes of calibration images, in the layout of the export; None of none."""
     if images is None:
         return None
-    end, scaling = open_model(source).input, record.scaling or MINUS_ONE_TO_ONE
+    end = open_model(source).input
     pixels, _ = first_labelled(images, CALIBRATION, end["shape"])
-    values = to_input(pixels, scaling, end["dtype"], end["quantization"], source)
+    values = to_input(pixels, scaling_of_file(source, None, pixels), end["dtype"], end["quantization"], source)
     return np.ascontiguousarray(values.transpose(0, 3, 1, 2)) if record.layout == "nchw" else values
 
 

@@ -39,7 +39,7 @@ def read_graph(content: bytes, path: object, *, is_nchw: bool = False) -> Any:
         raise UserError(
             "ONNX export needs onnx, onnxruntime and tf2onnx: pip install keras_mobilenets[onnx]"
         ) from error
-    content = _readable(content)
+    content = _readable(content, path)
     name = flatbuffer.text(_input(content).name)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.tflite"
@@ -129,11 +129,18 @@ def pad_integers(model: Any) -> None:
             graph.node.remove(after[0])
 
 
-def _readable(content: bytes) -> bytes:
+def _readable(content: bytes, path: object) -> bytes:
     """With what tf2onnx needs and the format leaves open: the new shape among the options of each RESHAPE, one name for
     each tensor.
+
+    Raises:
+        UserError: It has what ONNX, or tf2onnx, lacks beside operators.
     """
-    model = flatbuffer.read(content)
+    model = flatbuffer.read(content, path)
+    if len(model.subgraphs) > 1:
+        raise UserError(f"{path} cannot be written as ONNX: it has several graphs, as models with a state have")
+    if any(tensor.sparsity for tensor in model.subgraphs[0].tensors):
+        raise UserError(f"{path} cannot be written as ONNX: it has sparse tensors; export the dense file")
     graph = flatbuffer.Graph(model)
     for operator in graph.operators:
         if graph.name(operator) == "RESHAPE":

@@ -75,25 +75,30 @@ def cells(name, size, forms, folder):
     """What the table says of a family: of float, then of the int8 file of each form."""
     model, examples = network(name, size)
     source = tflite.convert(model, folder / "none.tflite", quantize="none")
-    yield _said(source, lambda values: np.asarray(model(values, training=False)), "{:.1e}")
+    yield _said(source, lambda values: np.asarray(model(values, training=False)), is_float=True)
     for form in forms:
         source = folder / f"{form}.tflite"
         tflite.convert(model, source, quantize="int8", calibration=examples, target=form, calibration_method="minmax")
-        expected = open_model(source).run
-        yield f"{_said(source, expected, '{:.0f}')} ({difference(load(source, delegate=False), expected):.0f})"
+        yield f"{_said(source, answer := open_model(source).run)} ({_levels(load(source, delegate=False), answer):.0f})"
 
 
-def _said(source, answer, form):
+def _said(source, answer, is_float=False):
     try:
-        path = tflite.export(source, source.with_suffix(".onnx"))
+        exported = open_exported(tflite.export(source, source.with_suffix(".onnx")))
     except UserError as error:
         return str(error).splitlines()[0]
-    return form.format(difference(open_exported(path), answer))
+    return f"{_share(exported, answer):.1e}" if is_float else f"{_levels(exported, answer):.0f}"
 
 
-def difference(one, answer):
-    """The largest difference of an open model's raw output from another answer."""
-    return max(np.abs(one.run(value).astype(float) - answer(value)).max() for value in example_values(one))
+def _share(model, answer):
+    """The largest difference of a model's output from another answer, where those are above 1 as a share of them."""
+    pairs = [(model.run(value).astype(float), answer(value)) for value in example_values(model)]
+    return max(np.abs(one - other).max() for one, other in pairs) / max(1, *(np.abs(other).max() for _, other in pairs))
+
+
+def _levels(model, answer):
+    """The largest difference of a model's raw output from another answer."""
+    return max(np.abs(model.run(value).astype(float) - answer(value)).max() for value in example_values(model))
 
 
 def main():

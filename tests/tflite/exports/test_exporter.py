@@ -6,6 +6,7 @@ import json
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from networks import answers
 
 import keras_mobilenets as km
@@ -13,8 +14,10 @@ from keras_mobilenets import tflite
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.pixels.batches import to_input
 from keras_mobilenets.pixels.scaling import MINUS_ONE_TO_ONE, PixelWarning
+from keras_mobilenets.tflite.exports import onnx_graph
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.measurement.accuracy import input_shape
+from keras_mobilenets.tflite.runtime.exported_file import open_exported
 from keras_mobilenets.tflite.runtime.interpreter import open_model
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -64,6 +67,24 @@ def test_int8_onnx_is_within_a_level_of_every_form(files, pixels, tmp_path, targ
     assert np.abs(found.astype(int) - expected).max() <= 1
     nodes = [node.op_type for node in onnx.load(path).graph.node]
     assert nodes.count("QuantizeLinear") > 8 and nodes.count("Transpose") <= 8
+
+
+def test_a_stock_int8_file_of_float_ends_is_judged_by_its_levels_and_what_is_assumed_is_not_written(
+    keras_model, pixels, tmp_path
+):
+    pytest.importorskip("openvino", reason="needs the extra openvino")
+    converter = tf.lite.TFLiteConverter.from_keras_model(keras_model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([image[None].astype(np.float32) / 127.5 - 1] for image in pixels[:8])
+    source = tmp_path / "stock.tflite"
+    source.write_bytes(converter.convert())
+
+    paths = [tflite.export(source, format=format) for format in ("onnx", "openvino")]
+
+    for path in paths:
+        found, expected = (tflite.evaluate(each, pixels, pixels="-1..1").predictions for each in (path, source))
+        assert np.abs(found - expected).max() <= 1.01 / 256  # one level in front of the last DEQUANTIZE
+        assert open_exported(path).record.scaling is None
 
 
 def test_metadata_holds_labels_and_the_meaning_of_pixels(files, tmp_path):
@@ -180,8 +201,6 @@ def test_a_folder_in_the_place_of_a_file_is_left_with_nothing_beside_it(format, 
 
 
 def test_nothing_is_kept_that_answers_differently(files, tmp_path, monkeypatch):
-    from keras_mobilenets.tflite.exports import onnx_graph
-
     def damaged(*args, **kwargs):
         model = read_graph(*args, **kwargs)
         kernel = next(t for t in model.graph.initializer if t.data_type == 1 and np.prod(t.dims) == 7 * 24)
@@ -200,14 +219,35 @@ def test_nothing_is_kept_that_answers_differently(files, tmp_path, monkeypatch):
 
 
 def test_what_cannot_be_exported_is_refused_in_a_line(files, tflite_files, tmp_path, monkeypatch):
-    model = flatbuffer.read(files["nnapi", "none"].read_bytes())
-    graph = model.subgraphs[0]
-    graph.outputs = [*graph.outputs, graph.operators[0].outputs[0]]
-    two = tmp_path / "two.tflite"
-    two.write_bytes(flatbuffer.write(model))
-    with pytest.raises(UserError, match="has 1 input and 2 outputs: what has one of each is exported"):
-        tflite.export(two)
-    two.unlink()
+    def changed(change):
+        model = flatbuffer.read(files["nnapi", "none"].read_bytes())
+        change(model, model.subgraphs[0])
+        return flatbuffer.write(model)
+
+    def two_outputs(_, graph):
+        graph.outputs = [*graph.outputs, graph.operators[0].outputs[0]]
+
+    def open_sizes(_, graph):
+        graph.tensors[graph.inputs[0]].shapeSignature = [1, -1, -1, 3]
+
+    def sparse(_, graph):
+        graph.tensors[-1].sparsity = flatbuffer.schema.SparsityParametersT()
+
+    def stateful(model, graph):
+        model.subgraphs.append(graph)
+
+    path = tmp_path / "changed.tflite"
+    for change, says in (
+        (two_outputs, "has 1 input and 2 outputs: what"),
+        (open_sizes, "leaves sizes of its input open"),
+    ):
+        path.write_bytes(changed(change))
+        with pytest.raises(UserError, match=says):
+            tflite.export(path)
+    path.unlink()
+    for change, says in ((sparse, "has sparse tensors; export the dense file"), (stateful, "has several graphs")):
+        with pytest.raises(UserError, match=says):
+            onnx_graph.read_graph(changed(change), path)
     with pytest.raises(UserError, match="quantized as dynamic: export the float32 or the int8 file"):
         tflite.export(tflite_files["dynamic"], tmp_path / "m.onnx")
     with pytest.raises(UserError, match=r"a file of onnx ends with \.onnx"):
