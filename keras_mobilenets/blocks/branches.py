@@ -68,6 +68,7 @@ def repvit_block(
     kernel_size: int = 3,
     squeeze: int = 0,
     activation: str = "gelu",
+    normalizes_sum: bool = True,
     name: str,
 ) -> Any:
     """RepViT's block: depthwise branches mix places, squeeze-and-excite, then two 1×1 convolutions mix channels.
@@ -81,6 +82,7 @@ def repvit_block(
         kernel_size: Side of the depthwise kernel.
         squeeze: Channels of the squeeze-and-excite; 0 for none.
         activation: Between the 1×1 convolutions.
+        normalizes_sum: Whether the sum is normalized; else the 1×1 branch is, as in the paper's first version.
         name: Prefix of the layer names: `{name}_depthwise` is the sum, of `{name}_depthwise_branch_0`,
             `{name}_depthwise_point` and the input; `{name}_expand`, `{name}_project`, `{name}_add`.
 
@@ -89,8 +91,12 @@ def repvit_block(
     """
     mixer = f"{name}_depthwise"
     branch = depthwise_bn(x, kernel_size, activation=None, name=f"{mixer}_branch_0")
-    x = layers.Add(name=mixer)([branch, layers.DepthwiseConv2D(1, name=f"{mixer}_point")(x), x])
-    x = batch_norm(x, mixer)
+    if normalizes_sum:
+        point = layers.DepthwiseConv2D(1, name=f"{mixer}_point")(x)
+    else:
+        point = depthwise_bn(x, 1, activation=None, name=f"{mixer}_point")
+    x = layers.Add(name=mixer)([branch, point, x])
+    x = batch_norm(x, mixer) if normalizes_sum else x
     if squeeze:
         x = squeeze_excite(x, squeeze, gate="sigmoid", name=name)
     return channel_mixer(x, expansion, activation=activation, name=name)

@@ -15,10 +15,11 @@ import keras
 import numpy as np
 
 from keras_mobilenets.errors import UserError, unknown
+from keras_mobilenets.graphs.reparameterization import reparameterized
 from keras_mobilenets.models.catalog import builder_named, create_model, list_models
 from keras_mobilenets.models.hybrids import mobileclip
 from keras_mobilenets.pixels import scaling as pixel_scaling
-from keras_mobilenets.weights import pytorch, torch_models, towers
+from keras_mobilenets.weights import folded_branches, pytorch, torch_models, towers
 from keras_mobilenets.weights.adaptation import adapted
 from keras_mobilenets.weights.checkpoints import state_dict
 from keras_mobilenets.weights.dialects import ssdlite
@@ -30,13 +31,14 @@ TORCHVISION_EPSILON_1E3 = re.compile("(SSDLite)?MobileNetV3|EfficientNetV2|Effic
 
 # Underscores aside, the words are the builder's name: "mobilenetv2_100", "regnet_x_1_6gf", "shufflenet_v1_g3_x1_0".
 _NAME = re.compile(
-    r"(tf_)?(?P<words>\w+?)(?P<minimal>_minimal)?(_g(?P<groups>\d+))?(_x(?P<width>\d(_\d+)?))?(_(?P<percent>\d{3}))?"
+    r"(tf_)?(?P<words>\w+?)(?P<minimal>_minimal)?(?P<overlapping>_ols)?(_g(?P<groups>\d+))?(_x(?P<width>\d(_\d+)?))?(_(?P<percent>\d{3}))?"
     r"(?P<torchvision>_tv)?"
 )
 # Names that say the same in other words than their builder's.
 _OTHER_WORDS = (
     (r"^regnet([xy])_00(\d)(?=_tv$|$)", r"regnet_\1_\g<2>00mf"),
-    (r"^regnet([xy])_0(\d)(\d)$", r"regnet_\1_\2_\3gf"),
+    (r"^regnet([xy])_0?(\d+)0(?=_tv$|$)", r"regnet_\1_\2gf"),
+    (r"^regnet([xy])_0(\d)(\d)(?=_tv$|$)", r"regnet_\1_\2_\3gf"),
     (r"^legacy_", ""),
     (r"^ssdlite320_", "ssdlite_"),
     (r"^mobileclip2?_s([012])$", r"fastvit_mci\1"),
@@ -68,7 +70,8 @@ def from_torch(name: str, state: Any, *, pixels: Any = None, **overrides: Any) -
 
     Returns:
         The Keras model, with the padding and the epsilons of PyTorch: images to logits; of a CLIP, images or int32
-        tokens to vectors for `zero_shot`.
+        tokens to vectors for `zero_shot`. Weights whose branches were folded before they were saved give the network
+        that `reparameterized` gives.
 
     Raises:
         UserError: There is no builder for the name, the weights cannot be read, or they do not fit; the message names
@@ -89,12 +92,13 @@ def from_torch(name: str, state: Any, *, pixels: Any = None, **overrides: Any) -
         large = library == "torchvision" and TORCHVISION_EPSILON_1E3.match(model.variant[0])
         differences = {"symmetric": True, "epsilon": 1e-3 if large else EPSILON}
     trained_on, ambiguity = torch_models.published_pixels(plain, tag, library)
+    channels = model.input_shape[-1]
     if pixels is None and not isinstance(state, str | Path):
-        differences |= _named_input(trained_on)
+        differences |= _named_input(trained_on, channels)
     else:
         if ambiguity and pixels is None:
             warnings.warn(ambiguity, pixel_scaling.PixelWarning, stacklevel=2)
-        differences |= _scaling(trained_on if pixels is None else pixels)
+        differences |= _scaling(trained_on if pixels is None else pixels, channels)
     if differences:
         model = adapted(model, **differences)
     try:
@@ -104,7 +108,7 @@ def from_torch(name: str, state: Any, *, pixels: Any = None, **overrides: Any) -
     if library == "megvii" and isinstance(state, str | Path):
         stem = model.get_layer("stem")
         stem.kernel.assign(stem.kernel[:, :, ::-1])  # blue came first in training
-    return model
+    return reparameterized(model) if folded_branches.are_folded(arrays) else model
 
 
 def _text_tower(name: str, arrays: Mapping[str, Any], overrides: dict[str, Any]) -> keras.Model:
@@ -116,7 +120,7 @@ def _text_tower(name: str, arrays: Mapping[str, Any], overrides: dict[str, Any])
         pytorch.fill(model, dict(arrays), top=True)
     except ValueError as error:
         raise UserError(f"the weights do not fit {name}: {error}") from error
-    return model
+    return reparameterized(model) if folded_branches.are_folded(arrays) else model
 
 
 def _library(arrays: Mapping[str, Any]) -> str:
@@ -137,15 +141,19 @@ def default_size(name: str) -> int:
     return size
 
 
-def _named_input(trained_on: str) -> dict[str, Any]:
+def _named_input(trained_on: str, channels: int) -> dict[str, Any]:
     """What lets the network alone tell what its pixels are, as an argument of `adapted`."""
     name = next((name for name, pixels in pixel_scaling.INPUT_NAMES.items() if pixels == trained_on), None)
-    return {"input_name": name} if name else {}
+    return {"input_name": name} if name and len(pixel_scaling.said(trained_on).mean) in (1, channels) else {}
 
 
-def _scaling(trained_on: Any) -> dict[str, Any]:
+def _scaling(trained_on: Any, channels: int) -> dict[str, Any]:
     """What makes of images in [−1, 1] those that weights were trained on, as an argument of `adapted`."""
     scaling = pixel_scaling.said(trained_on)
+    if len(scaling.mean) not in (1, channels):
+        raise UserError(
+            f'{scaling} is of 3 channels, the model\'s images have {channels}: say pixels=, such as "-1..1"'
+        )
     mean, std = np.array(scaling.mean), np.array(scaling.std)
     factors, offsets = 127.5 / std, (127.5 - mean) / std
     return {"scaling": (factors.tolist(), offsets.tolist())} if (factors != 1).any() or offsets.any() else {}
@@ -173,6 +181,8 @@ def _arguments(name: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
         arguments["groups"] = int(match["groups"])
     if match["minimal"]:
         arguments["minimalistic"] = True
+    if match["overlapping"]:
+        arguments["overlapping_stem"] = True
     torchvision = match["torchvision"] or _library(arrays) == "torchvision"
     if torchvision and "torchvision_widths" in inspect.signature(build).parameters:
         arguments["torchvision_widths"] = True

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from keras_mobilenets.weights import folded_branches
 from keras_mobilenets.weights.dialects import dialect_of
 from keras_mobilenets.weights.tensor_names import TOP, check_names
 
@@ -25,15 +26,25 @@ def fill(model: keras.Model, arrays: dict[str, np.ndarray], top: bool) -> None:
         if layer.trainable  # else its weights are constants, such as a wavelet's
         for leaf, weight in zip(_leaves(layer), layer.weights, strict=True)
     }
+    needed = {name: _torch_shape(*target) for name, target in targets.items()}
+    arrays = folded_branches.unfolded(arrays, targets, needed)
     extra = {name for name in arrays.keys() - targets.keys() if top or not TOP.match(name)}
     shapes = {}
     for name in targets.keys() & arrays.keys():
-        needs, has = _torch_shape(*targets[name]), arrays[name].shape
+        needs, has = needed[name], arrays[name].shape
         same_size = isinstance(targets[name][0], layers.Dense) and has[:1] + (int(np.prod(has[1:])),) == needs
         shapes[name] = (needs if same_size else has, needs)
+    _check_channels(model, [shapes[name] for name in shapes if targets[name][0].name.startswith("stem")])
     check_names(targets.keys() - arrays.keys(), extra, shapes)
     for name, (layer, weight) in targets.items():
         weight.assign(_keras_layout(model, layer, weight, arrays[name]))
+
+
+def _check_channels(model: keras.Model, stems: list[tuple[Any, Any]]) -> None:
+    """Raises a ValueError where the first convolution takes images of other channels than the model's."""
+    for has, needs in stems:
+        if len(has) == len(needs) == 4 and has[1] != needs[1] == model.input_shape[-1]:
+            raise ValueError(f"its images have {has[1]} channels: give input_tensor=keras.Input((96, 96, {has[1]}))")
 
 
 def _leaves(layer: Any) -> list[str]:

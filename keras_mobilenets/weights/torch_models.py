@@ -76,9 +76,10 @@ def published_pixels(name: str, tag: str, library: str) -> tuple[str, str]:
 def fitting(arrays: Mapping[str, Any], other_than: str) -> str:
     """The end of a message about weights that do not fit: the model that they look like, by their number."""
     counted = {name: array for name, array in arrays.items() if not name.endswith(("running_mean", "running_var"))}
-    last = [array.shape for name, array in counted.items() if HEAD.match(name) and array.ndim == 2]
-    classes = last[-1][0] if last else 1000
+    heads = [array.shape for name, array in counted.items() if HEAD.match(name) and array.ndim == 2]
     total = sum(int(np.prod(array.shape)) for array in counted.values())
-    total += (1000 - classes) * (last[-1][1] + 1) if last else 0
+    for classes, channels in heads:
+        if (classes, channels) == heads[-1]:  # of a distilled network both
+            total += (1000 - classes) * (channels + 1)
     found = list(dict.fromkeys(row.name for row in published() if row.parameters == total and row.name != other_than))
     return f"; they have as many parameters as {' or '.join(found)}: give that name" if found else ""

@@ -20,6 +20,7 @@ _FASTVIT = (
     (r"\brbr_scale\b", "conv_scale"),
     (r"\brbr_skip\b", "identity"),
     (r"\blkb_origin\b", "large_conv"),
+    (r"\blkb_reparam\b", "reparam_conv"),
     (r"\bconvffn\b", "mlp"),
     (r"\bse\.reduce\b", "se.fc1"),
     (r"\bse\.expand\b", "se.fc2"),
@@ -44,7 +45,7 @@ _TRANSFORMER = (
 def image_tower(arrays: Arrays) -> Arrays:
     """The tensors of the image tower as timm calls them; those of a network that is no CLIP as they are."""
     arrays = _of(arrays, _IMAGE) or arrays
-    if not any(name.startswith("patch_embed.0.rbr_") for name in arrays):
+    if not any(name.startswith(("patch_embed.0.rbr_", "patch_embed.0.reparam_conv.")) for name in arrays):
         return arrays
     halvings = sorted({int(match[1]) for name in arrays if (match := re.match(r"network\.(\d+)\.proj\.", name))})
     found = {_staged(_renamed(name, _FASTVIT), halvings): array for name, array in arrays.items()}
@@ -84,4 +85,6 @@ def _staged(name: str, halvings: Sequence[int]) -> str:
     stage = f"stages.{sum(halving <= place for halving in halvings)}"
     if rest.startswith("proj."):
         return f"{stage}.downsample.{rest}"
-    return f"{stage}.pos_emb.pos_enc.{rest[3:]}" if rest.startswith("pe.") else f"{stage}.blocks.{rest}"
+    if rest.startswith(("pe.", "reparam_conv.")):
+        return f"{stage}.pos_emb.{rest.replace('pe.', 'pos_enc.')}"
+    return f"{stage}.blocks.{rest}"

@@ -268,8 +268,9 @@ def test_the_stages_of_regnets_follow_from_their_four_parameters():
     from tf_keras.src.applications.regnet import MODEL_CONFIGS
 
     for kind, designs in (("x", regnet.X), ("y", regnet.Y)):
-        for published, design in zip(("002", "004", "006", "008", "016"), designs.values(), strict=True):
-            theirs, found = MODEL_CONFIGS[kind + published], regnet.stages(design)
+        published = ("002", "004", "006", "008", "016", "032", "040", "064", "080", "120", "160", "320")
+        for code, design in zip(published, designs.values(), strict=True):
+            theirs, found = MODEL_CONFIGS[kind + code], regnet.stages(design)
             assert [stage.repeats for stage in found] == theirs["depths"]
             assert [stage.width for stage in found] == theirs["widths"]
             assert {stage.group_width for stage in found} == {theirs["group_width"]}

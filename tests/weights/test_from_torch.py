@@ -11,12 +11,13 @@ import pytest
 
 import keras_mobilenets as km
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.models import torch_names
 from keras_mobilenets.pixels.preprocessing_layers import scaling_of_layers
-from keras_mobilenets.weights import torch_models, towers
+from keras_mobilenets.weights import pytorch, torch_models, towers
 from keras_mobilenets.weights.adaptation import adapted
 from keras_mobilenets.weights.checkpoints import state_dict
 from keras_mobilenets.weights.dialects import dialect_of
-from keras_mobilenets.weights.dialects.families import convnext
+from keras_mobilenets.weights.dialects.families import convnext, mobileone
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -67,7 +68,7 @@ def small():
 
 # Of many layers, or much like another.
 SLOW = (
-    *("convnext_tiny", "wtconvnext_tiny", "ghostnetv2_100", "mobileone_s0", "repvit_m0_9"),
+    *("convnext_tiny", "wtconvnext_tiny", "ghostnetv2_100", "mobileone_s0", "repvit_m0_9", "repvit_m1"),
     *("efficientformer_l1", "poolformer_s12", "fastvit_mci0"),
 )
 
@@ -96,6 +97,91 @@ def test_outputs_are_those_of_the_pytorch_model(name):
     assert actual.shape == tuple(reference["logits_shape"])
     assert np.linalg.norm(actual.ravel() - expected) / np.linalg.norm(expected) < reference.get("tolerance", 1e-4)
     assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == reference["trainable_parameters"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", {row.name: row for row in torch_models.published()}.values(), ids=lambda row: row.name)
+def test_the_builder_of_every_name_has_its_parameters(row):
+    if row.parameters > 60e6 or row.name.startswith("ssdlite"):
+        pytest.skip("large, or of other classes")
+    names = {"torchvision": {"features.0": None}, "megvii": {"features.0.branch_main.0": None}}
+    arguments = torch_names._arguments(row.name, names.get(row.library, {}))
+    model = km.create_model(arguments.pop("builder"), **arguments)
+    assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == row.parameters
+
+
+def folded(state):
+    """As timm's `reparameterize_model` leaves them: one convolution, `reparam_conv`, in the place of branches."""
+    result = dict(state)
+
+    def normalization(module):
+        leaves = ("weight", "bias", "running_mean", "running_var")
+        gamma, beta, mean, variance = (result.pop(f"{module}.{leaf}") for leaf in leaves)
+        factor = gamma / np.sqrt(variance + 1e-5)
+        return factor[:, None, None, None], beta - mean * factor
+
+    def branch(module, side):
+        kernel, (factor, bias) = result.pop(f"{module}.conv.weight"), normalization(f"{module}.bn")
+        pad = (side - kernel.shape[-1]) // 2
+        return np.pad(kernel * factor, ((0, 0), (0, 0), (pad, pad), (pad, pad))), bias
+
+    def identity(shape):
+        kernel = np.zeros(shape, np.float32)
+        for channel in range(shape[0]):
+            kernel[channel, channel % shape[1], shape[2] // 2, shape[3] // 2] = 1
+        return kernel
+
+    for module in {name.split(".conv_kxk.")[0] for name in state if ".conv_kxk." in name}:
+        shape = state[f"{module}.conv_kxk.0.conv.weight"].shape
+        names = (*(f"{module}.conv_kxk.{index}" for index in range(4)), f"{module}.conv_scale")
+        parts = [branch(name, shape[-1]) for name in names if f"{name}.conv.weight" in state]
+        if f"{module}.identity.weight" in state:
+            factor, bias = normalization(f"{module}.identity")
+            parts.append((factor * identity(shape), bias))
+        kernel, bias = (sum(part) for part in zip(*parts, strict=True))
+        if module.endswith(".mixer"):
+            module = module.removesuffix(".mixer")
+            factor, shift = normalization(f"{module}.norm.identity")
+            gamma = result.pop(f"{module}.layer_scale.gamma").reshape(-1)
+            kernel = identity(shape) + gamma[:, None, None, None] * (kernel - factor * identity(shape))
+            bias = gamma * (bias - shift)
+        result |= {f"{module}.reparam_conv.weight": kernel, f"{module}.reparam_conv.bias": bias}
+    for module in [name.removesuffix(".large_conv.conv.weight") for name in state if ".large_conv.conv." in name]:
+        (kernel, bias), (small, shift) = (branch(f"{module}.{size}_conv", 7) for size in ("large", "small"))
+        result |= {f"{module}.reparam_conv.weight": kernel + small, f"{module}.reparam_conv.bias": bias + shift}
+    for module in [name.removesuffix(".pos_enc.weight") for name in state if name.endswith(".pos_enc.weight")]:
+        kernel = result.pop(f"{module}.pos_enc.weight")
+        result[f"{module}.reparam_conv.weight"] = kernel + identity(kernel.shape)
+        result[f"{module}.reparam_conv.bias"] = result.pop(f"{module}.pos_enc.bias")
+    return result
+
+
+def test_branches_that_were_folded_before_they_were_saved_are_plain_layers():
+    small = {"alpha": 0.25, "input_shape": (64, 64, 3)}
+    network = km.MobileOneS1(classifier_activation=None, **small)
+    modules = dict(mobileone.modules(network, {}))
+    state = {
+        name: weight_of(name, pytorch._torch_shape(layer, weight), 1.0)
+        for layer in network.layers
+        for leaf, weight in zip(pytorch._leaves(layer), layer.weights, strict=True)
+        for name in [f"{modules[layer.name]}.{leaf}"]
+    }
+    model, plain = (km.from_torch("mobileone_s1", arrays, **small) for arrays in (state, folded(state)))
+    images = np.random.default_rng(0).uniform(-1, 1, (1, 64, 64, 3)).astype(np.float32)
+    expected = np.asarray(model(images, training=False))
+    assert np.linalg.norm(plain(images, training=False) - expected) < 1e-4 * np.linalg.norm(expected)
+    assert not any(layer.name.endswith("_point") for layer in plain.layers)
+
+
+@pytest.mark.slow
+def test_a_folded_fastvit_gives_the_outputs_of_timm():
+    reference = golden("fastvit_mci0")
+    state = folded(weights_of(reference))
+    assert len(state) < 0.6 * len(reference["state"])
+    model = km.from_torch("fastvit_mci0", state, input_shape=(64, 64, 3))
+    images = np.random.default_rng(0).uniform(-1, 1, (2, 64, 64, 3)).astype(np.float32)
+    expected = np.frombuffer(base64.b64decode(reference["logits_f32le_base64"]), "<f4").reshape(2, -1)
+    assert np.linalg.norm(model(images, training=False) - expected) < 1e-3 * np.linalg.norm(expected)
 
 
 def renamed(state, rename):
@@ -249,6 +335,23 @@ def test_safetensors_are_read_and_batch_counters_ignored(small, tmp_path):
     assert np.array_equal(np.asarray(model.get_layer("stem_bn").gamma), state["bn1.weight"])
 
 
+def test_weights_of_gray_images_say_what_to_give(small, tmp_path):
+    import keras
+    from safetensors.numpy import save_file
+
+    name, state = small
+    gray = state | {"conv_stem.weight": state["conv_stem.weight"].sum(1, keepdims=True)}
+    with pytest.raises(UserError, match=r"its images have 1 channels: give input_tensor=keras\.Input\(\(96, 96, 1\)\)"):
+        km.from_torch(name, gray)
+    model = km.from_torch(name, gray, input_tensor=keras.Input((64, 64, 1)))
+    images = np.random.default_rng(0).uniform(-1, 1, (1, 64, 64, 1)).astype(np.float32)
+    expected = np.asarray(km.from_torch(name, state)(np.repeat(images, 3, -1), training=False))
+    np.testing.assert_allclose(model(images, training=False), expected, rtol=1e-3, atol=1e-4 * abs(expected).max())
+    save_file(gray, tmp_path / "gray.safetensors")
+    with pytest.raises(UserError, match="is of 3 channels, the model's images have 1: say pixels="):
+        km.from_torch(name, tmp_path / "gray.safetensors", input_tensor=keras.Input((64, 64, 1)))
+
+
 def test_the_model_has_as_many_classes_as_the_weights(small):
     name, state = small
     few = state | {"classifier.weight": state["classifier.weight"][:7], "classifier.bias": state["classifier.bias"][:7]}
@@ -366,7 +469,9 @@ def test_damaged_and_missing_files_are_one_line(tmp_path):
         ("mobilenetv2_10", "mobilenetv2_100"),
         ("mobilenet_v3", "mobilenet_v3_small"),
         ("resnet50d", "resnet50"),
-        ("regnet_x_16gf", "regnet_x_1_6gf"),
+        ("regnet_x_64gf", "regnet_x_16gf"),
+        ("xception41", "legacy_xception"),
+        ("mobilenetv2_100_ols", "mobilenetv2_100"),
         ("", "help"),
     ],
 )
@@ -392,6 +497,10 @@ def test_weights_of_another_model_are_recognized(small):
     for state in (small[1], few):
         with pytest.raises(UserError, match="as many parameters as mobilenetv2_050: give that name"):
             km.from_torch("mobilenetv3_large_100", state)
+
+
+def test_weights_of_another_distilled_network_of_few_classes_are_recognized():
+    assert torch_models.fitting(weights_of(golden("repvit_m1")), "repvit_m0_9").endswith("repvit_m1: give that name")
 
 
 def images_of_pixels():
@@ -533,6 +642,8 @@ def test_the_image_tower_of_a_clip_is_that_of_timm():
     found = towers.image_tower(apple | both)
     assert found.keys() == state.keys()
     assert all(np.array_equal(found[name], state[name]) for name in state if name != "head.fc.bias")
+    alone = renamed(apple, lambda name: name.removeprefix("image_encoder.model."))
+    assert towers.image_tower(state_dict.read(alone)).keys() == state.keys()
     of_open_clip = towers.image_tower(prefixed("visual.trunk.", state) | {"text.positional_embedding": np.zeros(3)})
     assert of_open_clip.keys() == state.keys()
     assert towers.image_tower(state) is state

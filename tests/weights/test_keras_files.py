@@ -276,7 +276,7 @@ def test_every_published_variant_is_of_a_builder_and_has_its_own_files():
     rows = imagenet.published()
     files = [row.url.format(size=size, top=top) for row in rows for size in row.sizes.split() or [""]
              for top in ("", row.without_top)]  # fmt: skip
-    assert len(files) == len(set(files)) == 2 * (4 * 4 + 6 * 5 + 6 + 8 + 7 + 2 + 10 + 1 + 4)
+    assert len(files) == len(set(files)) == 2 * (4 * 4 + 6 * 5 + 6 + 8 + 7 + 2 + 24 + 1 + 4)
     assert {row.builder for row in rows} <= set(km.list_models())
 
 

@@ -18,10 +18,17 @@ from keras_mobilenets.models.builder import Builder, builder
 
 
 class Variant(NamedTuple):
-    """Blocks of the four stages, and the filters of the first; each later stage has twice as many."""
+    """A row of the table.
+
+    Attributes:
+        repeats: Blocks of the four stages.
+        filters: Of the first stage; each later one has twice as many.
+        stem_share: Filters of the first convolution of an overlapping stem over those of the second.
+    """
 
     repeats: tuple[int, int, int, int]
     filters: int
+    stem_share: float = 0.5
 
 
 # Section 3, "Settings"; Atto to Nano are timm's.
@@ -29,7 +36,7 @@ VARIANTS = {
     "Atto": Variant((2, 2, 6, 2), 40),
     "Femto": Variant((2, 2, 6, 2), 48),
     "Pico": Variant((2, 2, 6, 2), 64),
-    "Nano": Variant((2, 2, 8, 2), 80),
+    "Nano": Variant((2, 2, 8, 2), 80, stem_share=1),
     "Tiny": Variant((3, 3, 9, 3), 96),
     "Small": Variant((3, 3, 27, 3), 96),
     "Base": Variant((3, 3, 27, 3), 128),
@@ -46,19 +53,32 @@ _ARGUMENT = """
     Args:
         layer_scale: First value of the learned scale of each block's output. A short training wants more, such as 0.1.
     """
+_OVERLAPPING = """    overlapping_stem: Whether the stem is two 3×3 convolutions of strides 2, as in timm's `_ols`,
+            in the place of one of patches.
+    """
 
 
 def _builder(variant: str) -> Builder:
     """The public builder of a variant of `VARIANTS`."""
 
-    def body(x: Any, *, stem_strides: int, alpha: float = 1.0, layer_scale: float = LAYER_SCALE) -> Any:
+    def body(
+        x: Any,
+        *,
+        stem_strides: int,
+        alpha: float = 1.0,
+        layer_scale: float = LAYER_SCALE,
+        overlapping_stem: bool = False,
+    ) -> Any:
+        table = VARIANTS[variant]
+        stem = partial(_overlapping_stem, share=table.stem_share) if overlapping_stem else _patch_stem
         block = partial(blocks.convnext_block, kernel_size=KERNEL_SIZE, layer_scale=layer_scale)
-        return _network(x, VARIANTS[variant], [block] * 4, stem_strides, alpha)
+        return _network(stem(x, make_divisible(table.filters * alpha), stem_strides), table, [block] * 4, alpha)
 
     body.__name__ = body.__qualname__ = f"ConvNeXt{variant}"
     body.__doc__ = f"Builds ConvNeXt-{variant[0]} (section 3); alpha is a factor on its published width.{_ARGUMENT}"
     if variant in ("Atto", "Femto", "Pico", "Nano"):
         body.__doc__ = f"Builds timm's ConvNeXt-{variant}; alpha is a factor on its published width.{_ARGUMENT}"
+    body.__doc__ += _OVERLAPPING
     return builder(dropout_rate=0.0, last=_last)(body)
 
 
@@ -82,7 +102,8 @@ def _wavelet_builder(variant: str) -> Builder:
             )
             for number in levels
         ]
-        return _network(x, VARIANTS[variant], stages, stem_strides, alpha)
+        table = VARIANTS[variant]
+        return _network(_patch_stem(x, make_divisible(table.filters * alpha), stem_strides), table, stages, alpha)
 
     body.__name__ = body.__qualname__ = f"WTConvNeXt{variant}"
     body.__doc__ = (
@@ -92,16 +113,23 @@ def _wavelet_builder(variant: str) -> Builder:
     return builder(dropout_rate=0.0, last=_last)(body)
 
 
-def _network(x: Any, variant: Variant, stages: list[Any], stem_strides: int, alpha: float) -> Any:
-    """The stem takes patches of 4×4, or of 2×2 for small images."""
-    index, patch = 0, 2 * stem_strides
+def _patch_stem(x: Any, filters: int, strides: int) -> Any:
+    """Patches of 4×4, or of 2×2 for small images."""
+    return layers.Conv2D(filters, 2 * strides, strides=2 * strides, name="stem")(x)
+
+
+def _overlapping_stem(x: Any, filters: int, strides: int, share: float) -> Any:
+    x = layers.Conv2D(make_divisible(share * filters), 3, strides=strides, padding="same", name="stem")(x)
+    return layers.Conv2D(filters, 3, strides=2, padding="same", name="stem_2")(x)
+
+
+def _network(x: Any, variant: Variant, stages: list[Any], alpha: float) -> Any:
+    """What follows the convolutions of the stem."""
+    x, index = blocks.layer_norm(x, name="stem"), 0
     for stage, (block, repeats) in enumerate(zip(stages, variant.repeats, strict=True)):
-        filters = make_divisible(variant.filters * 2**stage * alpha)
-        if stage == 0:
-            x = layers.Conv2D(filters, patch, strides=patch, name="stem")(x)
-            x = blocks.layer_norm(x, name="stem")
-        else:
+        if stage:
             x = blocks.layer_norm(x, name=f"downsample_{stage}")
+            filters = make_divisible(variant.filters * 2**stage * alpha)
             x = layers.Conv2D(filters, 2, strides=2, name=f"downsample_{stage}")(x)
         for _ in range(repeats):
             x = block(x, name=f"block_{index}")

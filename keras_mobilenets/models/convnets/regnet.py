@@ -41,6 +41,13 @@ X = {
     "600MF": Design(16, 48, 36.97, 2.24, 24),
     "800MF": Design(16, 56, 35.73, 2.28, 16),
     "1_6GF": Design(18, 80, 34.01, 2.25, 24),
+    "3_2GF": Design(25, 88, 26.31, 2.25, 48),
+    "4GF": Design(23, 96, 38.65, 2.43, 40),
+    "6_4GF": Design(17, 184, 60.83, 2.07, 56),
+    "8GF": Design(23, 80, 49.56, 2.88, 120),
+    "12GF": Design(19, 168, 73.36, 2.37, 112),
+    "16GF": Design(22, 216, 55.59, 2.1, 128),
+    "32GF": Design(23, 320, 69.86, 2.0, 168),
 }
 Y = {
     "200MF": Design(13, 24, 36.44, 2.49, 8),
@@ -48,6 +55,13 @@ Y = {
     "600MF": Design(15, 48, 32.54, 2.32, 16),
     "800MF": Design(14, 56, 38.84, 2.4, 16),
     "1_6GF": Design(27, 48, 20.71, 2.65, 24),
+    "3_2GF": Design(21, 80, 42.63, 2.66, 24),
+    "4GF": Design(22, 96, 31.41, 2.24, 64),
+    "6_4GF": Design(25, 112, 33.22, 2.27, 72),
+    "8GF": Design(17, 192, 76.82, 2.19, 56),
+    "12GF": Design(19, 168, 73.36, 2.37, 112),
+    "16GF": Design(18, 200, 106.23, 2.48, 112),
+    "32GF": Design(20, 232, 115.89, 2.53, 232),
 }
 
 
@@ -110,7 +124,7 @@ def _builder(kind: str, variant: str, design: Design) -> Builder:
 
     Args:
         torchvision_widths: Whether a width halfway between two multiples of the group width is rounded up, as
-            torchvision does (its X400MF and Y800MF are wider for it), and none by more than 10% down.
+            torchvision does (its X400MF, Y800MF and Y8GF are wider for it), and none by more than 10% down.
     """
     return builder(dropout_rate=0.0)(body)
 
@@ -120,8 +134,22 @@ RegNetX400MF = _builder("X", "400MF", X["400MF"])
 RegNetX600MF = _builder("X", "600MF", X["600MF"])
 RegNetX800MF = _builder("X", "800MF", X["800MF"])
 RegNetX1_6GF = _builder("X", "1_6GF", X["1_6GF"])
+RegNetX3_2GF = _builder("X", "3_2GF", X["3_2GF"])
+RegNetX4GF = _builder("X", "4GF", X["4GF"])
+RegNetX6_4GF = _builder("X", "6_4GF", X["6_4GF"])
+RegNetX8GF = _builder("X", "8GF", X["8GF"])
+RegNetX12GF = _builder("X", "12GF", X["12GF"])
+RegNetX16GF = _builder("X", "16GF", X["16GF"])
+RegNetX32GF = _builder("X", "32GF", X["32GF"])
 RegNetY200MF = _builder("Y", "200MF", Y["200MF"])
 RegNetY400MF = _builder("Y", "400MF", Y["400MF"])
 RegNetY600MF = _builder("Y", "600MF", Y["600MF"])
 RegNetY800MF = _builder("Y", "800MF", Y["800MF"])
 RegNetY1_6GF = _builder("Y", "1_6GF", Y["1_6GF"])
+RegNetY3_2GF = _builder("Y", "3_2GF", Y["3_2GF"])
+RegNetY4GF = _builder("Y", "4GF", Y["4GF"])
+RegNetY6_4GF = _builder("Y", "6_4GF", Y["6_4GF"])
+RegNetY8GF = _builder("Y", "8GF", Y["8GF"])
+RegNetY12GF = _builder("Y", "12GF", Y["12GF"])
+RegNetY16GF = _builder("Y", "16GF", Y["16GF"])
+RegNetY32GF = _builder("Y", "32GF", Y["32GF"])

@@ -20,7 +20,7 @@ _WRAPPERS = (
     "module|_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|_forward_module|averaged_model|ema_model|"
     "model_ema|ema|online_network|student|base_model|model|backbone|encoder|network|net|trunk"
 )
-_PREFIX = re.compile(rf"((?:(?:{_WRAPPERS})\.)*)(?=.+\.)")
+_PREFIX = re.compile(rf"((?:(?:{_WRAPPERS})\.)*)(?=\D.*\.)")  # what holds numbered modules is the network itself
 _DEEPEST = 4
 
 

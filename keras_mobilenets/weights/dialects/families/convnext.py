@@ -66,7 +66,8 @@ def tensors(arrays: Mapping[str, Any]) -> dict[str, Any]:
 
 def modules(model: keras.Model, arrays: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """For every layer with weights its module, in timm's words: (layer, module)."""
-    blocks = blocks_of(weighted(model))
+    names = weighted(model)
+    blocks = blocks_of(names)
     prefixes = prefixes_of(r"stages\.\d+\.blocks\.\d+", arrays, len(blocks))
     for (block, roles), prefix in zip(blocks.items(), prefixes, strict=True):
         for role in roles:
@@ -75,7 +76,9 @@ def modules(model: keras.Model, arrays: Mapping[str, Any]) -> Iterator[tuple[str
     for stage in (1, 2, 3):
         yield f"downsample_{stage}_norm", f"stages.{stage}.downsample.0"
         yield f"downsample_{stage}", f"stages.{stage}.downsample.1"
-    yield from (("stem", "stem.0"), ("stem_norm", "stem.1"), ("head_norm", "head.norm"), ("predictions", "head.fc"))
+    stem = ("stem", "stem_2", "stem_norm") if "stem_2" in names else ("stem", "stem_norm")
+    yield from ((name, f"stem.{place}") for place, name in enumerate(stem))
+    yield from (("head_norm", "head.norm"), ("predictions", "head.fc"))
 
 
 def _module(role: str) -> str:

@@ -1,4 +1,4 @@
-"""FastViT of timm, in the form of its training."""
+"""FastViT of timm, in the form of its training or folded."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -38,7 +38,7 @@ _ENDS = {"stem": "stem.0", "stem_2": "stem.1", "stem_3": "stem.2", "head": "fina
 
 def matches(arrays: Mapping[str, Any]) -> bool:
     """Whether these tensors have the names of this dialect."""
-    return any(".token_mixer.mixer." in name for name in arrays)
+    return any(".token_mixer.mixer." in name or ".token_mixer.reparam_conv." in name for name in arrays)
 
 
 def tensors(arrays: Mapping[str, Any]) -> dict[str, Any]:

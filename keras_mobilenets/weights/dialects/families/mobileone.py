@@ -1,4 +1,4 @@
-"""MobileOne, of timm, in the form of its training."""
+"""MobileOne, of timm, in the form of its training or folded."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ from keras_mobilenets.weights.dialects.blocks import blocks_of, weighted
 
 def matches(arrays: Mapping[str, Any]) -> bool:
     """Whether these tensors have the names of this dialect."""
-    return any(".conv_kxk.0.conv." in name for name in arrays)
+    return any(".conv_kxk.0.conv." in name or ".reparam_conv." in name for name in arrays)
 
 
 def modules(model: keras.Model, arrays: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -8,11 +8,12 @@ import keras
 
 from keras_mobilenets.weights.dialects.blocks import blocks_of, weighted
 
-# The modules of a block's layers, ...
+# The modules of a block's layers (a 1×1 branch that is normalized is inside of its module), ...
 _BLOCK = {
     "depthwise_branch_0": "token_mixer.conv.c",
     "depthwise_branch_0_bn": "token_mixer.conv.bn",
     "depthwise_point": "token_mixer.conv1",
+    "depthwise_point_bn": "token_mixer.conv1.bn",
     "depthwise_bn": "token_mixer.bn",
     "se_reduce": "se.fc1",
     "se_expand": "se.fc2",
@@ -65,5 +66,7 @@ def modules(model: keras.Model, arrays: Mapping[str, Any]) -> Iterator[tuple[str
         match = re.fullmatch(r"(block_\d+)_(.+)", name)
         if match:
             prefix = prefixes[match[1]]
-            yield name, f"{prefix}.{(_HALVING if prefix.endswith('.downsample') else _BLOCK)[match[2]]}"
+            module = (_HALVING if prefix.endswith(".downsample") else _BLOCK)[match[2]]
+            normalized = name.endswith("_point") and f"{name}_bn" in names
+            yield name, f"{prefix}.{module}.c" if normalized else f"{prefix}.{module}"
     yield from _ENDS.items()
