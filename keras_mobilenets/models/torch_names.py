@@ -115,7 +115,11 @@ def _text_tower(name: str, arrays: Mapping[str, Any], overrides: dict[str, Any])
     """The text tower of these weights, whose shapes say its arguments."""
     if not arrays:
         raise UserError(f"the weights do not fit {name}: they have no text tower, text.* or text_encoder.*")
-    model = adapted(mobileclip.text_tower(**mobileclip.arguments_of(arrays) | overrides), epsilon=EPSILON)
+    try:
+        arguments = mobileclip.arguments_of(arrays)
+    except KeyError as error:
+        raise UserError(f"the weights do not fit {name}: missing: {error.args[0]}") from error
+    model = adapted(mobileclip.text_tower(**arguments | overrides), epsilon=EPSILON)
     try:
         pytorch.fill(model, dict(arrays), top=True)
     except ValueError as error:

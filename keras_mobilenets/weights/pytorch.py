@@ -8,7 +8,7 @@ from keras import layers
 
 from keras_mobilenets.weights import folded_branches
 from keras_mobilenets.weights.dialects import dialect_of
-from keras_mobilenets.weights.tensor_names import TOP, check_names
+from keras_mobilenets.weights.tensor_names import HEAD, TOP, check_names
 
 
 def fill(model: keras.Model, arrays: dict[str, np.ndarray], top: bool) -> None:
@@ -19,13 +19,7 @@ def fill(model: keras.Model, arrays: dict[str, np.ndarray], top: bool) -> None:
     """
     dialect = dialect_of(arrays)
     arrays = dialect.tensors(arrays) if hasattr(dialect, "tensors") else arrays
-    modules = dict(dialect.modules(model, arrays))
-    targets = {
-        f"{modules[layer.name]}.{leaf}": (layer, weight)
-        for layer in model.layers
-        if layer.trainable  # else its weights are constants, such as a wavelet's
-        for leaf, weight in zip(_leaves(layer), layer.weights, strict=True)
-    }
+    targets = _targets(model, dialect, arrays)
     needed = {name: _torch_shape(*target) for name, target in targets.items()}
     arrays = folded_branches.unfolded(arrays, targets, needed)
     extra = {name for name in arrays.keys() - targets.keys() if top or not TOP.match(name)}
@@ -35,9 +29,26 @@ def fill(model: keras.Model, arrays: dict[str, np.ndarray], top: bool) -> None:
         same_size = isinstance(targets[name][0], layers.Dense) and has[:1] + (int(np.prod(has[1:])),) == needs
         shapes[name] = (needs if same_size else has, needs)
     _check_channels(model, [shapes[name] for name in shapes if targets[name][0].name.startswith("stem")])
-    check_names(targets.keys() - arrays.keys(), extra, shapes)
+    missing = targets.keys() - arrays.keys()
+    if missing and all(map(HEAD.match, missing)) and not any(map(HEAD.match, arrays)):
+        raise ValueError("they have no classifier: give include_top=False")
+    check_names(missing, extra, shapes)
     for name, (layer, weight) in targets.items():
         weight.assign(_keras_layout(model, layer, weight, arrays[name]))
+
+
+def _targets(model: keras.Model, dialect: Any, arrays: dict[str, np.ndarray]) -> dict[str, tuple[Any, Any]]:
+    """By the name that its tensor has in PyTorch, every weight that is to be loaded, with its layer."""
+    try:
+        modules = dict(dialect.modules(model, arrays))
+        return {
+            f"{modules[layer.name]}.{leaf}": (layer, weight)
+            for layer in model.layers
+            if layer.trainable  # else its weights are constants, such as a wavelet's
+            for leaf, weight in zip(_leaves(layer), layer.weights, strict=True)
+        }
+    except (KeyError, ValueError):  # a block has a layer that this dialect knows nothing of, or lacks one
+        raise ValueError(f"they are of another family: {', '.join(sorted(arrays)[:3])} and so on") from None
 
 
 def _check_channels(model: keras.Model, stems: list[tuple[Any, Any]]) -> None:

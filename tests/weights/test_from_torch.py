@@ -499,6 +499,45 @@ def test_weights_of_another_model_are_recognized(small):
             km.from_torch("mobilenetv3_large_100", state)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "shufflenet_v2_x0_5",
+        "mobileone_s1",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("convnext_atto", "regnety_002", "ghostnet_050", "vgg16")),
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("legacy_xception", "repvit_m0_9", "poolformer_s12")),
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("mobilevit_xxs", "efficientformer_l1", "fastvit_t8")),
+    ],
+)
+def test_weights_of_another_family_are_recognized(name, small):
+    with pytest.raises(UserError, match="as many parameters as mobilenetv2_050: give that name") as caught:
+        km.from_torch(name, small[1])
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 2000
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "convnext_atto_ols",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("repvit_m1", "regnety_002", "shufflenet_v2_x1_0")),
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("legacy_xception", "fastvit_mci0", "mobileone_s0")),
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("poolformer_s12", "mobilevit_xxs", "resnet18")),
+    ],
+)
+def test_weights_of_every_family_are_recognized(other):
+    with pytest.raises(UserError, match=f"as many parameters as .*{other}") as caught:
+        km.from_torch("mobilenetv2_050", weights_of(golden(other)))
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 2000
+
+
+def test_weights_without_a_classifier_say_what_to_give(small):
+    name, state = small
+    bare = {key: value for key, value in state.items() if not key.startswith("classifier")}
+    with pytest.raises(UserError, match="they have no classifier: give include_top=False"):
+        km.from_torch(name, bare)
+    assert km.from_torch(name, bare, include_top=False, pooling="avg").output_shape == (None, 1280)
+
+
 def test_weights_of_another_distilled_network_of_few_classes_are_recognized():
     assert torch_models.fitting(weights_of(golden("repvit_m1")), "repvit_m0_9").endswith("repvit_m1: give that name")
 
@@ -649,3 +688,5 @@ def test_the_image_tower_of_a_clip_is_that_of_timm():
     assert towers.image_tower(state) is state
     with pytest.raises(UserError, match="they have no text tower"):
         km.from_torch("mobileclip_s0_text", state)
+    with pytest.raises(UserError, match="do not fit mobileclip_s0_text: missing: text_projection"):
+        km.from_torch("mobileclip_s0_text", {"token_embedding.weight": np.zeros((5, 64))})
