@@ -391,6 +391,7 @@ WRAPPED = {
     "torch.compile of DDP": lambda state: prefixed("_orig_mod.module.", state),
     "AveragedModel": lambda state: prefixed("module.", state) | {"n_averaged": np.array(3)},
     "people's own": lambda state: prefixed("model.backbone.", state),
+    "timm's features_only": lambda state: renamed(state, lambda name: name.replace("blocks.", "blocks_")),
     "a head beside the backbone": lambda state: {
         name if name.startswith("classifier") else f"backbone.{name}": value for name, value in state.items()
     },

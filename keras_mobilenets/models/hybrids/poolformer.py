@@ -51,10 +51,10 @@ def _builder(variant: str) -> Builder:
         "        layer_scale: First value of the learned scale of each block's outputs. A short training wants more,\n"
         "            such as 0.1.\n    "
     )
-    return builder(dropout_rate=0.0, head=_head)(body)
+    return builder(dropout_rate=0.0, last=_last)(body)
 
 
-def _head(x: Any, **_: Any) -> Any:
+def _last(x: Any) -> Any:
     return blocks.layer_norm(x, name="head")
 
 

@@ -21,6 +21,7 @@ _WRAPPERS = (
     "model_ema|ema|online_network|student|base_model|model|backbone|encoder|network|net|trunk"
 )
 _PREFIX = re.compile(rf"((?:(?:{_WRAPPERS})\.)*)(?=\D.*\.)")  # what holds numbered modules is the network itself
+_FLATTENED = re.compile(r"^(stem|stages|blocks|features|network)_(\d+)(?=\.)")  # by timm's features_only=True
 _DEEPEST = 4
 
 
@@ -61,7 +62,7 @@ def _unwrapped(state: dict[str, Any]) -> dict[str, Any]:
         if not name.endswith("num_batches_tracked"):
             match = _PREFIX.match(name)
             prefix = match[1] if match else ""
-            groups.setdefault(prefix, {})[name[len(prefix) :]] = value
+            groups.setdefault(prefix, {})[_FLATTENED.sub(r"\1.\2", name[len(prefix) :])] = value
     bare = groups.pop("", {})
     wrapped = sorted(groups, key=lambda prefix: ("ema" in prefix, "student" in prefix, len(groups[prefix])))
     if not wrapped:
