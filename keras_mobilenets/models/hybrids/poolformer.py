@@ -49,7 +49,7 @@ def _builder(variant: str) -> Builder:
     body.__doc__ = (
         f"Builds PoolFormer-{variant} (table 1); alpha is a factor on its published width.\n\n    Args:\n"
         "        layer_scale: First value of the learned scale of each block's outputs. A short training wants more,\n"
-        "            such as 0.1.\n    "
+        "            such as 0.1; on small images also `stem_strides=1`, since poolings mix what the stem tells.\n    "
     )
     return builder(dropout_rate=0.0, last=_last)(body)
 
