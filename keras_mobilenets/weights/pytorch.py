@@ -30,7 +30,7 @@ def fill(model: keras.Model, arrays: dict[str, np.ndarray], top: bool) -> None:
         shapes[name] = (needs if same_size else has, needs)
     _check_channels(model, [shapes[name] for name in shapes if targets[name][0].name.startswith("stem")])
     missing = targets.keys() - arrays.keys()
-    if missing and all(map(HEAD.match, missing)) and not any(map(HEAD.match, arrays)):
+    if top and missing and all(map(HEAD.match, missing)) and not any(map(HEAD.match, arrays)):
         raise ValueError("they have no classifier: give include_top=False")
     check_names(missing, extra, shapes)
     for name, (layer, weight) in targets.items():
