@@ -74,3 +74,12 @@ def test_what_does_not_go_together_is_one_line(options, says, tmp_path, capsys):
 
     assert code == 2 and says in capsys.readouterr().err.splitlines()[-1]
     assert [file.name for file in tmp_path.iterdir()] == ["m_float32.tflite"]
+
+
+def test_files_of_one_name_do_not_overwrite_each_other(tmp_path, capsys):
+    sources = [str(tmp_path / folder / "m.tflite") for folder in "ab"]
+
+    assert main(["export", *sources, "--out", str(tmp_path / "out")]) == 2
+
+    assert capsys.readouterr().err.endswith("b/m.tflite has the name of another file: give each an --out of its own\n")
+    assert not list(tmp_path.iterdir())

@@ -37,6 +37,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Writes the files, each checked against its .tflite."""
+    stems = [Path(source).stem for source in options.sources]
+    twice = [source for place, source in enumerate(options.sources) if stems[place] in stems[:place]]
+    if options.out and twice:
+        raise UserError(f"{twice[0]} has the name of another file: give each an --out of its own")
     import_tensorflow(options)
     from keras_mobilenets import tflite
 
