@@ -6,7 +6,7 @@ from typing import Any
 
 from keras_mobilenets.errors import UserError
 
-OF_DATA = "the data set's usual one, such as 32 of cifar10; 64 of a folder"
+OF_DATA = "the data set's usual one, such as 32 of cifar10; 64 of a folder, 320 with boxes"
 
 
 def add_model(parser: ArgumentParser, usual: str = OF_DATA) -> None:

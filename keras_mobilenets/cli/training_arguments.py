@@ -47,8 +47,9 @@ def add_training(parser: ArgumentParser) -> None:
     group.add_argument(
         "--data",
         default="shapes",
-        help="shapes, words, motion or visits (embedded), a folder of class folders of images, WAV or animated files, "
-        "a CSV log of users and items, or a TFDS name (default: shapes)",
+        help="shapes, shapes_attributes, shapes_detection, words, motion or visits (embedded); a folder of class "
+        "folders of images, WAV or animated files, of images with a CSV of labels, or with boxes in COCO's or YOLO's "
+        "form; a CSV log of users and items; or a TFDS name (default: shapes)",
     )
     group.add_argument("--data-dir", help="where TFDS data sets are kept")
     group.add_argument(

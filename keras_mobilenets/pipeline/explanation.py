@@ -15,10 +15,11 @@ class Explanation(NamedTuple):
 
     Attributes:
         image: The image's file.
-        picture: The image beside its heat, a .png file.
-        shares: Class names to probabilities, most probable first.
-        of: The class that the heat speaks for.
-        is_drawn: Whether anything in the image speaks for it.
+        picture: The image beside its heat, or with the boxes that a detector found in it, a .png file.
+        shares: Class names to probabilities, most probable first; of a detector the surest box of each class it found.
+        of: The class that the heat speaks for; of a detector that of the boxes, empty for all classes.
+        is_drawn: Whether anything in the image speaks for it, or whether there is a box.
+        boxes: How many boxes there are; None where the model is no detector.
     """
 
     image: Path
@@ -26,6 +27,7 @@ class Explanation(NamedTuple):
     shares: dict[str, float]
     of: str
     is_drawn: bool
+    boxes: int | None = None
 
 
 def explain(
@@ -35,12 +37,12 @@ def explain(
     layer: str | None = None,
     out: str | Path | None = None,
 ) -> list[Explanation]:
-    """Says what the model makes of each image, and writes the image beside its heat (Grad-CAM).
+    """Says what the model makes of each image, and writes the image beside its heat (Grad-CAM), or with its boxes.
 
     Args:
         run: The run; `train` has filled it.
         images: JPEG, PNG or WebP files.
-        of: What speaks for this class; None for the model's answer.
+        of: What speaks for this class; None for the model's answer. Of a detector, the boxes of this class alone.
         layer: Whose feature map is seen; None for the last of 4×4 or more.
         out: Folder of the pictures, or the .png file of one; None for RUN/explained.
 
@@ -51,6 +53,7 @@ def explain(
     from PIL import Image
 
     from keras_mobilenets.files import atomic
+    from keras_mobilenets.tflite.conversion.detection.post_process import is_detector
     from keras_mobilenets.training import grad_cam, load_model, overlay
     from keras_mobilenets.training.evaluation.examination import probabilities
 
@@ -60,6 +63,10 @@ def explain(
     if of and of not in names:
         raise unknown("class", of, names, str(run.folder / "run.json"))
     model = load_model(model_file)
+    if is_detector(model):
+        if layer is not None:
+            raise UserError(f"{run.folder} holds a detector, which shows its boxes and no layer; leave out --layer")
+        return _found(model, paths, _places(paths, run, out), tuple(names), of, run.pixels)
     if len(model.input_shape) != 4 or "features" in run.asked.get("model", {}):
         raise UserError(f"{run.folder} holds no classifier of images: Grad-CAM shows where in an image it looks")
     names = names or [str(number) for number in range(model.output_shape[-1])]
@@ -80,8 +87,61 @@ def explain(
     return explained
 
 
+def _found(
+    model: Any,
+    paths: Sequence[Path],
+    pictures: Sequence[Path],
+    names: tuple[str, ...],
+    of: str | None,
+    pixels: str | None,
+) -> list[Explanation]:
+    """What a detector finds in each image, drawn into it."""
+    import numpy as np
+    from PIL import Image
+
+    from keras_mobilenets.files import atomic
+    from keras_mobilenets.models.detection.anchors import anchors_of
+    from keras_mobilenets.pixels.batches import to_input
+    from keras_mobilenets.pixels.image_decoder import shown_size
+    from keras_mobilenets.pixels.preprocessing_layers import scaling_of
+    from keras_mobilenets.tflite.reports.examinations.detection_analysis import drawn
+    from keras_mobilenets.training.evaluation.forward_pass import forward_pass
+    from keras_mobilenets.training.tasks.detection.examination import SURE
+    from keras_mobilenets.training.tasks.detection.suppression import found
+
+    size, explained = model.input_shape[1:3], []
+    names = names or tuple(str(number) for number in range(model.output_shape[-1] - 5))
+    stretched = np.stack([_stretched(image, *size) for image in paths])
+    answers = forward_pass(model)(to_input(stretched, scaling_of(model, pixels, stretched), model=model.name))
+    for image, picture, answer in zip(paths, pictures, found(answers, anchors_of(model)), strict=True):
+        rows = np.concatenate([answer.boxes, answer.classes[:, None], answer.scores[:, None]], axis=1)
+        rows = rows[(answer.scores >= SURE) & (of is None or answer.classes == names.index(of))]
+        wide, high = shown_size(image)
+        longer = max(SIDE, *size) / min(wide, high)
+        large = _stretched(image, round(longer * high), round(longer * wide))
+        with atomic(picture) as temporary:
+            Image.fromarray(drawn(large, rows[:0], rows, names)).save(temporary, "PNG")
+        surest: dict[str, float] = {}
+        for *_, number, score in rows:
+            surest.setdefault(names[int(number)], float(score))
+        explained.append(Explanation(image, picture, surest, of or "", bool(len(rows)), len(rows)))
+    return explained
+
+
+def _stretched(image: Path, height: int, width: int) -> Any:
+    """The whole image in that size."""
+    import numpy as np
+    from PIL import Image
+
+    square = Image.fromarray(_read(image, max(height, width), whole=True))
+    return np.asarray(square.resize((width, height), Image.Resampling.BILINEAR))
+
+
 def examine(run: RunFolder) -> Any:
     """Makes the run's examination.npz anew: a `training.Examination` of what its model gets right and wrong.
+
+    Of several labels an image, it is an `AttributeExamination`, and of boxes the `DetectionExamination` of a
+    detection.npz.
 
     Raises:
         UserError: The run has no model or does not say what it was trained on, or the model ranks items.
@@ -108,11 +168,11 @@ def _check(images: Sequence[Path], out: str | Path | None) -> None:
         raise UserError(f"--out {out} is one file for {len(images)} images; give a folder")
 
 
-def _read(image: Path, size: int) -> Any:
+def _read(image: Path, size: int, whole: bool = False) -> Any:
     from keras_mobilenets.pixels.image_decoder import read_image, why_unreadable
 
     try:
-        return read_image(image, size)
+        return read_image(image, size, whole=whole)
     except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError and others
         raise UserError(f"{image} cannot be read: {why_unreadable(error)}; give a JPEG, PNG or WebP file") from error
 

@@ -23,6 +23,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_QUARTERS = tuple(_TURNS[number] for number in (5, 6, 7, 8))
 _MAX_SAMPLE_VALUE = 281  # the tag of TIFF 6.0, section 8
 _SWAPPED = {  # raw modes of 16-bit colours, and the same ones of the other byte order
     f"{mode};16{order}": f"{mode};16{other}"
@@ -58,7 +59,13 @@ class BitDepth:
             return self._bits
 
 
-def read_image(file: str | Path, size: int, depth: BitDepth | None = None, whole: bool = False) -> np.ndarray:
+def read_image(
+    file: str | Path,
+    size: int,
+    depth: BitDepth | None = None,
+    whole: bool = False,
+    frame: tuple[int, int] | None = None,
+) -> np.ndarray:
     """Reads one image file as uint8 size×size×3: with its EXIF orientation, CMYK and greyscale converted to RGB.
 
     Args:
@@ -66,11 +73,15 @@ def read_image(file: str | Path, size: int, depth: BitDepth | None = None, whole
         size: Height and width in pixels.
         depth: Of the data set, for an image of 16 bits a channel; None for what its tags or its brightest pixel say.
         whole: Stretched to the square rather than cropped, as detectors see it.
+        frame: Width and height of the image in which boxes were drawn, where they are known: where that is how the file
+            stores it, it is not turned.
 
     Raises:
-        Exception: It is damaged or no image; Pillow raises OSError, SyntaxError, ValueError and others.
+        Exception: It is damaged or no image, or of other sides than the frame; Pillow raises OSError, SyntaxError,
+            ValueError and others.
     """
     with Image.open(file) as image:
+        stored = image.size
         image.draft(None, (2 * size, 2 * size))  # large JPEGs decode faster at reduced size
         deep = _deep_pixels(image)
         image.load()
@@ -80,8 +91,18 @@ def read_image(file: str | Path, size: int, depth: BitDepth | None = None, whole
         elif image.mode == "CMYK" and image.format in ("JPEG", "MPO") and "adobe" not in image.info:
             # Adobe stores inverted CMYK and marks the file; Pillow inverts every CMYK file.
             shown = ImageChops.invert(image)
-        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+        turn = _turn(image, stored, frame)
         return squared(shown if turn is None else shown.transpose(turn), size, whole)
+
+
+def shown_size(file: str | Path) -> tuple[int, int]:
+    """Width and height of an image file in its EXIF orientation; its pixels are not read.
+
+    Raises:
+        Exception: As `read_image`.
+    """
+    with Image.open(file) as image:
+        return _turned(image.size, _turn(image, image.size))
 
 
 def why_unreadable(error: Exception) -> str:
@@ -103,6 +124,26 @@ def squared(image: Image.Image | np.ndarray, size: int, whole: bool) -> np.ndarr
     if isinstance(image, np.ndarray):
         image = Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image)
     return np.asarray(_rgb(image).resize((size, size), Image.Resampling.BILINEAR))
+
+
+def _turn(image: Image.Image, size: tuple[int, int], frame: tuple[int, int] | None = None) -> Image.Transpose | None:
+    """How an image of that stored size is turned to be upright, or to be in a frame; None for not at all."""
+    turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    shown = _turned(size, turn)
+    if frame is None or _alike(shown, frame):
+        return turn
+    if not _alike(size, frame):
+        raise ValueError(f"it has {shown[0]}×{shown[1]} pixels and its annotation says {frame[0]}×{frame[1]}")
+    return None
+
+
+def _turned(size: tuple[int, int], turn: Image.Transpose | None) -> tuple[int, int]:
+    return size[::-1] if turn in _QUARTERS else size
+
+
+def _alike(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether two sizes have the same sides' ratio, but for a pixel of rounding: one image may be resized."""
+    return abs(one[0] * other[1] - one[1] * other[0]) <= max(*one, *other)
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -8,6 +8,7 @@ from keras_mobilenets.pixels.folder_layout import RECORDING, type_of_files
 EMBEDDED = ("shapes", "shapes_attributes", "shapes_detection", "words", "motion", "visits")  # made on this machine
 DEFAULT_SIZE = 64  # of data sets that are not listed
 RECORDINGS = ("words", "speech_commands", "spoken_digit")  # their size is that of a recording, in samples at 16 kHz
+BOXES = 320  # of images with boxes
 SECOND = 16_000
 LOGS = ("visits", "movielens")  # their size is that of a history, in items
 HISTORY = 32
@@ -19,8 +20,8 @@ SIZES = {
     "shapes_attributes": 64,
     "shapes_detection": 160,
     "motion": 32,
-    "voc": 320,
-    "coco": 320,
+    "voc": BOXES,
+    "coco": BOXES,
     "mnist": 32,
     "fashion_mnist": 32,
     "cifar10": 32,
@@ -46,11 +47,16 @@ MANUAL_DOWNLOADS = {
 
 
 def default_size(name: str | Path) -> int:
-    """The default height and width of a data set's images, in pixels: 32 for "cifar10", 64 of a folder.
+    """The default height and width of a data set's images, in pixels: 32 for "cifar10", 64 of a folder, 320 with boxes.
 
     Of recordings it is their length in samples at 16 kHz, of logs that of a history in items.
     """
     folder = Path(os.path.expanduser(name))  # where ~ is no user, it stays
+    if str(name) and folder.exists():
+        from keras_mobilenets.training.datasets.boxes.box_folder import holds_boxes
+
+        if holds_boxes(folder):
+            return BOXES
     if str(name) and folder.is_dir():
         return SECOND if type_of_files(folder) is RECORDING else DEFAULT_SIZE
     if str(name) not in EMBEDDED and is_log_file(folder):

@@ -3,7 +3,6 @@
 Split folders (`folder_layout` knows their usual names) are used as they are where they exist.
 """
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from keras_mobilenets.errors import UserError
 from keras_mobilenets.pixels.folder_layout import find_layout
 from keras_mobilenets.training.datasets.file_split import file_split
 from keras_mobilenets.training.datasets.kind import Kind, Reader
-from keras_mobilenets.training.datasets.split import Split, share_of, split_of
+from keras_mobilenets.training.datasets.split import Split, divided, share_of
 from keras_mobilenets.training.tasks.classification import Classification
 
 
@@ -38,19 +37,16 @@ def open_folder(
         UserError: Fewer than two classes, a class without images, or a split that is empty.
     """
     layout, noun = find_layout(folder, kind.files), kind.noun
-    splits: dict[str, list[tuple[str, int]]] = {"train": [], "validation": [], "test": []}
-    for part, classes in layout.images.items():
-        for name, files in classes.items():
-            for file in files:
-                share = share_of(kind.source(file.relative_to(layout.roots[part])))
-                splits[split_of(part, share, layout.roots)].append((str(file), layout.class_names.index(name)))
-    if not splits["test"] and "validation" in layout.roots:
-        where = layout.roots["validation"]
-        warnings.warn(f"{folder}: there is no test split, so that test figures are those of {where.name}", stacklevel=3)
-        splits["test"] = splits["validation"]
-    for split, members in splits.items():
-        if not members:
-            raise UserError(f"{folder} has too few {noun}s: none falls into the {split} split; add some")
+    parts = {
+        part: [(str(file), layout.class_names.index(name)) for name, files in classes.items() for file in files]
+        for part, classes in layout.images.items()
+    }
+    called = {part: root.name for part, root in layout.roots.items()}
+
+    def named(part: str, member: tuple[str, int]) -> Path:
+        return kind.source(Path(member[0]).relative_to(layout.roots[part]))
+
+    splits = divided(parts, named, folder, noun, called)
     missing = set(range(len(layout.class_names))) - {label for _, label in splits["train"]}
     if missing:
         raise UserError(

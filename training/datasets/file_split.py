@@ -10,9 +10,11 @@ from keras_mobilenets.training.datasets.kind import Kind, Reader
 from keras_mobilenets.training.datasets.split import Selection, Split, permutation, select_all
 from keras_mobilenets.training.tasks.task import Task
 
+NAMED = 20  # files that cannot be read, each of which has a line
+
 
 def file_split(files: Sequence[str], labels: np.ndarray, kind: Kind, task: Task, read_file: Reader) -> Split:
-    """The split of these files; one that cannot be read is named in a warning and left out.
+    """The split of these files; one that cannot be read is left out and, of the first ones, named in a warning.
 
     Args:
         files: Their paths.
@@ -31,7 +33,9 @@ def file_split(files: Sequence[str], labels: np.ndarray, kind: Kind, task: Task,
         except Exception as error:  # libraries raise OSError, SyntaxError, ValueError and others for damaged files
             if file not in skipped:
                 skipped.add(file)
-                warnings.warn(f"skipped {file}: {kind.why_unreadable(error)}", stacklevel=2)
+                if len(skipped) <= NAMED:
+                    more = "; more of them are not named" if len(skipped) == NAMED else ""
+                    warnings.warn(f"skipped {file}: {kind.why_unreadable(error)}{more}", stacklevel=2)
             return np.zeros(kind.shape, kind.dtype), task.unreadable
 
     def images(seed: tf.Tensor | None, first: tf.Tensor | int, select: Selection = select_all) -> tf.data.Dataset:

@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.pixels.folder_layout import FileType
 
-Reader = Callable[[str], np.ndarray]  # of a file's path
+Reader = Callable[..., np.ndarray]  # of a file's path
 Change = Callable[[float | None, tf.Tensor, tf.Tensor], tf.Tensor]  # of a strength, float32 examples and a seed
 
 

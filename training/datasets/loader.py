@@ -42,10 +42,11 @@ def load_data(
             folder with one folder of images, of WAV or of animated GIF or WebP files, per class (split 80/10/10 by a
             hash of the file names) or with `train`, `val`, `test` folders (by any of their usual names) of such
             folders; a folder of images with a CSV file of lines such as "photos/1.jpg,smiling|young", for several
-            labels an image, or with such a train.csv, val.csv and test.csv; a folder of images with boxes in COCO's
-            JSON or YOLO's text form; a CSV file with the columns user, item and timestamp; or a TFDS name, such as
-            "cifar10", "speech_commands", "celeb_a", "voc" or "movielens/100k-ratings". A missing validation split is
-            cut from train; a missing test split is the validation split, which a warning says of a folder.
+            labels an image, or with a column of 1 and 0 for each, or with such a train.csv, val.csv and test.csv; a
+            folder of images with boxes in COCO's JSON or YOLO's text form, or the latter's YAML file; a CSV file with
+            the columns user, item and timestamp; or a TFDS name, such as "cifar10", "speech_commands", "celeb_a", "voc"
+            or "movielens/100k-ratings". A missing validation split is cut from train; a missing test split is the
+            validation split, which a warning says of a folder.
         image_size: Height and width in pixels. Default: that of the data set in `catalog`, such as 32 for cifar10 and
             224 for stanford_dogs; otherwise 64. Of recordings their samples at 16 kHz; by default a second. Of logs the
             items of a history; by default 32.
@@ -80,7 +81,7 @@ def load_data(
             tf.config.set_visible_devices([], "GPU")  # it only decodes images; GPU memory is for the model
     if name == "visits" or is_log_file(folder):
         kind, (task, splits) = _of_log(_log(name, folder), image_size, limits)
-    elif name in EMBEDDED or not folder.is_dir():
+    elif name in EMBEDDED or not (folder.is_dir() or holds_boxes(folder)):
         if folder.suffix.lower() == ".csv":
             raise UserError(f"{name} does not exist; give a CSV file with the columns user, item and timestamp")
         if folder.is_absolute() or str(name).startswith((".", "~")):
@@ -107,11 +108,11 @@ def load_data(
         kind = Images(image_size, whole=True)
         task, splits = open_box_folder(folder, kind, limits)
     else:
-        from keras_mobilenets.training.datasets.attributes.label_table import find_tables, open_tables
+        from keras_mobilenets.training.datasets.attributes.label_table import holds_labels, open_tables
         from keras_mobilenets.training.datasets.class_folders import open_folder
 
         kind = _kind(type_of_files(folder), image_size)
-        task, splits = (open_tables if find_tables(folder) else open_folder)(folder, kind, limits)
+        task, splits = (open_tables if holds_labels(folder) else open_folder)(folder, kind, limits)
     return Data(str(name), task, splits, kind, batch_size)
 
 

@@ -1,5 +1,6 @@
 """`keras-mobilenets explain`."""
 
+import math
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
@@ -8,8 +9,9 @@ from keras_mobilenets.cli.output import grid, say, show
 from keras_mobilenets.cli.sources import add_trained_run, run_of
 from keras_mobilenets.cli.startup import import_tensorflow
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.plurals import count
 
-PURPOSE = "what a run's model says of images and what drew it to that (Grad-CAM); without images, what it gets wrong"
+PURPOSE = "what a run's model says of images and what drew it to that, or its boxes; without images, what it gets wrong"
 EXAMPLE = """keras-mobilenets explain runs/photos cat.jpg dog.jpg
   keras-mobilenets explain model.h5 cat.jpg
   keras-mobilenets explain runs/photos"""
@@ -39,9 +41,19 @@ def run(options: Namespace) -> None:
             raise UserError("--class and --layer are about pictures: give images too")
         return _show_mistakes(source)
     for found in source.explain(options.images, options.of, options.layer, options.out):
+        if found.boxes is not None:
+            _say_boxes(found)
+            continue
         said = ", ".join(f"{name} {share:.1%}" for name, share in list(found.shares.items())[:TOP])
         nothing = "" if found.is_drawn else ", for which nothing in it speaks"
         print(f"{found.image}: {said}; {found.picture} shows what speaks for {found.of}{nothing}")
+
+
+def _say_boxes(found: Any) -> None:
+    """What a detector found in an image."""
+    surest = ", ".join(f"{name} {score:.1%}" for name, score in list(found.shares.items())[:TOP])
+    boxes = count(found.boxes, f"{found.of} box".strip()) if found.boxes else f"no {found.of} box".replace("  ", " ")
+    print(f"{found.image}: {boxes}{f', surest {surest}' if surest else ''}; {found.picture} shows what was found")
 
 
 def _show_mistakes(source: "pipeline.Run") -> None:
@@ -49,6 +61,8 @@ def _show_mistakes(source: "pipeline.Run") -> None:
     found = source.examine()
     if hasattr(found, "average_precision"):
         return _show_labels(source, found)
+    if hasattr(found, "map50"):
+        return _show_detections(source, found)
     print(f"{found.top1:.1%} of {found.count:,} {found.split} images are right, {found.mistakes:,} are wrong")
     classes = grid("class", "images", "recall", "precision")
     recall, precision = found.recall, found.precision
@@ -71,3 +85,18 @@ def _show_labels(source: "pipeline.Run", found: Any) -> None:
         labels.add_row(found.class_names[number], f"{images:,}", f"{area:.1%}", f"{f1:.1%}")
     show(labels)
     say(f"next: keras-mobilenets report {source.folder} shows all of it")
+
+
+def _show_detections(source: "pipeline.Run", found: Any) -> None:
+    """Prints what stands out of a detector."""
+    sizes = ", ".join(f"{name} {value:.1%}" for name, value in found.by_size.items() if math.isfinite(value))
+    print(
+        f"on {found.count:,} {found.split} images mAP@0.5 is {found.map50:.1%} and mAP {found.map:.1%}"
+        f"{f', of boxes by size {sizes}' if sizes else ''}"
+    )
+    classes = grid("class", "AP@0.5")
+    known = [number for number in found.by_class.argsort() if math.isfinite(found.by_class[number])]
+    for number in known[:WORST]:
+        classes.add_row(found.class_names[number], f"{found.by_class[number]:.1%}")
+    show(classes)
+    say(f"next: keras-mobilenets report {source.folder} shows all of it, and the worst misses")

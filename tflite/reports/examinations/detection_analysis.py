@@ -31,7 +31,7 @@ def content(found: DetectionExamination) -> dict[str, Any]:
         "classes": sorted(lines, key=lambda line: line["map50"])[:LISTED],
         "svg": _curves(found),
         "cards": [
-            {"image": image_grid.picture(_drawn(*each, found.class_names)), "said": _words(*each[1:])}
+            {"image": image_grid.picture(drawn(*each, found.class_names)), "said": _words(*each[1:])}
             for each in zip(found.images, found.truth, found.answers, strict=True)
         ],
     }
@@ -56,11 +56,18 @@ def _curves(found: DetectionExamination) -> str:
         return svg(drawn, "Precision by recall at IoU 0.5", f"Their mean area is {found.map50:.1%}.")
 
 
-def _drawn(image: np.ndarray, truth: np.ndarray, answers: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
-    """An image with its boxes and those that were found, large enough to be seen."""
+def drawn(image: np.ndarray, truth: np.ndarray, answers: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+    """An image with its boxes and those that were found, large enough to be seen.
+
+    Args:
+        image: uint8 H×W×3.
+        truth: K×6: y1, x1, y2, x2 in shares of its sides, class, anything; class −1 where there is no box.
+        answers: Likewise, with the score of each in the place of that.
+        names: Of the classes.
+    """
     from PIL import Image, ImageDraw, ImageFont
 
-    factor = -(-SIDE // image.shape[0])
+    factor = -(-SIDE // min(image.shape[:2]))
     height, width = factor * image.shape[0], factor * image.shape[1]
     page = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
     draw, font = ImageDraw.Draw(page), ImageFont.load_default(12)

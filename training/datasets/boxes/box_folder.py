@@ -1,24 +1,28 @@
 """A folder of images with boxes as a data set, in COCO's form or YOLO's."""
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.pixels.file_index import FileIndex
+from keras_mobilenets.plurals import count
 from keras_mobilenets.training.datasets.boxes import coco_json, yolo_text
-from keras_mobilenets.training.datasets.boxes.annotations import Annotated, most
+from keras_mobilenets.training.datasets.boxes.annotations import Annotated, Remarks, most
 from keras_mobilenets.training.datasets.file_split import file_split
 from keras_mobilenets.training.datasets.kind import Kind
-from keras_mobilenets.training.datasets.split import Split, share_of
+from keras_mobilenets.training.datasets.split import Split, divided, share_of, warn_of_leaks
+from keras_mobilenets.training.tasks.detection.boxes import CLASS, UNJUDGED
 from keras_mobilenets.training.tasks.detection.detection import Detection
 
-PARTS = ("train", "validation", "test")
+Tables = dict[str, list[np.ndarray]]
 
 
 def holds_boxes(folder: Path) -> bool:
-    """Whether a folder is in the form of COCO or YOLO."""
-    return bool(coco_json.files(folder) or yolo_text.names_file(folder))
+    """Whether a folder is in the form of COCO or YOLO, or a file is a YAML file of the latter."""
+    return bool(coco_json.files(folder)) or yolo_text.is_yolo(folder)
 
 
 def open_box_folder(
@@ -26,10 +30,11 @@ def open_box_folder(
 ) -> tuple[Detection, dict[str, Split]]:
     """Reads the annotations of a folder, and none of its images.
 
-    A missing validation or test split is cut from the training images by a hash of their names.
+    Splits that are missing are made as those of class folders. Warnings say, in a line each, what is left out: images
+    that are not there, boxes without area, and classes that no training image has a box of.
 
     Args:
-        folder: In COCO's form or YOLO's.
+        folder: In COCO's form or YOLO's, or a YAML file of the latter.
         kind: Images that are not cropped.
         limits: Maximum number of images, by split.
 
@@ -37,52 +42,77 @@ def open_box_folder(
         The task and the splits "train", "validation" and "test".
 
     Raises:
-        UserError: An annotation is damaged, an image is missing, or a split is empty.
+        UserError: An annotation is damaged, or the training or the validation split is empty or has no box.
     """
-    names, parts = _read(folder)
-    splits = _in_splits(folder, parts)
-    for part, members in splits.items():
-        if not members:
-            raise UserError(f"{folder} has too few images: none falls into the {part} split; add some")
-    tables = {part: [image.rows(str(folder)) for image in members] for part, members in splits.items()}
-    task = Detection(names, most([rows for each in tables.values() for rows in each]))
-    lacking = task.missing(np.concatenate([task.table(rows) for rows in tables["train"]]))
-    if lacking:
-        raise UserError(f"class {names[min(lacking)]!r} of {folder} has no box in the training images; add some")
+    classes: dict[str, int] = {}
+    remarks = Remarks()
+    parts = _read(folder, classes, remarks)
+    tables = {id(each): each.rows(remarks) for members in parts.values() for each in members}
+    remarks.say(str(folder))
+    if parts.get("test") and not any(len(tables[id(each)]) for each in parts["test"]):
+        warnings.warn(f"{folder}: left out the test split, since none of its images has a box", stacklevel=3)
+        del parts["test"]
+    named = {"validation": "the validation split"}
+    splits = divided(parts, lambda _, each: _name(each, folder), folder, kind.noun, named)
+    warn_of_leaks(splits, lambda each: each.image, folder, kind.noun)
+    names, rows = _learnable(
+        list(classes), {part: [tables[id(each)] for each in members] for part, members in splits.items()}, folder
+    )
+    task = Detection(names, most([table for each in rows.values() for table in each]))
+    frames = {str(each.image): each.size for members in splits.values() for each in members if each.boxes}
     read, found = kind.reader(str(folder), [str(image.image) for image in splits["train"]]), {}
     for part, members in splits.items():
-        last = (limits or {}).get(part)
-        labels = np.stack([task.table(rows) for rows in tables[part]])
-        found[part] = file_split([str(each.image) for each in members][:last], labels[:last], kind, task, read)
+        order = sorted(range(len(members)), key=lambda place: share_of(_name(members[place], folder)))
+        order = order[: (limits or {}).get(part)]
+        labels = np.stack([task.table(rows[part][place]) for place in order])
+        files = [str(members[place].image) for place in order]
+        found[part] = file_split(files, labels, kind, task, lambda file: read(file, frame=frames.get(file)))
     return task, found
 
 
-def _read(folder: Path) -> tuple[list[str], dict[str | None, list[Annotated]]]:
-    annotations = coco_json.files(folder)
-    if not annotations:
-        return yolo_text.read(folder)
-    names: list[str] = []
+def _read(folder: Path, classes: dict[str, int], remarks: Remarks) -> dict[str, list[Annotated]]:
+    """The images by part; of "all" where none is named."""
+    images = FileIndex(folder if folder.is_dir() else folder.parent)
     parts: dict[str | None, list[Annotated]] = {}
-    for path in annotations:
-        own, images = coco_json.read(path, folder)
-        if names and own != names:
-            raise UserError(f"{path} has other classes than {annotations[0]}: give all files the same categories")
-        names = own
-        parts.setdefault(coco_json.split_of(path.relative_to(folder)), []).extend(images)
-    return names, parts
+    for path in coco_json.files(folder):
+        part, members = coco_json.read(path, folder, classes, images, remarks)
+        parts.setdefault(part, []).extend(members)
+    parts = parts or yolo_text.read(folder, classes, images, remarks)
+    undivided = parts.pop(None, [])
+    if undivided or "train" not in parts:
+        parts["train" if parts else "all"] = parts.get("train", []) + undivided
+    return {part: list({each.image: each for each in members}.values()) for part, members in parts.items() if part}
 
 
-def _in_splits(folder: Path, parts: Mapping[str | None, list[Annotated]]) -> dict[str, list[Annotated]]:
-    """The parts that are there; what is missing is cut from the training images, or from all where none is named."""
-    splits = {part: list(parts.get(part, [])) for part in PARTS}
-    splits["train"] += parts.get(None, [])
-    lacking = [part for part in ("validation", "test") if not splits[part]]
-    if lacking:
-        undivided, splits["train"] = splits["train"], []
-        for image in undivided:
-            place = 9 - int(10 * share_of(image.image.relative_to(folder)))  # a tenth each
-            splits[lacking[place] if place < len(lacking) else "train"].append(image)
-    return {
-        part: sorted(members, key=lambda each: share_of(each.image.relative_to(folder)))
-        for part, members in splits.items()
+def _learnable(names: list[str], tables: Tables, folder: Path) -> tuple[list[str], Tables]:
+    """The classes that a training image has a box of, and the boxes of these, renumbered; others are left out."""
+    counts = {
+        part: np.bincount(
+            [int(row[CLASS]) for table in each for row in table if not row[UNJUDGED]], minlength=len(names)
+        )
+        for part, each in tables.items()
     }
+    for part, called in (("train", "training"), ("validation", "validation")):
+        if not counts[part].any():
+            where = "boxes are looked for in the annotation files of COCO, or in a text file of YOLO for each image"
+            raise UserError(f"no {called} image of {folder} has a box: {where}")
+    kept = np.flatnonzero(counts["train"])
+    lost = [name for name, number in zip(names, counts["train"], strict=True) if not number]
+    if lost:
+        others = sum(int(number.sum() - number[kept].sum()) for number in counts.values())
+        more = f" with {count(others, 'box')} of other splits" if others else ""
+        listed = ", ".join(lost[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
+        warnings.warn(f"{folder}: left out classes without a box in training images{more}: {listed}", stacklevel=3)
+    places = np.full(len(names), -1.0, np.float32)
+    places[kept] = np.arange(len(kept))
+
+    def renumbered(table: np.ndarray) -> np.ndarray:
+        number = places[table[:, CLASS].astype(int)]
+        return np.concatenate([table[:, :CLASS], number[:, None], table[:, CLASS + 1 :]], axis=1)[number >= 0]
+
+    return [names[place] for place in kept], {part: list(map(renumbered, each)) for part, each in tables.items()}
+
+
+def _name(each: Annotated, folder: Path) -> Path:
+    home = folder if folder.is_dir() else folder.parent
+    return each.image.relative_to(home) if each.image.is_relative_to(home) else each.image

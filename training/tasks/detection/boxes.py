@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 COLUMNS = 6  # y1, x1, y2, x2 in shares of the image's height and width; class; 1 where it is not judged
+CLASS, UNJUDGED = 4, 5
 PADDING = (0.0, 0.0, 0.0, 0.0, -1.0, 0.0)
 
 

@@ -1,5 +1,6 @@
 """A folder of images with a CSV of their labels: splits, damaged images, and what is wrong in one line."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -70,12 +71,11 @@ def test_a_damaged_image_and_one_that_is_missing_are_named(folder):
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["photos/3.png,"], "has no labels"),
+        ([f"photos/{n}.png," for n in range(120)], "no training image of .* has labels"),
         (["photos/3.png,a", "photos/3.png,b"], "line 3: photos/3.png is there twice"),
-        (["photos/3.png,a", "photos/4.png,a,b"], "line 3: give an image and its labels"),
+        (["photos/3.png,a", "photos/4.png,a,b"], "line 3: has 3 cells for 2 columns; give an image and its labels"),
         (["gone.png,a"], "names 1 image, none of which is there"),
         (["photos/3.png,a"], "none falls into the validation split"),
-        ([f"photos/{n}.png,{'rare' if n == TESTED else 'a'}" for n in range(120)], "no training image .* label 'rare'"),
         (['photos/3.png,"a'], "cannot be read as a table"),
     ],
 )
@@ -84,3 +84,115 @@ def test_what_is_wrong_with_a_table_is_said_in_one_line(folder, lines, message):
     with pytest.raises(UserError, match=message) as caught:
         training.load_data(folder, image_size=32)
     assert "\n" not in str(caught.value)
+
+
+def has(number):
+    return number % 2 == 0, number % 3 == 0
+
+
+def listed(number, bar):
+    return bar.join(name for name, there in zip(("red", "bright"), has(number), strict=True) if there)
+
+
+def flagged(yes, no, *more):
+    return lambda n: ",".join([f"photos/{n}.png", *(yes if there else no for there in has(n)), *(str(m) for m in more)])
+
+
+@pytest.mark.parametrize(
+    ("header", "line", "says"),
+    [
+        ("Filename;Tags", lambda n: f'"photos/{n}.png";"{listed(n, ",")}"', None),
+        ("\ufefffile_name\tlabels", lambda n: f"photos\\{n}.png\t{listed(n, '; ')}\r", None),
+        ("image_name,tags", lambda n: f"{n},{listed(n, ' ')}", "takes 'red bright' for several labels"),
+        ("image,labels", lambda n: f"/home/x/photos/{n}.png,\"['{listed(n, chr(39) + ', ' + chr(39))}']\"", None),
+        ("image_id,red,bright,width", flagged("1", "-1", 17), "left out the columns width"),
+        ("id,red,bright,never", flagged("True", "", "0"), None),
+        ("path,red,bright", flagged("1.0", "0.0"), None),
+    ],
+)
+def test_tables_are_read_as_others_write_them(folder, header, line, says):
+    images = range(0, 120, 3) if "Filename" in header else range(120)
+    (folder / "labels.csv").write_text("\n".join([header, *map(line, images)]), encoding="utf-8")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        data = training.load_data(folder, image_size=32, batch_size=8)
+    assert data.class_names == ["bright", "red"]
+    assert sum(data.count(split) for split in ("train", "validation", "test")) == len(images)
+    pixels, labels = data.images("train")
+    np.testing.assert_array_equal(labels[:, 1], pixels[:, 9, 9, 0] > 0)
+    np.testing.assert_array_equal(labels[:, 0], pixels[:, 9, 9].max(axis=1) == 200)
+    assert [says in str(each.message) for each in said] == [True] if says else not said
+
+
+@pytest.mark.parametrize("form", ["split", "is_valid", "celeb_a"])
+def test_a_column_says_the_split_of_each_image(folder, form):
+    part = {"split": ("Train", "val", "TEST"), "is_valid": ("False", "True", "True"), "celeb_a": (0, 1, 2)}[form]
+    of = [part[0] if n < 90 else part[1] if n < 100 else part[2] for n in range(120)]
+    lines = [flagged("1", "-1")(n) for n in range(120)]
+    if form == "celeb_a":  # as its files lie at Kaggle
+        rows = [f"photos/{n}.png,{of[n]}" for n in range(120)]
+        (folder / "list_eval_partition.csv").write_text("\n".join(["image_id,partition", *rows]))
+        (folder / "list_bbox.csv").write_text(
+            "\n".join(["image_id,x_1,y_1", *(f"photos/{n}.png,9,{n}" for n in range(99))])
+        )
+        header = "image_id,red,bright"
+    else:
+        header, lines = f"image_id,red,bright,{form}", [f"{line},{each}" for line, each in zip(lines, of, strict=True)]
+    (folder / "labels.csv").write_text("\n".join([header, *lines]))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        data = training.load_data(folder, image_size=32, batch_size=8)
+    counts = [data.count(split) for split in ("train", "validation", "test")]
+    assert counts == ([90, 30, 30] if form == "is_valid" else [90, 10, 20])
+    says = {
+        "split": None,
+        "is_valid": "there is no test split",
+        "celeb_a": "list_bbox.csv: left out, since it says no labels",
+    }
+    assert [str(says[form]) in str(each.message) for each in said] == [True] * (form != "split")
+
+
+def test_what_a_table_leaves_unclear_is_said_or_refused(folder):
+    table = folder / "labels.csv"
+    table.write_text("\n".join(["image,labels", *(f"photos/{n}.png,{'a' if n % 2 else 'very b'}" for n in range(120))]))
+    with (
+        pytest.warns(UserWarning, match="takes 'very b' for one label"),
+        pytest.warns(UserWarning, match="one folder per"),
+    ):
+        assert training.load_data(folder, 32).class_names == ["a", "very b"]
+    rows = [f"photos/{n}.png,{'rare' if n == TESTED else 'a|b'}" for n in range(120)]
+    table.write_text("\n".join(["image,labels", *rows]))
+    with pytest.warns(UserWarning, match="left out labels that no training image has: rare"):
+        assert training.load_data(folder, 32).class_names == ["a", "b"]
+    table.write_text("\n".join(["image,a,b", "photos/1.png,1,0", "photos/2.png,-1,1"]))
+    with pytest.raises(UserError, match="has 0 and −1, such as in column 'a'"):
+        training.load_data(folder, 32)
+    table.write_text("\n".join(["image,a,split", "photos/1.png,1,fold3"]))
+    with pytest.raises(UserError, match="line 2: 'fold3' is no split; write train, validation or test"):
+        training.load_data(folder, 32)
+    for name in ("train", "val"):
+        (folder / f"{name}.csv").write_text("\n".join(["image,labels", *rows[: 100 if name == "train" else 10]]))
+    table.unlink()
+    with pytest.warns(UserWarning, match="the validation split shares 10 images with the training split"):
+        training.load_data(folder, 32)
+
+
+def test_a_missing_file_is_not_replaced_by_one_of_its_name_elsewhere(folder):
+    (folder / "photos" / "7.png").rename(folder / "7.png")
+    (folder / "more").mkdir()
+    (folder / "photos" / "8.png").rename(folder / "more" / "8.png")
+    with pytest.warns(UserWarning, match=r"left out 2 images without a file, such as photos/7\.png"):
+        training.load_data(folder, 32)
+
+
+def test_a_table_that_repeats_class_folders_leaves_them_classes(folder):
+    for name in ("cat", "dog"):
+        (folder / "pets" / name).mkdir(parents=True)
+        for number in range(40):
+            (folder / "photos" / f"{number + 40 * (name == 'dog')}.png").rename(
+                folder / "pets" / name / f"{number}.png"
+            )
+    rows = [f"{name}/{number}.png,{name}" for name in ("cat", "dog") for number in range(40)]
+    (folder / "pets" / "pets.csv").write_text("\n".join(["filepaths,labels", *rows]))
+    data = training.load_data(folder / "pets", 32)
+    assert data.task.name == "classification" and data.class_names == ["cat", "dog"]
