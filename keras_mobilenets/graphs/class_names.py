@@ -1,5 +1,6 @@
-"""The names of the classes that a model itself knows."""
+"""The names of the classes that a model itself knows, and whether those of others are the same."""
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -18,3 +19,17 @@ def class_names(model: Any) -> list[str] | None:
         if getattr(layer, "weights", None):
             return None
     return None
+
+
+def same_classes(known: Sequence[str], given: Sequence[str]) -> bool:
+    """Whether class numbers mean the same: there are as many, and no name has another place.
+
+    A class may have two names, such as "n02123045" and "tabby", and its spelling may differ.
+    """
+    one, other = (list(map(_word, names)) for names in (known, given))
+    shared = set(one) & set(other)
+    return len(one) == len(other) and all(a == b for a, b in zip(one, other, strict=True) if {a, b} & shared)
+
+
+def _word(name: str) -> str:
+    return name.replace("_", " ").casefold()

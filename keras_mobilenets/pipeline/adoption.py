@@ -7,7 +7,7 @@ from typing import Any
 
 from keras_mobilenets import files
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.graphs.class_names import class_names
+from keras_mobilenets.graphs.class_names import class_names, same_classes
 from keras_mobilenets.lock import locked
 from keras_mobilenets.pipeline.folder import RunFolder
 
@@ -161,8 +161,7 @@ def _data(model: Any, file: Path, name: str, batch_size: int, data_dir: str | No
             "trained on, one class for each output"
         )
     own = class_names(model)
-    said, given = (list(map(_word, names)) for names in (own or data.class_names, data.class_names))
-    if said != given and sorted(said) == sorted(given):
+    if own and not same_classes(own, data.class_names):
         raise UserError(
             f"{file} has the classes of {name} in another order: make it with labels {', '.join(data.class_names)}"
         )
@@ -173,11 +172,6 @@ def _data(model: Any, file: Path, name: str, batch_size: int, data_dir: str | No
         "class_names": own or data.class_names,
         "train_images": data.count("train"),
     } | data.task.described
-
-
-def _word(name: str) -> str:
-    """A class's name, whose spelling may differ between a folder and a label."""
-    return name.replace("_", " ").casefold()
 
 
 def _sha256(file: Path) -> str:

@@ -128,6 +128,7 @@ def convert_file(
     """
     from keras_mobilenets import tflite, training
     from keras_mobilenets.pixels.batches import side_of
+    from keras_mobilenets.tflite.conversion.detection.post_process import is_detector
     from keras_mobilenets.tflite.conversion.float_graph import opened
     from keras_mobilenets.waveforms.features import FEATURES, input_name
 
@@ -148,7 +149,8 @@ def convert_file(
         if side is None and not is_of_features:
             raise UserError(f"{source} takes images of any size: say which by --size")
         opened_data = training.load_data(data, side, data_dir=data_dir)
-        if labels is None and len(opened_data.class_names) == model.output_shape[-1]:
+        beside = 5 if is_detector(model) else 0  # the offsets of a box and the background
+        if labels is None and len(opened_data.class_names) == model.output_shape[-1] - beside:
             labels = opened_data.class_names
         if not is_quantization_aware:
             images, _ = opened_data.scaled_for(model).inputs("train", calibration, seed=SEED)

@@ -88,9 +88,10 @@ class RunFolder:
         """Opens the data of the run's training, or other data of the same image size.
 
         Raises:
-            UserError: The run does not say what it was trained on.
+            UserError: The run does not say what it was trained on, or its classes are others.
         """
         from keras_mobilenets import training
+        from keras_mobilenets.graphs.class_names import same_classes
         from keras_mobilenets.pixels.scaling import said
 
         settings = self.asked.get("data")
@@ -102,6 +103,12 @@ class RunFolder:
         data_dir = data_dir or self.asked.get("data_dir")
         source = name or settings["name"]
         data = training.load_data(source, settings["image_size"], settings["batch_size"], data_dir)
+        known = settings.get("class_names")
+        if known and not same_classes(known, data.class_names):
+            raise UserError(
+                f"{source} has the classes {_listed(data.class_names)}, and {self.folder} was trained on"
+                f" {_listed(known)}: give data of the same classes in the same order"
+            )
         if "pixels" in self.asked:
             return data.scaled(said(self.asked["pixels"]))
         return data.scaled(data.kind.scaling_of(self.asked.get("model", {})))
@@ -205,3 +212,7 @@ def _row(path: Path) -> Any:
         gzip_size_mb=round(found.gzip_bytes / 1e6, 6),
         sparsity=found.sparsity,
     )
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

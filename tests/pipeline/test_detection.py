@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_mobilenets import UserError, pipeline, tflite, training
+from keras_mobilenets import UserError, cli, pipeline, tflite, training
 from keras_mobilenets.models.detection.anchors import anchors_of
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.measurement.box_accuracy import evaluate_boxes
@@ -50,6 +50,34 @@ def run(folder, tmp_path_factory):
         calibration=64,
     )
     return made
+
+
+def test_explain_draws_the_boxes_of_images_and_without_images_says_what_is_missed(run, folder, tmp_path, capsys):
+    photo = tmp_path / "wide.jpg"
+    Image.open(folder / "7.png").convert("RGB").resize((240, 120)).save(photo)
+    (found,) = run.explain([photo], out=tmp_path / "shown")
+    assert found.is_drawn == bool(found.boxes) == bool(found.shares)
+    assert Image.open(found.picture).size == (768, 384) and set(found.shares) <= set(LABELS)
+    (star,) = run.explain([photo], of="star", out=tmp_path / "star.png")
+    assert set(star.shares) <= {"star"} and star.boxes <= found.boxes
+    with pytest.raises(UserError, match="shows its boxes and no layer; leave out --layer"):
+        run.explain([photo], layer="block_1_expand")
+    for words in (["explain", str(run.folder), str(photo)], ["explain", str(run.folder)]):
+        assert cli.main(words) == 0
+    said = capsys.readouterr().out
+    assert f"{photo}: " in said and "shows what was found" in said
+    assert "validation images mAP@0.5 is" in said and "AP@0.5" in said
+
+
+def test_a_run_refuses_data_whose_classes_have_other_numbers(run, folder, tmp_path):
+    content = json.loads((folder / "boxes.json").read_text())
+    for number, each in enumerate(content["categories"]):
+        each["name"] = LABELS[len(LABELS) - 1 - number]
+    for path in folder.glob("*.png"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "boxes.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match="give data of the same classes in the same order"):
+        run.data(str(tmp_path))
 
 
 def operator_names(content):

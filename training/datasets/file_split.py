@@ -10,11 +10,9 @@ from keras_mobilenets.training.datasets.kind import Kind, Reader
 from keras_mobilenets.training.datasets.split import Selection, Split, permutation, select_all
 from keras_mobilenets.training.tasks.task import Task
 
-NAMED = 20  # files that cannot be read, each of which has a line
-
 
 def file_split(files: Sequence[str], labels: np.ndarray, kind: Kind, task: Task, read_file: Reader) -> Split:
-    """The split of these files; one that cannot be read is left out and, of the first ones, named in a warning.
+    """The split of these files; one that cannot be read is named in a warning and left out.
 
     Args:
         files: Their paths.
@@ -33,9 +31,7 @@ def file_split(files: Sequence[str], labels: np.ndarray, kind: Kind, task: Task,
         except Exception as error:  # libraries raise OSError, SyntaxError, ValueError and others for damaged files
             if file not in skipped:
                 skipped.add(file)
-                if len(skipped) <= NAMED:
-                    more = "; more of them are not named" if len(skipped) == NAMED else ""
-                    warnings.warn(f"skipped {file}: {kind.why_unreadable(error)}{more}", stacklevel=2)
+                warnings.warn(f"skipped {file}: {kind.why_unreadable(error)}", stacklevel=2)
             return np.zeros(kind.shape, kind.dtype), task.unreadable
 
     def images(seed: tf.Tensor | None, first: tf.Tensor | int, select: Selection = select_all) -> tf.data.Dataset:

@@ -16,6 +16,7 @@ from keras_mobilenets import blocks
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.graphs.feature_maps import features
 from keras_mobilenets.models.builder import IMAGE
+from keras_mobilenets.models.detection.anchors import SHAPES
 from keras_mobilenets.models.mobilenets.mobilenet_v2 import MobileNetV2
 from keras_mobilenets.models.mobilenets.mobilenet_v3 import MobileNetV3Large, MobileNetV3Small
 
@@ -39,8 +40,12 @@ def ssdlite(backbone: keras.Model, classes: int = 80, anchors: Sequence[int] = A
         logits}. Anchors run map by map, from the finest, row by row, as SSD's matching and decoding expect them.
 
     Raises:
-        UserError: The network has no taps at strides 16 and 32, or takes images of any size.
+        UserError: The network has no taps at strides 16 and 32, or takes images of any size; or the anchors are others.
     """
+    if not isinstance(backbone, keras.Model):
+        raise UserError(f"{backbone!r} is no network; give one, such as km.MobileNetV2(..., include_top=False)")
+    if len(anchors) != len(EXTRA_FILTERS) + 2 or not set(anchors) <= SHAPES.keys():
+        raise UserError(f"anchors={tuple(anchors)}: give {len(EXTRA_FILTERS) + 2} numbers, each 3 or 6")
     taps = features(backbone, expanded=True)
     maps = taps.output
     if not {"stride_16", "stride_32"} <= set(maps):
@@ -62,7 +67,7 @@ def ssdlite(backbone: keras.Model, classes: int = 80, anchors: Sequence[int] = A
         )
         for kind, values in (("boxes", 4), ("scores", 1 + classes))
     }
-    return keras.Model(backbone.inputs, outputs, name=f"{backbone.name}_ssdlite")
+    return keras.Model(taps.inputs, outputs, name=f"{backbone.name}_ssdlite")
 
 
 def SSDLite(

@@ -140,4 +140,6 @@ def test_a_classifier_and_boxes_do_not_go_together():
     with pytest.raises(UserError, match="boxes cannot be blended"):
         task.soft(tf.zeros((1, 4, 6)))
     assert task.objective(detector, Recipe()).monitor == "val_loss"
+    with pytest.raises(UserError, match="a detector's anchors are of one size: leave stages at 1"):
+        task.objective(detector, Recipe.named("progressive"))
     assert task.caption(tables((0, 0, 1, 1, 1, 0), (0, 0, 1, 1, 1, 0), (0, 0, 1, 1, 0, 0))[0]) == "2 b, a"

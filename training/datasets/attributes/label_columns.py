@@ -146,9 +146,9 @@ def read_table(path: Path) -> Table | None:
         UserError: It is about images and damaged, or says both 0 and −1 in columns of labels.
     """
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
+        with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
             start = file.readline()
-    except (OSError, UnicodeDecodeError):
+    except OSError:
         return None
     for delimiter in (",", ";", "\t"):
         first = [cell.strip() for cell in next(csv.reader([start], delimiter=delimiter), [])]

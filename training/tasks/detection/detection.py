@@ -76,7 +76,13 @@ class Detection(Task):
             )
 
     def objective(self, model: Any, recipe: Recipe, weights: np.ndarray | None = None) -> Objective:
-        """Focal loss of the classes and smooth L1 of the offsets; the best epoch has the lowest."""
+        """Focal loss of the classes and smooth L1 of the offsets; the best epoch has the lowest.
+
+        Raises:
+            UserError: The recipe has stages.
+        """
+        if recipe.stages > 1:
+            raise UserError("stages grow images, and a detector's anchors are of one size: leave stages at 1")
         anchors = anchors_of(model)
 
         def matched(images: tf.Tensor, tables: tf.Tensor, *weights: tf.Tensor) -> tuple[tf.Tensor, ...]:

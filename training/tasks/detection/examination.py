@@ -113,7 +113,6 @@ def examine(model: Any, data: Any, split: str = "validation", misses: int = MISS
     errors = [_errors(table, each) for table, each in zip(truth, answers, strict=True)]
     worst = np.argsort(-np.array(errors), kind="stable")[:misses]
     worst = worst[np.array(errors)[worst] > 0]
-    pixels, _ = data.images(split)
     return DetectionExamination(
         tuple(data.class_names),
         split,
@@ -124,7 +123,7 @@ def examine(model: Any, data: Any, split: str = "validation", misses: int = MISS
         judged.by_class,
         judged.recall,
         judged.precision,
-        pixels[worst],
+        _pictures(data, split, worst),
         truth[worst],
         _stacked([answers[place] for place in worst]),
     )
@@ -152,6 +151,16 @@ def _errors(table: np.ndarray, found: Any) -> int:
     same &= there[:, 4, None] == found.classes[sure][None]
     hits = int(min(same.any(axis=0).sum(), same.any(axis=1).sum()))
     return len(there) + int(sure.sum()) - 2 * hits
+
+
+def _pictures(data: Any, split: str, places: np.ndarray) -> np.ndarray:
+    """Some images of a split, which is not held as a whole."""
+    first = 0
+    kept: dict[int, np.ndarray] = {}
+    for images, _ in data.pixels(split):
+        kept |= {int(place): images[place - first].numpy() for place in places if first <= place < first + len(images)}
+        first += len(images)
+    return np.array([kept[int(place)] for place in places], np.uint8).reshape(-1, *data.kind.shape)
 
 
 def _stacked(answers: list[Any]) -> np.ndarray:

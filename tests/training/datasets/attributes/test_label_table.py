@@ -167,6 +167,9 @@ def test_what_a_table_leaves_unclear_is_said_or_refused(folder):
     table.write_text("\n".join(["image,a,b", "photos/1.png,1,0", "photos/2.png,-1,1"]))
     with pytest.raises(UserError, match="has 0 and −1, such as in column 'a'"):
         training.load_data(folder, 32)
+    table.write_bytes("image,labels\nphotos/1.png,größe".encode("latin-1"))
+    with pytest.raises(UserError, match="save it as CSV in UTF-8"):
+        training.load_data(folder, 32)
     table.write_text("\n".join(["image,a,split", "photos/1.png,1,fold3"]))
     with pytest.raises(UserError, match="line 2: 'fold3' is no split; write train, validation or test"):
         training.load_data(folder, 32)
