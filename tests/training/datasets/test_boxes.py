@@ -193,6 +193,18 @@ def test_images_are_found_by_the_names_of_another_machine_and_boxes_by_their_out
         assert words in said
 
 
+def test_several_files_about_the_same_images_are_read_as_one(tmp_path):
+    images(tmp_path / "photos")
+    for place, name in enumerate(("cats", "dogs", "dogs_again")):
+        content = listed(range(1, COUNT))
+        content["annotations"] = [{**each, "bbox": [4 * min(place, 1), 4, 8, 8]} for each in content["annotations"]]
+        write(tmp_path / f"{name}.json", content)
+    data, said, boxes = opened(tmp_path)
+    assert sum(data.count(split) for split in ("train", "validation", "test")) == COUNT - 1
+    assert "left out 39 boxes written twice, such as in 01.png" in said
+    assert len(boxes) == 2 * (COUNT - 1) and set(boxes[:, 1].round(3)) == {0, np.float32(0.1)}
+
+
 @pytest.mark.parametrize("frame", ["stored", "shown", "other"])
 def test_boxes_are_on_their_pixels_whichever_way_the_image_was_turned_when_they_were_drawn(tmp_path, frame):
     pixels, turned = np.zeros((20, 40, 3), np.uint8), Image.Exif()

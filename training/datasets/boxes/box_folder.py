@@ -1,7 +1,7 @@
 """A folder of images with boxes as a data set, in COCO's form or YOLO's."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +81,19 @@ def _read(folder: Path, classes: dict[str, int], remarks: Remarks) -> dict[str, 
     undivided = parts.pop(None, [])
     if undivided or "train" not in parts:
         parts["train" if parts else "all"] = parts.get("train", []) + undivided
-    return {part: list({each.image: each for each in members}.values()) for part, members in parts.items() if part}
+    return {part: _merged(members, remarks) for part, members in parts.items() if part}
+
+
+def _merged(members: Iterable[Annotated], remarks: Remarks) -> list[Annotated]:
+    """Each image once, with the boxes that any file says of it, each once."""
+    found: dict[Path, Annotated] = {}
+    for each in members:
+        one = found.setdefault(each.image, each)
+        known = each.boxes if one is each else one.boxes + each.boxes
+        one.boxes = list(dict.fromkeys(known))
+        for _ in range(len(known) - len(one.boxes)):
+            remarks.add("left out", "box", "written twice", f"in {one.image.name}")
+    return list(found.values())
 
 
 def _learnable(names: list[str], tables: Tables, folder: Path) -> tuple[list[str], Tables]:

@@ -166,7 +166,7 @@ def _boxes(
     file = _label_file(image, folder)
     boxes: list[tuple[float, ...]] = []
     if not file.is_file():
-        remarks.add("took", "image", "without a text file for empty", image.name)
+        remarks.add("counted", "image", "without a text file as holding nothing", image.name)
         return []
     for number, line in enumerate(_text(file).splitlines(), 1):
         if not line.strip():
