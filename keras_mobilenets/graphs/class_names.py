@@ -22,13 +22,12 @@ def class_names(model: Any) -> list[str] | None:
 
 
 def same_classes(known: Sequence[str], given: Sequence[str]) -> bool:
-    """Whether class numbers mean the same: there are as many, and no name has another place.
+    """Whether class numbers mean the same: the names are the same, but for spelling, or of another vocabulary.
 
-    A class may have two names, such as "n02123045" and "tabby", and its spelling may differ.
+    A class may be "n02123045" here and "tabby" there: as many names, none of which is in both, say nothing of an order.
     """
     one, other = (list(map(_word, names)) for names in (known, given))
-    shared = set(one) & set(other)
-    return len(one) == len(other) and all(a == b for a, b in zip(one, other, strict=True) if {a, b} & shared)
+    return one == other or (len(one) == len(other) and not set(one) & set(other))
 
 
 def _word(name: str) -> str:

@@ -163,7 +163,8 @@ def _data(model: Any, file: Path, name: str, batch_size: int, data_dir: str | No
     own = class_names(model)
     if own and not same_classes(own, data.class_names):
         raise UserError(
-            f"{file} has the classes of {name} in another order: make it with labels {', '.join(data.class_names)}"
+            f"{file} has other classes than {name}, or in another order: make it with labels"
+            f" {', '.join(data.class_names)}"
         )
     return {
         "name": name,
