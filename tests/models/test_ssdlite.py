@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -49,3 +50,15 @@ def test_a_network_that_cannot_be_a_backbone_is_refused():
     ):
         with pytest.raises(km.UserError):
             ssdlite(backbone)
+    with pytest.raises(km.UserError, match="'MobileNetV2' is no network; give one"):
+        ssdlite("MobileNetV2")
+    for wrong in ((3, 6, 6, 6, 6), (4, 6, 6, 6, 6, 6)):
+        with pytest.raises(km.UserError, match="give 6 numbers, each 3 or 6"):
+            ssdlite(backbone, anchors=wrong)
+
+
+def test_a_network_inside_another_model_is_a_backbone():
+    images = keras.Input((64, 64, 3))
+    inner = km.MobileNetV2((64, 64, 3), 0.35, include_top=False)
+    detector = km.SSDLite(keras.Model(images, inner(keras.layers.Rescaling(1 / 127.5, -1)(images))), classes=2)
+    assert detector.output_shape == (None, len(anchors_of(detector)), 4 + 1 + 2)
