@@ -42,9 +42,11 @@ def features(model: keras.Model, *, expanded: bool = False) -> keras.Model:
     """
     flat = flat_model(model)
     graph = _Graph(flat)
+    image = next((x for x in flat.inputs if len(x.shape) == 4), None)
     taps = {}
     for stride in STRIDES:
         maps = [call for call in graph.calls if graph.strides.get(id(call.outputs[0])) == stride]
+        maps = [call for call in maps if _is_map(call.outputs[0], image)] or maps
         if maps:
             through = [call for call in maps if id(call) in graph.cuts]
             merges = [call for call in maps if isinstance(call.layer, _MERGES)]
@@ -56,6 +58,12 @@ def features(model: keras.Model, *, expanded: bool = False) -> keras.Model:
             "as one of this package's builders"
         )
     return keras.Model(flat.input, taps, name=f"{model.name}_features")
+
+
+def _is_map(x: Any, image: Any) -> bool:
+    """Whether a tensor has the sides' ratio of the image, which a map has and a channel shuffle's rows have not."""
+    (height, width), (high, wide) = x.shape[1:3], image.shape[1:3]
+    return None in (height, width, high, wide) or abs(height * wide - width * high) < max(high, wide)
 
 
 class _Graph:

@@ -112,3 +112,9 @@ def test_a_sequential_network_of_ones_own_is_tapped_before_each_stride():
 def test_other_models_are_refused_in_one_line():
     with pytest.raises(UserError, match="no feature map"):
         km.features(keras.Sequential([keras.Input((8,)), layers.Dense(2)]))
+
+
+def test_the_rows_of_a_channel_shuffle_are_no_map():
+    """At 64 pixels, 16 rows of 116 channels would be a map of stride 4 by their height alone."""
+    model = km.features(km.create_model("ShuffleNetV2", include_top=False, input_shape=(64, 64, 3), alpha=0.5))
+    assert [tensor.shape[1:3] for tensor in model.output.values()] == [(16, 16), (8, 8), (4, 4), (2, 2)]
