@@ -7,6 +7,7 @@ over. What is assumed, and what is left out, is said in one line each.
 """
 
 import contextlib
+import importlib.util
 import os
 import re
 import unicodedata
@@ -28,18 +29,42 @@ class FileType(NamedTuple):
         noun: What one of them is called.
         suffixes: Of their names, in small letters.
         beside: Folders that hold such files and no examples.
+        unread: Suffixes of such files that cannot be read here.
+        advice: What makes that they can.
+        has_folders: Whether a folder of images alone is such a file, too: the frames of a clip.
     """
 
     noun: str
     suffixes: frozenset[str]
     beside: frozenset[str] = frozenset()
+    unread: frozenset[str] = frozenset()
+    advice: str = ""
+    has_folders: bool = False
 
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"})
 IMAGE = FileType("image", SUFFIXES)
-RECORDING = FileType("WAV recording", frozenset({".wav", ".wave"}), frozenset({"_background_noise_"}))
-CLIP = FileType("clip", frozenset({".gif", ".webp"}))  # animated
-SOUNDS = {".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".aif", ".aiff", ".wma"}  # which must become WAV files
+WAVES = frozenset({".wav", ".wave"})
+SOUNDS = frozenset({".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".au"})  # which libsndfile reads
+NOISE = "_background_noise_"  # of Speech Commands: the folder of recordings that are no class, but noise
+HAS_SOUNDFILE = importlib.util.find_spec("soundfile") is not None
+_MORE = SOUNDS if HAS_SOUNDFILE else frozenset[str]()
+RECORDING = FileType(
+    "recording",
+    WAVES | _MORE,
+    frozenset({NOISE}),
+    (SOUNDS | {".m4a", ".aac", ".wma"}) - _MORE,
+    "make them WAV files" + ("" if _MORE else ", or pip install soundfile, which reads FLAC, Ogg and MP3"),
+)
+CLIP = FileType(
+    "clip",
+    frozenset({".gif", ".webp"}),  # animated
+    unread=frozenset(
+        {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ogv", ".3gp"}
+    ),
+    advice="make them animated GIF or WebP files, such as by ffmpeg -i clip.mp4 -vf fps=8,scale=-1:128 clip.gif",
+)
+CLIP_OF_FRAMES = CLIP._replace(has_folders=True)
 SYSTEM_FILES = {"__macosx", "@eadir", "$recycle.bin", "thumbs.db", "ehthumbs.db", "desktop.ini"}  # besides hidden ones
 SPLIT_WORDS = {
     **dict.fromkeys(("train", "training", "trn"), "train"),
@@ -124,7 +149,9 @@ def read_tree(path: Path, of: FileType = IMAGE, around: frozenset[str] = frozens
         if entry.name.startswith(".") or entry.name.lower() in SYSTEM_FILES:
             continue
         if entry.is_dir() and entry.name in of.beside:
-            _say(f"{path / entry.name}: left out, since it holds no {of.noun}s of a class")
+            continue
+        if of.has_folders and entry.is_dir() and _is_clip(path / entry.name):
+            folder.images.append(path / entry.name)
         elif entry.is_dir():
             folder.folders.append(read_tree(path / entry.name, of, around | {place}))
         elif (suffix := os.path.splitext(entry.name)[1].lower()) in of.suffixes:
@@ -156,20 +183,31 @@ def find_layout(path: Path, of: FileType = IMAGE) -> Layout:
     return Layout(list(classes), roots, dict(zip(roots, images, strict=True)))
 
 
-def type_of_files(path: Path) -> FileType:
-    """What the examples of a folder are, by the first file that is one, also of a suffix that is not read.
+def _is_clip(folder: Path) -> bool:
+    """Whether a folder holds still images and no folder."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        there = [entry for entry in entries if not entry.name.startswith(".")]
+        stills = {os.path.splitext(entry.name)[1].lower() for entry in there} & SUFFIXES - CLIP.suffixes
+        return bool(stills) and not any(entry.is_dir() for entry in there)
+    return False
 
-    Images, where there is none.
+
+def type_of_files(path: Path) -> FileType:
+    """What the examples of a folder are, by the first file that is one, or else by the first that cannot be read.
+
+    Images, where there is neither.
     """
+    unread = None
     for where, folders, files in os.walk(path, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))[:1000]
         for name in sorted(files):
             suffix = "" if name.startswith(".") else os.path.splitext(name)[1].lower()
             if suffix in IMAGE.suffixes:
                 return CLIP if _are_clips(Path(where), files) else IMAGE
-            if suffix in RECORDING.suffixes | SOUNDS:
+            if suffix in RECORDING.suffixes:
                 return RECORDING
-    return IMAGE
+            unread = unread or next((kind for kind in (RECORDING, CLIP) if suffix in kind.unread), None)
+    return unread or IMAGE
 
 
 def _are_clips(folder: Path, names: Sequence[str]) -> bool:
@@ -285,14 +323,14 @@ def _classes(folder: Folder) -> dict[str, list[Path]]:
     images, noun = len(folder.images), folder.type.noun
     if len(folder.folders) < 2:
         what = f"{images} {noun}(s) without classes" if images else f"{len(folder.folders)} class folder(s)"
-        raise UserError(f"{folder.path} holds {what}; to train, give a folder with one folder per class")
+        raise UserError(f"{folder.path} holds {what}; to train, give a folder with one folder per class{_hint(folder)}")
     for inner in folder.folders:
         if any(unicodedata.category(character) in ("Cc", "Cs") for character in inner.path.name):
             raise UserError(
                 f"class folder {inner.path.name!r} of {folder.path} has a name that cannot be written; rename it"
             )
         if not inner.holds_images:
-            raise UserError(f"class folder {inner.path} holds no {noun}s; fill it or remove it")
+            raise UserError(f"class folder {inner.path} holds no {noun}s; {_hint(inner, '') or 'fill it or remove it'}")
     if images:
         _say(f"{folder.path}: left out {images} {noun}(s) that lie beside the class folders")
     return _images(folder)
@@ -319,8 +357,15 @@ def _images(folder: Folder) -> dict[str, list[Path]]:
     others: Counter[str] = sum((below.others for inner in folder.folders for below in inner.all_folders()), Counter())
     if others:
         kinds = ", ".join(f"{count} {kind or 'without a suffix'}" for kind, count in others.most_common(5))
-        _say(f"{folder.path}: left out {others.total()} file(s) whose names are not of {folder.type.noun}s: {kinds}")
+        said = f"{folder.path}: left out {others.total()} file(s) whose names are not of {folder.type.noun}s: {kinds}"
+        _say(said + _hint(folder))
     return {inner.path.name: inner.all_images() for inner in folder.folders}
+
+
+def _hint(folder: Folder, before: str = "; ") -> str:
+    """How files below a folder that are not read can be; empty where there are none."""
+    found = {suffix for below in folder.all_folders() for suffix in below.others} & folder.type.unread
+    return f"{before}of its {', '.join(sorted(found))} files: {folder.type.advice}" if found else ""
 
 
 def _names(folders: Collection[Folder]) -> str:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -38,9 +39,13 @@ class Recordings(Kind):
     scaling = WAVEFORM
     mixing = ("mixup",)
 
-    def __init__(self, samples: int = RATE):
-        """Takes the length in samples, at 16 kHz."""
+    def __init__(self, samples: int = RATE, background: np.ndarray | None = None):
+        """Takes the length in samples, at 16 kHz, and what `background_noise` gives."""
         self.shape = (samples,)
+        self._background = None
+        if background is not None and len(background):
+            with tf.device("CPU"):
+                self._background = tf.constant(np.resize(background, max(len(background), samples)))
 
     def reader(self, name: str, files: Sequence[str]) -> Reader:
         """Reads a WAV file of any rate, channels, depth and length."""
@@ -68,7 +73,7 @@ class Recordings(Kind):
     @property
     def parts(self) -> Mapping[str, Change]:
         """Changes of float32 samples of 16 bits."""
-        return PARTS
+        return {"time_shift": time_shift, "noise": partial(noise, background=self._background)}
 
     def scale(self, examples: tf.Tensor) -> tf.Tensor:
         """Samples in [−1, 1]."""
@@ -77,8 +82,8 @@ class Recordings(Kind):
     def light(self, examples: tf.Tensor, seed: tf.Tensor, shard: tuple[int, int] = (0, 1)) -> tf.Tensor:
         """Shift and noise of the usual strength."""
         examples = tf.cast(examples, tf.float32)
-        for number, (name, part) in enumerate(PARTS.items()):
-            examples = part(AUGMENTATIONS[name].strength, examples, fold(seed, number), shard)
+        for number, (name, part) in enumerate(self.parts.items()):
+            examples = part(AUGMENTATIONS[name].strength, examples, fold(seed, number), shard=shard)
         return self.scale(examples)
 
     def scaling_for(self, model: Any) -> Any:
@@ -127,8 +132,17 @@ def time_shift(most: float | None, samples: tf.Tensor, seed: tf.Tensor, shard: t
     return tf.gather(padded, starts + tf.range(length), axis=1, batch_dims=1)
 
 
-def noise(most: float | None, samples: tf.Tensor, seed: tf.Tensor, shard: tuple[int, int] = (0, 1)) -> tf.Tensor:
-    """Adds noise to each recording, of up to that share of its largest sample, from white to brown; as `time_shift`."""
+def noise(
+    most: float | None,
+    samples: tf.Tensor,
+    seed: tf.Tensor,
+    shard: tuple[int, int] = (0, 1),
+    background: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """Adds noise to each recording, of up to that share of its largest sample; shards as of `time_shift`.
+
+    It is from white to brown, or for one half of the recordings a piece of `background`, where that is given.
+    """
     count, length = tf.shape(samples)[0], samples.shape[1]
     own = slice(shard[0] * count, (shard[0] + 1) * count)
     white = tf.random.stateless_normal([count * shard[1], length], fold(seed, 0))[own]
@@ -137,11 +151,15 @@ def noise(most: float | None, samples: tf.Tensor, seed: tf.Tensor, shard: tuple[
     width = RATE // 100  # what is slower than this is no sound
     brown = brown - tf.gather(brown, tf.maximum(0, tf.range(length) - width), axis=1)
     mixed = (1 - colour) * white + colour * brown / width**0.5
+    if background is not None:
+        drawn, places = [count * shard[1], 1], tf.size(background) - length + 1
+        is_of_it = tf.random.stateless_uniform(drawn, fold(seed, 2))[own] < 0.5
+        starts = tf.random.stateless_uniform(drawn, fold(seed, 3), maxval=places, dtype=tf.int32)[own]
+        mixed = tf.where(is_of_it, tf.gather(background, starts + tf.range(length)), mixed)
     loudest = tf.reduce_max(tf.abs(samples), axis=1, keepdims=True)
     return samples + (most or 0.0) * share * loudest * mixed / 3
 
 
-PARTS: dict[str, Any] = {"time_shift": time_shift, "noise": noise}
 _TENSORFLOW = SimpleNamespace(
     reshape=tf.reshape,
     sqrt=tf.sqrt,
