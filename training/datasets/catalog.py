@@ -12,6 +12,8 @@ BOXES = 320  # of images with boxes
 SECOND = 16_000
 LOGS = ("visits", "movielens")  # their size is that of a history, in items
 HISTORY = 32
+LOG_SUFFIXES = (".csv", ".tsv", ".dat", ".data")
+MOVIELENS = ("ratings.csv", "ratings.dat", "u.data")  # the logs in its folders
 
 SIZES = {
     **dict.fromkeys(RECORDINGS, SECOND),
@@ -52,6 +54,8 @@ def default_size(name: str | Path) -> int:
     Of recordings it is their length in samples at 16 kHz, of logs that of a history in items.
     """
     folder = Path(os.path.expanduser(name))  # where ~ is no user, it stays
+    if str(name) not in EMBEDDED and log_file(folder):
+        return HISTORY
     if str(name) and folder.exists():
         from keras_mobilenets.training.datasets.boxes.box_folder import holds_boxes
 
@@ -59,14 +63,20 @@ def default_size(name: str | Path) -> int:
             return BOXES
     if str(name) and folder.is_dir():
         return SECOND if type_of_files(folder) is RECORDING else DEFAULT_SIZE
-    if str(name) not in EMBEDDED and is_log_file(folder):
-        return HISTORY
     return SIZES.get(family(name), DEFAULT_SIZE)
 
 
-def is_log_file(path: Path) -> bool:
-    """Whether a path is that of a CSV file that is there."""
-    return path.suffix.lower() == ".csv" and path.is_file()
+def log_file(path: Path) -> Path | None:
+    """The log that a path names: a file, or MovieLens' own in its folder; None where there is none."""
+    if not path.is_dir():
+        return path if path.suffix.lower() in LOG_SUFFIXES and path.is_file() else None
+    for name in MOVIELENS:
+        if (path / name).is_file():
+            with (path / name).open(encoding="latin-1") as file:
+                header = file.readline().lower()
+            if not name.endswith(".csv") or ("user" in header and "time" in header):  # others rate images
+                return path / name
+    return None
 
 
 def family(name: str | Path) -> str:

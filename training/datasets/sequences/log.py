@@ -1,5 +1,6 @@
 """A log of who had which item when, and its leave-one-out splits: the usual test of next-item recommenders."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -7,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.plurals import count
 from keras_mobilenets.training.datasets.split import Selection, Split, permutation, select_all
 from keras_mobilenets.training.tasks.next_item import NextItem
 
@@ -37,7 +39,7 @@ def leave_one_out(log: Log, length: int, limits: Mapping[str, int] | None = None
     """The splits: of each user, the last item tests, the one before validates, and every earlier one trains.
 
     An example is an item with the history before it, none of which is of a later time. Users of fewer than three items
-    train only.
+    train only. A warning says how many items test that no example trains.
 
     Args:
         log: The log.
@@ -68,6 +70,10 @@ def leave_one_out(log: Log, length: int, limits: Mapping[str, int] | None = None
             f"{log.name} has too few interactions: it takes two items, and users of four items or more, the last two "
             "of which validate and test"
         )
+    learned = np.isin(np.arange(len(log.item_names)), items[~is_judged])
+    if cold := int((~learned[items[members["test"]]]).sum()):
+        said = f"{cold} of the {count(len(members['test']), 'item')} that test"
+        warnings.warn(f"{log.name}: cold items, which no training example holds, are {said}", stacklevel=3)
     limits, task = limits or {}, NextItem(log.item_names)
     splits = {}
     for split, places in members.items():

@@ -62,6 +62,11 @@ def test_a_long_history_keeps_its_newest_items(log):
         ("user,item\nann,a\n", "needs one column timestamp"),
         ("user,item,timestamp\nann,a,noon\n", "line 2 is no user, item and time"),
         ("user,item,timestamp\nann,a\n", "line 2 is no user, item and time"),
+        ("user,item,timestamp\nann,a,nan\n", "line 2 is no user, item and time: its time is nan"),
+        ("user,item,timestamp\n,a,1\n", "line 2 is no user, item and time: a name is empty"),
+        ("1,31,2.5,1260759144\n1,32,2.5,1260759145\n", "in its first line, .* that line is '1,31,2.5,1260759144'"),
+        ("", "needs one column user"),
+        ("user,item,timestamp\n", "too few interactions"),
         ("user,item,timestamp\nann,a,1\nann,b,2\n", "too few interactions"),
     ],
 )
@@ -110,3 +115,51 @@ def test_a_model_and_data_that_are_not_for_each_other_are_refused(log, tmp_path)
         run.train("MobileNetV2", data=str(log))
     with pytest.raises(km.UserError, match="is for a log of items, and shapes has none: give data such as visits"):
         run.train("SeparableSequenceNet", data="shapes")
+
+
+EVENTS = "1,31,4.0,3\n1,7,3.0,1\n1,8,2.0,2\n1,9,5.0,4\n2,7,1.0,9\n2,8,1.0,8\n2,31,2.0,7\n3,7,3.5,5\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "films"),
+    [
+        ("ratings.csv", f"userId,movieId,rating,timestamp\n{EVENTS}", "movies.csv:movieId,title,genres\n{}"),
+        ("ratings.dat", EVENTS.replace(",", "::"), "movies.dat:{}"),
+        ("u.data", EVENTS.replace(",", "\t"), "u.item:{}"),
+    ],
+)
+def test_movielens_own_files_are_read_from_their_folder(tmp_path, name, text, films):
+    """Times stand in no order; user 3 has one event; Amélie is written in the encoding of each file."""
+    (tmp_path / name).write_text(text)
+    file, form = films.split(":", 1)
+    delimiter = {"movies.csv": ",", "movies.dat": "::", "u.item": "|"}[file]
+    encoding = "utf-8" if delimiter == "," else "latin-1"
+    titles = {"7": "Seven", "8": "Amélie", "9": '"Nine, a"' if delimiter == "," else "Nine, a", "31": "Alien"}
+    lines = "".join(delimiter.join([number, title, "Drama\n"]) for number, title in titles.items())
+    (tmp_path / file).write_text(form.format(lines), encoding=encoding)
+    (tmp_path / "tags.csv").write_text("userId,movieId,tag,timestamp\n1,7,good,1\n")
+    with pytest.warns(UserWarning, match="cold items, .* are 1 of the 2 items that test"):
+        data = training.load_data(tmp_path, 4)
+    assert data.class_names == ["Seven", "Amélie", "Nine, a", "Alien"] and default_size(tmp_path) == 32
+    histories, labels = data.images("test")
+    found = {int(label): history.tolist() for history, label in zip(histories, labels, strict=True)}
+    assert found == {2: [0, 1, 2, 4], 0: [0, 0, 4, 2]}
+
+
+def test_logs_of_shops_are_read(tmp_path):
+    """Semicolons, dates, names of other systems, lines that are there twice."""
+    path = tmp_path / "shop.csv"
+    rows = [("b", 3), ("a", 1), ("b", 2), ("c", 4), ("b", 3), ("é", 5)]
+    lines = "".join(f"ann;{item};2019-10-0{day} 12:30:00 UTC\n".replace(" UTC", "Z") for item, day in rows)
+    path.write_text(f"visitor_id;product_id;date\n{lines}\n", encoding="utf-8-sig")
+    with pytest.warns(UserWarning, match="left out 1 event of the same user, item and time"):
+        data = training.load_data(path, 5)
+    histories, labels = data.images("test")
+    assert data.class_names == ["a", "b", "c", "é"]
+    assert histories.tolist() == [[0, 1, 2, 2, 3]] and labels.tolist() == [3]
+
+
+def test_images_that_are_rated_are_no_log(tmp_path):
+    (tmp_path / "ratings.csv").write_text("image,score\na.png,5\n")
+    with pytest.raises(km.UserError, match="class folder"):
+        training.load_data(tmp_path)
