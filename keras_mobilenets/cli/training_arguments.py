@@ -53,6 +53,12 @@ def add_training(parser: ArgumentParser) -> None:
     )
     group.add_argument("--data-dir", help="where TFDS data sets are kept")
     group.add_argument(
+        "--frames",
+        type=int,
+        metavar="N",
+        help="of each clip (default: 8); innermost folders of images are clips then",
+    )
+    group.add_argument(
         "--batch-size", type=int, metavar="N", help="images, or recordings, per step (default: 64, or the recipe's)"
     )
     group.add_argument(
@@ -109,6 +115,7 @@ def training(options: Namespace) -> dict[str, Any]:
         "image_size": options.size,
         "batch_size": options.batch_size,
         "data_dir": options.data_dir,
+        "frames": options.frames,
         "recipe": options.recipe,
         "changes": recipe_changes(options),
         "checkpoint_seconds": options.checkpoint_seconds,

@@ -150,11 +150,11 @@ def _recipe() -> dict[str, Any]:
 def _data(model: Any, file: Path, name: str, batch_size: int, data_dir: str | None) -> dict[str, Any]:
     """What run.json says of the data, which fit the model."""
     from keras_mobilenets import training
-    from keras_mobilenets.pixels.batches import side_of
+    from keras_mobilenets.pixels.batches import frames_of, side_of
 
     is_of_features = _hears(model) and len(model.input_shape) == 4
     size, outputs = None if is_of_features else side_of(model.input_shape), model.output_shape[-1]
-    data = training.load_data(name, size, batch_size, data_dir)
+    data = training.load_data(name, size, batch_size, data_dir, frames=frames_of(model.input_shape))
     if len(data.class_names) != outputs:
         raise UserError(
             f"{file} has {outputs} outputs but {name} has {len(data.class_names)} classes; give the data it was "
@@ -172,7 +172,7 @@ def _data(model: Any, file: Path, name: str, batch_size: int, data_dir: str | No
         "batch_size": batch_size,
         "class_names": own or data.class_names,
         "train_images": data.count("train"),
-    } | data.task.described
+    } | (data.kind.options | data.task.described)
 
 
 def _sha256(file: Path) -> str:

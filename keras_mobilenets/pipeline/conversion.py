@@ -127,7 +127,7 @@ def convert_file(
         UserError: int8 needs calibration images and `data` is not given, or the file cannot be read.
     """
     from keras_mobilenets import tflite, training
-    from keras_mobilenets.pixels.batches import side_of
+    from keras_mobilenets.pixels.batches import frames_of, side_of
     from keras_mobilenets.tflite.conversion.detection.post_process import is_detector
     from keras_mobilenets.tflite.conversion.float_graph import opened
     from keras_mobilenets.waveforms.features import FEATURES, input_name
@@ -148,7 +148,7 @@ def convert_file(
         side = size or (None if is_of_features else side_of(model.input_shape))
         if side is None and not is_of_features:
             raise UserError(f"{source} takes images of any size: say which by --size")
-        opened_data = training.load_data(data, side, data_dir=data_dir)
+        opened_data = training.load_data(data, side, data_dir=data_dir, frames=frames_of(model.input_shape))
         beside = 5 if is_detector(model) else 0  # the offsets of a box and the background
         if labels is None and len(opened_data.class_names) == model.output_shape[-1] - beside:
             labels = opened_data.class_names

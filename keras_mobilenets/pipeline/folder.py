@@ -102,7 +102,8 @@ class RunFolder:
             raise UserError(f"{self.folder} has no run.json that names its data; give a folder that `train` made")
         data_dir = data_dir or self.asked.get("data_dir")
         source = name or settings["name"]
-        data = training.load_data(source, settings["image_size"], settings["batch_size"], data_dir)
+        size, frames = settings["image_size"], settings.get("frames")
+        data = training.load_data(source, size, settings["batch_size"], data_dir, frames=frames)
         known = settings.get("class_names")
         if known and not same_classes(known, data.class_names):
             raise UserError(

@@ -129,6 +129,15 @@ def side_of(input_shape: Sequence[Any]) -> Any:
     return input_shape[-3] if len(input_shape) > 3 else input_shape[1]
 
 
+def frames_of(input_shape: Sequence[Any]) -> int | None:
+    """How many frames the clips have that a model takes; None of other inputs.
+
+    Args:
+        input_shape: With the batch.
+    """
+    return int(input_shape[1]) if len(input_shape) == 5 else None
+
+
 def to_input(
     images: np.ndarray,
     scaling: PixelScaling,

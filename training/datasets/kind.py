@@ -33,7 +33,7 @@ class Kind(ABC):
     """
 
     noun: ClassVar[str]
-    files: ClassVar[FileType]
+    files: FileType
     record: ClassVar[str]
     dtype: ClassVar[np.dtype]
     scaling: Any
@@ -50,6 +50,11 @@ class Kind(ABC):
     def bytes(self) -> int:
         """Of one example."""
         return int(np.prod(self.shape)) * self.dtype.itemsize
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What `load_data` was given beside the size, where that is not the usual."""
+        return {}
 
     def reader(self, name: str, files: Sequence[str]) -> Reader:
         """What reads a file of a data set, which has that name and these training files, into `shape` and `dtype`."""

@@ -233,6 +233,7 @@ def _record_settings(run_dir: Path, model: Any, data: Data, more: dict[str, Any]
             "class_names": data.class_names,
             "train_images": data.count("train"),
         }
+        | data.kind.options
         | data.task.described,
     } | more
     broadcast.check_same(settings)

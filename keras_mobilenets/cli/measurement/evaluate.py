@@ -51,7 +51,8 @@ def run(options: Namespace) -> None:
     """Scores .tflite files; a run's figures go into its results.json."""
     import_tensorflow(options)
     from keras_mobilenets import tflite, training
-    from keras_mobilenets.tflite.measurement.accuracy import has_several
+    from keras_mobilenets.pixels.batches import frames_of
+    from keras_mobilenets.tflite.measurement.accuracy import has_several, input_shape
     from keras_mobilenets.tflite.results.tables import scores
     from keras_mobilenets.tflite.runtime.input_scaling import features_of_file, scaling_of_file, takes_pixels
 
@@ -70,7 +71,8 @@ def run(options: Namespace) -> None:
         if source.is_dir():
             data = pipeline.Run(source).data(options.data, options.data_dir)
         elif options.data:
-            data = training.load_data(options.data, _image_size(source, options.size), data_dir=options.data_dir)
+            size, frames = _image_size(source, options.size), frames_of(input_shape(source))
+            data = training.load_data(options.data, size, data_dir=options.data_dir, frames=frames)
         else:
             raise UserError(f"what shall {source} be tested on? give --data shapes, a folder of images or a TFDS name")
         if options.stream:

@@ -1,14 +1,16 @@
 """Clips as the examples of a data set: so many frames, evenly over the whole, each as an image."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageSequence
 
-from keras_mobilenets.pixels.folder_layout import CLIP
+from keras_mobilenets.pixels.folder_layout import CLIP, SUFFIXES, FileType
 from keras_mobilenets.pixels.image_decoder import squared
 from keras_mobilenets.training.datasets import images
 from keras_mobilenets.training.datasets.images import Images
@@ -28,9 +30,10 @@ class Clips(Images):
     record = "Video"
     mixing = ()
 
-    def __init__(self, size: int, frames: int = FRAMES):
-        """Takes height and width in pixels, and the number of frames."""
+    def __init__(self, size: int, frames: int = FRAMES, files: FileType = CLIP):
+        """Takes height and width in pixels, the number of frames, and what their files are."""
         super().__init__(size)
+        self.files = files
         self.shape = (frames, size, size, 3)
 
     @property
@@ -38,8 +41,13 @@ class Clips(Images):
         """Height and width."""
         return self.shape[1]
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """The number of frames."""
+        return {} if self.shape[0] == FRAMES else {"frames": self.shape[0]}
+
     def reader(self, name: str, files: Sequence[str]) -> Reader:
-        """Reads an animated GIF or WebP."""
+        """Reads an animated GIF or WebP, or a folder of frames in the order of the numbers in their names."""
         return self._read
 
     def fitted(self, feature: Any) -> Callable[[np.ndarray], np.ndarray]:
@@ -67,6 +75,8 @@ class Clips(Images):
         return pixels.transpose(0, 2, 1, 3, 4).reshape(count, height, frames * width, channels)
 
     def _read(self, file: str) -> np.ndarray:
+        if Path(file).is_dir():
+            return self._read_folder(Path(file))
         with Image.open(file) as animation:
             chosen = _even(getattr(animation, "n_frames", 1), self.shape[0])
             frames = {
@@ -76,9 +86,26 @@ class Clips(Images):
             }
             return np.stack([frames[number] for number in chosen])
 
+    def _read_folder(self, folder: Path) -> np.ndarray:
+        files = sorted((file for file in folder.iterdir() if _is_frame(file)), key=lambda file: _counted(file.name))
+        pixels = []
+        for number in _even(len(files), self.shape[0]):
+            with Image.open(files[number]) as image:
+                pixels.append(squared(image, self.size, whole=False))
+        return np.stack(pixels)
+
     def _fit(self, frames: np.ndarray) -> np.ndarray:
         chosen = _even(len(frames), self.shape[0])
         return np.stack([squared(frames[number], self.size, whole=False) for number in chosen])
+
+
+def _is_frame(file: Path) -> bool:
+    return file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+
+
+def _counted(name: str) -> list[tuple[int, str]]:
+    """A key that sorts frame_2 before frame_10."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def _even(given: int, wanted: int) -> list[int]:

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from keras_mobilenets import UserError, training
+from keras_mobilenets import UserError, pipeline, training
 from keras_mobilenets.training.datasets import augmentation
 from keras_mobilenets.training.datasets.tfds_source import open_records, prepare, type_of_records
 from keras_mobilenets.training.datasets.video import motion_renderer
@@ -137,3 +137,53 @@ def test_an_augmentation_is_one_for_all_frames_and_flips_nothing():
 def test_what_changes_a_motion_is_refused(name):
     with pytest.raises(UserError, match=f"augmentation {name} is not for clips: of them there are none, light"):
         augmentation.make(Clips(32), name, TWO)
+
+
+@pytest.fixture
+def frame_folders(folder):
+    """The same clips, one half of them as folders of frames, whose numbers have no leading zeros."""
+    for path in sorted(folder.rglob("*.gif")):
+        with Image.open(path) as animation:
+            place = path.with_suffix("")
+            place.mkdir()
+            for number in range(animation.n_frames):
+                animation.seek(number)
+                animation.convert("RGB").save(place / f"frame_{number + 1}.png")
+        path.unlink()
+    return folder
+
+
+@pytest.mark.parametrize("frames", [5, 16])
+def test_folders_of_frames_are_clips_where_frames_are_asked_for(frame_folders, frames):
+    data = training.load_data(frame_folders, 32, 4, frames=frames)
+    assert data.kind.noun == "clip" and data.input_shape == (frames, 32, 32, 3)
+    assert data.kind.options == {"frames": frames} and Clips(32).options == {}
+    counts = 0
+    for split in ("train", "validation", "test"):
+        clips, labels = data.images(split)
+        counts += len(labels)
+        steps = np.diff(clips[..., 16, 16, 1].astype(int), axis=1) * np.where(labels == 0, 1, -1)[:, None]
+        assert (steps >= -2).all() and (steps.max(axis=1) > 6).all()
+    assert counts == 40
+
+
+def test_what_has_no_frames_says_so(frame_folders, tmp_path):
+    run = pipeline.Run(tmp_path / "run")
+    says = "holds images, and MobileNetV2Video takes clips: give such data, or --frames 8 where each innermost folder"
+    with pytest.raises(UserError, match=says):
+        run.train("MobileNetV2Video", data=str(frame_folders), image_size=32)
+    with pytest.raises(UserError, match="visits holds sequences, which have no frames; leave out frames=4"):
+        training.load_data("visits", frames=4)
+    with pytest.raises(UserError, match="frames must be at least 1, not 0"):
+        training.load_data("motion", frames=0)
+
+
+def test_files_of_video_say_what_to_make_of_them(tmp_path):
+    for name in ("left", "right"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.mp4").write_bytes(b"")
+    with pytest.raises(UserError, match=r"left holds no clips; of its .mp4 files: make them animated GIF or WebP"):
+        training.load_data(tmp_path)
+    (tmp_path / "left" / "2.jpg").write_bytes(b"")
+    with pytest.raises(UserError, match="right holds no images"):  # a film beside photographs
+        training.load_data(tmp_path)
