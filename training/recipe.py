@@ -272,12 +272,28 @@ RECIPES = {
         {"learning_rate": 3e-3, "label_smoothing": 0.0, "augmentation": "none", "epochs": 12},
         256,
     ),
+    "clips": NamedRecipe(
+        "AdamW at 0.004 in batches of 48, (2+1)-D convolutions: networks of clips, on small data",
+        {"learning_rate": 4e-3, "epochs": 16},
+        48,
+        {"convolution": "factorized"},
+    ),
     "progressive": NamedRecipe(
         "the modern one in four stages: images and regularization grow, less time (EfficientNetV2)",
         MODERN | {"stages": 4},
         128,
     ),
 }
+
+
+def usual_recipe(task: str, kind: str) -> str:
+    """The name of the recipe that a network trains with where nothing is said.
+
+    Args:
+        task: What its labels are, such as "detection".
+        kind: What one of its examples is called, such as "clip".
+    """
+    return next((name for name in (task, f"{kind}s") if name in RECIPES), "default")
 
 
 def compression_epochs(epochs: int, steps: int, most: int = Recipe.epochs) -> int:

@@ -48,6 +48,7 @@ class Source(NamedTuple):
         size: What the shape is, for the docstring; "{size}" stands for the default size.
         takes: What the network takes, likewise.
         channels: What is said of an input tensor.
+        kind: Of which kind the examples are, as `training.datasets` calls one of them.
         unit: In which its first size is counted.
         frames: How many a clip has by default; None of other inputs.
     """
@@ -56,6 +57,7 @@ class Source(NamedTuple):
     size: str
     takes: str
     channels: str = ""
+    kind: str = "image"
     unit: str = "px"
     frames: int | None = None
 
@@ -171,7 +173,7 @@ def builder(
         build.width = width  # type: ignore[attr-defined]
         build.default_size = default_size  # type: ignore[attr-defined]
         build.__doc__ = _document(body, own, default_size, source)
-        build.takes_images, build.frames = source is IMAGE, source.frames  # type: ignore[attr-defined]
+        build.kind, build.frames = source.kind, source.frames  # type: ignore[attr-defined]
         build.task, build.unit = task, source.unit  # type: ignore[attr-defined]
         return build
 

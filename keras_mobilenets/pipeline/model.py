@@ -10,7 +10,7 @@ from keras_mobilenets.errors import UserError
 from keras_mobilenets.lock import locked
 from keras_mobilenets.models.catalog import builder_named
 from keras_mobilenets.pipeline.folder import RunFolder
-from keras_mobilenets.training.recipe import RECIPES, Recipe, find
+from keras_mobilenets.training.recipe import Recipe, find, usual_recipe
 
 # By task: what its data hold, a builder for it, and data.
 ONLY_FOR = {
@@ -46,6 +46,7 @@ def train(
     image_size: int | None = None,
     batch_size: int | None = None,
     data_dir: str | None = None,
+    frames: int | None = None,
     recipe: str | Recipe = "default",
     changes: Mapping[str, Any] | None = None,
     weights: str | None = None,
@@ -64,6 +65,7 @@ def train(
             for `usual_size`.
         batch_size: Images per step; None for the recipe's.
         data_dir: Where TFDS data sets are kept.
+        frames: Of each clip, as in `load_data`.
         recipe: A name in `RECIPES`, or a `Recipe`.
         changes: What shall be different from the recipe, such as {"epochs": 5}.
         weights: "imagenet" or a file that training starts from, as in `fine_tune`; None to train from scratch.
@@ -81,7 +83,7 @@ def train(
     transfer = {name: value for name, value in transfer.items() if value is not None}
     if transfer and weights is None:
         raise UserError("freeze and head_epochs go with weights, those that are kept at first")
-    asked = _asked(builder, arguments, data, image_size, batch_size, data_dir, recipe, changes)
+    asked = _asked(builder, arguments, data, image_size, batch_size, data_dir, frames, recipe, changes)
     return _train(run, asked | ({"transfer": transfer} if transfer else {}), checkpoint_seconds)
 
 
@@ -99,6 +101,7 @@ def distill(
     image_size: int | None = None,
     batch_size: int | None = None,
     data_dir: str | None = None,
+    frames: int | None = None,
     recipe: str | Recipe = "default",
     changes: Mapping[str, Any] | None = None,
     weights: str | None = None,
@@ -119,6 +122,7 @@ def distill(
         image_size: As in `train`.
         batch_size: As in `train`.
         data_dir: As in `train`.
+        frames: As in `train`.
         recipe: As in `train`.
         changes: As in `train`.
         weights: The student starts from "imagenet" or a file; None to train it from scratch.
@@ -135,7 +139,8 @@ def distill(
     given = {"cached_views": cached_views, "cache_file": cache_file}
     how = {"teacher": str(teacher), "temperature": temperature, "alpha": alpha}
     how |= {name: value for name, value in given.items() if value is not None}
-    asked = _asked(builder, arguments, data, image_size, batch_size, data_dir, recipe, changes) | {"teacher": how}
+    asked = _asked(builder, arguments, data, image_size, batch_size, data_dir, frames, recipe, changes)
+    asked |= {"teacher": how}
     return _train(run, asked | ({"transfer": {"weights": weights}} if weights is not None else {}), checkpoint_seconds)
 
 
@@ -146,12 +151,13 @@ def _asked(
     image_size: int | None,
     batch_size: int | None,
     data_dir: str | None,
+    frames: int | None,
     recipe: str | Recipe,
     changes: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """What run.json will say of a training, with all that depends on the data set and on the recipe filled in."""
-    if recipe == "default" and builder_named(builder).task in RECIPES:
-        recipe = builder_named(builder).task
+    if recipe == "default":
+        recipe = usual_recipe(builder_named(builder).task, builder_named(builder).kind)
     named = find(recipe if isinstance(recipe, str) else "default")
     if isinstance(recipe, str):
         settled = Recipe.named(recipe, **changes or {})
@@ -170,13 +176,17 @@ def _asked(
     return {
         "builder": builder,
         "arguments": dict(named.arguments) | given,
-        "data": source | ({"data_dir": data_dir} if data_dir else {}),
+        "data": source | ({"data_dir": data_dir} if data_dir else {}) | ({"frames": frames} if frames else {}),
         "recipe": dataclasses.asdict(settled),
     }
 
 
 def _check_task(builder: str, data: Any) -> None:
-    """Refuses a detector for classes, a classifier for boxes and the like, before it is built."""
+    """Refuses a detector for classes, a network of clips for images and the like, before it is built."""
+    taken, held = builder_named(builder).kind, data.kind.noun
+    if taken != held and "sequence" not in (taken, held):
+        hint = ", or --frames 8 where each innermost folder of images is a clip" if taken == "clip" else ""
+        raise UserError(f"{data.name} holds {held}s, and {builder} takes {taken}s: give such data{hint}")
     wanted, given = data.task.name, builder_named(builder).task
     if wanted in ONLY_FOR and wanted != given:
         held, network, _ = ONLY_FOR[wanted]

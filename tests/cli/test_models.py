@@ -39,3 +39,11 @@ def test_summary_prints_layers_and_what_standard_convolutions_would_cost(capsys)
     assert "block_13_pointwise" in printed
     assert "4,231,976 trainable parameters, 568.7 M multiply-adds" in printed
     assert "29,294,088 parameters" in printed
+
+
+def test_summary_takes_the_length_of_what_hears(capsys):
+    macs = []
+    for size in ([], ["--size", "8000"]):
+        assert main(["summary", "DSCNNSmall", "--set", "front_end=False", "--classes", "12", *size]) == 0
+        macs.append(capsys.readouterr().out)
+    assert macs[0] != macs[1]

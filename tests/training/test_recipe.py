@@ -1,6 +1,7 @@
 """Recipes by name and what they do in training: mixed labels, averages, precision, accumulation, stochastic depth."""
 
 import dataclasses
+import inspect
 import json
 import warnings
 
@@ -12,9 +13,10 @@ from keras import layers
 
 from keras_mobilenets import UserError, tflite, training
 from keras_mobilenets.cli import main
+from keras_mobilenets.models.catalog import builder_named
 from keras_mobilenets.training.engine import model_transforms
 from keras_mobilenets.training.engine.optimizer import make_optimizer
-from keras_mobilenets.training.recipe import RECIPES
+from keras_mobilenets.training.recipe import RECIPES, usual_recipe
 
 SIZE = 32
 OLD_FIELDS = (  # of a recipe in the first version that trained
@@ -246,3 +248,19 @@ def test_what_tf_keras_cannot_do_is_said(data):
     for recipe in (training.Recipe(accumulate=2), training.Recipe(precision="bfloat16")):
         with pytest.raises(UserError, match="are tf_keras"):
             training.fit(model, data, recipe, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("network", "recipe"),
+    [
+        ("MobileNetV2", "default"),
+        ("DSCNNSmall", "default"),
+        ("MobileNetV2Video", "clips"),
+        ("SSDLiteMobileNetV2", "detection"),
+        ("SeparableSequenceNet", "next_item"),
+    ],
+)
+def test_a_network_has_the_recipe_of_its_task_and_of_what_it_takes(network, recipe):
+    builder = builder_named(network)
+    assert usual_recipe(builder.task, builder.kind) == recipe
+    assert set(RECIPES[recipe].arguments) <= set(inspect.signature(builder).parameters)

@@ -27,8 +27,9 @@ def run(options: Namespace) -> None:
     from keras_mobilenets.models.catalog import builder_named
 
     builder = builder_named(options.model)
-    size = options.size or (224 if builder.takes_images else builder.default_size)
-    shape = (size, size, 3) if builder.takes_images else (builder.frames, size, size, 3) if builder.frames else None
+    size = options.size or (224 if builder.kind == "image" else builder.default_size)
+    shapes = {"image": (size, size, 3), "clip": (builder.frames, size, size, 3)}
+    shape = shapes.get(builder.kind, (options.size,) if options.size else None)
     model = km.create_model(options.model, input_shape=shape, classes=options.classes, **builder_arguments(options))
     if options.compare:
         from keras_mobilenets.costs.separable_savings import compare

@@ -136,7 +136,7 @@ def _detector(
         build.__doc__ = (described.__doc__ or "") + _ARGUMENTS
         build.__signature__ = inspect.signature(build)  # type: ignore[attr-defined]
         build.any_size, build.width, build.default_size = False, "alpha", DEFAULT_SIZE  # type: ignore[attr-defined]
-        build.takes_images, build.frames = True, None  # type: ignore[attr-defined]
+        build.kind, build.frames = "image", None  # type: ignore[attr-defined]
         build.task, build.unit = "detection", "px"  # type: ignore[attr-defined]
         return build
 

@@ -50,6 +50,7 @@ WAVEFORM = Source(
     _input,
     size="(samples,) at 16 kHz, or without a front end also (frames, coefficients, 1). Default: a second, (16000,)",
     takes="float32 waveforms (batch, samples) in [−1, 1], or features (batch, frames, coefficients, 1),",
+    kind="recording",
     unit="samples",
 )
 _build = builder(source=WAVEFORM, classes=12)

@@ -39,6 +39,7 @@ CLIP = Source(
     _clip,
     size="(frames, height, width, 3), 32 or more a side. Default: 16 frames of {size}×{size}",
     takes="float32 clips (batch, frames, height, width, 3) in [−1, 1]",
+    kind="clip",
     frames=FRAMES,
 )
 

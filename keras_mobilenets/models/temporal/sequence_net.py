@@ -32,6 +32,7 @@ ITEMS = Source(
     _input,
     size=f"(items,), the length of a history. Default: ({LENGTH},)",
     takes="int32 histories (batch, items), the last item at the end: 0 where nothing was, else 1 + an item's class,",
+    kind="sequence",
     unit="items",
 )
 # Scores stay logits: a softmax of int8 has 256 levels from 0 to 1, and of a thousand items most would be 0.
