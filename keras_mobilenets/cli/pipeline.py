@@ -35,6 +35,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     group.add_argument("--macs", type=float, default=0.5, metavar="SHARE", help="of channels (default: 0.5)")
     add_conversion(parser)
     add_threads(parser)
+    parser.add_argument(
+        "--on",
+        nargs="*",
+        metavar="TARGET",
+        help="also what the own tools of these targets estimate, and whether int8 answers there as on the reference "
+        "kernels (default: micro for what hears, where it is installed; --on alone: none)",
+    )
 
 
 def run(options: Namespace) -> None:
@@ -54,6 +61,7 @@ def run(options: Namespace) -> None:
         target=options.target,
         int8=int8(options),
         threads=options.threads,
+        on=options.on,
         announce=say,
         **training(options),
         **transfer(options),

@@ -32,7 +32,7 @@ class Outcome(NamedTuple):
     """What `Run.pipeline` ends with.
 
     Attributes:
-        rows: The rows of results.json.
+        rows: The rows of results.json, those that are estimated at the end.
         page: The report.
     """
 
@@ -66,6 +66,7 @@ class Run(RunFolder):
     evaluate = accuracy.evaluate
     benchmark = latency.benchmark
     estimate = estimates.estimate
+    agreements = estimates.agreements
     export = exports.export
     node_data = exports.node_data
     layer_errors = quantization_error.layer_errors
@@ -93,10 +94,11 @@ class Run(RunFolder):
         target: str = "nnapi",
         int8: Mapping[str, Any] | None = None,
         threads: Sequence[int] = (1,),
+        on: Sequence[str] | None = None,
         announce: Announce = silent,
         **training: Any,
     ) -> Outcome:
-        """Trains, compresses, converts, evaluates, benchmarks and reports; skips what is there and up to date.
+        """Trains, compresses, converts, evaluates, benchmarks, estimates and reports; skips what is there already.
 
         Args:
             builder: Name of the model's builder.
@@ -110,6 +112,8 @@ class Run(RunFolder):
             target: As in `convert`.
             int8: Arguments of `tflite.convert` for calibrated int8 files, such as {"equalize": True}.
             threads: As in `benchmark`.
+            on: Targets, as in `estimate`; int8 files that they run are compared with the reference kernels. None for
+                what is usual: TensorFlow Lite Micro for what hears, where it is installed.
             announce: Called with a line before each step.
             **training: Further arguments of `train`, such as data="photos".
 
@@ -124,12 +128,13 @@ class Run(RunFolder):
             del kinds["ptq"]
             quantize = list(dict.fromkeys([*quantize, "int8"]))
         given = {"prune": {"sparsity": sparsity}, "channels": {"macs": macs}}
+        network = builder_named(builder)
+        targets, said = estimates.asked_targets(on, network.kind)
         data, size = training.get("data", "shapes"), training.get("image_size")
-        steps = 5 + len(kinds)
+        steps = 5 + len(kinds) + bool(targets)
         numbers = (f"{number}/{steps}" for number in range(1, steps + 1))
         size = model.usual_size(data, arguments) if size is None else size
-        unit = builder_named(builder).unit
-        announce(f"{next(numbers)} train {builder} on {data} at {size} {unit} into {self.folder}")
+        announce(f"{next(numbers)} train {builder} on {data} at {size} {network.unit} into {self.folder}")
         self.train(builder, arguments, **training)
         for kind, epochs in kinds.items():
             length = count(epochs or compression.usual_epochs(self, kind), "epoch")
@@ -141,5 +146,11 @@ class Run(RunFolder):
         self.evaluate()
         announce(f"{next(numbers)} benchmark on {', '.join(map(str, threads))} CPU thread(s)")
         rows = self.benchmark(threads)
+        if targets:
+            announce(f"{next(numbers)} ask {', '.join(targets)}")
+            self.estimate(targets)
         announce(f"{next(numbers)} report")
-        return Outcome(rows, self.report())
+        outcome = Outcome(rows + self.estimates(), self.report())
+        for line in said + self.agreements(targets):
+            announce(line)
+        return outcome

@@ -10,6 +10,8 @@ import pytest
 from keras_mobilenets import UserError, pipeline
 from keras_mobilenets.cli import main
 from keras_mobilenets.pipeline.compression import KINDS, usual_epochs
+from keras_mobilenets.pipeline.estimates import asked_targets
+from keras_mobilenets.tflite.targets.accelerators import micro
 from keras_mobilenets.training import load_model
 
 NETWORK = "MobileNetV1", {"alpha": 0.25}
@@ -26,6 +28,45 @@ def run(photos, tmp_path_factory):
     )
     assert outcome.page == run.folder / "report.html" and outcome.page.exists()
     return run, outcome.rows, lines
+
+
+needs_micro = pytest.mark.skipif(not micro.ENVIRONMENT.is_ready(), reason=micro.ENVIRONMENT.missing())
+
+
+@needs_micro
+def test_targets_are_asked_at_the_end(run, photos, tmp_path):
+    copy, lines = pipeline.Run(tmp_path / "copy"), []
+    shutil.copytree(run[0].folder, copy.folder)
+    outcome = copy.pipeline(
+        *NETWORK,
+        compress={"ptq": None},
+        quantize=["float32"],
+        calibration=8,
+        on=["micro"],
+        announce=lines.append,
+        data=str(photos),
+        image_size=32,
+        batch_size=8,
+        changes={"epochs": 1},
+    )
+    *measured, whole, small = outcome.rows
+    assert len(measured) == 2 and (whole.backend, small.backend) == ("micro", "micro")
+    assert 0 < small.memory["arena"] < whole.memory["arena"] and "micro" in outcome.page.read_text()
+    assert lines[-3:-1] == ["5/6 ask micro", "6/6 report"]
+    assert lines[-1].startswith(
+        "mobilenetv1_0.25_int8.tflite on micro: answers bit for bit as the reference kernels, on"
+    )
+
+
+def test_what_hears_is_asked_of_microcontrollers_where_that_is_installed(monkeypatch, tmp_path):
+    ready = micro.ENVIRONMENT.is_ready()
+    assert asked_targets(None, "recording") == ((["micro"], []) if ready else ([], [micro.ENVIRONMENT.missing()]))
+    assert asked_targets(None, "image") == asked_targets([], "recording") == ([], [])
+    monkeypatch.setenv("KERAS_MOBILENETS_TARGETS", str(tmp_path))
+    targets, (line,) = asked_targets(None, "recording")
+    assert not targets and line.endswith("keras-mobilenets targets --install micro")
+    with pytest.raises(UserError, match="--install micro"):
+        asked_targets(["micro"], "image")
 
 
 def times(folder):

@@ -96,8 +96,8 @@ def evaluate_stream(
     Raises:
         UserError: The file takes images, or has other classes, or a number is out of range.
     """
-    if not (step > 0 and 0 < threshold < 1 and average >= 0 and pause >= 0):
-        raise UserError(f"step={step}, threshold={threshold}: give seconds above 0, and a score between 0 and 1")
+    if not (step * RATE >= 1 and 0 < threshold < 1 and average >= 0 and pause >= 0):
+        raise UserError(f"step={step}, threshold={threshold}: give seconds, a sample or more, and a score from 0 to 1")
     scores, length = _scores(path, stream, step)
     if scores.shape[1] != len(stream.class_names):
         raise UserError(f"{path} has {scores.shape[1]} classes, and the stream {len(stream.class_names)}")
@@ -126,6 +126,7 @@ def detections(
         pause: In seconds, within which there is no second detection.
         quiet: Classes that are no word.
     """
+    window = min(window, len(scores))  # of a stream that is hardly longer than what the network hears
     sums = np.cumsum(np.pad(scores, ((1, 0), (0, 0))), axis=0)
     means = (sums[window:] - sums[:-window]) / window
     middles = first + step * (np.arange(len(means)) + (window - 1) / 2)
