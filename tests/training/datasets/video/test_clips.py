@@ -141,8 +141,8 @@ def test_what_changes_a_motion_is_refused(name):
 
 @pytest.fixture
 def frame_folders(folder):
-    """The same clips, one half of them as folders of frames, whose numbers have no leading zeros."""
-    for path in sorted(folder.rglob("*.gif")):
+    """The same clips as folders of frames, whose numbers have no leading zeros."""
+    for path in [*folder.rglob("*.gif"), *folder.rglob("*.webp")]:
         with Image.open(path) as animation:
             place = path.with_suffix("")
             place.mkdir()
