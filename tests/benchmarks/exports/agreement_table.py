@@ -53,7 +53,7 @@ def network(name, size):
         arguments["classifier_activation"] = None
     if "layer_scale" in taken:
         arguments["layer_scale"] = 0.1  # with 1e-6 a block adds nothing to its input
-    if builder.frames or builder.takes_images:
+    if builder.kind in ("image", "clip"):
         shape = (*[FRAMES] * bool(builder.frames), size, size, 3)
         examples = noise_images((1, *shape), CALIBRATION)
         values, arguments["input_shape"] = km.preprocess_input(examples), shape
@@ -63,7 +63,7 @@ def network(name, size):
         model = km.zero_shot(tower, vectors, [f"label {index}" for index in range(CLASSES)])
     else:
         model = builder(**arguments)
-    if not (builder.frames or builder.takes_images):
+    if builder.kind not in ("image", "clip"):
         shape = (CALIBRATION, *model.input_shape[1:])
         is_history = model.inputs[0].dtype == "int32"
         examples = rng.integers(0, CLASSES + 1, shape, np.int32) if is_history else rng.uniform(-1, 1, shape)

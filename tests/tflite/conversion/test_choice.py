@@ -67,7 +67,18 @@ def test_the_default_is_what_does_best_on_images_kept_back(uneven, images, tmp_p
     assert [op.name for op in tflite.inspect(path).operators] == [op.name for op in other]
 
 
-def test_few_images_are_not_divided(uneven, images, tmp_path):
+def test_a_few_images_choose_and_are_all_used(uneven, images, tmp_path):
+    auto, plain = (
+        tflite.convert(uneven, tmp_path / effort, quantize="int8", calibration=images[:8], effort=effort)
+        for effort in ("default", "low")
+    )
+    said = [flatbuffer.description(path.read_bytes()) for path in (auto, plain)]
+    assert said[0].endswith("on 2 images kept back, then made of all")
+    assert said[1] == "int8, ranges by 99.99% of the values"
+    assert sqnr_db(uneven, auto, images[8:]) > sqnr_db(uneven, plain, images[8:]) + 3
+
+
+def test_three_images_are_not_divided(uneven, images, tmp_path):
     paths = [
         tflite.convert(uneven, tmp_path / f"{method}.tflite", quantize="int8", calibration=images[:3], **how)
         for method, how in (("auto", {}), ("percentile", {"calibration_method": "percentile"}))

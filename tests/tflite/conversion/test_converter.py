@@ -161,7 +161,7 @@ def test_only_so_many_calibration_images_are_used(model, images, tmp_path):
     few = tflite.convert(
         model, tmp_path / "few.tflite", quantize="int8", effort="low", calibration=images, calibration_images=5
     )
-    same = tflite.convert(model, tmp_path / "same.tflite", quantize="int8", calibration=images[:5])
+    same = tflite.convert(model, tmp_path / "same.tflite", quantize="int8", effort="low", calibration=images[:5])
     assert scales(few) == scales(same)
 
 

@@ -60,7 +60,7 @@ def test_no_time_to_spend_leaves_all_in_int8(calibrated):
 
 
 def test_convert_buys_accuracy(uneven, images, tmp_path):
-    settings = {"quantize": "int8", "calibration": images, "target": "xnnpack"}
+    settings = {"quantize": "int8", "effort": "low", "calibration": images, "target": "xnnpack"}
     mixed = tflite.convert(uneven, tmp_path / "mixed.tflite", leave_in_float="auto", min_sqnr=30, **settings)
     assert {"b", "c"} <= set(float_layers(mixed.read_bytes()))
     assert tflite.inspect(mixed).operators  # it runs

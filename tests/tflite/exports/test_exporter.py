@@ -200,20 +200,25 @@ def test_a_folder_in_the_place_of_a_file_is_left_with_nothing_beside_it(format, 
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-def test_nothing_is_kept_that_answers_differently(files, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("quantize", "kind", "says"), [("none", 1, r"0\.\d+, where 0\.000"), ("int8", 3, r"\d+, where \d+")]
+)
+def test_nothing_is_kept_that_answers_differently(files, tmp_path, monkeypatch, quantize, kind, says):
+    """Two weights of the last layer in a hundred are others."""
+
     def damaged(*args, **kwargs):
         model = read_graph(*args, **kwargs)
-        kernel = next(t for t in model.graph.initializer if t.data_type == 1 and np.prod(t.dims) == 7 * 24)
-        kernel.CopyFrom(
-            onnx.numpy_helper.from_array(np.float32(1.01) * onnx.numpy_helper.to_array(kernel), kernel.name)
-        )
+        kernel = next(t for t in model.graph.initializer if t.data_type == kind and np.prod(t.dims) == 7 * 24)
+        values = onnx.numpy_helper.to_array(kernel).copy()
+        values.flat[::50] = -values.flat[::50]
+        kernel.CopyFrom(onnx.numpy_helper.from_array(values, kernel.name))
         return model
 
     read_graph = onnx_graph.read_graph
     monkeypatch.setattr(onnx_graph, "read_graph", damaged)
 
-    with pytest.raises(UserError, match=r"differently: by 0\.\d+, where 0\.000"):
-        tflite.export(files["nnapi", "none"], tmp_path / "m.onnx")
+    with pytest.raises(UserError, match=f"differently: by {says}"):
+        tflite.export(files["nnapi", quantize], tmp_path / "m.onnx")
 
     assert not list(tmp_path.iterdir())
 

@@ -13,7 +13,8 @@ from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.runtime.activations import outputs
 
 FEWEST = 4  # images, below which nothing is kept back and the plain recipe taken
-FEWEST_TO_TRAIN = 64  # images for effort="high"
+FEW = 64  # images, below which effort="high" has too few, and what is chosen is made of all
+TOO_FEW = f"; with {FEWEST} calibration images or more the choice would be measured"
 _KEPT_BACK, _MOST_KEPT_BACK = 4, 64  # every fourth image, so many at most
 _CORRECTED = Recipe(equalize=True, correct=True)
 
@@ -30,6 +31,8 @@ class Choice:
             kept back; None where there were too few to keep any.
         same_class: Share of them that get the same class as in float; None likewise, and of what is no classifier.
         images: How many those are.
+        is_of_all: Whether the file was made of all images in the end, those too.
+        is_too_few: Whether there were too few images to keep any.
     """
 
     content: bytes
@@ -38,18 +41,21 @@ class Choice:
     sqnr_db: float | None = None
     same_class: float | None = None
     images: int = 0
+    is_of_all: bool = False
+    is_too_few: bool = False
 
     def __str__(self) -> str:
         if self.sqnr_db is None:
-            return f"int8, {self.recipe}; with {FEWEST} calibration images or more the choice would be measured"
+            return f"int8, {self.recipe}{TOO_FEW if self.is_too_few else ''}"
         same = "" if self.same_class is None else f" and the same class as in float for {self.same_class:.1%}"
-        return f"int8, {self.recipe}: SQNR {self.sqnr_db:.1f} dB{same} on {self.images} images kept back"
+        then = ", then made of all" if self.is_of_all else ""
+        return f"int8, {self.recipe}: SQNR {self.sqnr_db:.1f} dB{same} on {self.images} images kept back{then}"
 
 
 def choose(
     content: bytes, samples: Sequence[np.ndarray], ranges: Ranges, quantize: Quantizer, effort: str = "default"
 ) -> Choice:
-    """Tries recipes on three quarters of the samples, or more, and measures them on the others.
+    """Tries recipes on three quarters of the samples, or more, and measures them on the others; few are used up then.
 
     Plain ranges are compared with equalized channels and corrected biases, by wider and by narrower ranges; the best of
     these gets its weights rounded anew, and ranges of its own where they matter most.
@@ -66,14 +72,14 @@ def choose(
         UserError: There are too few samples for "high", or the model has operators that it cannot train through.
     """
     plain = Recipe()
-    if effort == "high" and len(samples[0]) < FEWEST_TO_TRAIN:
+    if effort == "high" and len(samples[0]) < FEW:
         raise UserError(
-            f'effort="high" trains on calibration images and measures on some kept back: give {FEWEST_TO_TRAIN} or '
-            f"more, not {len(samples[0])}"
+            f'effort="high" trains on calibration images and measures on some kept back: give '
+            f"{FEW} calibration images or more, not {len(samples[0])}"
         )
     if effort == "low" or len(samples[0]) < FEWEST:
         quantization = Quantization(content, samples, ranges, quantize)
-        return Choice(quantization.int8(plain), plain, quantization)
+        return Choice(quantization.int8(plain), plain, quantization, is_too_few=len(samples[0]) < FEWEST)
     every = max(_KEPT_BACK, -(-len(samples[0]) // _MOST_KEPT_BACK))
     is_kept = np.arange(len(samples[0])) % every == every - 1
     kept = [array[is_kept] for array in samples]
@@ -104,7 +110,11 @@ def choose(
         found.append(tried(replace(best.recipe, rounds=True)))
     if effort == "high":
         found.append(tried(replace(max(found, key=_sqnr).recipe, trains=True)))
-    return max(found, key=_sqnr)
+    best = max(found, key=_sqnr)
+    if len(samples[0]) >= FEW:
+        return best
+    whole = Quantization(content, samples, ranges, quantize)
+    return replace(best, content=whole.int8(best.recipe), quantization=whole, is_of_all=True)
 
 
 def _sqnr(choice: Choice) -> float:
