@@ -120,7 +120,7 @@ def test_exported_models_convert(folder, tmp_path, quantize):
     from ai_edge_litert.interpreter import Interpreter
 
     images = np.random.default_rng(0).uniform(-1, 1, (8, SIZE, SIZE, 3)).astype("float32")
-    calibration = {"calibration": images} if quantize == "int8" else {}
+    calibration = {"calibration": images, "effort": "low"} if quantize == "int8" else {}
     path = tflite.convert(folder / "exported", tmp_path / "m.tflite", quantize=quantize, **calibration)
     expected = keras.models.load_model(folder / "new.keras", compile=False)(images[:1])
 
