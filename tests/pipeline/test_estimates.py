@@ -61,6 +61,15 @@ def test_estimates_are_recorded_beside_what_was_measured_and_stay(run, asked):
     assert len(asked) == 6 and len(run.estimates()) == 4
 
 
+def test_what_is_taken_in_part_and_has_no_figure_is_a_row_that_says_why(asked, tflite_files, monkeypatch):
+    monkeypatch.setitem(
+        TARGETS, "partial", dataclasses.replace(TARGETS["silent"], check=lambda path, _: tflite.check_nnapi(path))
+    )
+    (row,) = tflite.estimate(tflite_files["dynamic"], "partial")
+    assert row.status == "failed" and row.nodes_delegated < row.nodes_total
+    assert row.error.startswith("has no figure for a part of a model, refuses ")
+
+
 def test_steps_that_measure_leave_the_estimates(run, asked):
     estimates = run.estimate(["stand-in"])
     assert [row.estimated for row in run.benchmark([2])] == [None] * 4

@@ -20,7 +20,8 @@ def estimate(paths: str | Path | Sequence[str | Path], on: str | Sequence[str]) 
     Returns:
         A row for each target and path, `estimated`, with the target as its backend. `estimate_ms`, None where the tool
         gives none, leaves out operators on the CPU; `memory` is in bytes by the name of the memory; `system` is what
-        both hold for. A model of which the target takes no operator has a failed row that says why.
+        both hold for. A model of which the target takes no operator, or too few to run it, has a failed row that
+        says why.
 
     Raises:
         UserError: There is no such target, it cannot be asked here, its tools estimate nothing, or a file is missing or
@@ -64,9 +65,13 @@ def _row(path: Path, target: str) -> Row:
         system=found.system or None,
         estimated=True,
     )
+    first = next((f"{operator.name}: {operator.reason}" for operator in found.refused), "")
     if found.blocked or not found.delegated:
-        first = next((f"{operator.name}: {operator.reason}" for operator in found.refused), "there are none")
-        return row.with_(status="failed", error=f"takes no operator, {found.blocked or first}"[:LONGEST])
+        return row.with_(
+            status="failed", error=f"takes no operator, {found.blocked or first or 'there are none'}"[:LONGEST]
+        )
     if found.estimate_ms is None and not found.memory:
+        if first:
+            return row.with_(status="failed", error=f"has no figure for a part of a model, refuses {first}"[:LONGEST])
         raise UserError(f"{target} estimates neither latency nor memory: inspect --on {target} says what it takes")
     return row.with_(estimate_ms=found.estimate_ms, memory=dict(found.memory) or None)
