@@ -90,14 +90,15 @@ def agreements(run: RunFolder, on: Sequence[str]) -> list[str]:
         return []
     refused = {(row.model, row.backend) for row in run.estimates() if row.status != "ok"}
     examples, _ = data.inputs("test", COMPARED)
-    lines = []
+    many, lines = count(len(examples), data.kind.noun), []
     for path in run.tflite_files():
-        for target in runners:
-            if quantization_of(path) != "int8" or (path.stem, target) in refused:
-                continue
-            found, wanted = (tflite.evaluate(path, examples, on=each).predictions for each in (target, "reference"))
+        asked = [target for target in runners if (path.stem, target) not in refused]
+        if quantization_of(path) != "int8" or not asked:
+            continue
+        wanted = tflite.evaluate(path, examples, on="reference").predictions
+        for target in asked:
+            found = tflite.evaluate(path, examples, on=target).predictions
             said = f"by up to {np.abs(found - wanted).max():.2g} other than"
             said = "bit for bit as" if np.array_equal(found, wanted) else said
-            many = count(len(examples), data.kind.noun)
             lines.append(f"{path.name} on {target}: answers {said} the reference kernels, on {many}")
     return lines

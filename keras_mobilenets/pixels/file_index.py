@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
@@ -48,17 +48,11 @@ class FileIndex:
 
     @cached_property
     def _by_name(self) -> dict[str, list[Path]]:
-        found: dict[str, list[Path]] = defaultdict(list)
-        for path in self._files:
-            found[path.name].append(path)
-        return found
+        return _grouped(self._files, lambda path: path.name)
 
     @cached_property
     def _by_stem(self) -> dict[str, list[Path]]:
-        found: dict[str, list[Path]] = defaultdict(list)
-        for path in self._files:
-            found[path.stem].append(path)
-        return found
+        return _grouped(self._files, lambda path: path.stem)
 
 
 def files_below(folder: Path, of: FileType = IMAGE) -> list[Path]:
@@ -76,6 +70,13 @@ def part_of(path: Path, folder: Path) -> str | None:
     """The split that a path speaks of, the innermost name first: "train", "validation" or "test"; else None."""
     names = path.relative_to(folder).parts if path.is_relative_to(folder) else path.parts[-2:]
     return next((found[0] for name in reversed(names) if (found := split_of_name(name))), None)
+
+
+def _grouped(paths: Sequence[Path], key: Callable[[Path], str]) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = defaultdict(list)
+    for path in paths:
+        found[key(path)].append(path)
+    return found
 
 
 def _common_end(one: Sequence[str], other: Sequence[str]) -> int:
