@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.tflite.conversion.forms.activation_fusion import fuse_activations
 from keras_mobilenets.tflite.conversion.forms.channel_scale_fold import fold_channel_scales
 from keras_mobilenets.tflite.conversion.forms.layer_normalization import simplify
 from keras_mobilenets.tflite.conversion.quantization import fixed_ranges
@@ -79,7 +80,7 @@ def float_graph(
     layer_names.name_by_layers(converted, graph.model)
     content = flatbuffer.write(converted)
     if weights == "none":
-        content = simplify(fold_channel_scales(content), for_int8=for_int8)
+        content = simplify(fold_channel_scales(fuse_activations(content)), for_int8=for_int8)
     return FloatGraph(model.name, content, graph.declared, False, front_end=_front_end(content, graph.model))
 
 
