@@ -1,5 +1,6 @@
 """TensorFlow's import, without what it says of itself."""
 
+import logging
 import os
 from argparse import Namespace
 
@@ -7,7 +8,8 @@ from argparse import Namespace
 def import_tensorflow(options: Namespace) -> None:
     """Imports TensorFlow for a verb that needs it.
 
-    It greets at import, before any of its own switches is heard; with --debug it may.
+    It greets at import, before any of its own switches is heard, and later tells of what is deprecated in itself and in
+    TensorFlow Datasets; with --debug it may.
     """
     if options.debug:
         return
@@ -16,3 +18,5 @@ def import_tensorflow(options: Namespace) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with suppress_native_output():
         import tensorflow  # noqa: F401
+    for name in ("tensorflow", "absl"):
+        logging.getLogger(name).setLevel(logging.ERROR)

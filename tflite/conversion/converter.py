@@ -17,8 +17,8 @@ from keras_mobilenets.pixels.scaling import PixelScaling
 from keras_mobilenets.tflite.conversion import tfmot_model
 from keras_mobilenets.tflite.conversion.detection.post_process import body, is_detector, with_post_process
 from keras_mobilenets.tflite.conversion.float_graph import float_graph, opened
+from keras_mobilenets.tflite.conversion.folds.shuffle_fold import fold_shuffles
 from keras_mobilenets.tflite.conversion.forms.grouped_convolutions import fit_groups
-from keras_mobilenets.tflite.conversion.forms.shuffle_fold import fold_shuffles
 from keras_mobilenets.tflite.conversion.int8_graph import EFFORTS, Int8, check_scales, int8_graph
 from keras_mobilenets.tflite.conversion.quantization.calibration import METHODS
 from keras_mobilenets.tflite.conversion.samples import samples, takes_one_image

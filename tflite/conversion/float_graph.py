@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.tflite.conversion.forms.activation_fusion import fuse_activations
-from keras_mobilenets.tflite.conversion.forms.channel_scale_fold import fold_channel_scales
+from keras_mobilenets.tflite.conversion.folds.activation_fusion import fuse_activations
+from keras_mobilenets.tflite.conversion.folds.channel_scale_fold import fold_channel_scales
 from keras_mobilenets.tflite.conversion.forms.layer_normalization import simplify
 from keras_mobilenets.tflite.conversion.quantization import fixed_ranges
 from keras_mobilenets.tflite.conversion.tfmot_model import is_of_tfmot

@@ -6,9 +6,9 @@ from typing import Any
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.tflite.conversion.float_graph import FloatGraph
+from keras_mobilenets.tflite.conversion.folds.scaling_fold import fold_scaling
+from keras_mobilenets.tflite.conversion.folds.shuffle_fold import fold_shuffles
 from keras_mobilenets.tflite.conversion.forms.attached_curve import attach
-from keras_mobilenets.tflite.conversion.forms.scaling_fold import fold_scaling
-from keras_mobilenets.tflite.conversion.forms.shuffle_fold import fold_shuffles
 from keras_mobilenets.tflite.conversion.io_dtype import with_uint8_ends
 from keras_mobilenets.tflite.conversion.quantization import int16_activations
 from keras_mobilenets.tflite.conversion.quantization.choice import choose

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from keras_mobilenets.tflite.conversion.folds.shuffle_fold import fold_shuffles
 from keras_mobilenets.tflite.conversion.forms.average_pooling import average_by_weights
 from keras_mobilenets.tflite.conversion.forms.gelu import gelu_by_logistic
 from keras_mobilenets.tflite.conversion.forms.grouped_shuffle import fill_groups, shuffle_in_runs
 from keras_mobilenets.tflite.conversion.forms.int8_operators import Int8Graph, parameters
-from keras_mobilenets.tflite.conversion.forms.shuffle_fold import fold_shuffles
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.graph.unused_tensors import drop_unused
 from keras_mobilenets.tflite.targets.operator_forms import ADD_SCALES, Forms

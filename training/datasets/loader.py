@@ -1,6 +1,7 @@
 """`load_data` opens the embedded data sets, any TFDS data set, folders of class folders or with a table of labels."""
 
 import contextlib
+import importlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,13 @@ from keras_mobilenets.training.datasets.split import Split
 from keras_mobilenets.training.tasks.task import Task
 
 SPLITS = ("train", "validation", "test")
+BUILDERS = {  # of the data sets that are made on this machine
+    "shapes": ("shapes", "Shapes"),
+    "shapes_attributes": ("attributes.shapes_attributes", "ShapesAttributes"),
+    "shapes_detection": ("boxes.shapes_detection", "ShapesDetection"),
+    "words": ("speech.words", "Words"),
+    "motion": ("video.motion", "Motion"),
+}
 Opened = tuple[Kind, Task, dict[str, Split]]
 
 
@@ -163,25 +171,8 @@ def _of_log(log: Any, length: int, limits: Mapping[str, int]) -> Opened:
 
 def _embedded(name: str, data_dir: str | Path) -> Any:
     """The builder of a data set that is made on this machine."""
-    if name == "shapes":
-        from keras_mobilenets.training.datasets.shapes import Shapes
-
-        return Shapes(data_dir=data_dir)
-    if name == "shapes_attributes":
-        from keras_mobilenets.training.datasets.attributes.shapes_attributes import ShapesAttributes
-
-        return ShapesAttributes(data_dir=data_dir)
-    if name == "shapes_detection":
-        from keras_mobilenets.training.datasets.boxes.shapes_detection import ShapesDetection
-
-        return ShapesDetection(data_dir=data_dir)
-    if name == "motion":
-        from keras_mobilenets.training.datasets.video.motion import Motion
-
-        return Motion(data_dir=data_dir)
-    from keras_mobilenets.training.datasets.speech.words import Words
-
-    return Words(data_dir=data_dir)
+    module, builder = BUILDERS[name]
+    return getattr(importlib.import_module(f"keras_mobilenets.training.datasets.{module}"), builder)(data_dir=data_dir)
 
 
 def _kind(files: FileType, size: int, frames: int | None, folder: Path | None = None) -> Kind:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from keras_mobilenets.tflite.conversion.forms.shuffle_fold import channelwise_chain, keeps_channels, reordered
+from keras_mobilenets.tflite.conversion.folds.shuffle_fold import channelwise_chain, keeps_channels, reordered
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.graph.routes import Routes
 

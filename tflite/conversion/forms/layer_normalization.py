@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from keras_mobilenets.tflite.conversion.forms.factor_fold import fold, folding_readers
+from keras_mobilenets.tflite.conversion.folds.factor_fold import fold, folding_readers
 from keras_mobilenets.tflite.conversion.forms.normalization_pattern import Normalization, normalizations
 from keras_mobilenets.tflite.graph import flatbuffer
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from keras_mobilenets.tflite.conversion.forms.scaling_fold import fold_scaling
+from keras_mobilenets.tflite.conversion.folds.scaling_fold import fold_scaling
 from keras_mobilenets.tflite.conversion.output_error import without_softmax
 from keras_mobilenets.tflite.conversion.quantization.activation_noise import with_quiet_ranges
 from keras_mobilenets.tflite.conversion.quantization.calibration import PERCENTILE, Observation

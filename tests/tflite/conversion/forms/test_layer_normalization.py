@@ -11,7 +11,7 @@ from networks import answers, coloured_noise, one_step, randomize
 
 import keras_mobilenets as km
 from keras_mobilenets import blocks, tflite, training
-from keras_mobilenets.tflite.conversion.forms.channel_scale_fold import fold_channel_scales
+from keras_mobilenets.tflite.conversion.folds.channel_scale_fold import fold_channel_scales
 from keras_mobilenets.tflite.conversion.forms.layer_normalization import inner_activations, simplify
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.measurement.stock_models import stock

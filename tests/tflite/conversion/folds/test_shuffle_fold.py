@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from built_graphs import BuiltGraph, input_shapes, outputs
 
-from keras_mobilenets.tflite.conversion.forms.shuffle_fold import MOST_JOINED, fold_shuffles
+from keras_mobilenets.tflite.conversion.folds.shuffle_fold import MOST_JOINED, fold_shuffles
 from keras_mobilenets.tflite.graph import flatbuffer
 
 

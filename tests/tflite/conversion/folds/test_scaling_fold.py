@@ -7,7 +7,7 @@ from keras import layers
 from networks import randomize
 
 from keras_mobilenets import tflite
-from keras_mobilenets.tflite.conversion.forms.scaling_fold import fold_scaling
+from keras_mobilenets.tflite.conversion.folds.scaling_fold import fold_scaling
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.runtime.interpreter import open_model
 
