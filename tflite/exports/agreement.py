@@ -8,6 +8,8 @@ import numpy as np
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.graphs.input_names import HISTORY
+from keras_mobilenets.models.detection.anchors import anchors_of, decoded
+from keras_mobilenets.models.detection.ssdlite import OUTPUT
 from keras_mobilenets.pixels.batches import to_input
 from keras_mobilenets.pixels.scaling import MINUS_ONE_TO_ONE, PixelScaling
 from keras_mobilenets.tflite.graph import flatbuffer
@@ -99,16 +101,17 @@ def agreement(exported: ExportedModel, source: Path, images: np.ndarray | None =
     """
     reference = open_model(source)
     values = example_values(reference, exported.record.scaling, images)
-    mine = _answers(exported, values)
-    theirs = [_answers(reference, values)]
+    mine = answers_of(exported, values)
+    theirs = [answers_of(reference, values)]
     if np.dtype(reference.input["dtype"]).kind == "f" and keras is not None:
-        theirs.append(_keras_answers(keras, values))
+        theirs.append(keras_answers(keras, values))
     difference = max(float(np.abs(mine - other).max()) for other in theirs)
     if exported.record.quantization != "int8":
         return Agreement(difference, FLOAT * max(1.0, float(np.abs(theirs[0]).max())), len(values))
-    allowed = LEVELS if np.dtype(reference.output["dtype"]).kind != "f" else max(FLOAT, LEVELS * _level(source))
+    is_float = np.dtype(reference.outputs[0]["dtype"]).kind == "f"
+    allowed = max(FLOAT, LEVELS * _level(source, exported.record.detects)) if is_float else LEVELS
     if difference > allowed:
-        spread = _answers(load(source, delegate=False), values) - theirs[0]
+        spread = answers_of(load(source, delegate=False), values) - theirs[0]
         if np.square(mine - theirs[0]).mean() <= ELSEWHERE**2 * np.square(spread).mean():
             allowed = max(allowed, ELSEWHERE * float(np.abs(spread).max()))
     return Agreement(difference, allowed, len(values))
@@ -152,10 +155,10 @@ def check_batch(path: Path, exported: ExportedModel) -> None:
         exported: The file, open.
     """
     values = example_values(exported, exported.record.scaling, count=3)
-    alone = np.concatenate([exported.run(value) for value in values]).astype(float)
-    tolerance = FLOAT if np.dtype(exported.output["dtype"]).kind == "f" else LEVELS
+    alone = answers_of(exported, values)
+    tolerance = FLOAT if np.dtype(exported.outputs[0]["dtype"]).kind == "f" else LEVELS
     try:
-        together = exported.run_batch(np.concatenate(values))
+        together = _rows(exported.run_batch(np.concatenate(values)), len(values))
         same = together.shape == alone.shape and np.allclose(together, alone, atol=tolerance)
     except Exception:  # ONNX Runtime has a kind for each code
         same = False
@@ -163,23 +166,42 @@ def check_batch(path: Path, exported: ExportedModel) -> None:
         raise UserError(f"{path} cannot take several images at once: its graph moves the batch; export it with batch 1")
 
 
-def _level(source: Path) -> float:
-    """A step of what is int8 in front of a float output; 0 where nothing is."""
+def _level(source: Path, detects: bool) -> float:
+    """A step of what is int8 in front of a float output; 0 where nothing is.
+
+    Of a detector, what a step of an offset or a logit moves a corner or a score by, at most: softmax a quarter of it.
+    """
     model = flatbuffer.read(source.read_bytes(), source)
-    graph, out = flatbuffer.Graph(model), model.subgraphs[0].outputs[0]
-    for operator in graph.operators:
-        if out in operator.outputs and graph.name(operator) == "DEQUANTIZE":
-            scales, _ = flatbuffer.scales(model.subgraphs[0].tensors[operator.inputs[0]])
-            return scales[0]
+    graph, (out, *_) = flatbuffer.Graph(model), model.subgraphs[0].outputs
+    for operator in reversed(graph.operators):
+        if graph.name(operator) == "DEQUANTIZE" and (detects or out in operator.outputs):
+            scales, _ = flatbuffer.scales(graph.tensors[operator.inputs[0]])
+            return scales[0] / (4 if detects else 1)
     return 0.0
 
 
-def _answers(model: Any, values: list[np.ndarray]) -> np.ndarray:
-    return np.concatenate([model.run(value).reshape(1, -1).astype(np.float32) for value in values])
+def answers_of(model: Model | ExportedModel, values: list[np.ndarray]) -> np.ndarray:
+    """What an open model answers to each value, all its outputs in one row: float32 N×numbers."""
+    rows = []
+    for value in values:
+        model.feed(value)
+        model.invoke()
+        rows.append(_rows(model.read_outputs(), 1))
+    return np.concatenate(rows)
 
 
-def _keras_answers(model: Any, values: list[np.ndarray]) -> np.ndarray:
+def _rows(outputs: list[np.ndarray], count: int) -> np.ndarray:
+    return np.concatenate([np.asarray(output, np.float32).reshape(count, -1) for output in outputs], axis=1)
+
+
+def keras_answers(model: Any, values: list[np.ndarray]) -> np.ndarray:
+    """What a Keras model answers to each value, as its exported file does: of a detector, boxes and scores."""
     from keras import tree
 
     given = [tree.pack_sequence_as(model._inputs_struct, [value]) for value in values]
-    return np.concatenate([np.asarray(model(each, training=False)) for each in given])
+    answers = np.concatenate([np.asarray(model(each, training=False)) for each in given])
+    if OUTPUT not in {layer.name for layer in model.layers}:
+        return _rows([answers], len(values))
+    logits = np.exp(answers[..., 4:] - answers[..., 4:].max(axis=-1, keepdims=True))
+    scores = logits[..., 1:] / logits.sum(axis=-1, keepdims=True)
+    return _rows([decoded(answers[..., :4], anchors_of(model)), scores], len(values))

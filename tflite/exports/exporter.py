@@ -1,7 +1,9 @@
 """`export`: a .tflite as a file of another runtime, checked against it before it is kept."""
 
+import contextlib
 import json
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,8 @@ from keras_mobilenets.errors import UserError, first_line, unknown
 from keras_mobilenets.files import atomic
 from keras_mobilenets.pixels.batches import first_labelled, to_input
 from keras_mobilenets.plurals import count
-from keras_mobilenets.tflite.exports import agreement, onnx_graph, tensorrt
-from keras_mobilenets.tflite.graph import signature
+from keras_mobilenets.tflite.exports import agreement, detector, onnx_graph, tensorrt
+from keras_mobilenets.tflite.graph import flatbuffer, signature
 from keras_mobilenets.tflite.graph.file_identifier import check_file
 from keras_mobilenets.tflite.graph.macs import file_macs
 from keras_mobilenets.tflite.graph.metadata import metadata_of
@@ -20,6 +22,7 @@ from keras_mobilenets.tflite.runtime.export_record import ExportRecord
 from keras_mobilenets.tflite.runtime.exported_file import open_exported
 from keras_mobilenets.tflite.runtime.input_scaling import is_pixels, scaling_of_file
 from keras_mobilenets.tflite.runtime.interpreter import open_model
+from keras_mobilenets.tflite.runtime.sandbox import validate
 
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "tensorrt": ".tensorrt"}
 LAYOUTS = ("nhwc", "nchw")
@@ -45,7 +48,8 @@ def export(
     scale and zero point of both ends go into the file's metadata.
 
     Args:
-        source: A .tflite with one input and one output, as `convert` writes it.
+        source: A .tflite with one input and one output, as `convert` writes it, or a detector's, of which boxes and
+            scores before the suppression become the outputs, see `detector.without_suppression`.
         path: The file; by default the source's name with the format's suffix, NAME_fp16.tensorrt or NAME_int8.tensorrt
             of what is made of a float file for TensorRT.
         folder: Where a file of the default name goes; beside the source when not given.
@@ -80,44 +84,67 @@ def export(
     suffix = SUFFIXES[format]
     if path is not None and Path(path).suffix != suffix:
         raise UserError(f"{path}: a file of {format} ends with {suffix}")
-    record = record_of(source, layout)
-    name = source.stem
-    if format == "tensorrt":
-        precision = tensorrt.precision_of(record, precision, calibration, source)
-        name += "" if record.quantization == "int8" else f"_{precision}"
-    out = Path(folder or source.parent) / f"{name}{suffix}" if path is None else Path(path)
-    model = onnx_graph.read_graph(source.read_bytes(), source, is_nchw=layout == "nchw")
-    if batch is None:
-        onnx_graph.open_batch(model)
-    _describe(model, source.stem, record)
+    with _exportable(source) as plain:
+        record, name = record_of(plain, source, layout), source.stem
+        if format == "tensorrt":
+            precision = tensorrt.precision_of(record, precision, calibration, source)
+            name += "" if record.quantization == "int8" else f"_{precision}"
+        out = Path(folder or source.parent) / f"{name}{suffix}" if path is None else Path(path)
+        model = onnx_graph.read_graph(plain.read_bytes(), plain, is_nchw=layout == "nchw")
+        if batch is None:
+            onnx_graph.open_batch(model)
+        _describe(model, source.stem, record)
 
-    def checked(file: Path, is_half: bool = False) -> None:
-        try:
-            opened = open_exported(file)
-        except UserError as error:
-            reason = first_line(error.__cause__ or error)
-            raise UserError(f"{format} does not run what {source} becomes: {reason}; nothing was written") from error
-        if is_half:
-            return agreement.check_half(opened, source, images)
-        agreement.check(opened, source, images, keras_model)
-        if batch is None and format != "openvino":
-            agreement.check_batch(out, opened)
+        def checked(file: Path, is_half: bool = False) -> None:
+            try:
+                opened = open_exported(file)
+            except UserError as error:
+                reason = first_line(error.__cause__ or error)
+                raise UserError(f"{format} does not run what {plain} becomes: {reason}; nothing was written") from error
+            if is_half:
+                return agreement.check_half(opened, plain, images)
+            agreement.check(opened, plain, images, keras_model)
+            if batch is None and format != "openvino":
+                agreement.check_batch(out, opened)
 
-    if format == "tensorrt":
-        tensorrt.write_folder(model, out, record, checked, str(precision), _values(calibration, source, record))
-    else:
-        (_write_onnx if format == "onnx" else _write_openvino)(model, out, record, checked)
+        if format == "tensorrt":
+            tensorrt.write_folder(model, out, record, checked, str(precision), _values(calibration, plain, record))
+        else:
+            (_write_onnx if format == "onnx" else _write_openvino)(model, out, record, checked)
     return out
 
 
-def record_of(source: Path, layout: str = "nhwc") -> ExportRecord:
+@contextlib.contextmanager
+def _exportable(source: Path) -> Iterator[Path]:
+    """The file itself; of a detector's, one without the suppression, in a folder of its own while it is needed."""
+    validate(source, run=False)
+    content = source.read_bytes()
+    if not flatbuffer.detects(flatbuffer.read(content, source)):
+        yield source
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / source.name
+        plain.write_bytes(detector.without_suppression(content))
+        try:
+            yield plain
+        except UserError as error:
+            raise UserError(str(error).replace(str(plain), str(source))) from error
+
+
+def record_of(source: Path, labelled: Path, layout: str = "nhwc") -> ExportRecord:
     """What the exported file of a .tflite will say of itself.
+
+    Args:
+        source: The .tflite.
+        labelled: The one that it was made of, whose labels it has; the same as a rule.
+        layout: "nhwc" or "nchw".
 
     Raises:
         UserError: The .tflite is no float or int8 file of one input and one output.
     """
     opened = open_model(source)
-    if (len(opened.inputs), len(opened.outputs)) != (1, 1):
+    detects = tuple(end["name"] for end in opened.outputs) == detector.OUTPUTS
+    if len(opened.inputs) != 1 or (len(opened.outputs) != 1 and not detects):
         given = f"{count(len(opened.inputs), 'input')} and {count(len(opened.outputs), 'output')}"
         raise UserError(f"{source} has {given}: what has one of each is exported")
     kind, end = opened.quantization(), opened.input
@@ -128,7 +155,7 @@ def record_of(source: Path, layout: str = "nhwc") -> ExportRecord:
     has_image = is_pixels(end["name"], end["shape"])
     if layout == "nchw" and not (has_image and len(end["shape"]) == 4):
         raise UserError(f"{source} takes no images: leave --nchw out, in Python layout")
-    metadata = metadata_of(source.read_bytes())
+    metadata = metadata_of(labelled.read_bytes())
     says_pixels = has_image and (np.dtype(end["dtype"]).kind != "f" or (metadata and metadata.normalization))
     scaling = scaling_of_file(source) if says_pixels else None
     return ExportRecord(
@@ -137,8 +164,9 @@ def record_of(source: Path, layout: str = "nhwc") -> ExportRecord:
         None if scaling and scaling.is_assumed else scaling,
         metadata.labels if metadata else (),
         _quantization(end),
-        _quantization(opened.output),
+        _quantization(opened.outputs[0]),
         file_macs(source),
+        detects,
     )
 
 

@@ -4,6 +4,7 @@ What tf2onnx does not read is put right before it (RESHAPE, names), told to it (
 """
 
 import contextlib
+import gc
 import logging
 import math
 import tempfile
@@ -18,6 +19,7 @@ from keras_mobilenets.tflite.graph import flatbuffer
 
 OPSET = 17  # HardSwish needs 14; TensorRT 8.6 and OpenVINO 2023 take 17
 BATCH = "batch"  # name of an open batch
+_GARBAGE = 100_000  # objects between two searches for garbage; 700 as a rule
 _QDQ = ("DequantizeLinear", "QuantizeLinear")
 
 
@@ -45,7 +47,7 @@ def read_graph(content: bytes, path: object, *, is_nchw: bool = False) -> Any:
         file = Path(folder) / "model.tflite"
         file.write_bytes(content)
         try:
-            with _quiet():
+            with _quiet(), _fast():
                 model, _ = convert.from_tflite(
                     str(file),
                     opset=OPSET,
@@ -93,7 +95,8 @@ def _slice_all(model: Any, node: Any, constants: dict[str, Any]) -> None:
     """Where a slice takes the one image that there is, lets it take all."""
     from onnx import numpy_helper
 
-    starts, ends, axes = ([int(x) for x in numpy_helper.to_array(constants[name])] for name in node.input[1:4])
+    starts, ends, *more = ([int(x) for x in numpy_helper.to_array(constants[name])] for name in node.input[1:4])
+    axes = more[0] if more else list(range(len(starts)))
     if 0 in axes and starts[axes.index(0)] == 0 and ends[axes.index(0)] == 1:
         ends[axes.index(0)] = np.iinfo(np.int64).max
         name = f"{node.output[0]}__ends"
@@ -189,6 +192,46 @@ def _gelu(context: Any, node: Any, name: str, _: Any) -> None:
     else:
         inner = make("Erf", make("Div", x, math.sqrt(2)))
     make("Mul", make("Mul", x, make("Add", inner, 1.0)), 0.5, outputs=[out])
+
+
+@contextlib.contextmanager
+def _fast() -> Iterator[None]:
+    """Lets tf2onnx move transposes in a few passes over the graph, where it begins anew after every move: with 1,700
+    operators that takes minutes. And has fewer searches for garbage while it copies the graph for each optimizer.
+    """
+    from tf2onnx import optimizer
+    from tf2onnx.optimizer.transpose_optimizer import TransposeOptimizer, is_transpose, is_useless_transpose
+
+    class InPasses(TransposeOptimizer):
+        def _optimize_at_current_graph_level(self, graph: Any) -> Any:
+            self._g, moved = graph, True
+            self.pre_optimize_action()
+            while moved:
+                moved = False
+                for node in [node for node in self.nodes if is_transpose(node)]:
+                    while self.is_left(node) and self._handle_nhwc_tranpose(node):
+                        moved = self.graph_been_opt = True
+                    if self.is_left(node) and is_useless_transpose(node):
+                        moved = True
+                        self._remove_useless_tranpose(node)
+            self.merge_duplicated_transposes()
+            self.post_optimize_action()
+            return graph
+
+        def is_left(self, node: Any) -> bool:
+            """Whether a move of another one has not removed it."""
+            return self._g.get_node_by_name(node.name) is node
+
+    name, thresholds = "optimize_transpose", gc.get_threshold()
+    optimizers: Any = optimizer._get_optimizers()
+    before = optimizers[name]
+    optimizers[name] = InPasses
+    gc.set_threshold(_GARBAGE, *thresholds[1:])
+    try:
+        yield
+    finally:
+        optimizers[name] = before
+        gc.set_threshold(*thresholds)
 
 
 @contextlib.contextmanager

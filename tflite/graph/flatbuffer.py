@@ -144,16 +144,16 @@ def detects(model: Any) -> bool:
     """Whether a model takes an image and gives a detector's four outputs by the operator that decodes its boxes."""
     graph = model.subgraphs[0]
     takes_image = len(graph.inputs) == 1 and len(shape_of(graph.tensors[graph.inputs[0]])) == 4
-    return takes_image and len(graph.outputs) == len(DETECTION_OUTPUTS) and _detection(model) is not None
+    return takes_image and len(graph.outputs) == len(DETECTION_OUTPUTS) and detection(model) is not None
 
 
 def detected_classes(model: Any) -> int:
     """How many classes a detector tells apart; the background is none."""
-    options = flexbuffers.Loads(bytes(_detection(model).customOptions))
+    options = flexbuffers.Loads(bytes(detection(model).customOptions))
     return int(options["num_classes"]) - int(options.get(UNUSED_CLASSES, 0))
 
 
-def _detection(model: Any) -> Any:
+def detection(model: Any) -> Any:
     """The operator that decodes a detector's boxes; None where there is none."""
     operators = model.subgraphs[0].operators
     return next((operator for operator in operators if operator_name(model, operator) == DETECTION), None)
@@ -222,6 +222,12 @@ class Graph:
         data = bytes(self.model.buffers[stored.buffer].data)
         return np.frombuffer(data, type_name(stored.type)).reshape(self.shape(tensor))
 
+    def numbers(self, tensor: int) -> np.ndarray:
+        """What a constant stands for, float32: (q − zero point) · scale of an integer one that has a scale."""
+        values = self.constant(tensor).astype(np.float32)
+        factors, zero_point = scales(self.tensors[tensor])
+        return (values - np.float32(zero_point)) * np.float32(factors[0]) if factors else values
+
     def is_constant(self, tensor: int) -> bool:
         """As the function of this name."""
         return is_constant(self.model, self.tensors[tensor])
@@ -273,6 +279,14 @@ class Graph:
             operator.builtinOptions = getattr(schema, f"{options}T")()
         self.operators.insert(place, operator)
         return operator
+
+    def float_of(self, tensor: int) -> int:
+        """A float32 tensor of the same values: itself, or what a DEQUANTIZE at the end makes of it."""
+        if self.tensors[tensor].type == schema.TensorType.FLOAT32:
+            return tensor
+        twin = self.add_tensor("float", self.shape(tensor), schema.TensorType.FLOAT32)
+        self.insert("DEQUANTIZE", [tensor], twin, len(self.operators), version=2)
+        return twin
 
     def _code(self, number: int, version: int) -> int:
         """The index of an operator's code, in that version or a later one."""

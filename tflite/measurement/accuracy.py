@@ -162,10 +162,12 @@ def _opened(path: str | Path, threads: int, size: InputShape) -> Model | Exporte
 
 
 def _is_detector(path: str | Path) -> bool:
-    """Whether a file is a sound .tflite that gives boxes."""
+    """Whether a file is a sound .tflite that gives boxes, or was made of one."""
     from keras_mobilenets.tflite.graph import flatbuffer
 
-    return not is_exported(path) and flatbuffer.detects(_sound_model(path))
+    if is_exported(path):
+        return exported_input(path)[2].detects
+    return flatbuffer.detects(_sound_model(path))
 
 
 def _sound_model(path: str | Path) -> Any:

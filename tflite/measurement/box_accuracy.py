@@ -13,10 +13,11 @@ from keras_mobilenets.plurals import count
 from keras_mobilenets.processors import usable_threads
 from keras_mobilenets.progress import track
 from keras_mobilenets.tflite.graph import flatbuffer
+from keras_mobilenets.tflite.runtime.exported_model import ExportedModel
 from keras_mobilenets.tflite.runtime.input_scaling import scaling_of_file
-from keras_mobilenets.tflite.runtime.interpreter import open_model
+from keras_mobilenets.tflite.runtime.interpreter import open_any
 from keras_mobilenets.training.tasks.detection.average_precision import AveragePrecision, average_precision
-from keras_mobilenets.training.tasks.detection.suppression import Found
+from keras_mobilenets.training.tasks.detection.suppression import Found, suppressed
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def evaluate_boxes(
     """Runs a detector's .tflite over images and scores it as COCO does.
 
     Args:
-        path: The file, of `convert`.
+        path: The file, of `convert`, or what `export` made of it, whose boxes are suppressed here.
         data: A tf.data pipeline of (images, tables of boxes) batches, a pair of arrays, or images alone; images as in
             `evaluate`, of the model's size.
         threads: As in `evaluate`.
@@ -69,9 +70,12 @@ def evaluate_boxes(
     Raises:
         UserError: The file cannot be opened, or images or labels do not fit it.
     """
-    model = open_model(path, threads or min(4, usable_threads()))
-    source = model.inputs[0]
-    classes = flatbuffer.detected_classes(flatbuffer.read(Path(path).read_bytes(), path))
+    model = open_any(path, threads or min(4, usable_threads()))
+    source = model.input
+    if isinstance(model, ExportedModel):
+        classes = int(model.outputs[1]["shape"][-1])
+    else:
+        classes = flatbuffer.detected_classes(flatbuffer.read(Path(path).read_bytes(), path))
     height, width = map(int, source["shape"][1:3])
     found: list[Found] = []
     tables: list[np.ndarray] = []
@@ -85,9 +89,10 @@ def evaluate_boxes(
         scaling = scaling or scaling_of_file(path, pixels, images)
         values = to_input(images, scaling, source["dtype"], source["quantization"], path)
         for value in values:
-            model.interpreter.set_tensor(source["index"], value[None])
+            model.feed(value[None])
             model.invoke()
-            found.append(_found(model.read_outputs()))
+            outputs = model.read_outputs()
+            found += suppressed(*outputs) if isinstance(model, ExportedModel) else [_found(outputs)]
         if labels is not None:
             tables.append(labels[: len(images)])
         if len(found) == limit:

@@ -21,6 +21,7 @@ class ExportRecord:
         input: Scale and zero point of the input.
         output: Of the output.
         macs: Multiply-adds of one image; None when unknown.
+        detects: Whether the outputs are boxes and scores, as `exports.detector` writes them.
     """
 
     layout: str = "nhwc"
@@ -30,6 +31,7 @@ class ExportRecord:
     input: Quantization = (0.0, 0)
     output: Quantization = (0.0, 0)
     macs: int | None = None
+    detects: bool = False
 
     def entries(self) -> dict[str, str]:
         """As text by name, which is what both formats keep."""
@@ -44,7 +46,16 @@ class ExportRecord:
             found |= {"pixel_mean": json.dumps(self.scaling.mean), "pixel_std": json.dumps(self.scaling.std)}
         if self.labels:
             found["labels"] = json.dumps(self.labels, ensure_ascii=False)
+        if self.detects:
+            found |= _DETECTION
         return found | ({} if self.macs is None else {"macs": str(self.macs)})
+
+
+_DETECTION = {
+    "task": "detection",
+    "boxes": "N×A×4: y1, x1, y2, x2 in shares of the image's height and width, not clipped to it",
+    "scores": "N×A×classes: 0..1, without the background, before non-maximum suppression",
+}
 
 
 def read_record(entries: Mapping[str, str], shape: tuple[int, ...]) -> ExportRecord:
@@ -68,6 +79,7 @@ def read_record(entries: Mapping[str, str], shape: tuple[int, ...]) -> ExportRec
             input=(float(ends[0][0]), int(ends[0][1])),
             output=(float(ends[1][0]), int(ends[1][1])),
             macs=int(entries["macs"]) if "macs" in entries else None,
+            detects=_DETECTION.items() <= entries.items(),
         )
     except (ValueError, TypeError, IndexError, KeyError):  # names of another exporter
         return ExportRecord(layout=_layout(shape))

@@ -15,7 +15,7 @@ from keras_mobilenets.tflite.runtime.model import InputShape, dequantized, noise
 
 @dataclass
 class ExportedModel(ABC):
-    """An open file with one image input and one output; shapes are shown as N×H×W×C, whatever it takes.
+    """An open file with one input; shapes are shown as N×H×W×C, whatever it takes.
 
     Attributes:
         path: The file.
@@ -23,7 +23,7 @@ class ExportedModel(ABC):
         record: What it says of itself.
         session: The runtime's.
         input: Name, shape, dtype and quantization of the input.
-        output: Of the output.
+        outputs: Of each output; a classifier has one.
     """
 
     backend: ClassVar[str]
@@ -32,7 +32,7 @@ class ExportedModel(ABC):
     record: ExportRecord
     session: Any
     input: dict[str, Any]
-    output: dict[str, Any]
+    outputs: list[dict[str, Any]]
 
     @classmethod
     @abstractmethod
@@ -53,8 +53,15 @@ class ExportedModel(ABC):
         """Copies values of the runtime's own layout into the input."""
 
     @abstractmethod
-    def read_output(self) -> np.ndarray:
-        """The raw output of the last run."""
+    def read_outputs(self) -> list[np.ndarray]:
+        """The raw outputs of the last run."""
+
+    @property
+    def output(self) -> dict[str, Any]:
+        """Name, shape, dtype and quantization of the one output."""
+        if len(self.outputs) != 1:
+            raise UserError(f"{self.path} has {len(self.outputs)} outputs; a classifier has one")
+        return self.outputs[0]
 
     def feed(self, values: np.ndarray) -> None:
         """Sets the input, given as 1×H×W×C in its dtype."""
@@ -72,7 +79,7 @@ class ExportedModel(ABC):
         """Runs one image 1×H×W×C of the model's own dtype; returns the raw output."""
         self.feed(values)
         self.invoke()
-        return self.read_output()
+        return self.read_outputs()[0]
 
     def _laid_out(self, values: np.ndarray) -> np.ndarray:
         """Values N×H×W×C as the file takes them."""

@@ -17,7 +17,7 @@ _DTYPES = {"float": "float32", "double": "float64"}  # ONNX Runtime's words that
 
 
 class OnnxModel(ExportedModel):
-    """See `ExportedModel`; input and output are bound, so that a run copies nothing."""
+    """See `ExportedModel`; input and outputs are bound, so that a run copies nothing."""
 
     backend = "onnxruntime"
 
@@ -25,13 +25,14 @@ class OnnxModel(ExportedModel):
     def open(cls, path: Path, threads: int, input_shape: InputShape) -> "OnnxModel":
         """Opens a file that exists, with a batch of one image."""
         session = _session(path, threads)
-        source, target, record = session.get_inputs()[0], session.get_outputs()[0], _record(session, path)
+        source, record = session.get_inputs()[0], _record(session, path)
         shape = closed(channels_last(_shape(source), record.layout), input_shape, path)
-        ends = (
-            described(source.name, shape, _dtype(source.type), record.input),
-            described(target.name, [max(size, 1) for size in _shape(target)], _dtype(target.type), record.output),
-        )
-        model = cls(path, threads, record, session, *ends)
+        outputs = [
+            described(target.name, [max(size, 1) for size in _shape(target)], _dtype(target.type), record.output)
+            for target in session.get_outputs()
+        ]
+        end = described(source.name, shape, _dtype(source.type), record.input)
+        model = cls(path, threads, record, session, end, outputs)
         model._bind(model._laid_out(np.zeros(shape)))
         return model
 
@@ -51,13 +52,13 @@ class OnnxModel(ExportedModel):
         """Copies values of the runtime's own layout into the input."""
         self._source.update_inplace(values)
 
-    def read_output(self) -> np.ndarray:
-        """The raw output of the last run."""
-        return self._binding.copy_outputs_to_cpu()[0]
+    def read_outputs(self) -> list[np.ndarray]:
+        """The raw outputs of the last run."""
+        return list(self._binding.copy_outputs_to_cpu())
 
-    def run_batch(self, values: np.ndarray) -> np.ndarray:
-        """Runs several images N×H×W×C at once, of a file that leaves their number open."""
-        return np.asarray(self.session.run(None, {self.input["name"]: self._laid_out(values)})[0])
+    def run_batch(self, values: np.ndarray) -> list[np.ndarray]:
+        """The raw outputs of several images N×H×W×C at once, of a file that leaves their number open."""
+        return list(self.session.run(None, {self.input["name"]: self._laid_out(values)}))
 
     def _bind(self, values: np.ndarray) -> None:
         import onnxruntime
@@ -65,19 +66,20 @@ class OnnxModel(ExportedModel):
         self._source: Any = onnxruntime.OrtValue.ortvalue_from_numpy(values)
         self._binding: Any = self.session.io_binding()
         self._binding.bind_ortvalue_input(self.input["name"], self._source)
-        self._binding.bind_output(self.output["name"])
+        for output in self.outputs:
+            self._binding.bind_output(output["name"])
 
 
 def _session(path: Path, threads: int) -> Any:
-    """A session of a file with one input and one output."""
+    """A session of a file with one input."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 4  # errors are raised, too
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    if len(session.get_inputs()) != 1 or len(session.get_outputs()) != 1:
-        raise UserError(f"{path} has several inputs or outputs; a classifier has one of each")
+    if len(session.get_inputs()) != 1:
+        raise UserError(f"{path} has {len(session.get_inputs())} inputs; give a file with one")
     return session
 
 

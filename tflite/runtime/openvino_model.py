@@ -25,16 +25,18 @@ class OpenvinoModel(ExportedModel):
     def open(cls, path: Path, threads: int, input_shape: InputShape) -> "OpenvinoModel":
         """Opens a file that exists, with a batch of one image."""
         core, model, record = _read(path)
-        source, target = model.inputs[0], model.outputs[0]
+        source = model.inputs[0]
         shape = closed(channels_last(_shape(source), record.layout), input_shape, path)
         if -1 in _shape(source):
             model.reshape({source.any_name: [shape[place] for place in file_axes(record.layout, len(shape))]})
         settings = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32"}
         request = core.compile_model(model, "CPU", settings).create_infer_request()
         inside = described(_name(source), shape, source.element_type.to_dtype(), record.input)
-        sizes = target.partial_shape.get_min_shape()
-        out = described(_name(target), sizes, target.element_type.to_dtype(), record.output)
-        return cls(path, threads, record, request, inside, out)
+        outputs = [
+            described(_name(end), end.partial_shape.get_min_shape(), end.element_type.to_dtype(), record.output)
+            for end in model.outputs
+        ]
+        return cls(path, threads, record, request, inside, outputs)
 
     @classmethod
     def input_of(cls, path: Path) -> tuple[str, tuple[int, ...], ExportRecord]:
@@ -61,20 +63,20 @@ class OpenvinoModel(ExportedModel):
         """Copies values of the runtime's own layout into the input."""
         self.session.get_input_tensor().data[:] = values
 
-    def read_output(self) -> np.ndarray:
-        """The raw output of the last run."""
-        return self.session.get_output_tensor().data.copy()
+    def read_outputs(self) -> list[np.ndarray]:
+        """The raw outputs of the last run."""
+        return [self.session.get_output_tensor(place).data.copy() for place in range(len(self.outputs))]
 
 
 def _read(path: Path) -> tuple[Any, Any, ExportRecord]:
-    """The runtime, a model of one input and one output, and what it says of itself."""
+    """The runtime, a model of one input, and what it says of itself."""
     import openvino
 
     core = openvino.Core()
     with suppress_native_output():  # what its readers of other formats say of one that none of them knows
         model = core.read_model(path)
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise UserError(f"{path} has several inputs or outputs; a classifier has one of each")
+    if len(model.inputs) != 1:
+        raise UserError(f"{path} has {len(model.inputs)} inputs; give a file with one")
     said = model.get_rt_info([SECTION]).astype(str) if model.has_rt_info([SECTION]) else "{}"
     return core, model, read_record(json.loads(said), _shape(model.inputs[0]))
 

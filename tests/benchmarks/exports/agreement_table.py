@@ -3,8 +3,9 @@
     python tests/benchmarks/exports/agreement_table.py [--only MobileNetV2 VGG16] [--forms gpu qualcomm] [--size 64]
 
 int8 is given in levels of 256, beside the levels by which TensorFlow Lite's plain kernels differ from XNNPACK's on the
-same file and examples. Weights are untrained, with statistics as trained ones have. A family is known by its name
-without its members' sizes: a new one is in the table by itself.
+same file and examples; of a detector, whose boxes and scores are floats, in 256ths. Weights are untrained, with
+statistics as trained ones have. A family is known by its name without its members' sizes: a new one is in the table by
+itself.
 """
 
 import argparse
@@ -23,7 +24,9 @@ import numpy as np
 import keras_mobilenets as km
 from keras_mobilenets import tflite
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.tflite.exports.agreement import example_values, noise_images
+from keras_mobilenets.tflite.exports.agreement import answers_of, example_values, keras_answers, noise_images
+from keras_mobilenets.tflite.exports.detector import without_suppression
+from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.runtime.exported_file import open_exported
 from keras_mobilenets.tflite.runtime.interpreter import open_model
 from keras_mobilenets.tflite.runtime.model import load
@@ -76,34 +79,29 @@ def network(name, size):
 def cells(name, size, forms, folder):
     """What the table says of a family: of float, then of the int8 file of each form."""
     model, examples = network(name, size)
-    source = tflite.convert(model, folder / "none.tflite", quantize="none")
-    said = _said(source, lambda values: np.asarray(model(values, training=False)), is_float=True)
-    yield said
-    if not said[0].isdigit():  # refused, as int8 is then
-        return
-    for form in forms:
-        source = folder / f"{form}.tflite"
-        tflite.convert(model, source, quantize="int8", calibration=examples, target=form, calibration_method="minmax")
-        yield f"{_said(source, answer := open_model(source).run)} ({_levels(load(source, delegate=False), answer):.0f})"
-
-
-def _said(source, answer, is_float=False):
     try:
-        exported = open_exported(tflite.export(source, source.with_suffix(".onnx")))
+        source, exported = files(model, folder / "none.tflite", quantize="none")
     except UserError as error:
-        return str(error).splitlines()[0]
-    return f"{_share(exported, answer):.1e}" if is_float else f"{_levels(exported, answer):.0f}"
+        yield str(error).splitlines()[0]  # refused, as int8 is then
+        return
+    values = example_values(exported)
+    expected = keras_answers(model, values)
+    yield f"{np.abs(answers_of(exported, values) - expected).max() / max(1, np.abs(expected).max()):.1e}"
+    for form in forms:
+        how = {"calibration": examples, "target": form, "calibration_method": "minmax"}
+        source, exported = files(model, folder / f"{form}.tflite", quantize="int8", **how)
+        runtimes = exported, open_model(source), load(source, delegate=False)
+        ours, xnnpack, plain = (answers_of(each, example_values(exported)) for each in runtimes)
+        levels = 256 if exported.record.detects else 1  # whose outputs are floats
+        yield "{:.0f} ({:.0f})".format(*(levels * np.abs(each - xnnpack).max() for each in (ours, plain)))
 
 
-def _share(model, answer):
-    """The largest difference of a model's output from another answer, where those are above 1 as a share of them."""
-    pairs = [(model.run(value).astype(float), answer(value)) for value in example_values(model)]
-    return max(np.abs(one - other).max() for one, other in pairs) / max(1, *(np.abs(other).max() for _, other in pairs))
-
-
-def _levels(model, answer):
-    """The largest difference of a model's raw output from another answer."""
-    return max(np.abs(model.run(value).astype(float) - answer(value)).max() for value in example_values(model))
+def files(model, path, **how):
+    """A .tflite of what ONNX takes of it, and the open ONNX file."""
+    tflite.convert(model, path, **how)
+    if flatbuffer.detects(flatbuffer.read(path.read_bytes())):
+        path.write_bytes(without_suppression(path.read_bytes()))
+    return path, open_exported(tflite.export(path, path.with_suffix(".onnx")))
 
 
 def main():

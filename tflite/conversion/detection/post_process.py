@@ -61,7 +61,7 @@ def with_post_process(content: bytes, model: Any) -> bytes:
     """
     changed = flatbuffer.read(content)
     graph, places = flatbuffer.Graph(changed), changed.subgraphs[0]
-    boxes, logits = (_float(graph, int(place)) for place in places.outputs)
+    boxes, logits = (graph.float_of(int(place)) for place in places.outputs)
     scores, classes = _scores(graph, logits), graph.shape(logits)[-1] - 1
     anchors = anchors_of(model)
     table = graph.add_tensor("anchors", anchors.shape, schema.TensorType.FLOAT32, values=anchors)
@@ -105,15 +105,6 @@ def with_post_process(content: bytes, model: Any) -> bytes:
     names = [flatbuffer.text(graph.tensors[int(place)].name) for place in places.inputs]
     signature.name_ends(changed, names, flatbuffer.DETECTION_OUTPUTS)
     return flatbuffer.write(changed)
-
-
-def _float(graph: flatbuffer.Graph, place: int) -> int:
-    """A float32 tensor of the same values."""
-    if graph.tensors[place].type == schema.TensorType.FLOAT32:
-        return place
-    twin = graph.add_tensor("float", graph.shape(place), schema.TensorType.FLOAT32)
-    graph.insert("DEQUANTIZE", [place], twin, len(graph.operators), version=2)
-    return twin
 
 
 def _scores(graph: flatbuffer.Graph, logits: int) -> int:

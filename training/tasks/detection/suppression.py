@@ -1,6 +1,6 @@
 """From a detector's answers to the boxes it found: decoding, non-maximum suppression by TensorFlow's operator."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -33,8 +33,16 @@ def found(answers: np.ndarray, anchors: np.ndarray) -> list[Found]:
         answers: float, N×A×(4 + 1 + classes), as `SSDLite`.
         anchors: A×4, as `models.detection.anchors`.
     """
-    boxes = decoded(answers[..., :4], anchors)
-    scores = tf.nn.softmax(answers[..., 4:])[..., 1:]
+    return suppressed(decoded(answers[..., :4], anchors), tf.nn.softmax(answers[..., 4:])[..., 1:])
+
+
+def suppressed(boxes: np.ndarray, scores: Any) -> list[Found]:
+    """The boxes of each image that no surer box of their class overlaps.
+
+    Args:
+        boxes: float32 N×A×4: y1, x1, y2, x2.
+        scores: float32 N×A×classes, without the background.
+    """
     kept = tf.image.combined_non_max_suppression(
         boxes[:, :, None], scores, MOST, MOST, OVERLAP, LOWEST, clip_boxes=False
     )
