@@ -39,7 +39,7 @@ def adapted(
         The new model; it remembers the builder's `variant`.
     """
     kept, originals = {id(layer) for layer in shared}, {layer.name: layer for layer in model.layers}
-    first = next(layer for layer in model.layers if id(layer) not in kept and not isinstance(layer, layers.InputLayer))
+    scaled: list[Any] = []  # the images, and what the network reads in their place
 
     def clone(layer: Any) -> Any:
         if id(layer) in kept:
@@ -53,8 +53,10 @@ def adapted(
 
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
         (x, *rest) = args
-        if scaling and layer.name == first.name:
-            x = layers.Rescaling(*scaling, name="scaling")(x)
+        if scaling and not scaled and id(layer) not in kept:
+            scaled[:] = x, layers.Rescaling(*scaling, name="scaling")(x)
+        if scaled and x is scaled[0]:  # every branch of a first block reads it
+            x = scaled[1]
         if symmetric and id(layer) not in kept:
             if isinstance(layer, layers.ZeroPadding2D):  # the builder's own for "same"
                 return x

@@ -8,6 +8,7 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 import pytest
+from networks import answers
 
 import keras_mobilenets as km
 from keras_mobilenets.errors import UserError
@@ -57,6 +58,17 @@ def test_max_pooling_is_padded_alike_as_pytorch_does_it(size):
     padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-np.inf)
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (1, 2))[:, ::2, ::2]
     assert np.array_equal(np.asarray(adapted(model, symmetric=True)(x)), windows.max((-1, -2)))
+
+
+@pytest.mark.parametrize("builder", ["MobileOneS0", "FastViTT8", "MobileNetV2"])
+def test_every_branch_of_the_first_block_reads_scaled_images(builder):
+    model = km.create_model(builder, input_shape=(32, 32, 3), alpha=0.25, classes=3)
+    factors, offsets = [2.0, 3.0, 4.0], [0.5, -0.5, 1.0]
+    scaled = adapted(model, scaling=(factors, offsets))
+    scaled.set_weights(model.get_weights())
+    x = np.random.default_rng(0).uniform(-1, 1, (2, 32, 32, 3)).astype(np.float32)
+    expected = answers(model, (x * factors + offsets).astype(np.float32))
+    np.testing.assert_allclose(answers(scaled, x), expected, atol=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -390,6 +402,9 @@ WRAPPED = {
     "DataParallel": lambda state: prefixed("module.", state),
     "torch.compile of DDP": lambda state: prefixed("_orig_mod.module.", state),
     "AveragedModel": lambda state: prefixed("module.", state) | {"n_averaged": np.array(3)},
+    "indices of EfficientFormer's biases": lambda state: (
+        state | {"token_mixer.attention_bias_idxs": np.eye(2, dtype=int)}
+    ),
     "people's own": lambda state: prefixed("model.backbone.", state),
     "timm's features_only": lambda state: renamed(state, lambda name: name.replace("blocks.", "blocks_")),
     "a head beside the backbone": lambda state: {

@@ -22,6 +22,7 @@ _WRAPPERS = (
 )
 _PREFIX = re.compile(rf"((?:(?:{_WRAPPERS})\.)*)(?=\D.*\.)")  # what holds numbered modules is the network itself
 _FLATTENED = re.compile(r"^(stem|stages|blocks|features|network)_(\d+)(?=\.)")  # by timm's features_only=True
+_COUNTERS = ("num_batches_tracked", "attention_bias_idxs")  # a module's integers, which training does not change
 _DEEPEST = 4
 
 
@@ -59,7 +60,7 @@ def _state_dict(value: Any, depth: int = 0) -> dict[str, Any]:
 def _unwrapped(state: dict[str, Any]) -> dict[str, Any]:
     groups: dict[str, dict[str, Any]] = {}
     for name, value in state.items():
-        if not name.endswith("num_batches_tracked"):
+        if not name.endswith(_COUNTERS):
             match = _PREFIX.match(name)
             prefix = match[1] if match else ""
             groups.setdefault(prefix, {})[_FLATTENED.sub(r"\1.\2", name[len(prefix) :])] = value
