@@ -1,5 +1,6 @@
 """Feature maps at several scales, for a detector or a segmenter on top of a network."""
 
+import re
 from collections import Counter
 from typing import Any
 
@@ -18,7 +19,7 @@ _ENDS = (layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D, layers.Flatte
 _MERGES = (layers.Add, layers.Concatenate)
 _ARITHMETIC = (layers.Multiply, layers.Subtract, layers.Average, layers.Maximum, layers.Minimum)
 _NORMS = (layers.BatchNormalization, layers.ReLU, layers.Activation)
-_PASSED_BY = (layers.ZeroPadding2D, layers.Dropout)
+_PASSED_BY = (layers.ZeroPadding2D, layers.Dropout, layers.LayerNormalization)  # in front of a strided convolution
 _LINEAR = (layers.BatchNormalization, layers.Dropout)
 
 
@@ -47,6 +48,8 @@ def features(model: keras.Model, *, expanded: bool = False) -> keras.Model:
     for stride in STRIDES:
         maps = [call for call in graph.calls if graph.strides.get(id(call.outputs[0])) == stride]
         maps = [call for call in maps if _is_map(call.outputs[0], image)] or maps
+        if not expanded:
+            maps = [call for call in maps if _block(call) not in graph.halving] or maps
         if maps:
             through = [call for call in maps if id(call) in graph.cuts]
             merges = [call for call in maps if isinstance(call.layer, _MERGES)]
@@ -66,6 +69,12 @@ def _is_map(x: Any, image: Any) -> bool:
     return None in (height, width, high, wide) or abs(height * wide - width * high) < max(high, wide)
 
 
+def _block(call: Call) -> str | None:
+    """The block of a builder that a layer belongs to, by its name: "block_3" of "block_3_expand_bn"."""
+    found = re.match(r"(?:block|downsample)_\d+(?=_|$)", call.layer.name)
+    return found and found[0]
+
+
 class _Graph:
     """The feature maps of a network.
 
@@ -74,6 +83,7 @@ class _Graph:
         strides: By the id of a feature map, how many pixels of the image one of its positions stands for.
         cuts: The ids of the calls whose output all that follows goes through.
         last: The stride of the last feature map.
+        halving: The blocks that halve the image: what they do before is no part of the stride before.
     """
 
     def __init__(self, model: keras.Model):
@@ -81,6 +91,7 @@ class _Graph:
         self.strides: dict[int, float] = {id(x): 1 for x in model.inputs if len(x.shape) == 4}
         self.cuts: set[int] = set()
         self.last: float = 0
+        self.halving: set[str] = set()
         self._makers = {id(call.outputs[0]): call for call in self.calls}
         left = Counter(id(x) for call in self.calls for x in call.inputs)
         alive = {id(x) for x in model.inputs}
@@ -90,7 +101,10 @@ class _Graph:
             output = call.outputs[0]
             known = [self.strides[id(x)] for x in call.inputs if id(x) in self.strides]
             if known and len(output.shape) == 4 and not isinstance(call.layer, _ENDS):
-                self.strides[id(output)] = _shared_stride(call.layer, known) * _own_stride(call)
+                shared = _shared_stride(call.layer, known)
+                self.strides[id(output)] = shared * _own_stride(call)
+                if self.strides[id(output)] > shared and (block := _block(call)):
+                    self.halving.add(block)
                 if alive <= {id(output)}:
                     self.cuts.add(id(call))
                     self.last = self.strides[id(output)]
@@ -110,7 +124,19 @@ class _Graph:
         if isinstance(source.layer, layers.DepthwiseConv2D) and activation is keras.activations.linear:
             return source.inputs[0]
         is_convolution = isinstance(source.layer, layers.Conv2D) and activation is keras.activations.linear
-        return before.outputs[0] if is_convolution or isinstance(source.layer, layers.Add) else call.outputs[0]
+        is_separable = isinstance(self._before(before, _NORMS).layer, layers.DepthwiseConv2D)
+        opens = is_convolution or isinstance(source.layer, layers.Add) or (self._is_halved(call) and not is_separable)
+        return before.outputs[0] if opens else call.outputs[0]
+
+    def _is_halved(self, call: Call) -> bool:
+        """Whether a depthwise convolution with strides reads a call, perhaps padded."""
+        readers = [other for other in self.calls if any(x is call.outputs[0] for x in other.inputs)]
+        return any(
+            self._is_halved(other)
+            if isinstance(other.layer, layers.ZeroPadding2D)
+            else isinstance(other.layer, layers.DepthwiseConv2D) and max(other.layer.strides) > 1
+            for other in readers
+        )
 
     def _before(self, call: Call, kinds: tuple) -> Call:
         """The call whose output goes to this one through layers of some kinds only."""

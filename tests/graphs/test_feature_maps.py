@@ -118,3 +118,33 @@ def test_the_rows_of_a_channel_shuffle_are_no_map():
     """At 64 pixels, 16 rows of 116 channels would be a map of stride 4 by their height alone."""
     model = km.features(km.create_model("ShuffleNetV2", include_top=False, input_shape=(64, 64, 3), alpha=0.5))
     assert [tensor.shape[1:3] for tensor in model.output.values()] == [(16, 16), (8, 8), (4, 4), (2, 2)]
+
+
+# What timm 1.0.31 taps at strides 4, 8 and 16, by the layers that compute it here: compared with the same weights.
+TIMM = {
+    "RepViTM0_9": ("block_1_add", "block_4_add", "block_19_add"),
+    "MobileViTXXS": ("block_3_add", "block_5_fuse_silu", "block_7_fuse_silu"),
+    "ConvNeXtAtto": ("block_1_add", "block_3_add", "block_9_add"),
+    "PoolFormerS12": ("block_1_add", "block_3_add", "block_9_add"),
+}
+
+
+@pytest.mark.parametrize("name", TIMM)
+def test_stages_end_where_timm_taps_them(name):
+    """What halves the image begins the next stage: RepViT's block before it, ConvNeXt's norm, MobileViT's expansion."""
+    model = km.features(km.create_model(name, include_top=False, input_shape=(64, 96, 3), alpha=0.25))
+    found = [model.output[f"stride_{stride}"]._keras_history.operation.name for stride in (4, 8, 16)]
+    assert tuple(found) == TIMM[name]
+
+
+def test_an_expansion_that_follows_an_activation_is_no_end_of_a_block():
+    """Without this package's names: a 3×3 convolution with its activation, then an inverted residual of strides 2."""
+    x = image = keras.Input((64, 64, 3))
+    for filters in (16, 24):
+        x = layers.Conv2D(filters, 3, strides=2, padding="same", activation="swish")(x)
+    end = x
+    x = layers.Activation("swish")(layers.BatchNormalization()(layers.Conv2D(96, 1)(x)))
+    x = layers.DepthwiseConv2D(3, strides=2)(layers.ZeroPadding2D(1)(x))
+    model = keras.Model(image, layers.Conv2D(32, 1)(x))
+    taps = km.features(model).output
+    assert taps["stride_4"] is end and taps["stride_8"].shape[-1] == 32
