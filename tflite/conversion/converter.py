@@ -19,6 +19,7 @@ from keras_mobilenets.tflite.conversion.detection.post_process import body, is_d
 from keras_mobilenets.tflite.conversion.float_graph import float_graph, opened
 from keras_mobilenets.tflite.conversion.folds.shuffle_fold import fold_shuffles
 from keras_mobilenets.tflite.conversion.forms.grouped_convolutions import fit_groups
+from keras_mobilenets.tflite.conversion.forms.sum_scales import widen_branches
 from keras_mobilenets.tflite.conversion.int8_graph import EFFORTS, Int8, check_scales, int8_graph
 from keras_mobilenets.tflite.conversion.quantization.calibration import METHODS
 from keras_mobilenets.tflite.conversion.samples import samples, takes_one_image
@@ -151,7 +152,8 @@ def convert(
     if tfmot_model.is_of_tfmot(model):
         io = None if io_dtype == "int8" else io_dtype
         tfmot_model.refuse(model.name, pixels=pixels, labels=labels, input_shape=input_shape, io_dtype=io)
-        content = fit_groups(tfmot_model.int8(model, per_channel_dense=FORMS[target].per_channel_dense), FORMS[target])
+        content = tfmot_model.int8(model, per_channel_dense=FORMS[target].per_channel_dense)
+        content = widen_branches(fit_groups(content, FORMS[target]))
     else:
         is_integer = quantize in ("int8", "int16x8")
         weights = "sparse" if sparse else "none" if is_integer else quantize
@@ -173,7 +175,7 @@ def convert(
             content = fit_sparse_kernels(content)
         if is_integer:
             content = int8_graph(graph, found, how, FORMS[target], wide=quantize == "int16x8")
-        content = fit_groups(content, FORMS[target])
+        content = widen_branches(fit_groups(content, FORMS[target]))
         if detects:
             content = attach(with_post_process(content, model), model.name, scaling, labels)
         else:
