@@ -54,7 +54,8 @@ RECORDING = FileType(
     WAVES | _MORE,
     frozenset({NOISE}),
     (SOUNDS | {".m4a", ".aac", ".wma"}) - _MORE,
-    "make them WAV files" + ("" if _MORE else ", or pip install soundfile, which reads FLAC, Ogg and MP3"),
+    "make them WAV files"
+    + ("" if _MORE else ", or pip install keras_mobilenets[audio], which reads FLAC, Ogg and MP3"),
 )
 CLIP = FileType(
     "clip",

@@ -78,7 +78,7 @@ class Clips(Images):
         if Path(file).is_dir():
             return self._read_folder(Path(file))
         with Image.open(file) as animation:
-            chosen = _even(getattr(animation, "n_frames", 1), self.shape[0])
+            chosen = self._chosen(getattr(animation, "n_frames", 1))
             frames = {
                 number: squared(frame, self.size, whole=False)
                 for number, frame in enumerate(ImageSequence.Iterator(animation))
@@ -89,10 +89,16 @@ class Clips(Images):
     def _read_folder(self, folder: Path) -> np.ndarray:
         files = sorted((file for file in folder.iterdir() if _is_frame(file)), key=lambda file: _counted(file.name))
         pixels = []
-        for number in _even(len(files), self.shape[0]):
+        for number in self._chosen(len(files)):
             with Image.open(files[number]) as image:
                 pixels.append(squared(image, self.size, whole=False))
         return np.stack(pixels)
+
+    def _chosen(self, given: int) -> list[int]:
+        """The frames that are read of so many."""
+        if given < min(2, self.shape[0]):
+            raise ValueError("it is a still image and no clip")
+        return _even(given, self.shape[0])
 
     def _fit(self, frames: np.ndarray) -> np.ndarray:
         chosen = _even(len(frames), self.shape[0])

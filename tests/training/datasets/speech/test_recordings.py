@@ -72,6 +72,15 @@ def test_a_tone_is_the_same_in_every_kind_of_file(tmp_path, rate, kind):
     np.testing.assert_allclose(read[middle], expected[middle], atol=TOLERANCE.get(kind, 2e-3))
 
 
+@pytest.mark.parametrize("suffix", ["flac", "ogg", "mp3"])
+def test_a_tone_is_the_same_in_what_soundfile_reads(tmp_path, suffix):
+    soundfile = pytest.importorskip("soundfile", reason="needs the extra audio")
+    soundfile.write(tmp_path / f"tone.{suffix}", tone(16_000), 16_000)
+    middle = slice(800, 15_000)
+    read = read_wave(tmp_path / f"tone.{suffix}", 16_000)
+    np.testing.assert_allclose(read[middle], tone(16_000)[middle], atol=1e-4 if suffix == "flac" else 0.05)
+
+
 @pytest.mark.parametrize("kind", ["16", "24", "stereo"])
 def test_a_file_that_ends_within_a_sample_gives_what_is_there(tmp_path, kind):
     write(tmp_path / "tone.wav", 16_000, tone(16_000), kind)

@@ -100,9 +100,12 @@ def folder(tmp_path):
 
 def test_a_folder_of_animated_files_is_a_data_set(folder):
     (folder / "up" / "cut.gif").write_bytes((folder / "up" / "0.gif").read_bytes()[:40])
-    with pytest.warns(UserWarning, match=r"skipped .*cut\.gif"):
+    with Image.open(folder / "up" / "0.gif") as animation:
+        animation.convert("RGB").save(folder / "up" / "still.gif")
+    with pytest.warns(UserWarning, match=r"skipped .*cut\.gif") as said:
         data = training.load_data(folder, 32, batch_size=4)
         examples = [data.images(split) for split in ("train", "validation", "test")]
+    assert [each for each in said if str(each.message).endswith("still.gif: it is a still image and no clip")]
     assert sum(len(labels) for _, labels in examples) == 40 and data.class_names == ["down", "up"]
     for clips, labels in examples:
         assert clips.shape[1:] == (8, 32, 32, 3)
