@@ -1,8 +1,7 @@
 """Small data: scikit-learn's 1,797 digits as a folder, everything at its default."""
 
-import numpy as np
 import pytest
-from PIL import Image
+from benchmarks.training.digits import digits_folder
 
 from keras_mobilenets import pipeline
 
@@ -11,13 +10,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
-    datasets = pytest.importorskip("sklearn.datasets", reason="make world")
-    folder = tmp_path_factory.mktemp("digits")
-    images, labels = datasets.load_digits(return_X_y=True)
-    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
-        (folder / str(label)).mkdir(exist_ok=True)
-        Image.fromarray((image.reshape(8, 8) * 255 / 16).astype(np.uint8)).save(folder / str(label) / f"{number}.png")
-    return folder
+    pytest.importorskip("sklearn.datasets", reason="make world")
+    return digits_folder(tmp_path_factory.mktemp("digits"))
 
 
 def test_both_prunings_stay_within_a_point_of_float(digits, tmp_path):

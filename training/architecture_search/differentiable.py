@@ -22,7 +22,6 @@ from keras_mobilenets.training.architecture_search.expected_cost import Expected
 from keras_mobilenets.training.architecture_search.space import Genes
 from keras_mobilenets.training.architecture_search.supernet import Supernet
 from keras_mobilenets.training.datasets.dataset import Data
-from keras_mobilenets.training.engine.batch_normalization import fused_batch_norm
 
 STEPS, RATE = 300, 0.05
 WARMEST, COLDEST = 5.0, 0.5  # temperature of the samples, from the first step to the last
@@ -55,12 +54,11 @@ class Choices:
             expected = ExpectedCost(self._supernet.space, self._costs.classes, self._costs.price)
         step, optimizer = tf.function(self._gradient(expected, limit)), keras.optimizers.Adam(RATE)
         batches = data.epochs(0, epochs, self._seed + 1, augmentation).take(STEPS)
-        with fused_batch_norm():
-            for number, (images, labels) in enumerate(track(batches, "Learning the choices", total=STEPS)):
-                heat = WARMEST * (COLDEST / WARMEST) ** (number / STEPS)
-                noise = np.random.default_rng([self._seed, number]).gumbel(size=self._supernet.width)
-                gradient = step(images, labels, tf.constant(noise, tf.float32), tf.constant(heat, tf.float32))
-                optimizer.apply_gradients([(gradient, self._logits)])
+        for number, (images, labels) in enumerate(track(batches, "Learning the choices", total=STEPS)):
+            heat = WARMEST * (COLDEST / WARMEST) ** (number / STEPS)
+            noise = np.random.default_rng([self._seed, number]).gumbel(size=self._supernet.width)
+            gradient = step(images, labels, tf.constant(noise, tf.float32), tf.constant(heat, tf.float32))
+            optimizer.apply_gradients([(gradient, self._logits)])
         if self._file is not None:
             files.write_json(self._file, self._logits.numpy().tolist())
 

@@ -1,13 +1,12 @@
 """Zero-cost proxies: what an untrained network promises, from a few batches and no training.
 
 SynFlow: Tanaka et al. 2020, arXiv:2006.05467, as a proxy: Abdelfattah et al. 2021, arXiv:2101.08134. NASWOT: Mellor et
-al. 2021, arXiv:2006.04647, section 3. ZiCo: Li et al. 2023, arXiv:2301.11300, section 3.
+al. 2021, arXiv:2006.04647, section 3. AZ-NAS: Lee and Ham 2024, arXiv:2403.19232, section 3.
 """
 
-from collections.abc import Sequence
+import re
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
@@ -15,22 +14,18 @@ from keras import layers
 from keras_mobilenets.graphs.flat_model import run
 from keras_mobilenets.training.engine.batch_normalization import fused_batch_norm
 
-PROXIES = ("synflow", "naswot", "zico")
 _CURVES = ("relu", "relu6", "hard_silu", "silu")  # activations, and not gates or a softmax
+_BLOCK = re.compile(r"stem|block_\d+|head")
 
 
-def proxies(model: Any, batches: Sequence[tuple[Any, Any]]) -> dict[str, float]:
-    """All of `PROXIES` of an untrained network; of each the higher is the better.
+def proxies(model: Any, images: Any) -> dict[str, float]:
+    """The proxies of an untrained network by name; of each the higher is the better.
 
     Args:
         model: A Keras model that gives logits, on TensorFlow.
-        batches: Two or more batches of (float32 images, integer labels).
+        images: One batch, as the model takes it.
     """
-    return {
-        "synflow": synflow(model),
-        "naswot": naswot(model, batches[0][0]),
-        "zico": zico(model, batches),
-    }
+    return {"synflow": synflow(model), "naswot": naswot(model, images), **az_nas(model, images)}
 
 
 def synflow(model: Any) -> float:
@@ -81,25 +76,65 @@ def naswot(model: Any, images: Any) -> float:
     return float(np.linalg.slogdet(kernel)[1])
 
 
-def zico(model: Any, batches: Sequence[tuple[Any, Any]]) -> float:
-    """Σ log Σ E|∂L/∂θ| / σ|∂L/∂θ| over the kernels, mean and deviation over the batches."""
-    kernels = [layer.kernel for layer in model.layers if hasattr(layer, "kernel")]
-    found = []
-    for images, labels in batches:
-        with fused_batch_norm(), tf.GradientTape() as tape:
-            logits = model(images, training=True)
-            loss = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
-            loss = tf.reduce_mean(loss)
-        gradients = tape.gradient(loss, [kernel.value for kernel in kernels])
-        found.append([np.abs(np.asarray(gradient)).ravel() for gradient in gradients])
-    total = 0.0
-    for layer in zip(*found, strict=True):
-        values = np.stack(layer)
-        deviation = values.std(axis=0)
-        moves = deviation > 0
-        if moves.any():
-            total += float(np.log(np.sum(values.mean(axis=0)[moves] / deviation[moves])))
-    return total
+def az_nas(model: Any, images: Any, seed: int = 0) -> dict[str, float]:
+    """Two proxies of what the blocks of a network make of images.
+
+    progressivity: the least that the entropy of their outputs' principal components grows by from a block to the next.
+    trainability: the mean over the blocks of 2 − σ − 1/σ, which is 0 where σ = 1, the largest singular value of
+    E[g hᵀ], h random signs at a block's output and g their gradient at its input. The paper's third, expressivity, is
+    the sum of those entropies: it counts blocks, as SynFlow does (Kendall's tau with their number 0.93 and 0.85).
+
+    Args:
+        model: A network whose layers are named after its blocks: stem, block_0 and on, head.
+        images: One batch, as the network takes it.
+        seed: Of the signs.
+    """
+    ends = {found[0]: layer.name for layer in model.layers if (found := _BLOCK.match(layer.name))}.values()
+    generator, outputs, inputs, flow = np.random.default_rng(seed), [], [], []
+    with fused_batch_norm(), tf.GradientTape() as tape:
+
+        def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+            x = layer(*args, **_training(layer, kwargs))
+            if layer.name not in ends:
+                return x
+            signs = tf.constant(2.0 * generator.integers(2, size=x.shape) - 1, x.dtype)
+            outputs.append((x, signs))
+            flow.append(tf.reduce_sum(x * signs))
+            inputs.append(tf.stop_gradient(x))  # of the next block, so that each has its own gradient
+            tape.watch(inputs[-1])
+            return inputs[-1]
+
+        run(model, [tf.convert_to_tensor(images)], call)
+        total = tf.add_n(flow)
+    gradients = tape.gradient(total, inputs[:-1])
+    entropies = [_entropy(_rows(x)) for x, _ in outputs]
+    norms = [_norm(gradient, signs) for gradient, (_, signs) in zip(gradients, outputs[1:], strict=True)]
+    return {
+        "progressivity": float(np.diff(entropies).min()),
+        "trainability": float(np.mean([2 - norm - 1 / (norm + 1e-6) for norm in norms])),
+    }
+
+
+def _rows(x: Any) -> np.ndarray:
+    """Places by channels."""
+    return np.asarray(x, np.float64).reshape(-1, x.shape[-1])
+
+
+def _entropy(rows: np.ndarray) -> float:
+    """Of the shares that the principal components have in the variance."""
+    rows = rows - rows.mean(axis=0)
+    gram = rows.T @ rows if len(rows) >= rows.shape[1] else rows @ rows.T  # the same components but zeros
+    shares = np.linalg.eigvalsh(gram).clip(0)
+    shares = shares / max(shares.sum(), 1e-30)
+    return float(-(shares * np.log(shares + 1e-8)).sum())
+
+
+def _norm(gradient: Any, signs: Any) -> float:
+    """The largest singular value of the mean over the places at a block's output, input places beside each other."""
+    strides = gradient.shape[1] // signs.shape[1]
+    if strides > 1:
+        gradient = tf.nn.space_to_depth(gradient, strides)
+    return float(np.linalg.norm(_rows(gradient).T @ _rows(signs), 2) / signs[..., 0].numpy().size)
 
 
 def _is_curve(layer: Any) -> bool:

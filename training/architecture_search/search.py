@@ -134,7 +134,8 @@ def _estimate(
         evolve(space, costs, ZeroCost(data, space, recipe.seed), history, count, recipe.seed)
         return
     keras.utils.set_random_seed(recipe.seed)
-    shared = SharedWeights(Supernet(space, costs.classes), data, recipe, folder / "supernet.npz" if folder else None)
+    supernet, file = Supernet(space, costs.classes), folder / "supernet.npz" if folder else None
+    shared = SharedWeights(supernet, costs, data, recipe, file)
     shared.train()
 
     def accuracy(genes: Genes) -> dict[str, float]:

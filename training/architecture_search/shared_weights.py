@@ -1,4 +1,4 @@
-"""The training of a supernet: in each step the largest network, the smallest and some between.
+"""The training of a supernet: in each step the largest network, the smallest and some within the budget.
 
 The sandwich rule and in-place distillation: Yu and Huang 2019, arXiv:1903.05134, section 3; BigNAS, arXiv:2003.11142.
 """
@@ -13,14 +13,15 @@ import tensorflow as tf
 from keras_mobilenets import files
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.progress import track
+from keras_mobilenets.training.architecture_search.budget import Costs
+from keras_mobilenets.training.architecture_search.evolution import draw
 from keras_mobilenets.training.architecture_search.space import Genes
 from keras_mobilenets.training.architecture_search.supernet import Supernet
 from keras_mobilenets.training.datasets.dataset import Data
-from keras_mobilenets.training.engine.batch_normalization import fused_batch_norm
 from keras_mobilenets.training.engine.optimizer import make_optimizer
 from keras_mobilenets.training.recipe import Recipe
 
-BETWEEN = 2  # random networks in a step
+BETWEEN = 2  # random networks within the budget in a step
 VALIDATION = 1000  # images that a network is tried on
 BATCH = 250  # of them, whose statistics batch normalization takes
 
@@ -28,12 +29,12 @@ BATCH = 250  # of them, whose statistics batch normalization takes
 class SharedWeights:
     """A supernet in training, which a kill sets back to its last epoch, and then the estimates by it."""
 
-    def __init__(self, supernet: Supernet, data: Data, recipe: Recipe, file: Path | None) -> None:
+    def __init__(self, supernet: Supernet, costs: Costs, data: Data, recipe: Recipe, file: Path | None) -> None:
         """Takes what to train; `file` keeps it after every epoch."""
-        self.supernet, self._data, self._recipe, self._file = supernet, data, recipe, file
+        self.supernet, self._costs, self._data, self._recipe, self._file = supernet, costs, data, recipe, file
         self._optimizer = make_optimizer(recipe, supernet.model, data.steps_per_epoch())
-        with fused_batch_norm():
-            self._step, self._right = tf.function(self._one_step), tf.function(self._count_right)
+        self._logits = tf.function(supernet.logits)  # one trace for all the networks of a step
+        self._step, self._right = tf.function(self._one_step), tf.function(self._count_right)
         self._tried: list[tuple[np.ndarray, np.ndarray]] = []
 
     def train(self) -> None:
@@ -43,21 +44,19 @@ class SharedWeights:
             return
         batches = self._data.epochs(first, self._recipe.epochs, seed, self._recipe.augmentation)
         total = (self._recipe.epochs - first) * steps
-        with fused_batch_norm():
-            for place, (images, labels) in enumerate(track(batches, "Training the supernet", total=total)):
-                number = first * steps + place
-                size = self.supernet.space.input_size[number % len(self.supernet.space.input_size)]
-                loss = self._step(_resized(images, size), labels, self._choices(number))
-                if (place + 1) % steps == 0:
-                    if not np.isfinite(loss):
-                        raise UserError("the supernet's loss became NaN: give a smaller learning rate")
-                    self._save((number + 1) // steps)
+        for place, (images, labels) in enumerate(track(batches, "Training the supernet", total=total)):
+            number = first * steps + place
+            size = self.supernet.space.input_size[number % len(self.supernet.space.input_size)]
+            loss = self._step(_resized(images, size), labels, self._choices(number))
+            if (place + 1) % steps == 0:
+                if not np.isfinite(loss):
+                    raise UserError("the supernet's loss became NaN: give a smaller learning rate")
+                self._save((number + 1) // steps)
 
     def accuracy(self, genes: Genes) -> float:
         """The share of validation images that a network with the shared weights gets right."""
         choice, size = tf.constant(self.supernet.choice(genes)), self.supernet.space.spec(genes).input_size
-        with fused_batch_norm():
-            right = sum(int(self._right(_resized(images, size), labels, choice)) for images, labels in self._images())
+        right = sum(int(self._right(_resized(images, size), labels, choice)) for images, labels in self._images())
         return right / sum(len(labels) for _, labels in self._tried)
 
     def _images(self) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -69,25 +68,26 @@ class SharedWeights:
         return self._tried
 
     def _choices(self, step: int) -> tf.Tensor:
-        """The networks of a step: the largest, the smallest, and some at random."""
+        """The networks of a step: the largest, the smallest, and some at random of those that are asked for."""
         generator, space = np.random.default_rng([self._recipe.seed, step]), self.supernet.space
-        drawn = [space.random(generator) for _ in range(BETWEEN)]
-        return tf.constant(np.stack([self.supernet.choice(g) for g in (space.largest(), space.smallest(), *drawn)]))
+        drawn = [draw(space, self._costs, generator) for _ in range(BETWEEN)]
+        genes = (space.largest(), space.smallest(), *filter(None, drawn))
+        return tf.constant(np.stack([self.supernet.choice(each) for each in genes]))
 
     def _one_step(self, images: tf.Tensor, labels: tf.Tensor, choices: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            largest = self.supernet.logits(images, choices[0])
+            largest = self._logits(images, choices[0])
             first = loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, largest))
             teacher = tf.stop_gradient(tf.nn.softmax(largest))
             for place in range(1, 2 + BETWEEN):
-                student = self.supernet.logits(images, choices[place])
+                student = self._logits(images, choices[place])
                 loss += tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(teacher, student))
         variables = self.supernet.model.trainable_variables
         self._optimizer.apply(tape.gradient(loss, [v.value for v in variables]), variables)
         return first
 
     def _count_right(self, images: tf.Tensor, labels: tf.Tensor, choice: tf.Tensor) -> tf.Tensor:
-        found = tf.argmax(self.supernet.logits(images, choice), axis=1)
+        found = tf.argmax(self._logits(images, choice), axis=1)
         return tf.reduce_sum(tf.cast(found == tf.cast(labels, tf.int64), tf.int32))
 
     def _variables(self) -> list[Any]:

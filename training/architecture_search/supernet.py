@@ -7,6 +7,7 @@ the same graph serves sampling and gradients of the choice.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -62,6 +63,8 @@ class Supernet:
     def logits(self, images: tf.Tensor, choice: tf.Tensor) -> tf.Tensor:
         """What the network of a choice says.
 
+        What no option with a weight has (channels, the rim of a kernel, a block, a gate) is not computed.
+
         Args:
             images: float32 N×H×W×3 in [−1, 1], of the size that was chosen.
             choice: float32, `width` long.
@@ -71,17 +74,22 @@ class Supernet:
         """
         given, space = self.weights_of(choice), self.space
         curve = _mixed_curve(space.activation, given["activation"])
-        x = curve(self._normalized("stem", images)) * _mask(space.stem_filters, given["stem_filters"])
+        mask = _mask(space.stem_filters, given["stem_filters"])
+        x = curve(self._normalized("stem", images, mask)) * mask
         channels, chosen = space.stem_filters, given["stem_filters"]
         index = 0
         for number, stage in enumerate(space.stages):
             own = {name.split("_", 2)[2]: p for name, p in given.items() if name.startswith(f"stage_{number}_")}
             for repeat in range(max(stage.repeats)):
-                x = self._block(x, stage, own, channels, chosen, repeat, f"block_{index}")
+                block = partial(self._block, x, stage, own, channels, chosen, repeat, f"block_{index}")
+                there = tf.reduce_sum(own["repeats"] * [float(count > repeat) for count in stage.repeats])
+                x = tf.cond(there > 0, partial(block, there), partial(tf.identity, x))
                 channels, chosen = stage.filters, own["filters"]
                 index += 1
-        x = curve(self._normalized("head", x)) * _mask(space.head_filters, given["head_filters"])
-        return self._layers["predictions"](tf.reduce_mean(x, (1, 2)))
+        mask = _mask(space.head_filters, given["head_filters"])
+        x = tf.reduce_mean(curve(self._normalized("head", x, mask)), (1, 2)) * mask
+        predictions = self._layers["predictions"]
+        return x @ predictions.kernel[: tf.shape(x)[-1]] + predictions.bias
 
     def _block(
         self,
@@ -92,6 +100,7 @@ class Supernet:
         chosen: tf.Tensor,
         repeat: int,
         name: str,
+        there: tf.Tensor,
     ) -> tf.Tensor:
         """One block; `channels` are the choices of its input's, `chosen` their weights."""
         shortcut, strides = x, stage.strides if repeat == 0 else 1
@@ -99,48 +108,81 @@ class Supernet:
         weights = tf.reshape(own["expansion"][:, None] * chosen[None], [-1])
         wide, curve = _mask(pairs, weights), _mixed_curve(stage.activation, own["activation"])
         if f"{name}_expand" in self._layers:
-            x = curve(self._normalized(f"{name}_expand", x)) * wide
+            x = curve(self._normalized(f"{name}_expand", x, wide)) * wide
         x = curve(self._depthwise(x, stage.kernel_size, own["kernel_size"], f"{name}_depthwise")) * wide
         if any(stage.excite):
             reduced = _mask([excited_channels(pair) for pair in pairs], weights)
-            gate = tf.reduce_mean(x, (1, 2), keepdims=True)
-            gate = tf.nn.relu(self._layers[f"{name}_se_reduce"](gate)) * reduced
-            gate = keras.activations.hard_sigmoid(self._layers[f"{name}_se_expand"](gate))
             excited = tf.reduce_sum(own["excite"] * [float(choice) for choice in stage.excite])
-            x = x * (1 + excited * (gate - 1))
-        x = self._normalized(f"{name}_project", x) * _mask(stage.filters, own["filters"])
+            x = tf.cond(excited > 0, lambda: x * (1 + excited * (self._gate(x, reduced, name) - 1)), lambda: x)
+        mask = _mask(stage.filters, own["filters"])
+        x = self._normalized(f"{name}_project", x, mask) * mask
         if repeat:
-            there = tf.reduce_sum(own["repeats"] * [float(count > repeat) for count in stage.repeats])
             return shortcut + there * x
         if strides == 1:  # added where the chosen channels are as many
             same = [[float(a == b) for b in stage.filters] for a in channels]
             added = tf.reduce_sum(chosen[:, None] * same * own["filters"][None])
-            return x + added * _of_channels(shortcut, max(stage.filters))
+            return x + added * _of_channels(shortcut, tf.shape(x)[-1])
         return x
 
-    def _normalized(self, name: str, x: tf.Tensor) -> tf.Tensor:
-        return self._layers[f"{name}_bn"](self._layers[name](x), training=True)
+    def _gate(self, x: tf.Tensor, reduced: tf.Tensor, name: str) -> tf.Tensor:
+        """The squeeze-and-excite of a block."""
+        gate = tf.reduce_mean(x, (1, 2), keepdims=True)
+        gate = tf.nn.relu(self._convolved(f"{name}_se_reduce", gate, tf.shape(reduced)[0])) * reduced
+        return keras.activations.hard_sigmoid(self._convolved(f"{name}_se_expand", gate, tf.shape(x)[-1]))
+
+    def _convolved(self, name: str, x: tf.Tensor, filters: tf.Tensor) -> tf.Tensor:
+        """The first channels of a layer's output, from the first of its input."""
+        layer = self._layers[name]
+        x = tf.nn.conv2d(x, layer.kernel[:, :, : tf.shape(x)[-1], :filters], layer.strides, "SAME")
+        return x if layer.bias is None else x + layer.bias[:filters]
+
+    def _normalized(self, name: str, x: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        return self._batch_norm(name, self._convolved(name, x, tf.shape(mask)[0]))
 
     def _depthwise(self, x: tf.Tensor, sizes: Sequence[int], chosen: tf.Tensor, name: str) -> tf.Tensor:
         layer, largest = self._layers[name], max(sizes)
         middles = [np.pad(np.ones((size, size), np.float32), (largest - size) // 2) for size in sizes]
-        kernel = layer.kernel * tf.tensordot(chosen, np.stack(middles), 1)[:, :, None, None]
-        x = tf.nn.depthwise_conv2d(x, kernel, [1, *layer.strides, 1], "SAME")
-        return self._layers[f"{name}_bn"](x, training=True)
+        kernel = layer.kernel[:, :, : tf.shape(x)[-1]] * tf.tensordot(chosen, np.stack(middles), 1)[:, :, None, None]
+        rim = (largest - tf.reduce_max(tf.where(chosen > 0, sizes, 0))) // 2
+        kernel = kernel[rim : largest - rim, rim : largest - rim]
+        x = tf.raw_ops.DepthwiseConv2dNative(input=x, filter=kernel, strides=[1, *layer.strides, 1], padding="SAME")
+        return self._batch_norm(name, x)
+
+    def _batch_norm(self, name: str, x: tf.Tensor) -> tf.Tensor:
+        layer, channels = self._layers[f"{name}_bn"], tf.shape(x)[-1]
+        return tf.raw_ops.FusedBatchNormV3(
+            x=x,
+            scale=layer.gamma[:channels],
+            offset=layer.beta[:channels],
+            mean=tf.zeros([0]),
+            variance=tf.zeros([0]),
+            epsilon=layer.epsilon,
+            is_training=True,
+        ).y
 
 
 def _mask(counts: Sequence[int], weights: tf.Tensor) -> tf.Tensor:
-    """The first channels, each with the sum of the weights of the choices that have it."""
+    """The channels of the largest choice that has a weight, each with the sum of the weights of those that have it."""
     rows = np.arange(max(counts))[None] < np.array(counts)[:, None]
-    return tf.tensordot(weights, rows.astype(np.float32), 1)
+    mask = tf.tensordot(weights, rows.astype(np.float32), 1)
+    return mask[: tf.math.count_nonzero(mask)]
 
 
 def _mixed_curve(names: Sequence[str], weights: tf.Tensor) -> Any:
     """The activations by their weights."""
-    return lambda x: tf.add_n([weights[place] * _CURVES[name](x) for place, name in enumerate(names)])
+    curves = [_CURVES[name] for name in names]
+
+    def curve(x: tf.Tensor) -> tf.Tensor:
+        def mixture() -> tf.Tensor:
+            return tf.add_n([weights[place] * each(x) for place, each in enumerate(curves)])
+
+        place = tf.where(tf.reduce_max(weights) == 1, tf.argmax(weights, output_type=tf.int32), len(curves))
+        return tf.switch_case(place, [*(partial(each, x) for each in curves), mixture])
+
+    return curve
 
 
-def _of_channels(x: tf.Tensor, count: int) -> tf.Tensor:
+def _of_channels(x: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
     """The first channels, zeros behind them where there are fewer."""
-    have = x.shape[-1]
-    return x[..., :count] if have >= count else tf.pad(x, [[0, 0]] * 3 + [[0, count - have]])
+    x = x[..., :count]
+    return tf.pad(x, [[0, 0]] * 3 + [[0, count - tf.shape(x)[-1]]])

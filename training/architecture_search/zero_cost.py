@@ -1,18 +1,17 @@
 """The estimate of a network by zero-cost proxies: a second a network, no training."""
 
-from typing import Any
-
 import keras
 import numpy as np
 import tensorflow as tf
 
 import keras_mobilenets as km
+from keras_mobilenets.costs.operators import spec_cost
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.training.architecture_search.proxies import proxies
 from keras_mobilenets.training.architecture_search.space import Genes, Space
 from keras_mobilenets.training.datasets.dataset import Data
 
-BATCHES, IMAGES = 2, 16
+IMAGES = 64
 
 
 class ZeroCost:
@@ -20,28 +19,23 @@ class ZeroCost:
 
     def __init__(self, data: Data, space: Space, seed: int) -> None:
         """Draws the images."""
-        self._space = space
-        images, labels = data.images("train", BATCHES * IMAGES, seed)
-        self._images, self._labels = images.astype(np.float32) / 127.5 - 1, labels
-        self._classes, self._seed = len(data.class_names), seed
+        self._space, self._seed = space, seed
+        self._images = data.images("train", IMAGES, seed)[0].astype(np.float32) / 127.5 - 1
+        self._classes = len(data.class_names)
 
     def __call__(self, genes: Genes) -> dict[str, float]:
-        """The proxies of a network."""
+        """The proxies of a network, and its multiply-adds, the complexity of AZ-NAS."""
         spec = self._space.spec(genes)
         keras.utils.set_random_seed(self._seed)
         model = km.create_model(
             "Searched", spec=spec, classes=self._classes, classifier_activation=None, dropout_rate=0
         )
-        found = proxies(model, list(self._batches(spec.input_size)))
-        keras.backend.clear_session()
-        return found
-
-    def _batches(self, size: int) -> Any:
-        images = self._images
+        images, size = self._images, spec.input_size
         if images.shape[1] != size:
             images = tf.image.resize(images, (size, size), "area").numpy()
-        parts = max(1, min(BATCHES, len(images) // 2))
-        yield from zip(np.array_split(images, parts), np.array_split(self._labels, parts), strict=True)
+        found = proxies(model, images) | {"complexity": float(spec_cost(spec, self._classes).macs)}
+        keras.backend.clear_session()
+        return found
 
 
 def require_tensorflow() -> None:

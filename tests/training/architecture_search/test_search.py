@@ -14,7 +14,7 @@ from keras_mobilenets.tflite.measurement.operator_latency import OperatorLatenci
 from keras_mobilenets.training.architecture_search.budget import Budget, Costs
 from keras_mobilenets.training.architecture_search.candidate import History, front, scores
 from keras_mobilenets.training.architecture_search.evolution import evolve
-from keras_mobilenets.training.architecture_search.proxies import naswot, synflow, zico
+from keras_mobilenets.training.architecture_search.proxies import az_nas, naswot, synflow
 from keras_mobilenets.training.architecture_search.space import Space, StageChoices, mobile_space
 
 SMALL = Space((StageChoices((8, 16), (1, 2)), StageChoices((16, 24), (1, 2))), (32,), (8, 16), (24, 32))
@@ -66,16 +66,26 @@ def test_proxies_are_what_their_formulas_say():
     codes = (images @ a > 0).reshape(3, -1)
     kernel = (codes[:, None] == codes[None]).sum(-1)
     assert naswot(model, images) == pytest.approx(np.log(np.linalg.det(kernel)), rel=1e-5)
-    batches = [(generator.normal(size=(3, 4, 4, 3)).astype(np.float32), np.array([0, 1, 4])) for _ in range(2)]
-    moved = []
-    for pixels, labels in batches:
-        hidden = np.clip(pixels @ a, 0, 6)
-        logits = hidden.mean((1, 2)) @ b
-        error = (np.exp(logits) / np.exp(logits).sum(1, keepdims=True) - np.eye(5)[labels]) / 3
-        at_a = np.einsum("nijc,nijf,nf->cf", pixels, (hidden > 0) & (hidden < 6), error @ b.T) / 16
-        moved.append([abs(at_a), abs(hidden.mean((1, 2)).T @ error)])
-    expected = sum(np.log(np.sum(np.mean(pair, 0) / np.std(pair, 0))) for pair in zip(*moved, strict=True))
-    assert zico(model, batches) == pytest.approx(expected, rel=1e-3)
+
+
+def test_blocks_are_judged_by_their_principal_components_and_their_jacobians():
+    inputs = keras.Input((16, 16, 3))
+    stem = keras.layers.Conv2D(4, 1, name="stem")(inputs)
+    block = keras.layers.Conv2D(6, 2, strides=2, name="block_0_project")(stem)
+    head = keras.layers.Conv2D(5, 1, name="head")(block)
+    model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(head))
+    images = np.random.default_rng(0).normal(size=(64, 16, 16, 3)).astype(np.float32)
+    entropies = []
+    for output in (stem, block, head):
+        rows = np.asarray(keras.Model(inputs, output)(images), np.float64)
+        shares = np.linalg.svd((rows - rows.mean((0, 1, 2))).reshape(-1, rows.shape[-1]), compute_uv=False) ** 2
+        shares /= shares.sum()
+        entropies.append(-(shares * np.log(shares + 1e-8)).sum())
+    kernels = [np.array(model.get_layer(name).kernel) for name in ("block_0_project", "head")]
+    norms = [np.linalg.norm(kernel.reshape(-1, kernel.shape[-1]), 2) for kernel in kernels]  # of a linear block
+    found = az_nas(model, images)
+    assert found["progressivity"] == pytest.approx(min(np.diff(entropies)), rel=1e-4)
+    assert found["trainability"] == pytest.approx(np.mean([2 - norm - 1 / norm for norm in norms]), abs=0.05)
 
 
 @pytest.mark.parametrize(
