@@ -48,8 +48,8 @@ def export(
     scale and zero point of both ends go into the file's metadata.
 
     Args:
-        source: A .tflite with one input and one output, as `convert` writes it, or a detector's, of which boxes and
-            scores before the suppression become the outputs, see `detector.without_suppression`.
+        source: A .tflite with one input, as `convert` writes it. Of a detector's, boxes and scores before the
+            suppression become the outputs, see `detector.without_suppression`.
         path: The file; by default the source's name with the format's suffix, NAME_fp16.tensorrt or NAME_int8.tensorrt
             of what is made of a float file for TensorRT.
         folder: Where a file of the default name goes; beside the source when not given.
@@ -140,13 +140,12 @@ def record_of(source: Path, labelled: Path, layout: str = "nhwc") -> ExportRecor
         layout: "nhwc" or "nchw".
 
     Raises:
-        UserError: The .tflite is no float or int8 file of one input and one output.
+        UserError: The .tflite is no float or int8 file of one input.
     """
     opened = open_model(source)
     detects = tuple(end["name"] for end in opened.outputs) == detector.OUTPUTS
-    if len(opened.inputs) != 1 or (len(opened.outputs) != 1 and not detects):
-        given = f"{count(len(opened.inputs), 'input')} and {count(len(opened.outputs), 'output')}"
-        raise UserError(f"{source} has {given}: what has one of each is exported")
+    if len(opened.inputs) != 1:
+        raise UserError(f"{source} has {count(len(opened.inputs), 'input')}: what has one is exported")
     kind, end = opened.quantization(), opened.input
     if kind not in ("none", "int8"):
         raise UserError(f"{source} is quantized as {kind}: export the float32 or the int8 file")
@@ -164,7 +163,7 @@ def record_of(source: Path, labelled: Path, layout: str = "nhwc") -> ExportRecor
         None if scaling and scaling.is_assumed else scaling,
         metadata.labels if metadata else (),
         _quantization(end),
-        _quantization(opened.outputs[0]),
+        tuple(map(_quantization, opened.outputs)),
         file_macs(source),
         detects,
     )

@@ -24,7 +24,7 @@ _QDQ = ("DequantizeLinear", "QuantizeLinear")
 
 
 def read_graph(content: bytes, path: object, *, is_nchw: bool = False) -> Any:
-    """The ONNX model of a .tflite with one input and one output.
+    """The ONNX model of a .tflite with one input.
 
     Args:
         content: The .tflite.

@@ -25,7 +25,7 @@ def make_symmetric(model: Any, record: ExportRecord) -> None:
 
     graph = model.graph
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    source, target = graph.input[0], graph.output[0]
+    source = graph.input[0]
 
     def constant(name: str, values: np.ndarray) -> str:
         if name not in constants:
@@ -57,14 +57,16 @@ def make_symmetric(model: Any, record: ExportRecord) -> None:
         inside = f"{source.name}__int8"
         _rename(nodes, source.name, inside)
         nodes.insert(0, quantizer("QuantizeLinear", source.name, source.name, inside, record.input))
-    if record.output[0]:
-        inside = f"{target.name}__int8"
-        _rename(nodes, target.name, inside)
-        nodes.append(quantizer("DequantizeLinear", target.name, inside, target.name, record.output))
-    for end, quantization in ((source, record.input), (target, record.output)):
+    targets = list(zip(graph.output, record.outputs, strict=True))
+    for target, quantization in targets:
+        if quantization[0]:
+            inside = f"{target.name}__int8"
+            _rename(nodes, target.name, inside)
+            nodes.append(quantizer("DequantizeLinear", target.name, inside, target.name, quantization))
+    for end, quantization in ((source, record.input), *targets):
         if quantization[0]:  # a history of items stays one of integers
             end.type.tensor_type.elem_type = TensorProto.FLOAT
-    helper.set_model_props(model, replace(record, input=(0.0, 0), output=(0.0, 0)).entries())
+    helper.set_model_props(model, replace(record, input=(0.0, 0), outputs=((0.0, 0),) * len(targets)).entries())
     del graph.node[:]
     graph.node.extend(nodes)
     del graph.value_info[:]

@@ -19,7 +19,7 @@ class ExportRecord:
         scaling: What the pixels mean; None where the .tflite did not say.
         labels: Names of the classes, or none.
         input: Scale and zero point of the input.
-        output: Of the output.
+        outputs: Of each output.
         macs: Multiply-adds of one image; None when unknown.
         detects: Whether the outputs are boxes and scores, as `exports.detector` writes them.
     """
@@ -29,7 +29,7 @@ class ExportRecord:
     scaling: PixelScaling | None = None
     labels: tuple[str, ...] = ()
     input: Quantization = (0.0, 0)
-    output: Quantization = (0.0, 0)
+    outputs: tuple[Quantization, ...] = ((0.0, 0),)
     macs: int | None = None
     detects: bool = False
 
@@ -40,7 +40,7 @@ class ExportRecord:
             "layout": self.layout,
             "quantization": self.quantization,
             "input_quantization": json.dumps(self.input),
-            "output_quantization": json.dumps(self.output),
+            "output_quantization": json.dumps(self.outputs[0] if len(self.outputs) == 1 else self.outputs),
         }
         if self.scaling:
             found |= {"pixel_mean": json.dumps(self.scaling.mean), "pixel_std": json.dumps(self.scaling.std)}
@@ -70,19 +70,25 @@ def read_record(entries: Mapping[str, str], shape: tuple[int, ...]) -> ExportRec
         if "pixel_mean" in entries:
             mean, std = (tuple(json.loads(entries[f"pixel_{name}"])) for name in ("mean", "std"))
             scaling = PixelScaling(mean, std, "its metadata")
-        ends = [json.loads(entries.get(f"{side}_quantization", "[0, 0]")) for side in ("input", "output")]
+        source, targets = (json.loads(entries.get(f"{side}_quantization", "[0, 0]")) for side in ("input", "output"))
+        several = targets if isinstance(targets[0], list) else [targets]
         return ExportRecord(
             layout=entries.get("layout", _layout(shape)),
             quantization=entries.get("quantization", "none"),
             scaling=scaling,
             labels=tuple(json.loads(entries.get("labels", "[]"))),
-            input=(float(ends[0][0]), int(ends[0][1])),
-            output=(float(ends[1][0]), int(ends[1][1])),
+            input=(float(source[0]), int(source[1])),
+            outputs=tuple((float(scale), int(zero_point)) for scale, zero_point in several),
             macs=int(entries["macs"]) if "macs" in entries else None,
             detects=_DETECTION.items() <= entries.items(),
         )
     except (ValueError, TypeError, IndexError, KeyError):  # names of another exporter
         return ExportRecord(layout=_layout(shape))
+
+
+def quantizations(record: ExportRecord, count: int) -> tuple[Quantization, ...]:
+    """Those of so many outputs; a file that others made says nothing of its own."""
+    return record.outputs if len(record.outputs) == count else ((0.0, 0),) * count
 
 
 def _layout(shape: tuple[int, ...]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.tflite.runtime.export_record import ExportRecord, read_record
+from keras_mobilenets.tflite.runtime.export_record import ExportRecord, quantizations, read_record
 from keras_mobilenets.tflite.runtime.exported_model import ExportedModel, channels_last, closed, described
 from keras_mobilenets.tflite.runtime.model import InputShape
 
@@ -27,9 +27,10 @@ class OnnxModel(ExportedModel):
         session = _session(path, threads)
         source, record = session.get_inputs()[0], _record(session, path)
         shape = closed(channels_last(_shape(source), record.layout), input_shape, path)
+        targets = session.get_outputs()
         outputs = [
-            described(target.name, [max(size, 1) for size in _shape(target)], _dtype(target.type), record.output)
-            for target in session.get_outputs()
+            described(target.name, [max(size, 1) for size in _shape(target)], _dtype(target.type), quantization)
+            for target, quantization in zip(targets, quantizations(record, len(targets)), strict=True)
         ]
         end = described(source.name, shape, _dtype(source.type), record.input)
         model = cls(path, threads, record, session, end, outputs)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.tflite.runtime.export_record import ExportRecord, read_record
+from keras_mobilenets.tflite.runtime.export_record import ExportRecord, quantizations, read_record
 from keras_mobilenets.tflite.runtime.exported_model import ExportedModel, channels_last, closed, described, file_axes
 from keras_mobilenets.tflite.runtime.model import InputShape
 from keras_mobilenets.tflite.runtime.native_output import suppress_native_output
@@ -33,8 +33,8 @@ class OpenvinoModel(ExportedModel):
         request = core.compile_model(model, "CPU", settings).create_infer_request()
         inside = described(_name(source), shape, source.element_type.to_dtype(), record.input)
         outputs = [
-            described(_name(end), end.partial_shape.get_min_shape(), end.element_type.to_dtype(), record.output)
-            for end in model.outputs
+            described(_name(end), end.partial_shape.get_min_shape(), end.element_type.to_dtype(), quantization)
+            for end, quantization in zip(model.outputs, quantizations(record, len(model.outputs)), strict=True)
         ]
         return cls(path, threads, record, request, inside, outputs)
 

@@ -145,6 +145,34 @@ def test_a_history_is_exported_as_what_it_is(quantize, tmp_path):
         tflite.export(source, layout="nchw")
 
 
+@pytest.mark.parametrize("quantize", ["none", "int8"])
+def test_a_model_of_several_outputs_is_exported(pixels, tmp_path, quantize):
+    pytest.importorskip("openvino", reason="needs the extra openvino")
+    keras.utils.set_random_seed(0)
+    x = image = keras.Input((32, 32, 3))
+    x = keras.layers.Conv2D(8, 3, strides=4, activation="relu")(x)
+    ends = {"mask": keras.layers.Conv2D(2, 1)(x), "class": keras.layers.Dense(5)(keras.layers.Flatten()(x))}
+    model = keras.Model(image, ends)
+    how = {} if quantize == "none" else {"calibration": pixels, "effort": "low"}
+    source = tflite.convert(model, tmp_path / "m.tflite", quantize=quantize, pixels="-1..1", **how)
+
+    paths = [tflite.export(source, format=format, keras_model=model) for format in ("onnx", "openvino")]
+
+    for opened in map(open_exported, paths):
+        assert [output["name"] for output in opened.outputs] == ["class", "mask"]
+        expected = model(pixels[:1] / 127.5 - 1)
+        opened.feed(to_input(pixels[:1], MINUS_ONE_TO_ONE, opened.input["dtype"], opened.input["quantization"]))
+        opened.invoke()
+        for output, raw in zip(opened.outputs, opened.read_outputs(), strict=True):
+            scale, zero_point = output["quantization"]
+            values = (raw.astype(float) - zero_point) * scale if scale else raw
+            np.testing.assert_allclose(values, expected[output["name"]], atol=4 * scale or 1e-4)
+    with pytest.raises(UserError, match="has 2 outputs; a classifier has one"):
+        tflite.evaluate(paths[0], pixels, pixels="-1..1")
+    symmetric = onnx.load(tflite.export(source, format="tensorrt") / "model.onnx")
+    assert [end.type.tensor_type.elem_type for end in symmetric.graph.output] == [1, 1] or quantize == "none"
+
+
 def test_tensors_may_share_a_name(files, pixels, tmp_path):
     """As the format allows, and as the converter names some itself: those between a front end and its network."""
     model = flatbuffer.read(files["nnapi", "none"].read_bytes())
@@ -229,8 +257,9 @@ def test_what_cannot_be_exported_is_refused_in_a_line(files, tflite_files, tmp_p
         change(model, model.subgraphs[0])
         return flatbuffer.write(model)
 
-    def two_outputs(_, graph):
-        graph.outputs = [*graph.outputs, graph.operators[0].outputs[0]]
+    def two_inputs(_, graph):
+        graph.inputs = [*graph.inputs, graph.operators[0].outputs[0]]
+        graph.operators = graph.operators[1:]
 
     def open_sizes(_, graph):
         graph.tensors[graph.inputs[0]].shapeSignature = [1, -1, -1, 3]
@@ -243,7 +272,7 @@ def test_what_cannot_be_exported_is_refused_in_a_line(files, tflite_files, tmp_p
 
     path = tmp_path / "changed.tflite"
     for change, says in (
-        (two_outputs, "has 1 input and 2 outputs: what"),
+        (two_inputs, "has 2 inputs: what has one is exported"),
         (open_sizes, "leaves sizes of its input open"),
     ):
         path.write_bytes(changed(change))
