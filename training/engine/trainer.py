@@ -24,6 +24,7 @@ from keras_mobilenets.training.datasets.images import Images
 from keras_mobilenets.training.distribution import broadcast, device_strategy, process_group
 from keras_mobilenets.training.engine import model_transforms, progress_bar, progressive_learning, tensorboard_logger
 from keras_mobilenets.training.engine.batch_normalization import fused_batch_norm
+from keras_mobilenets.training.engine.grouped_convolution import split_groups
 from keras_mobilenets.training.engine.optimizer import make_optimizer
 from keras_mobilenets.training.engine.recorder import Recorder
 from keras_mobilenets.training.introspection import library_of, shape_text
@@ -164,7 +165,7 @@ def _fit(
     if epoch == stage.first and not step and data.kind.has_pictures:
         logs.write_images(batches, data.task.caption, data.pictures)
     validation = objective.validation(device_strategy.validation(data))
-    with fused_batch_norm():
+    with fused_batch_norm(), split_groups():
         model.fit(
             targets,
             validation_data=validation,
