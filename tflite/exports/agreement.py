@@ -88,7 +88,7 @@ def agreement(exported: ExportedModel, source: Path, images: np.ndarray | None =
 
     TensorFlow Lite's own kernels round differently: XNNPACK's and the plain ones may differ by several levels behind
     a deep network. Twice that is allowed to the exported file, whose roundings fall elsewhere again, at most and in the
-    root of the mean of squares; one level always.
+    root of the mean of squares; one level, or `FLOAT`, always.
 
     Args:
         exported: The file, open.
@@ -106,10 +106,11 @@ def agreement(exported: ExportedModel, source: Path, images: np.ndarray | None =
     if np.dtype(reference.input["dtype"]).kind == "f" and keras is not None:
         theirs.append(keras_answers(keras, values))
     difference = max(float(np.abs(mine - other).max()) for other in theirs)
-    if exported.record.quantization != "int8":
-        return Agreement(difference, FLOAT * max(1.0, float(np.abs(theirs[0]).max())), len(values))
     is_float = any(np.dtype(output["dtype"]).kind == "f" for output in reference.outputs)
-    allowed = max(FLOAT, LEVELS * _level(source, exported.record.detects)) if is_float else LEVELS
+    if exported.record.quantization != "int8":
+        allowed = FLOAT * max(1.0, float(np.abs(theirs[0]).max()))
+    else:
+        allowed = max(FLOAT, LEVELS * _level(source, exported.record.detects)) if is_float else LEVELS
     if difference > allowed:
         spread = answers_of(load(source, delegate=False), values) - theirs[0]
         if np.square(mine - theirs[0]).mean() <= ELSEWHERE**2 * np.square(spread).mean():

@@ -147,7 +147,7 @@ def record_of(source: Path, labelled: Path, layout: str = "nhwc") -> ExportRecor
     if len(opened.inputs) != 1:
         raise UserError(f"{source} has {count(len(opened.inputs), 'input')}: what has one is exported")
     kind, end = opened.quantization(), opened.input
-    if kind not in ("none", "int8"):
+    if kind not in ("none", "float16", "int8"):
         raise UserError(f"{source} is quantized as {kind}: export the float32 or the int8 file")
     if signature.open_places(end["shape_signature"]):
         raise UserError(f"{source} leaves sizes of its input open: convert it with input_shape")
@@ -159,7 +159,7 @@ def record_of(source: Path, labelled: Path, layout: str = "nhwc") -> ExportRecor
     scaling = scaling_of_file(source) if says_pixels else None
     return ExportRecord(
         layout,
-        kind,
+        "int8" if kind == "int8" else "none",  # weights of float16 are written as float32
         None if scaling and scaling.is_assumed else scaling,
         metadata.labels if metadata else (),
         _quantization(end),

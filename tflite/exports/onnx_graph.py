@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from keras_mobilenets.errors import UserError, first_line
+from keras_mobilenets.tflite.exports.stored_weights import unpack
 from keras_mobilenets.tflite.graph import flatbuffer
 
 OPSET = 17  # HardSwish needs 14; TensorRT 8.6 and OpenVINO 2023 take 17
@@ -134,7 +135,7 @@ def pad_integers(model: Any) -> None:
 
 def _readable(content: bytes, path: object) -> bytes:
     """With what tf2onnx needs and the format leaves open: the new shape among the options of each RESHAPE, one name for
-    each tensor.
+    each tensor; weights as float32 and dense.
 
     Raises:
         UserError: It has what ONNX, or tf2onnx, lacks beside operators.
@@ -142,6 +143,7 @@ def _readable(content: bytes, path: object) -> bytes:
     model = flatbuffer.read(content, path)
     if len(model.subgraphs) > 1:
         raise UserError(f"{path} cannot be written as ONNX: it has several graphs, as models with a state have")
+    unpack(model)
     if any(tensor.sparsity for tensor in model.subgraphs[0].tensors):
         raise UserError(f"{path} cannot be written as ONNX: it has sparse tensors; export the dense file")
     graph = flatbuffer.Graph(model)

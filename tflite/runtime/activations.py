@@ -72,12 +72,17 @@ def outputs(content: bytes, samples: Sequence[np.ndarray]) -> list[np.ndarray]:
     return [dequantized(np.stack(r), *output["quantization"]) for r, output in zip(results, found, strict=True)]
 
 
-def interpreter_of(content: bytes, threads: int | None = None) -> Any:
+def interpreter_of(content: bytes, threads: int | None = None, *, delegate: bool = True) -> Any:
     """The runtime's interpreter of a .tflite that this process has made; by default on up to 4 threads."""
-    from ai_edge_litert.interpreter import Interpreter
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
+    kinds = OpResolverType.AUTO if delegate else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     with suppress_native_output():
-        interpreter = Interpreter(model_content=content, num_threads=threads or min(4, usable_threads()))
+        interpreter = Interpreter(
+            model_content=content,
+            num_threads=threads or min(4, usable_threads()),
+            experimental_op_resolver_type=kinds,
+        )
         interpreter.allocate_tensors()
     return interpreter
 

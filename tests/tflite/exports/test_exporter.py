@@ -173,6 +173,34 @@ def test_a_model_of_several_outputs_is_exported(pixels, tmp_path, quantize):
     assert [end.type.tensor_type.elem_type for end in symmetric.graph.output] == [1, 1] or quantize == "none"
 
 
+@pytest.mark.parametrize(("is_half", "is_sparse"), [(True, False), (False, True), (True, True)])
+def test_weights_stored_in_float16_or_without_zeros_become_float32(pixels, tmp_path, is_half, is_sparse):
+    """As MediaPipe's files have them."""
+    keras.utils.set_random_seed(0)
+    inputs = x = keras.Input((32, 32, 3))
+    x = keras.layers.Conv2D(16, 3, strides=4, activation="relu")(x)
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(64, 1, activation="relu", name="wide")(x))
+    model = keras.Model(inputs, keras.layers.Dense(5)(x))
+    kernel, bias = model.get_layer("wide").get_weights()
+    model.get_layer("wide").set_weights([kernel * (np.random.default_rng(0).random(kernel.shape) < 0.1), bias])
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    kinds = tf.lite.Optimize
+    converter.optimizations = [kinds.DEFAULT] * is_half + [kinds.EXPERIMENTAL_SPARSITY] * is_sparse
+    if is_half:
+        converter.target_spec.supported_types = [tf.float16]
+    source = tmp_path / "m.tflite"
+    source.write_bytes(converter.convert())
+    stored = flatbuffer.read(source.read_bytes())
+    names = [flatbuffer.operator_name(stored, operator) for operator in stored.subgraphs[0].operators]
+    assert ("DENSIFY" in names, "DEQUANTIZE" in names) == (is_sparse, is_half)
+
+    path = tflite.export(source)
+
+    found, expected = by_onnxruntime(path, source, pixels[:3])
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(found, answers(model, pixels[:3] / 127.5 - 1), atol=0.01 if is_half else 1e-5)
+
+
 def test_tensors_may_share_a_name(files, pixels, tmp_path):
     """As the format allows, and as the converter names some itself: those between a front end and its network."""
     model = flatbuffer.read(files["nnapi", "none"].read_bytes())
