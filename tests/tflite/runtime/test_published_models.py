@@ -59,3 +59,14 @@ def test_benchmark(files):
             continue
         (row,) = tflite.benchmark(path, **SHORT)
         assert row.median_ms > 0 and row.macs > 0 and row.nodes_delegated > 0
+
+
+def test_mediapipes_files_are_exported_but_for_operators_of_its_own(tmp_path):
+    pytest.importorskip("tf2onnx", reason="needs the extra onnx")
+    own = {**MISSING, **dict.fromkeys(("selfie_segmentation.tflite", "selfie_segmentation_landscape.tflite"), "TFL_")}
+    for path in package_folder("mediapipe").rglob("*.tflite"):
+        if path.name in own:
+            with pytest.raises(UserError, match=own[path.name]):
+                tflite.export(path, folder=tmp_path)
+        else:
+            assert tflite.export(path, folder=tmp_path).is_file()
