@@ -1,5 +1,6 @@
 """Whether an exported file answers as the .tflite that it was made of: asked before the file is kept."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,13 +106,13 @@ def agreement(exported: ExportedModel, source: Path, images: np.ndarray | None =
     theirs = [answers_of(reference, values)]
     if np.dtype(reference.input["dtype"]).kind == "f" and keras is not None:
         theirs.append(keras_answers(keras, values))
-    difference = max(float(np.abs(mine - other).max()) for other in theirs)
+    difference = max(float(np.abs(mine - other).max()) if mine.shape == other.shape else math.inf for other in theirs)
     is_float = any(np.dtype(output["dtype"]).kind == "f" for output in reference.outputs)
     if exported.record.quantization != "int8":
         allowed = FLOAT * max(1.0, float(np.abs(theirs[0]).max()))
     else:
         allowed = max(FLOAT, LEVELS * _level(source, exported.record.detects)) if is_float else LEVELS
-    if difference > allowed:
+    if allowed < difference < math.inf:
         spread = answers_of(load(source, delegate=False), values) - theirs[0]
         if np.square(mine - theirs[0]).mean() <= ELSEWHERE**2 * np.square(spread).mean():
             allowed = max(allowed, ELSEWHERE * float(np.abs(spread).max()))
@@ -200,7 +201,8 @@ def keras_answers(model: Any, values: list[np.ndarray]) -> np.ndarray:
     """What a Keras model answers to each value, as its exported file does: of a detector, boxes and scores."""
     from keras import tree
 
-    given = [tree.pack_sequence_as(model._inputs_struct, [value]) for value in values]
+    structure = getattr(model, "_inputs_struct", None)  # a Sequential model has none
+    given = [value if structure is None else tree.pack_sequence_as(structure, [value]) for value in values]
     each_answer = [[np.asarray(x) for x in tree.flatten(model(each, training=False))] for each in given]
     if OUTPUT not in {layer.name for layer in model.layers}:
         return np.concatenate([_rows(outputs, 1) for outputs in each_answer])

@@ -173,6 +173,19 @@ def test_a_model_of_several_outputs_is_exported(pixels, tmp_path, quantize):
     assert [end.type.tensor_type.elem_type for end in symmetric.graph.output] == [1, 1] or quantize == "none"
 
 
+def test_a_sequential_model_is_compared_and_an_output_that_is_there_twice_is_refused(pixels, tmp_path):
+    keras.utils.set_random_seed(0)
+    layers = keras.layers.Conv2D(4, 3), keras.layers.Flatten(), keras.layers.Dense(3)
+    model = keras.Sequential([keras.Input((32, 32, 3)), *layers])
+    source = tflite.convert(model, tmp_path / "m.tflite", quantize="none")
+    assert tflite.export(source, keras_model=model).is_file()
+    twice = keras.Model(model.inputs, [model.outputs[0]] * 2)
+    source = tflite.convert(twice, tmp_path / "twice.tflite", quantize="none")
+    with pytest.raises(UserError, match="differently: by inf"):
+        tflite.export(source)
+    assert not source.with_suffix(".onnx").exists()
+
+
 @pytest.mark.parametrize(("is_half", "is_sparse"), [(True, False), (False, True), (True, True)])
 def test_weights_stored_in_float16_or_without_zeros_become_float32(pixels, tmp_path, is_half, is_sparse):
     """As MediaPipe's files have them."""
