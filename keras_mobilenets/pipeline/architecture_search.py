@@ -77,7 +77,7 @@ def search(
     beside = {
         name: spec_cost(spec, classes, latencies.ms(operators(spec, classes))) for name, spec in published.items()
     }
-    title = f"A network for {source.name} on {target}"
+    title = f"A network for {source.name} on {target}" + (f" within {budget}" if str(budget) else "")
     search_page(found, run.folder / "report.html", title, beside)
     return found
 

@@ -91,7 +91,7 @@ class OperatorLatencies:
             copies = [max(1, min(_COPIES, _BYTES // part.activations)) for part in group]
             contents = [operator_model(part, n, FORMS[self.target]) for part, n in zip(group, copies, strict=True)]
             for part, n, seconds in zip(group, copies, thread_times(contents, seconds=_SECONDS), strict=True):
-                self._ms[part] = max(0.0, (1e3 * seconds - self.run_ms) / n)
+                self._ms[part] = round(max(0.0, (1e3 * seconds - self.run_ms) / n), 7)  # as the file keeps it
         self.write()
 
     def fit(self, networks: Sequence[Sequence[Operator]], measured_ms: Sequence[float]) -> float:
@@ -121,7 +121,7 @@ class OperatorLatencies:
 
     def write(self) -> Path:
         """Writes the table."""
-        rows = [[*part, round(ms, 7)] for part, ms in self._ms.items()]
+        rows = [[*part, ms] for part, ms in self._ms.items()]
         content = {"machine": self._machine, "run_ms": self.run_ms, "fit": self._fit, "error": self.error}
         with files.atomic(self.path) as temporary:
             lines = ",\n".join(json.dumps(row) for row in rows)

@@ -48,6 +48,12 @@ class Budget:
             if limit is not None and not limit > 0:
                 raise UserError(f"the budget's {name} is {limit}; give a number above 0")
 
+    def __str__(self) -> str:
+        """The limits in words; empty where there is none."""
+        units = ("ms", "multiply-adds", "parameters", "bytes of weights", "bytes of activations")
+        limits = zip(dataclasses.astuple(self), units, strict=True)
+        return ", ".join(f"{_number(limit)} {unit}" for limit, unit in limits if limit is not None)
+
     def exceeded(self, cost: SpecCost) -> str:
         """The first limit that a cost is beyond, in words; empty where it is within all."""
         for name, limit, value, unit in self._limits(cost):

@@ -153,6 +153,7 @@ def test_the_verb_finds_a_network_that_train_takes(photos, tmp_path, monkeypatch
     measured = OperatorLatencies(table.path)  # with the operators that the search has added
     assert measured.ms(operators(spec, 2)) <= limit * (1 + 1e-6)
     assert spec.digest() in page
+    assert f"on xnnpack within {limit:.3g} ms" in page
     assert "MobileNetV2 0.35" in page
     assert main([*command, "--max-ms", "1e-9"]) == 2
     assert "no network of the space fits: the smallest has latency" in one_line(capsys)
