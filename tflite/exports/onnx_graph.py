@@ -8,7 +8,7 @@ import gc
 import logging
 import math
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,22 +60,67 @@ def read_graph(content: bytes, path: object, *, is_nchw: bool = False) -> Any:
     left = sorted({node.op_type for node in model.graph.node if node.domain or node.op_type.startswith("TFL_")})
     if left:
         raise UserError(f"{path} cannot be written as ONNX: {', '.join(left)} has no counterpart there")
+    _give_sizes(model)
+    drop_unread(model)
     return model
+
+
+def drop_unread(model: Any) -> None:
+    """Takes constants that no operator reads out of an ONNX model."""
+    read = {name for node in model.graph.node for name in node.input}
+    kept = [tensor for tensor in model.graph.initializer if tensor.name in read]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
+
+
+def _give_sizes(model: Any) -> None:
+    """Gives each Resize the sizes that it makes in the place of tf2onnx's factors: changes the model.
+
+    Runtimes cut what factors give: 0.9, which float32 rounds down, would make 8 of 10.
+    """
+    from onnx import numpy_helper, shape_inference
+
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    resizes = [node for node in model.graph.node if node.op_type == "Resize" and len(node.input) == 3]
+    for node in resizes:
+        factors = numpy_helper.to_array(constants[node.input[2]])
+        _resize_by(model, node, np.where(factors * 4096 % 1 == 0, factors, np.nextafter(factors, np.float32(np.inf))))
+    inferred = shape_inference.infer_shapes(model).graph if resizes else model.graph
+    shapes = _shapes((*inferred.value_info, *inferred.output))
+    for node in resizes:
+        name = f"{node.output[0]}__sizes"
+        model.graph.initializer.append(numpy_helper.from_array(np.array(shapes[node.output[0]], np.int64), name))
+        node.input[1:] = ["", "", name]
+
+
+def _resize_by(model: Any, node: Any, factors: np.ndarray) -> None:
+    """Gives a Resize factors, one for each axis."""
+    from onnx import numpy_helper
+
+    name = f"{node.output[0]}__factors_{len(model.graph.initializer)}"
+    model.graph.initializer.append(numpy_helper.from_array(factors.astype(np.float32), name))
+    node.input[1:] = ["", name]
+
+
+def _shapes(values: Iterable[Any]) -> dict[str, list[int]]:
+    """Sizes by the name of a tensor, 0 for an open one."""
+    return {value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in values}
 
 
 def open_batch(model: Any) -> None:
     """Lets an ONNX model take any number of images: changes it.
 
-    A RESHAPE keeps all sizes but the first, which is the batch or a multiple of it; a slice of all images stays one.
+    A RESHAPE keeps all sizes but the first, which is the batch or a multiple of it; a slice of all images stays one; a
+    resize has factors again, rounded up.
     """
     from onnx import helper, numpy_helper, shape_inference
 
     inferred = shape_inference.infer_shapes(model).graph
-    shapes = {value.name: value.type.tensor_type.shape.dim for value in (*inferred.value_info, *inferred.output)}
+    shapes = _shapes((*inferred.value_info, *inferred.input, *inferred.output))
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
         if node.op_type == "Reshape" and node.input[1] in constants and node.input[0] not in constants:
-            known = [dim.dim_value for dim in shapes[node.output[0]]] if node.output[0] in shapes else []
+            known = shapes.get(node.output[0], [])
             asked = numpy_helper.to_array(constants[node.input[1]])
             sizes = known if known and all(known) else asked.tolist()
             if len(sizes) == 1:  # tf2onnx leaves out sizes of 1 before a sum of 1×1 maps
@@ -86,6 +131,11 @@ def open_batch(model: Any) -> None:
                 node.input[1] = name
         elif node.op_type == "Slice":
             _slice_all(model, node, constants)
+        elif node.op_type == "Resize" and len(node.input) == 4 and node.input[0] in shapes:
+            exact = numpy_helper.to_array(constants[node.input[3]]) / np.array(shapes[node.input[0]])
+            factors = exact.astype(np.float32)
+            _resize_by(model, node, np.where(factors < exact, np.nextafter(factors, np.float32(np.inf)), factors))
+    drop_unread(model)
     del model.graph.value_info[:]
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = BATCH

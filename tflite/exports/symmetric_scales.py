@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_mobilenets.tflite.exports.onnx_graph import drop_unread
 from keras_mobilenets.tflite.runtime.export_record import ExportRecord, Quantization
 
 _ZERO = "zero_point__symmetric"
@@ -70,10 +71,7 @@ def make_symmetric(model: Any, record: ExportRecord) -> None:
     del graph.node[:]
     graph.node.extend(nodes)
     del graph.value_info[:]
-    read = {name for node in nodes for name in node.input}
-    kept = [tensor for tensor in graph.initializer if tensor.name in read]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
+    drop_unread(model)
 
 
 def _step(scale: float, zero_point: int) -> np.float32:

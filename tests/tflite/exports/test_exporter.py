@@ -186,6 +186,19 @@ def test_a_sequential_model_is_compared_and_an_output_that_is_there_twice_is_ref
     assert not source.with_suffix(".onnx").exists()
 
 
+@pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
+def test_maps_are_resized_to_any_size(pixels, tmp_path, interpolation):
+    inputs = x = keras.Input((30, 41, 3))
+    for size in ((27, 38), (10, 14), (9, 13), (31, 11)):
+        x = keras.layers.Conv2D(3, 1)(keras.layers.Resizing(*size, interpolation=interpolation)(x))
+    model = keras.Model(inputs, x)
+    source = tflite.convert(model, tmp_path / "m.tflite", quantize="none")
+    assert tflite.export(source, keras_model=model).is_file()
+    if interpolation == "bilinear":  # with factors, ties between two pixels fall elsewhere
+        path = tflite.export(source, batch=None)
+        assert onnxruntime.InferenceSession(str(path)).get_outputs()[0].shape == ["batch", 31, 11, 3]
+
+
 @pytest.mark.parametrize(("is_half", "is_sparse"), [(True, False), (False, True), (True, True)])
 def test_weights_stored_in_float16_or_without_zeros_become_float32(pixels, tmp_path, is_half, is_sparse):
     """As MediaPipe's files have them."""
