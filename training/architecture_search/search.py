@@ -35,7 +35,7 @@ METHODS = {
     "one-shot": "a supernet whose weights all networks share, trained first",
     "differentiable": "the same supernet, then gradients of the choices, with their latency in the loss",
 }
-SUPERNET = Recipe(epochs=12, learning_rate=2e-3, weight_decay=0.01, label_smoothing=0.0)
+SUPERNET = Recipe(epochs=12, learning_rate=2e-3, warmup_epochs=0.3, weight_decay=0.01, label_smoothing=0.0)
 
 
 def search(

@@ -1,6 +1,7 @@
-"""The training of a supernet: in each step the largest network, the smallest and some within the budget.
+"""The training of a supernet: first the largest network alone, then with it the smallest and some within the budget.
 
 The sandwich rule and in-place distillation: Yu and Huang 2019, arXiv:1903.05134, section 3; BigNAS, arXiv:2003.11142.
+The largest first: Once for All, arXiv:1908.09791, section 3.3.
 """
 
 import zipfile
@@ -22,6 +23,7 @@ from keras_mobilenets.training.engine.optimizer import make_optimizer
 from keras_mobilenets.training.recipe import Recipe
 
 BETWEEN = 2  # random networks within the budget in a step
+ALONE = 0.4  # of the steps, of the largest network alone: slices of random weights learn nothing from each other
 VALIDATION = 1000  # images that a network is tried on
 BATCH = 250  # of them, whose statistics batch normalization takes
 
@@ -68,8 +70,10 @@ class SharedWeights:
         return self._tried
 
     def _choices(self, step: int) -> tf.Tensor:
-        """The networks of a step: the largest, the smallest, and some at random of those that are asked for."""
+        """The networks of a step: the largest, then the smallest and some at random of those that are asked for."""
         generator, space = np.random.default_rng([self._recipe.seed, step]), self.supernet.space
+        if step < ALONE * self._recipe.epochs * self._data.steps_per_epoch():
+            return tf.constant(self.supernet.choice(space.largest())[None])
         drawn = [draw(space, self._costs, generator) for _ in range(BETWEEN)]
         genes = (space.largest(), space.smallest(), *filter(None, drawn))
         return tf.constant(np.stack([self.supernet.choice(each) for each in genes]))
@@ -79,7 +83,7 @@ class SharedWeights:
             largest = self._logits(images, choices[0])
             first = loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, largest))
             teacher = tf.stop_gradient(tf.nn.softmax(largest))
-            for place in range(1, 2 + BETWEEN):
+            for place in range(1, choices.shape[0]):
                 student = self._logits(images, choices[place])
                 loss += tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(teacher, student))
         variables = self.supernet.model.trainable_variables

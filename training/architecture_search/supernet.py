@@ -24,7 +24,8 @@ _CURVES = {"relu6": tf.nn.relu6, "relu": tf.nn.relu, "silu": tf.nn.silu, "hard_s
 class Supernet:
     """The shared weights of all networks of a space.
 
-    Batch normalization always takes the statistics of the batch, since those of one network are not another's.
+    Batch normalization always takes the statistics of the batch, since those of one network are not another's. Blocks
+    that add to their input begin as the identity (BigNAS, arXiv:2003.11142, section 3.1).
 
     Attributes:
         space: The networks.
@@ -43,6 +44,10 @@ class Supernet:
             dropout_rate=0,
         )
         self._layers = {layer.name: layer for layer in self.model.layers}
+        firsts = np.cumsum([0, *(max(stage.repeats) for stage in space.stages)])
+        for index in set(range(firsts[-1])) - set(firsts):  # residual blocks begin as the identity
+            gamma = self._layers[f"block_{index}_project_bn"].gamma
+            gamma.assign(np.zeros(gamma.shape))
         self._names = [name for name, _ in space.decisions()]
         self._lengths = [len(choices) for _, choices in space.decisions()]
 
