@@ -38,7 +38,8 @@ def scaling_pairs(options, images, folder):
     for source in (weights, torch_files.read(weights)):
         model = km.from_torch("mobilenet_v2", source, input_shape=images.shape[1:])
         path = folder / f"{len(files)}.tflite"
-        files.append(tflite.convert(model, path, quantize="int8", calibration=images, target=options.target))
+        how = {"quantize": "int8", "effort": "low", "target": options.target}
+        files.append(tflite.convert(model, path, calibration=images, **how))
     yield "int8", *files
 
 
@@ -60,10 +61,8 @@ def pairs(name, options, images, folder):
         return
     ours = network(name, images)
     mine = {
-        kind: tflite.convert(
-            ours, folder / f"ours_{kind}.tflite", quantize=quantize, calibration=images, target=options.target
-        )
-        for kind, quantize in (("float32", "none"), ("int8", "int8"))
+        kind: tflite.convert(ours, folder / f"ours_{kind}.tflite", calibration=images, target=options.target, **how)
+        for kind, how in (("float32", {}), ("int8", {"quantize": "int8", "effort": "low"}))  # operators are the same
     }
     if options.against in ("float", "stock"):
         yield "int8", mine["int8"], mine["float32"]
