@@ -76,8 +76,17 @@ class History:
             self._read(self._path)
 
     def add(self, genes: Genes, figures: dict[str, float]) -> None:
-        """Writes one network more."""
+        """Writes one network more.
+
+        Raises:
+            UserError: The file cannot be written, or its networks were estimated otherwise.
+        """
         row = {"genes": list(genes), "figures": figures}
+        if self.rows and self.rows[0]["figures"].keys() != figures.keys():
+            known = ", ".join(self.rows[0]["figures"])
+            raise UserError(
+                f"{self._path} holds estimates by {known}, of an earlier version: delete it, or give another run folder"
+            )
         self.rows.append(row)
         if self._path:
             try:

@@ -46,6 +46,13 @@ def test_a_killed_search_goes_on_as_if_it_had_not_been(tmp_path):
     assert (tmp_path / "cut.jsonl").read_text() == (tmp_path / "whole.jsonl").read_text()
 
 
+def test_a_history_of_other_estimates_is_refused(tmp_path):
+    history = History(tmp_path / "candidates.jsonl")
+    history.add((0,), {"zico": 1.0})
+    with pytest.raises(km.UserError, match="holds estimates by zico, of an earlier version"):
+        History(tmp_path / "candidates.jsonl").add((1,), {"naswot": 2.0})
+
+
 def test_proxies_rank_together_and_a_front_holds_what_nothing_beats():
     found = [{"a": 1.0, "b": 30.0}, {"a": 2.0, "b": 10.0}, {"a": float("nan"), "b": 20.0}]
     np.testing.assert_allclose(scores(found), [np.sqrt(2 / 3 * 1), np.sqrt(1 * 1 / 3), np.sqrt(1 / 3 * 2 / 3)])
