@@ -32,12 +32,15 @@ def fuse_activations(content: bytes) -> bytes:
         The .tflite, which computes the same; unchanged where there is nothing to fuse.
     """
     graph = flatbuffer.Graph(flatbuffer.read(content))
-    is_same = True
+    makers, is_same = graph.makers(), True
     for clamp in [operator for operator in graph.operators if graph.name(operator) in _CLAMPS]:
-        source = _source(graph, int(clamp.inputs[0]))
+        x, output = int(clamp.inputs[0]), int(clamp.outputs[0])
+        source = _source(graph, makers, x)
         if source is not None:
             source.builtinOptions.fusedActivationFunction = _CLAMPS[graph.name(clamp)]
-            _remove(graph, clamp)
+            makers[output] = makers[x]
+            makers[output].outputs = np.array([output], np.int32)
+            del graph.operators[graph.place(clamp)]
             is_same = False
     if is_same:
         return content
@@ -45,10 +48,10 @@ def fuse_activations(content: bytes) -> bytes:
     return flatbuffer.write(graph.model)
 
 
-def _source(graph: flatbuffer.Graph, tensor: int) -> Any:
+def _source(graph: flatbuffer.Graph, makers: dict[int, Any], tensor: int) -> Any:
     """The operator that computes a tensor's values, if nothing else reads them on the way and it has no activation."""
     while tensor not in graph.model.subgraphs[0].outputs and len(graph.readers(tensor)) == 1:
-        maker = next((operator for operator in graph.operators if tensor in operator.outputs), None)
+        maker = makers.get(tensor)
         if maker is None:
             return None
         if getattr(maker.builtinOptions, "fusedActivationFunction", _FUSED.NONE) != _FUSED.NONE:
@@ -59,11 +62,3 @@ def _source(graph: flatbuffer.Graph, tensor: int) -> Any:
             return None
         tensor = int(maker.inputs[0])
     return None
-
-
-def _remove(graph: flatbuffer.Graph, clamp: Any) -> None:
-    """Lets what made the clamp's input give its output."""
-    x, output = int(clamp.inputs[0]), int(clamp.outputs[0])
-    maker = next(operator for operator in graph.operators if x in operator.outputs)
-    maker.outputs = np.array([output if i == x else i for i in maker.outputs], np.int32)
-    del graph.operators[graph.place(clamp)]
