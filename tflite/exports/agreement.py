@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.graphs.input_names import HISTORY
-from keras_mobilenets.models.detection.anchors import anchors_of, decoded
+from keras_mobilenets.models.detection.anchors import anchors_of
 from keras_mobilenets.models.detection.ssdlite import OUTPUT
 from keras_mobilenets.pixels.batches import to_input
 from keras_mobilenets.pixels.scaling import MINUS_ONE_TO_ONE, PixelScaling
@@ -201,12 +201,12 @@ def keras_answers(model: Any, values: list[np.ndarray]) -> np.ndarray:
     """What a Keras model answers to each value, as its exported file does: of a detector, boxes and scores."""
     from keras import tree
 
+    from keras_mobilenets.training.tasks.detection.suppression import boxes_and_scores
+
     structure = getattr(model, "_inputs_struct", None)  # a Sequential model has none
     given = [value if structure is None else tree.pack_sequence_as(structure, [value]) for value in values]
     each_answer = [[np.asarray(x) for x in tree.flatten(model(each, training=False))] for each in given]
     if OUTPUT not in {layer.name for layer in model.layers}:
         return np.concatenate([_rows(outputs, 1) for outputs in each_answer])
     answers = np.concatenate([output for (output,) in each_answer])
-    logits = np.exp(answers[..., 4:] - answers[..., 4:].max(axis=-1, keepdims=True))
-    scores = logits[..., 1:] / logits.sum(axis=-1, keepdims=True)
-    return _rows([decoded(answers[..., :4], anchors_of(model)), scores], len(values))
+    return _rows([*boxes_and_scores(answers, anchors_of(model))], len(values))

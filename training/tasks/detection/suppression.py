@@ -33,7 +33,12 @@ def found(answers: np.ndarray, anchors: np.ndarray) -> list[Found]:
         answers: float, N×A×(4 + 1 + classes), as `SSDLite`.
         anchors: A×4, as `models.detection.anchors`.
     """
-    return suppressed(decoded(answers[..., :4], anchors), tf.nn.softmax(answers[..., 4:])[..., 1:])
+    return suppressed(*boxes_and_scores(answers, anchors))
+
+
+def boxes_and_scores(answers: np.ndarray, anchors: np.ndarray) -> tuple[np.ndarray, Any]:
+    """What `suppressed` takes, of a detector's answers as `found` takes them."""
+    return decoded(answers[..., :4], anchors), tf.nn.softmax(answers[..., 4:])[..., 1:]
 
 
 def suppressed(boxes: np.ndarray, scores: Any) -> list[Found]:
