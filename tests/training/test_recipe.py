@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
+import keras_mobilenets as km
 from keras_mobilenets import UserError, tflite, training
 from keras_mobilenets.cli import main
 from keras_mobilenets.models.catalog import builder_named
@@ -233,6 +234,26 @@ def test_bfloat16_trains_and_the_kept_model_is_float32(data, tmp_path):
     assert {str(np.dtype(tensor.dtype)) for op in tflite.inspect(path).operators for tensor in op.outputs} == {
         "float32"
     }
+
+
+@pytest.mark.filterwarnings("ignore:precision")
+def test_in_mixed_precision_heads_compute_in_float32():
+    detector = km.SSDLiteMobileNetV2((64, 64, 3), alpha=0.35, classes=3)
+    x = inputs = keras.Input((8,))
+    x = keras.layers.Dense(8, name="hidden")(x)
+    distilled = keras.Model(inputs, km.blocks.distilled_classifier(x, 3, normalized=True, name="predictions"))
+    nested = keras.Sequential([inputs, keras.Model(inputs, x), layers.Dense(3, name="last"), layers.Activation("relu")])
+    for model, heads in (
+        (detector, {f"{kind}_{place}" for kind in ("boxes", "scores") for place in range(6)}),
+        (distilled, {"predictions_labels", "predictions_teacher"}),
+        (nested, {"last"}),
+    ):
+        with model_transforms.precision(model, "bfloat16"):
+            weighted = [layer for layer in model._flatten_layers(recursive=True) if layer.weights]
+            alone = [layer for layer in weighted if not hasattr(layer, "layers")]
+            assert {layer.name for layer in alone if layer.compute_dtype == "float32"} == heads
+            said = np.asarray(model(np.ones((1, *model.input_shape[1:]), np.float32)))
+        assert said.dtype == np.float32 and (said != tf.cast(tf.cast(said, tf.bfloat16), tf.float32)).numpy().any()
 
 
 @pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="a GPU is there")

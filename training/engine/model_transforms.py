@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.graphs.flat_model import calls, flat_model
 from keras_mobilenets.training.introspection import library_of
 from keras_mobilenets.training.recipe import Recipe
 
@@ -79,7 +80,8 @@ def with_stochastic_depth(model: Any, rate: float, seed: int = 0) -> Any:
 def precision(model: Any, name: str) -> Iterator[None]:
     """Mixed precision inside the block: layers compute in another dtype, weights stay float32.
 
-    Global average pooling and the classifier stay in float32 (arXiv:1710.03740, section 3.3).
+    Global average pooling and the head, a classifier or the convolutions that say a detector's boxes and scores, stay
+    in float32 (arXiv:1710.03740, section 3.3).
 
     Args:
         model: A Keras 3 model whose layers are in float32; any model where `name` is "float32".
@@ -100,10 +102,22 @@ def precision(model: Any, name: str) -> Iterator[None]:
 
 
 def _set_policy(model: Any, policy: str) -> None:
-    layers = list(model._flatten_layers())
-    for layer in layers:
-        in_float32 = layer is model.layers[-1] or type(layer).__name__ in ("GlobalAveragePooling2D", "Softmax")
+    head = _head(model) if policy != "float32" else []
+    for layer in list(model._flatten_layers()):
+        in_float32 = layer in head or type(layer).__name__ in ("GlobalAveragePooling2D", "Softmax")
         layer.dtype_policy = "float32" if in_float32 else policy
+
+
+def _head(model: keras.Model) -> list[Any]:
+    """On every way to the outputs the last layer that has weights, and the layers behind it."""
+    flat = flat_model(model)
+    head, read = [], set(map(id, flat.outputs))
+    for call in reversed(calls(flat)):
+        if not read.isdisjoint(map(id, call.outputs)):
+            head.append(call.layer)
+            if not getattr(call.layer, "weights", None):
+                read.update(map(id, call.inputs))
+    return head
 
 
 def _check_hardware(name: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -70,6 +71,21 @@ def test_the_right_answer_costs_nothing_and_wrong_ones_more():
     unsure[..., 4:] = 0
     costs = [float(detection_loss(target, tf.constant(answer))[0]) for answer in (right, shifted, unsure)]
     assert costs[0] < 1e-6 and costs[1] == pytest.approx(4 * 0.5, abs=1e-5) and costs[2] > 0.1
+
+
+def test_label_smoothing_is_that_of_keras_weighted_by_the_focal_factor_of_the_label():
+    target = matching.targets(tf.constant(tables((0.1, 0.1, 0.5, 0.4, 1, 0))), ANCHORS).numpy()
+    logits = np.random.default_rng(4).normal(0, 2, (1, len(ANCHORS), 4)).astype(np.float32)
+    numbers = target[0, :, 4].astype(int)
+    one_hot = np.eye(4)[numbers]
+    by_keras = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1, reduction=None)
+    chance = np.asarray(keras.ops.softmax(logits[0]))[np.arange(len(numbers)), numbers]
+    focal = np.where(numbers > 0, 0.75, 0.25) * (1 - chance) ** 2 * np.asarray(by_keras(one_hot, logits[0]))
+    answer = tf.constant(np.concatenate([target[..., :4], logits], axis=2))
+    detector = km.create_model("SSDLiteMobileNetV2", input_shape=(64, 64, 3), alpha=0.35, classes=3)
+    loss = Detection(["a", "b", "c"], 4).objective(detector, Recipe(label_smoothing=0.1)).loss
+    assert float(loss(target, answer)[0]) == pytest.approx(focal.sum() / (numbers > 0).sum(), rel=1e-5)
+    assert float(detection_loss(target, answer)[0]) != pytest.approx(focal.sum() / (numbers > 0).sum(), rel=1e-2)
 
 
 def test_average_precision_is_that_of_files_that_pycocotools_reads(tmp_path):

@@ -91,10 +91,9 @@ class Detection(Task):
         def match(batches: tf.data.Dataset) -> tf.data.Dataset:
             return batches.map(matched, tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
 
-        def weighted_loss(answers: Any, outputs: Any) -> Any:
-            return detection_loss(answers, outputs, weights)
+        def loss(answers: Any, outputs: Any) -> Any:
+            return detection_loss(answers, outputs, weights, recipe.label_smoothing)
 
-        loss = detection_loss if weights is None else weighted_loss
         return Objective(loss, accuracy=None, monitor="val_loss", targets=match, validation=match)
 
     def examine_into(self, run_dir: str | Path, model: Any, data: Any, again: bool = False) -> Any:
