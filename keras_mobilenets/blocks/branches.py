@@ -3,14 +3,19 @@
 Vasu et al. 2022, arXiv:2206.04040 (MobileOne), section 3.2; Wang et al. 2023, arXiv:2307.09283 (RepViT), section 3.2.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
-from keras import layers
+from keras import initializers, layers
 
 from keras_mobilenets.blocks.convolution import activation as activate
 from keras_mobilenets.blocks.convolution import batch_norm, conv_bn, depthwise_bn
 from keras_mobilenets.blocks.squeeze_excitation import squeeze_excite
+
+# Mean over deviation of a rectified normal variable: normalized and moved by it, most of it is as it was.
+RECTIFIED_MEAN = 1 / math.sqrt(math.pi - 1)
+SMALL = 0.2  # first factor of convolutions beside an identity that a block begins as
 
 
 def branched_conv(
@@ -23,6 +28,7 @@ def branched_conv(
     multiplier: int = 1,
     activation: str | None = "relu",
     excite: Callable[..., Any] | None = None,
+    begins_as_identity: bool = False,
     name: str,
 ) -> Any:
     """MobileOne's block: parallel convolutions, one of 1×1 and the identity, each with batch normalization, added.
@@ -37,6 +43,9 @@ def branched_conv(
         branches: Number of parallel convolutions of that kernel (the paper's k).
         multiplier: Kernels for each channel of a depthwise convolution.
         activation: After the sum; None keeps it linear.
+        begins_as_identity: Whether, before training, a sum with an identity nearly is what came in, if that was rectified:
+            the identity keeps the mean that its normalization takes, and the convolutions begin small. Dozens of such
+            blocks in a row learn in hundreds of steps then, where factors of one and offsets of zero learn nothing.
         excite: Applied to the sum as `excite(x, name=name)`, such as a partial `squeeze_excite`.
         name: Of the sum; prefix of the branches `{name}_branch_0`, …, `{name}_point` and `{name}_identity_bn`. A sum of
             one branch is that branch.
@@ -45,8 +54,12 @@ def branched_conv(
         Tensor (batch, ⌈height / strides⌉, ⌈width / strides⌉, filters).
     """
 
+    has_identity = strides == 1 and multiplier == 1 and filters in (None, x.shape[-1])
+    small = initializers.Constant(SMALL) if has_identity and begins_as_identity else "ones"
+    offset = initializers.Constant(RECTIFIED_MEAN) if begins_as_identity else "zeros"
+
     def convolved(side: Any, label: str) -> Any:
-        settings: dict[str, Any] = {"strides": strides, "activation": None, "name": f"{name}_{label}"}
+        settings: dict[str, Any] = {"strides": strides, "activation": None, "gamma": small, "name": f"{name}_{label}"}
         if filters is None:
             return depthwise_bn(x, side, multiplier=multiplier, **settings)
         return conv_bn(x, filters, side, **settings)
@@ -54,8 +67,8 @@ def branched_conv(
     rows = kernel_size if isinstance(kernel_size, int) else kernel_size[0]
     parts = [convolved(kernel_size, f"branch_{index}") for index in range(branches)]
     parts += [convolved(1, "point")] if rows > 1 else []
-    if strides == 1 and multiplier == 1 and filters in (None, x.shape[-1]):
-        parts.append(batch_norm(x, f"{name}_identity"))
+    if has_identity:
+        parts.append(batch_norm(x, f"{name}_identity", beta=offset))
     x = layers.Add(name=name)(parts) if len(parts) > 1 else parts[0]
     x = x if excite is None else excite(x, name=name)
     return activate(x, activation, name)

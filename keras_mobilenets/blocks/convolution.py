@@ -25,9 +25,9 @@ def activation(x: Any, kind: str | None, name: str) -> Any:
     return layers.Activation(kind, name=f"{name}_{kind}")(x)
 
 
-def batch_norm(x: Any, name: str, gamma: str = "ones") -> Any:
-    """Batch normalization over the channels, called `{name}_bn`; its factors begin as `gamma` says."""
-    settings = {"momentum": BN_MOMENTUM, "epsilon": BN_EPSILON, "gamma_initializer": gamma}
+def batch_norm(x: Any, name: str, gamma: Any = "ones", beta: Any = "zeros") -> Any:
+    """Batch normalization over the channels, called `{name}_bn`; `gamma` and `beta` initialize factors and offsets."""
+    settings = {"momentum": BN_MOMENTUM, "epsilon": BN_EPSILON, "gamma_initializer": gamma, "beta_initializer": beta}
     return layers.BatchNormalization(**settings, name=f"{name}_bn")(x)
 
 
@@ -40,7 +40,7 @@ def conv_bn(
     groups: int = 1,
     padding: str = "same",
     activation: str | None = "relu6",
-    gamma: str = "ones",
+    gamma: Any = "ones",
     name: str,
 ) -> Any:
     """Standard convolution without bias, batch normalization, activation.
@@ -74,6 +74,7 @@ def depthwise_bn(
     multiplier: int = 1,
     dilation: int | tuple[int, int] = 1,
     activation: str | None = "relu6",
+    gamma: Any = "ones",
     name: str,
 ) -> Any:
     """Depthwise convolution (no bias), batch normalization, activation.
@@ -86,6 +87,7 @@ def depthwise_bn(
         multiplier: Kernels for each channel, whose outputs stand side by side.
         dilation: Distance between the kernel's places, or that over height and over width.
         activation: As in `activation`; None keeps the output linear.
+        gamma: As in `batch_norm`.
         name: Name of the convolution layer.
 
     Returns:
@@ -100,7 +102,7 @@ def depthwise_bn(
         use_bias=False,
         name=name,
     )
-    return activate(batch_norm(conv(x), name), activation, name)
+    return activate(batch_norm(conv(x), name, gamma), activation, name)
 
 
 def channel_scale(x: Any, initial: float, *, name: str) -> Any:

@@ -212,3 +212,15 @@ def test_the_block_of_mobileone_has_the_branches_of_its_paper():
         "a", "a_branch_0", "a_branch_1", "a_point", "b", "b_branch_0", "b_branch_1", "b_branch_2",
     }  # fmt: skip
     assert {"a_identity_bn"} <= {layer.name for layer in model.layers}
+
+
+@pytest.mark.parametrize(("begins_as_identity", "least", "most"), [(True, 0.7, 1), (False, -1, 0.3)])
+def test_blocks_that_begin_as_identity_let_their_input_through(begins_as_identity, least, most):
+    keras.utils.set_random_seed(0)
+    image = x = keras.Input((8, 8, 16))
+    for index in range(10):
+        settings = {"branches": 2, "begins_as_identity": begins_as_identity}
+        x = blocks.branched_conv(x, None if index % 2 else 16, 1 if index % 2 else 3, **settings, name=f"b{index}")
+    inputs = np.maximum(np.random.default_rng(0).normal(size=(16, 8, 8, 16)), 0).astype(np.float32)
+    outputs = np.asarray(keras.Model(image, x)(inputs, training=True))
+    assert least < np.corrcoef(inputs.ravel(), outputs.ravel())[0, 1] < most

@@ -63,6 +63,7 @@ def _block(x: Any, filters: int, strides: int, branches: int, excites: bool, ind
             strides=strides if count is None else 1,
             branches=branches,
             excite=partial(blocks.squeeze_excite, reduced=reduced, gate="sigmoid") if excites else None,
+            begins_as_identity=True,  # the paper's begin with factors of one and take 300 epochs
             name=f"block_{index}_{role}",
         )
     return x
