@@ -43,9 +43,9 @@ def branched_conv(
         branches: Number of parallel convolutions of that kernel (the paper's k).
         multiplier: Kernels for each channel of a depthwise convolution.
         activation: After the sum; None keeps it linear.
-        begins_as_identity: Whether, before training, a sum with an identity nearly is what came in, if that was rectified:
-            the identity keeps the mean that its normalization takes, and the convolutions begin small. Dozens of such
-            blocks in a row learn in hundreds of steps then, where factors of one and offsets of zero learn nothing.
+        begins_as_identity: Whether, before training, a sum with an identity nearly is its input, if that was rectified:
+            the identity gets back the mean that its normalization takes, and the convolutions begin small. Dozens of
+            such blocks in a row learn in hundreds of steps, where factors of one and offsets of zero learn nothing.
         excite: Applied to the sum as `excite(x, name=name)`, such as a partial `squeeze_excite`.
         name: Of the sum; prefix of the branches `{name}_branch_0`, …, `{name}_point` and `{name}_identity_bn`. A sum of
             one branch is that branch.
