@@ -5,7 +5,14 @@ from pathlib import Path
 
 from keras_mobilenets.pixels.folder_layout import RECORDING, type_of_files
 
-EMBEDDED = ("shapes", "shapes_attributes", "shapes_detection", "words", "motion", "visits")  # made on this machine
+EMBEDDED = {  # made on this machine: by which module of this folder, and what of it
+    "shapes": ("shapes", "Shapes"),
+    "shapes_attributes": ("attributes.shapes_attributes", "ShapesAttributes"),
+    "shapes_detection": ("boxes.shapes_detection", "ShapesDetection"),
+    "words": ("speech.words", "Words"),
+    "motion": ("video.motion", "Motion"),
+    "visits": ("sequences.visits", "visits"),
+}
 DEFAULT_SIZE = 64  # of data sets that are not listed
 RECORDINGS = ("words", "speech_commands", "spoken_digit")  # their size is that of a recording, in samples at 16 kHz
 BOXES = 320  # of images with boxes

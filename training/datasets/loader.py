@@ -21,13 +21,6 @@ from keras_mobilenets.training.datasets.split import Split
 from keras_mobilenets.training.tasks.task import Task
 
 SPLITS = ("train", "validation", "test")
-BUILDERS = {  # of the data sets that are made on this machine
-    "shapes": ("shapes", "Shapes"),
-    "shapes_attributes": ("attributes.shapes_attributes", "ShapesAttributes"),
-    "shapes_detection": ("boxes.shapes_detection", "ShapesDetection"),
-    "words": ("speech.words", "Words"),
-    "motion": ("video.motion", "Motion"),
-}
 Opened = tuple[Kind, Task, dict[str, Split]]
 
 
@@ -129,7 +122,7 @@ def _of_records(
     )
 
     cache = data_dir or Path.home() / ".cache" / "keras_mobilenets"
-    builder = prepare(_embedded(name, cache)) if name in EMBEDDED else prepared_builder(name, data_dir)
+    builder = prepare(_embedded(name)(data_dir=cache)) if name in EMBEDDED else prepared_builder(name, data_dir)
     if has_ratings(builder):
         return _of_log(log_of(builder), size, limits)
     files = type_of_records(builder)
@@ -154,9 +147,7 @@ def _of_folder(folder: Path, size: int, limits: Mapping[str, int], frames: int |
 def _log(file: Path | None) -> Any:
     """The log of a file, or the one that is made on this machine."""
     if file is None:
-        from keras_mobilenets.training.datasets.sequences.visits import visits
-
-        return visits()
+        return _embedded("visits")()
     from keras_mobilenets.training.datasets.sequences.log_file import read_log
 
     return read_log(file)
@@ -169,10 +160,10 @@ def _of_log(log: Any, length: int, limits: Mapping[str, int]) -> Opened:
     return Sequences(length), *leave_one_out(log, length, limits)
 
 
-def _embedded(name: str, data_dir: str | Path) -> Any:
-    """The builder of a data set that is made on this machine."""
-    module, builder = BUILDERS[name]
-    return getattr(importlib.import_module(f"keras_mobilenets.training.datasets.{module}"), builder)(data_dir=data_dir)
+def _embedded(name: str) -> Any:
+    """The builder of a data set that is made on this machine, or the function that draws a log."""
+    module, maker = EMBEDDED[name]
+    return getattr(importlib.import_module(f"keras_mobilenets.training.datasets.{module}"), maker)
 
 
 def _kind(files: FileType, size: int, frames: int | None, folder: Path | None = None) -> Kind:
