@@ -1,6 +1,7 @@
 """The detectors against published figures, torchvision's anchors and its outputs (tests/weights holds those)."""
 
 import json
+import warnings
 from pathlib import Path
 
 import keras
@@ -39,6 +40,8 @@ def test_anchors_are_torchvisions():
 def test_the_two_answers_are_one_output_and_no_offset_is_the_anchor():
     split = ssdlite(km.MobileNetV2((96, 96, 3), 0.35, include_top=False), classes=3)
     assert split.output["boxes"].shape[-1] == 4 and split.output["scores"].shape[-1] == 4
+    with warnings.catch_warnings(action="error"):  # Keras's of a model of a list of inputs
+        split(np.zeros((1, 96, 96, 3), np.float32))
     fixed = anchors([(6, 6, 3), (3, 3, 6)])
     np.testing.assert_allclose(decoded(np.zeros((1, len(fixed), 4)), fixed)[0], corners(fixed), atol=1e-6)
 

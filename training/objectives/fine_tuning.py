@@ -45,7 +45,7 @@ def pretrained(builder: str, weights: str | Path, classes: int, input_shape: Any
     x = body.output
     for layer in model.layers[_head_index(model) :]:
         x = layer.__class__.from_config(layer.get_config())(x)
-    return keras.Model(body.inputs, x, name=model.name)
+    return keras.Model(body.input, x, name=model.name)
 
 
 def fine_tune(

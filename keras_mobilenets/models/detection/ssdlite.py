@@ -67,7 +67,7 @@ def ssdlite(backbone: keras.Model, classes: int = 80, anchors: Sequence[int] = A
         )
         for kind, values in (("boxes", 4), ("scores", 1 + classes))
     }
-    return keras.Model(taps.inputs, outputs, name=f"{backbone.name}_ssdlite")
+    return keras.Model(taps.input, outputs, name=f"{backbone.name}_ssdlite")
 
 
 def SSDLite(
@@ -90,7 +90,7 @@ def SSDLite(
     """
     split = ssdlite(backbone, classes, anchors)
     both = layers.Concatenate(axis=-1, name=OUTPUT)([split.output["boxes"], split.output["scores"]])
-    return keras.Model(split.inputs, both, name=name or split.name)
+    return keras.Model(split.input, both, name=name or split.name)
 
 
 def _predict(x: Any, anchors: int, values: int, name: str) -> Any:
