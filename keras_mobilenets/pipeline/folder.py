@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from keras_mobilenets import files
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.lock import locked
+from keras_mobilenets.plurals import listed
 from keras_mobilenets.tflite.results.tables import COMPRESSIONS, compression_of, split
 
 QUANTIZE = {"float32": "none", "float16": "float16", "dynamic": "dynamic", "int8": "int8"}  # file suffix: for `convert`
@@ -107,8 +108,8 @@ class RunFolder:
         known = settings.get("class_names")
         if known and not same_classes(known, data.class_names):
             raise UserError(
-                f"{source} has the classes {_listed(data.class_names)}, and {self.folder} was trained on"
-                f" {_listed(known)}: give data of the same classes in the same order"
+                f"{source} has the classes {listed(data.class_names)}, and {self.folder} was trained on"
+                f" {listed(known)}: give data of the same classes in the same order"
             )
         if "pixels" in self.asked:
             return data.scaled(said(self.asked["pixels"]))
@@ -213,7 +214,3 @@ def _row(path: Path) -> Any:
         gzip_size_mb=round(found.gzip_bytes / 1e6, 6),
         sparsity=found.sparsity,
     )
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

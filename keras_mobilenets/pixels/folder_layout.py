@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from keras_mobilenets.errors import UserError
+from keras_mobilenets.plurals import listed
 
 
 class FileType(NamedTuple):
@@ -345,9 +346,9 @@ def _labelled(folder: Folder, classes: list[str]) -> dict[str, list[Path]] | Non
         _say(f"{folder.path}: left out, since its {len(folder.all_images())} {noun}(s) are not in class folders")
         return None
     if strange := [name for name in there if name not in classes]:
-        raise UserError(f"{inside.path} has classes that the training {noun}s do not have: {_listed(strange)}")
+        raise UserError(f"{inside.path} has classes that the training {noun}s do not have: {listed(strange)}")
     if missing := [name for name in classes if name not in there]:
-        _say(f"{inside.path}: has no {noun}s of {_listed(missing)}")
+        _say(f"{inside.path}: has no {noun}s of {listed(missing)}")
     if inside.images:
         _say(f"{inside.path}: left out {len(inside.images)} {noun}(s) that lie beside the class folders")
     return _images(inside)
@@ -370,11 +371,7 @@ def _hint(folder: Folder, before: str = "; ") -> str:
 
 
 def _names(folders: Collection[Folder]) -> str:
-    return _listed([folder.path.name for folder in folders])
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return listed([folder.path.name for folder in folders])
 
 
 def _say(line: str) -> None:

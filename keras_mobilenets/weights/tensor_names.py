@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+from keras_mobilenets.plurals import listed
+
 # PyTorch's modules that end in the classes, and all those behind the last feature map.
 HEAD = re.compile(r"(classifier|_?fc|head|head_dist|pre_logits)\.")
 TOP = re.compile(rf"{HEAD.pattern}|(_?conv_head|norm_head)\.")
@@ -23,7 +25,7 @@ def check_names(missing: Any, extra: Any, shapes: dict[str, tuple[Any, Any]]) ->
     """
     wrong = [f"{name} {tuple(has)} for {tuple(needs)}" for name, (has, needs) in shapes.items() if has != needs]
     parts = [
-        f"{title}: {', '.join(names[:8])}{f' and {len(names) - 8} more' if len(names) > 8 else ''}"
+        f"{title}: {listed(names, 8)}"
         for title, names in (
             ("missing", sorted(missing)),
             ("extra", sorted(extra)),

@@ -17,6 +17,7 @@ from flatbuffers.table import Table
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.graphs.input_names import HISTORY
 from keras_mobilenets.pixels.scaling import PixelScaling
+from keras_mobilenets.plurals import listed
 from keras_mobilenets.tflite.graph import flatbuffer
 
 BUFFER, IDENTIFIER, PARSER = "TFLITE_METADATA", b"M001", "1.0.0"
@@ -88,8 +89,7 @@ class Metadata:
         if self.normalization:
             parts.append(f"pixels {PixelScaling(*self.normalization)}")
         if self.labels:
-            shown = ", ".join(self.labels[:3]) + (", …" if len(self.labels) > 3 else "")
-            parts.append(f"{len(self.labels)} labels: {shown}")
+            parts.append(f"{len(self.labels)} labels: {listed(self.labels, 3)}")
         return "; ".join(parts) or "nothing of use"
 
 

@@ -5,11 +5,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from keras_mobilenets.plurals import count
+from keras_mobilenets.plurals import count, listed
 from keras_mobilenets.tflite.graph.sparsity import Zeros
 
 _CONVERSIONS = ("DEQUANTIZE", "QUANTIZE")
-_NAMED = 3  # places of a kind of island that are listed
 
 
 @dataclass(frozen=True)
@@ -79,16 +78,12 @@ def describe(operators: Sequence[Operator]) -> str:
         names = sorted({operator.name for operator in island} - {"DEQUANTIZE"}) or ["DEQUANTIZE"]
         first, last = island[0].index, island[-1].index
         kinds.setdefault(", ".join(names), []).append(f"{first}–{last}" if first < last else str(first))
-    parts = [f"{len(places)} of {kind} ({_listed(places)})" for kind, places in kinds.items()]
+    parts = [f"{len(places)} of {kind} ({listed(places, 3)})" for kind, places in kinds.items()]
     conversions = [operator for operator in operators if _converts(operator)]
     values, passed = _values(operators), _values(conversions)
     computed = _values([operator for operator in operators if operator.is_float and not _converts(operator)])
     cost = f"{count(len(conversions), 'conversion')} of {passed / values:.1%} of all values"
     return f"{'; '.join(parts)}; cost: {cost}, {computed / values:.1%} of them computed in float"
-
-
-def _listed(places: Sequence[str]) -> str:
-    return ", ".join([*places[:_NAMED], "…"] if len(places) > _NAMED else places)
 
 
 def _converts(operator: Operator) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.pipeline.folder import RunFolder, alone
+from keras_mobilenets.plurals import listed
 from keras_mobilenets.weights.checkpoints.hub import refusal
 
 PUBLISHED = ("*.tflite", "*.onnx", "model.keras", "results.json", "run.json")
@@ -148,8 +149,7 @@ def _input(record: dict[str, Any], pixels: str | None) -> str:
     else:
         lines = [f"- one RGB image, {size}×{size} pixels" if size else "- one RGB image", scaled]
     if classes := data.get("class_names", []):
-        shown = ", ".join(map(str, classes[:20])) + (", …" if len(classes) > 20 else "")
-        lines.append(f"- {len(classes)} classes: {shown}")
+        lines.append(f"- {len(classes)} classes: {listed(classes, 20)}")
     return "\n".join(lines)
 
 

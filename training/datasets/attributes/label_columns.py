@@ -12,6 +12,7 @@ from pathlib import Path, PureWindowsPath
 
 from keras_mobilenets.errors import UserError, first_line
 from keras_mobilenets.pixels.folder_layout import split_of_name
+from keras_mobilenets.plurals import listed
 
 IMAGE = {
     *("image", "images", "image_id", "image_name", "image_path", "image_file", "imagename", "img", "img_path"),
@@ -36,7 +37,6 @@ YES, NO = {"1", "1.0", "true", "yes"}, {"0", "0.0", "-1", "-1.0", "false", "no",
 BY_NUMBER = {"0": "train", "1": "validation", "2": "test"}  # CelebA's partition
 BY_TRUTH = {"true": "validation", "false": "train"}  # fastai's is_valid
 BARS = ("|", ";", ",")  # between labels of one column, the first that occurs
-LISTED = 3  # columns that a message names
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,7 @@ class Table:
         used = {self.image, self.labels, self.split, *self.flags}
         others = [name for place, name in enumerate(self.header) if place not in used and name]
         if others:
-            more = f" and {len(others) - LISTED} more" if len(others) > LISTED else ""
-            warnings.warn(f"{self.path}: left out the columns {', '.join(others[:LISTED])}{more}", stacklevel=4)
+            warnings.warn(f"{self.path}: left out the columns {listed(others, 3)}", stacklevel=4)
 
     def _bar(self, cells: Sequence[str]) -> str | None:
         """What stands between the labels of a cell; None where each has one label at most. An assumption is said."""

@@ -18,7 +18,7 @@ import numpy as np
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.pixels.file_index import FileIndex
 from keras_mobilenets.pixels.folder_layout import split_of_name
-from keras_mobilenets.plurals import count
+from keras_mobilenets.plurals import count, listed
 from keras_mobilenets.training.datasets.attributes.label_columns import Table, read_table
 from keras_mobilenets.training.datasets.file_split import file_split
 from keras_mobilenets.training.datasets.kind import Kind
@@ -67,10 +67,9 @@ def open_tables(
     names = sorted({label for row in splits["train"] for label in row.labels})
     if not names:
         raise UserError(f"no training {kind.noun} of {folder} has labels: write them behind the {kind.noun}")
-    unseen = {label for rows in splits.values() for row in rows for label in row.labels} - set(names)
+    unseen = sorted({label for rows in splits.values() for row in rows for label in row.labels} - set(names))
     if unseen:
-        listed = ", ".join(sorted(unseen)[:5]) + (f" and {len(unseen) - 5} more" if len(unseen) > 5 else "")
-        warnings.warn(f"{folder}: left out labels that no training {kind.noun} has: {listed}", stacklevel=3)
+        warnings.warn(f"{folder}: left out labels that no training {kind.noun} has: {listed(unseen)}", stacklevel=3)
     task, places = Attributes(names), {name: place for place, name in enumerate(names)}
     limits, made = limits or {}, {}
     read = kind.reader(str(folder), [str(row.file) for row in splits["train"]])

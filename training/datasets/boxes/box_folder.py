@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.pixels.file_index import FileIndex
-from keras_mobilenets.plurals import count
+from keras_mobilenets.plurals import count, listed
 from keras_mobilenets.training.datasets.boxes import coco_json, yolo_text
 from keras_mobilenets.training.datasets.boxes.annotations import Annotated, Remarks, most
 from keras_mobilenets.training.datasets.file_split import file_split
@@ -113,8 +113,8 @@ def _learnable(names: list[str], tables: Tables, folder: Path) -> tuple[list[str
     if lost:
         others = sum(int(number.sum() - number[kept].sum()) for number in counts.values())
         more = f" with {count(others, 'box')} of other splits" if others else ""
-        listed = ", ".join(lost[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
-        warnings.warn(f"{folder}: left out classes without a box in training images{more}: {listed}", stacklevel=3)
+        said = f"left out classes without a box in training images{more}: {listed(lost)}"
+        warnings.warn(f"{folder}: {said}", stacklevel=3)
     places = np.full(len(names), -1.0, np.float32)
     places[kept] = np.arange(len(kept))
 
