@@ -101,7 +101,8 @@ def _loaded(file: Path, size: int | None) -> Any:
 
 def _hears(model: Any) -> bool:
     """Whether a model takes a waveform or features of it, by what its input is called."""
-    from keras_mobilenets.waveforms.features import INPUTS, input_name
+    from keras_mobilenets.graphs.input_names import input_name
+    from keras_mobilenets.waveforms.features import INPUTS
 
     return input_name(model) in INPUTS and len(model.inputs) == 1
 

@@ -127,10 +127,11 @@ def convert_file(
         UserError: int8 needs calibration images and `data` is not given, or the file cannot be read.
     """
     from keras_mobilenets import tflite, training
+    from keras_mobilenets.graphs.input_names import input_name
     from keras_mobilenets.pixels.batches import frames_of, side_of
     from keras_mobilenets.tflite.conversion.detection.post_process import is_detector
     from keras_mobilenets.tflite.conversion.float_graph import opened
-    from keras_mobilenets.waveforms.features import FEATURES, input_name
+    from keras_mobilenets.waveforms.features import FEATURES
 
     source = Path(source)
     foreign = _from_torch(source, torch, size, pixels)

@@ -147,11 +147,5 @@ FEATURES = {
 INPUTS = frozenset({"waveform", *FEATURES})  # what the inputs of networks that hear are called
 
 
-def input_name(model: Any) -> str:
-    """What the first input of a Keras model is called, by which `FEATURES` and `INPUTS` know it; "" without inputs."""
-    inputs = list(getattr(model, "inputs", None) or [])
-    return str(inputs[0].name).split(":")[0] if inputs else ""  # tf_keras may add ":0"
-
-
 def _mel(frequency: Any) -> Any:
     return 1127 * np.log1p(np.asarray(frequency) / 700)

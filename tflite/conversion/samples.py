@@ -9,7 +9,7 @@ from keras_mobilenets.errors import UserError
 from keras_mobilenets.pixels.batches import first_labelled, to_input
 from keras_mobilenets.pixels.scaling import PixelScaling
 from keras_mobilenets.tflite.conversion.traced_graph import Input
-from keras_mobilenets.waveforms.features import INPUTS
+from keras_mobilenets.tflite.runtime.input_scaling import is_pixels
 
 
 class Samples(NamedTuple):
@@ -29,8 +29,8 @@ class Samples(NamedTuple):
 
 
 def takes_one_image(inputs: Sequence[Input]) -> bool:
-    """Whether a model takes an image N×H×W×C, or a clip, and nothing else; features have four axes too."""
-    return len(inputs) == 1 and len(inputs[0].shape) in (4, 5) and inputs[0].name not in INPUTS
+    """Whether a model takes an image N×H×W×C, or a clip, and nothing else."""
+    return len(inputs) == 1 and is_pixels(inputs[0].name, inputs[0].shape)
 
 
 def samples(

@@ -15,7 +15,7 @@ import tf_keras
 
 from keras_mobilenets.errors import UserError, unknown
 from keras_mobilenets.graphs.flat_model import calls
-from keras_mobilenets.graphs.input_names import HISTORY
+from keras_mobilenets.graphs.input_names import HISTORY, input_name
 from keras_mobilenets.graphs.plain_layers import plain_model
 from keras_mobilenets.graphs.reparameterization import reparameterized
 from keras_mobilenets.pixels.batches import first_labelled, to_input
@@ -26,7 +26,7 @@ from keras_mobilenets.training.compression import keras_bridge, tf_keras_layers
 from keras_mobilenets.training.compression.int8_form import int8_form
 from keras_mobilenets.training.compression.qat_scheme import KERNELS, LayerQuantization, MobileScheme, qat
 from keras_mobilenets.training.compression.quantizers import PRESERVED, Point, unquantized
-from keras_mobilenets.waveforms.features import INPUTS, input_name
+from keras_mobilenets.waveforms.features import INPUTS
 
 
 def quantize_aware(

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mobilenets.blocks.speech_front_end import computed
+from keras_mobilenets.graphs.input_names import input_name
 from keras_mobilenets.pixels.folder_layout import RECORDING
 from keras_mobilenets.training.datasets.augmentation import fold
 from keras_mobilenets.training.datasets.kind import Change, Kind, Reader
@@ -23,7 +24,7 @@ from keras_mobilenets.training.datasets.speech.wave_file import (
     why_unreadable,
 )
 from keras_mobilenets.training.recipe import AUGMENTATIONS
-from keras_mobilenets.waveforms.features import FEATURES, RATE, WAVEFORM, SpeechFeatures, input_name
+from keras_mobilenets.waveforms.features import FEATURES, RATE, WAVEFORM, SpeechFeatures
 
 FULL = 2.0**15  # of int16
 _SPEAKER = re.compile(r"_nohash_\d+(?=\.\w+$)")  # in the file names of Speech Commands (arXiv:1804.03209)
