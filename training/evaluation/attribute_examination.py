@@ -10,12 +10,9 @@ import numpy as np
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.files import atomic
-from keras_mobilenets.pixels.batches import to_input
-from keras_mobilenets.pixels.scaling import PixelScaling
-from keras_mobilenets.progress import track
 from keras_mobilenets.training.evaluation import precision_recall
-from keras_mobilenets.training.evaluation.examination import MISTAKES, read_arrays, up_to_date
-from keras_mobilenets.training.evaluation.forward_pass import forward_pass
+from keras_mobilenets.training.evaluation.examination import MISTAKES, WorstAnswers, read_arrays, up_to_date
+from keras_mobilenets.training.evaluation.forward_pass import answers
 from keras_mobilenets.training.introspection import gives_logits, without_nesting
 
 TASK = "attributes"
@@ -103,45 +100,23 @@ def examine_attributes(
     Raises:
         UserError: There is no such split, or the model's output does not fit the labels.
     """
-    if split not in ("train", "validation", "test"):
-        raise UserError(f"split={split!r}: choose train, validation or test")
     model = without_nesting(model)
     data.task.check(model, data.name)
     data, is_logits = data.scaled_for(model), gives_logits(model)
-    worst = _WorstLabels(mistakes, data)
+    worst = WorstAnswers(mistakes, data, np.int64, bool)
     scores, truth = [], []
-    total, forward = -(-data.count(split) // data.batch_size), forward_pass(model)
-    for images, labels in track(getattr(data, split), f"evaluating {split} {data.kind.noun}s", total):
-        images, there = np.asarray(images), np.asarray(labels, np.uint8)
-        values = to_input(images, data.scaling, model=model.name) if isinstance(data.scaling, PixelScaling) else images
-        found = np.nan_to_num(forward(values))
+    for images, labels, outputs in answers(model, data, split):
+        found = np.nan_to_num(outputs)
         found = (1 / (1 + np.exp(-found)) if is_logits else found).astype(np.float32)
         scores.append(found)
-        truth.append(there)
-        worst.take(images, there, found)
+        truth.append(labels.astype(np.uint8))
+        doubt = np.where(labels, 1 - found, found)  # of the truth
+        number = doubt.argmax(axis=1)
+        missed = labels[np.arange(len(labels)), number].astype(bool)
+        worst.take(images, doubt.max(axis=1) > precision_recall.THRESHOLD, number, missed, doubt.max(axis=1))
     return AttributeExamination(
         tuple(data.class_names), split, np.concatenate(scores), np.concatenate(truth), *worst.arrays
     )
-
-
-class _WorstLabels:
-    """Collects, of the images with a wrong label, those of which what was said is the most confident."""
-
-    def __init__(self, count: int, data: Any):
-        self.count, self._pictures = count, data.pictures
-        images = data.pictures(np.empty((0, *data.input_shape), np.float32))
-        self.arrays = [images, np.empty(0, np.int64), np.empty(0, bool), np.empty(0, np.float32)]
-
-    def take(self, images: np.ndarray, truth: np.ndarray, scores: np.ndarray) -> None:
-        doubt = np.where(truth, 1 - scores, scores)  # of the truth
-        number, confidence = doubt.argmax(axis=1), doubt.max(axis=1)
-        wrong = np.flatnonzero(confidence > precision_recall.THRESHOLD)
-        wrong = wrong[np.argsort(-confidence[wrong], kind="stable")[: self.count]]
-        number = number[wrong]
-        more = [self._pictures(images[wrong]), number, truth[wrong, number].astype(bool), confidence[wrong]]
-        both = [np.concatenate(pair) for pair in zip(self.arrays, more, strict=True)]
-        order = np.argsort(-both[3], kind="stable")[: self.count]
-        self.arrays = [array[order] for array in both]
 
 
 def examine_attributes_into(run_dir: str | Path, model: Any, data: Any, again: bool = False) -> AttributeExamination:

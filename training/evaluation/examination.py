@@ -20,8 +20,7 @@ from keras_mobilenets.files import atomic, sha256
 from keras_mobilenets.pixels.batches import to_input
 from keras_mobilenets.pixels.preprocessing_layers import scaling_of
 from keras_mobilenets.pixels.scaling import PixelScaling
-from keras_mobilenets.progress import track
-from keras_mobilenets.training.evaluation.forward_pass import forward_pass
+from keras_mobilenets.training.evaluation.forward_pass import answers, forward_pass
 from keras_mobilenets.training.introspection import gives_logits, without_nesting
 from keras_mobilenets.weights.imagenet_classes import softmax
 
@@ -110,8 +109,6 @@ _ARRAYS = ("confusion", "images", "labels", "predicted", "confidence", "heat")
 def examine(model: Any, data: Any, split: str = "validation", mistakes: int = MISTAKES) -> Examination:
     """Evaluates a classifier on a split: confusion matrix, and the most confident mistakes as images with heatmaps.
 
-    Batches are evaluated one at a time, so that the split may have any size.
-
     Args:
         model: A Keras 3 or tf_keras model: images, in [−1, 1] unless it says otherwise, to one probability or logit for
             each class.
@@ -127,27 +124,20 @@ def examine(model: Any, data: Any, split: str = "validation", mistakes: int = MI
     """
     from keras_mobilenets.training.evaluation.saliency import grad_cam
 
-    if split not in ("train", "validation", "test"):
-        raise UserError(f"split={split!r}: choose train, validation or test")
     model = without_nesting(model)
     classes = len(data.class_names)
     if tuple(model.output_shape[1:]) != (classes,):
         raise UserError(f"the model has output {model.output_shape[1:]} but {data.name} has {classes} classes")
     data = data.scaled_for(model)
     confusion = np.zeros((classes, classes), np.int64)
-    worst = _WorstMistakes(mistakes, data)
-    total, forward = -(-data.count(split) // data.batch_size), forward_pass(model)
-    is_of_images = isinstance(data.scaling, PixelScaling)
-    for images, labels in track(getattr(data, split), f"evaluating {split} {data.kind.noun}s", total):
-        images, labels = np.asarray(images), np.asarray(labels, np.int64)
-        values = to_input(images, data.scaling, model=model.name) if is_of_images else images
-        scores = _probabilities(model, forward(values))
+    worst = WorstAnswers(mistakes, data, np.int64, np.int64)
+    for images, labels, outputs in answers(model, data, split):
+        scores = _probabilities(model, outputs)
         predicted = scores.argmax(axis=1)
         np.add.at(confusion, (labels, predicted), 1)
-        worst.take(images, labels, predicted, scores.max(axis=1))
-    pictures, labels, predicted, confidence = worst.arrays
-    found = Examination(tuple(data.class_names), split, confusion, pictures, labels, predicted, confidence)
-    if not is_of_images:
+        worst.take(images, labels != predicted, labels, predicted, scores.max(axis=1))
+    found = Examination(tuple(data.class_names), split, confusion, *worst.arrays)
+    if not isinstance(data.scaling, PixelScaling):
         return found
     with contextlib.suppress(UserError):  # a model without a feature map
         heat = grad_cam(model, found.images, found.predicted, pixels=data.scaling)
@@ -250,24 +240,30 @@ def read_examination(path: str | Path) -> Examination:
     return found
 
 
-class _WorstMistakes:
-    """Collects the most confident mistakes."""
+class WorstAnswers:
+    """Keeps the examples of the most confident wrong answers, to look at, with what is said of them.
 
-    def __init__(self, count: int, data: Any):
+    Attributes:
+        arrays: uint8 M×S×S×3 and what `take` is given of them, in order of decreasing confidence, which is the last.
+    """
+
+    def __init__(self, count: int, data: Any, *dtypes: Any):
+        """Takes the most to keep, the data, and the dtypes of what is said of an answer before its confidence."""
         self.count, self._pictures = count, data.pictures
-        none, images = np.empty(0, np.int64), data.pictures(np.empty((0, *data.input_shape), np.float32))
-        self.arrays: list[np.ndarray] = [images, none, none, np.empty(0, np.float32)]
+        images = data.pictures(np.empty((0, *data.input_shape), np.float32))
+        self.arrays = [images, *(np.empty(0, dtype) for dtype in (*dtypes, np.float32))]
 
-    def take(self, images: np.ndarray, labels: np.ndarray, predicted: np.ndarray, confidence: np.ndarray) -> None:
-        wrong = np.flatnonzero(labels != predicted)
-        wrong = wrong[np.argsort(-confidence[wrong], kind="stable")[: self.count]]
-        pixels = self._pictures(images[wrong])
-        both = [
-            np.concatenate(pair)
-            for pair in zip(self.arrays, [pixels, labels[wrong], predicted[wrong], confidence[wrong]], strict=True)
-        ]
-        order = np.argsort(-both[3], kind="stable")[: self.count]
-        self.arrays = [array[order] for array in both]
+    def take(self, examples: np.ndarray, is_wrong: np.ndarray, *said: np.ndarray) -> None:
+        """Takes a batch, of which N answers are wrong or not, and N of each thing that is said of them."""
+        wrong = np.flatnonzero(is_wrong)
+        wrong = wrong[_first(said[-1][wrong], self.count)]
+        more = [self._pictures(examples[wrong]), *(each[wrong] for each in said)]
+        both = [np.concatenate(pair) for pair in zip(self.arrays, more, strict=True)]
+        self.arrays = [array[_first(both[-1], self.count)] for array in both]
+
+
+def _first(confidence: np.ndarray, count: int) -> np.ndarray:
+    return np.argsort(-confidence, kind="stable")[:count]
 
 
 def _shares(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -12,9 +12,8 @@ import numpy as np
 
 from keras_mobilenets.errors import UserError
 from keras_mobilenets.files import atomic
-from keras_mobilenets.progress import track
 from keras_mobilenets.training.evaluation.examination import read_arrays, up_to_date
-from keras_mobilenets.training.evaluation.forward_pass import forward_pass
+from keras_mobilenets.training.evaluation.forward_pass import answers
 from keras_mobilenets.training.introspection import without_nesting
 
 FILE = "detection.npz"
@@ -95,6 +94,9 @@ def examine(model: Any, data: Any, split: str = "validation", misses: int = MISS
         data: What `load_data` returns, of boxes.
         split: "train", "validation" or "test".
         misses: Maximum number of images to keep.
+
+    Raises:
+        UserError: There is no such split, or the model is no detector of its classes.
     """
     from keras_mobilenets.models.detection.anchors import anchors_of
     from keras_mobilenets.training.tasks.detection.average_precision import average_precision
@@ -102,15 +104,14 @@ def examine(model: Any, data: Any, split: str = "validation", misses: int = MISS
 
     model = without_nesting(model)
     data.task.check(model, data.name)
-    data, anchors, forward = data.scaled_for(model), anchors_of(model), forward_pass(model)
-    tables, answers = [], []
-    total = -(-data.count(split) // data.batch_size)
-    for images, labels in track(getattr(data, split), f"evaluating {split} images", total):
-        answers += found(forward(np.asarray(images)), anchors)
-        tables.append(np.asarray(labels))
+    data, anchors = data.scaled_for(model), anchors_of(model)
+    tables, boxes = [], []
+    for _, labels, outputs in answers(model, data, split):
+        boxes += found(outputs, anchors)
+        tables.append(labels)
     truth = np.concatenate(tables)
-    judged = average_precision(truth, answers, len(data.class_names), data.kind.shape[:2])
-    errors = [_errors(table, each) for table, each in zip(truth, answers, strict=True)]
+    judged = average_precision(truth, boxes, len(data.class_names), data.kind.shape[:2])
+    errors = [_errors(table, each) for table, each in zip(truth, boxes, strict=True)]
     worst = np.argsort(-np.array(errors), kind="stable")[:misses]
     worst = worst[np.array(errors)[worst] > 0]
     return DetectionExamination(
@@ -125,7 +126,7 @@ def examine(model: Any, data: Any, split: str = "validation", misses: int = MISS
         judged.precision,
         _pictures(data, split, worst),
         truth[worst],
-        _stacked([answers[place] for place in worst]),
+        _stacked([boxes[place] for place in worst]),
     )
 
 
