@@ -1,5 +1,7 @@
 """The layers of an HDF5 weights file, read without running anything it holds."""
 
+import io
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,23 @@ def read(path: Path) -> Stored:
     except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is not a whole HDF5 weights file; fetch or save it again") from error
     return stored
+
+
+def named(path: Path) -> dict[str, list[np.ndarray]]:
+    """Weights by the name of their layer, of a `.keras` or `.weights.h5` file; empty where it does not name all.
+
+    Such files are in the order of the layers, which may be another at another input size.
+    """
+    import h5py
+
+    is_archive = zipfile.is_zipfile(path)
+    with h5py.File(io.BytesIO(zipfile.ZipFile(path).read("model.weights.h5")) if is_archive else path) as file:
+        groups = [] if "layer_names" in file.attrs else [group for group in file.get("layers", {}).values() if group]
+        inner = {key for group in groups for key in group} - {"vars", "seed_generator"}
+        if inner or any("name" not in group["vars"].attrs for group in groups):
+            return {}  # layers inside of layers, or a file of the first Keras 3
+        arrays = {group["vars"].attrs["name"]: [np.asarray(var) for var in group["vars"].values()] for group in groups}
+        return {name: values for name, values in arrays.items() if values}
 
 
 def _grouped(layers: Any) -> Iterator[tuple[str, list[np.ndarray]]]:

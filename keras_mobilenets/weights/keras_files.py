@@ -107,10 +107,20 @@ def _fill(model: Any, source: Any, path: Path, stored: Stored | None) -> None:
                 kernel = next(layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)).kernel
                 kernel.assign(np.asarray(kernel)[:, :, ::-1])
         else:
-            model.load_weights(path)
+            _fill_by_name(model, path)
     except Exception as error:  # damaged files fail in many ways
         model.set_weights(before)
         raise UserError(f"{path} does not fit {model.name}: {first_line(error)}") from error
+
+
+def _fill_by_name(model: Any, path: Path) -> None:
+    """Layer by layer of the same name; in order where the file's names are others."""
+    named, layers = hdf5.named(path), {layer.name: layer for layer in model.layers if layer.weights}
+    if named.keys() != layers.keys():
+        model.load_weights(path)
+        return
+    for name, arrays in named.items():
+        layers[name].load_own_variables({str(index): array for index, array in enumerate(arrays)})
 
 
 def _fill_by_path(model: Any, path: Path) -> None:

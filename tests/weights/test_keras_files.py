@@ -307,6 +307,23 @@ def test_own_files_come_back(tmp_path, suffix):
     assert all(np.array_equal(a, b) for a, b in zip(loaded.get_weights(), model.get_weights(), strict=True))
 
 
+@pytest.mark.parametrize("suffix", [".keras", ".weights.h5"])
+def test_own_files_fit_another_input_size_where_layers_stand_in_another_order(tmp_path, suffix):
+    def attended(size, weights=None):
+        inputs = keras.Input((size, size, 3), name="image")
+        gate = km.blocks.dfc_attention(inputs, 3, name="gate")  # of odd sizes it has two layers more
+        rows = km.blocks.conv_bn(km.blocks.conv_bn(inputs, 3, 1, name="first"), 3, 1, name="second")
+        model = keras.Model(inputs, keras.layers.Multiply()([gate, rows]))
+        return model if weights is None else km.load_weights(model, weights)
+
+    source, rng = attended(8), np.random.default_rng(0)
+    source.set_weights([rng.uniform(size=weight.shape) for weight in source.weights])
+    source.save(path) if (path := tmp_path / f"m{suffix}").suffix == ".keras" else source.save_weights(path)
+    loaded = {weight.path: np.asarray(weight) for weight in attended(9, path).weights}
+    assert list(loaded) != [weight.path for weight in source.weights]
+    assert all(np.array_equal(loaded[weight.path], weight) for weight in source.weights)
+
+
 @pytest.mark.parametrize("suffix", [".h5", ".weights.h5", ".keras", ".safetensors", ".bin", ".pt"])
 def test_damaged_and_pickled_files_are_refused_in_one_line(tmp_path, suffix):
     path = tmp_path / f"bad{suffix}"
