@@ -17,6 +17,7 @@ import tensorflow as tf
 import keras_mobilenets as km
 from keras_mobilenets.models.mobilenets.searched import excited_channels
 from keras_mobilenets.training.architecture_search.space import Genes, Space
+from keras_mobilenets.training.engine.batch_normalization import normalized
 
 _CURVES = {"relu6": tf.nn.relu6, "relu": tf.nn.relu, "silu": tf.nn.silu, "hard_silu": keras.activations.hard_silu}
 
@@ -155,15 +156,7 @@ class Supernet:
 
     def _batch_norm(self, name: str, x: tf.Tensor) -> tf.Tensor:
         layer, channels = self._layers[f"{name}_bn"], tf.shape(x)[-1]
-        return tf.raw_ops.FusedBatchNormV3(
-            x=x,
-            scale=layer.gamma[:channels],
-            offset=layer.beta[:channels],
-            mean=tf.zeros([0]),
-            variance=tf.zeros([0]),
-            epsilon=layer.epsilon,
-            is_training=True,
-        ).y
+        return normalized(x, layer.gamma[:channels], layer.beta[:channels], layer.epsilon)[0]
 
 
 def _mask(counts: Sequence[int], weights: tf.Tensor) -> tf.Tensor:

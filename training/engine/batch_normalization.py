@@ -27,15 +27,8 @@ def fused_batch_norm() -> Iterator[None]:
     def call(layer: Any, inputs: Any, training: Any = None, mask: Any = None) -> Any:
         if not (training and layer.trainable and mask is None and _fits(layer, inputs)):
             return plain(layer, inputs, training=training, mask=mask)
-        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=inputs,
-            scale=tf.convert_to_tensor(layer.gamma),
-            offset=tf.convert_to_tensor(layer.beta),
-            mean=tf.zeros([0]),
-            variance=tf.zeros([0]),
-            epsilon=layer.epsilon,
-            is_training=True,
-        )
+        gamma, beta = tf.convert_to_tensor(layer.gamma), tf.convert_to_tensor(layer.beta)
+        outputs, mean, variance = normalized(inputs, gamma, beta, layer.epsilon)
         count = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
         biased = variance * ((count - 1) / count)  # Keras keeps the biased variance, the kernel returns the other
         for moving, batch in ((layer.moving_mean, mean), (layer.moving_variance, biased)):
@@ -47,6 +40,24 @@ def fused_batch_norm() -> Iterator[None]:
         yield
     finally:
         keras.layers.BatchNormalization.call = plain
+
+
+def normalized(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, ...]:
+    """Batch normalization by the statistics of the batch, in TensorFlow's fused kernel.
+
+    Args:
+        x: N×H×W×C, float32, bfloat16 or float16.
+        gamma: float32 C.
+        beta: float32 C.
+        epsilon: Added to the variance.
+
+    Returns:
+        The result, like x; mean and unbiased variance of the batch, float32 C.
+    """
+    empty = tf.zeros([0])
+    return tf.raw_ops.FusedBatchNormV3(
+        x=x, scale=gamma, offset=beta, mean=empty, variance=empty, epsilon=epsilon, is_training=True
+    )[:3]
 
 
 def estimate_statistics(model: Any, images: Any) -> Any:
