@@ -69,7 +69,7 @@ def pretrained(model: Any, source: Any, shared: Any = ()) -> Any:
 
 
 def _open(model: Any, source: Any) -> tuple[Path, Stored | None]:
-    """The file, and its layers when it is one of keras.applications' formats."""
+    """The file, and its layers where they are of another implementation than the model: keras.applications'."""
     if not isinstance(source, str | Path):
         raise UserError(f'weights={source!r}: give "imagenet" or the path of a {", ".join(SUFFIXES)} file')
     path = download(model) if source == "imagenet" else Path(source)
@@ -77,14 +77,16 @@ def _open(model: Any, source: Any) -> tuple[Path, Stored | None]:
         raise UserError(f'no weights file {path}: give "imagenet" or the path of a {", ".join(SUFFIXES)} file')
     if path.suffix not in SUFFIXES:
         raise UserError(f"{path}: weights come from {', '.join(SUFFIXES)} files, never from pickled ones")
-    return path, hdf5.read(path) if path.suffix in (".h5", ".hdf5") else None
+    stored = hdf5.read(path) if path.suffix in (".h5", ".hdf5") else None
+    is_foreign = stored is not None and (source == "imagenet" or _is_foreign(model, path, stored))
+    return path, stored if is_foreign else None
 
 
 def _differences(model: Any, source: Any, stored: Stored | None) -> dict[str, dict[str, Any]]:
     """In what the network of these weights differs from the builder's: words, and arguments of `adapted`."""
     name = builder_name(model)
     needed: dict[str, dict[str, Any]] = {}
-    if stored is None or not _is_foreign(model, source, stored):
+    if stored is None:
         return needed
     if (scaling := scaling_of(name, source, stored)) is not None:
         needed["scaling"] = {"scaling": scaling}
@@ -101,7 +103,7 @@ def _fill(model: Any, source: Any, path: Path, stored: Stored | None) -> None:
     try:
         if path.suffix == ".safetensors":
             _fill_by_path(model, path)
-        elif stored is not None and _is_foreign(model, source, stored):
+        elif stored is not None:
             _fill_in_order(model, stored)
             if source == "imagenet" and builder_name(model) in ("ResNet50", "VGG16"):  # they took BGR
                 kernel = next(layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)).kernel
@@ -179,15 +181,15 @@ def _assign(model: Any, layer: Any, name: str, arrays: list[np.ndarray]) -> None
         mean.assign(np.asarray(mean) - arrays[-1])
 
 
-def _is_foreign(model: Any, source: Any, stored: Stored) -> bool:
-    """Whether weights are of another implementation than the model: keras.applications'."""
+def _is_foreign(model: Any, path: Path, stored: Stored) -> bool:
+    """Whether the layers of a file cannot be the model's own."""
     names = {layer.name for layer in model.layers}
-    if source == "imagenet" or ("rescaling" in dict(stored) and "scaling" not in names):
+    if "rescaling" in dict(stored) and "scaling" not in names:
         return True
     separable = any(isinstance(layer, keras.layers.SeparableConv2D) for layer in model.layers)
     if len(convolutions_apart(stored)) > len(stored) and not separable:
         return True
     shapes = [array.shape for _, arrays in stored for array in arrays]
     return sorted(map(str, shapes)) != sorted(str(tuple(weight.shape)) for weight in model.weights) or not (
-        Path(source).name.endswith(".weights.h5") or {name for name, arrays in stored if arrays} <= names
+        path.name.endswith(".weights.h5") or {name for name, arrays in stored if arrays} <= names
     )
