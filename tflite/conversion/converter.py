@@ -149,11 +149,12 @@ def convert(
     budget = leave_in_float, max_slowdown, min_sqnr
     how = Int8(calibration_method, effort, *budget, equalize, bias_correction, io_dtype)
     _check(model.name, quantize, target, is_trained, calibration is not None, sparse, how)
+    fit = functools.partial(fit_groups, forms=FORMS[target])
     if tfmot_model.is_of_tfmot(model):
         io = None if io_dtype == "int8" else io_dtype
         tfmot_model.refuse(model.name, pixels=pixels, labels=labels, input_shape=input_shape, io_dtype=io)
         content = tfmot_model.int8(model, per_channel_dense=FORMS[target].per_channel_dense)
-        content = widen_branches(fit_groups(content, FORMS[target]))
+        content = flatbuffer.changed(content, fit, widen_branches)
     else:
         is_integer = quantize in ("int8", "int16x8")
         weights = "sparse" if sparse else "none" if is_integer else quantize
@@ -168,14 +169,14 @@ def convert(
             scaling = found.scaling
         elif takes_one_image(graph.inputs):
             scaling = scaling_of(model, pixels)
-        content = graph.content if is_integer else fold_shuffles(graph.content)
+        content = graph.content if is_integer else flatbuffer.changed(graph.content, fold_shuffles)
         if sparse:
             from keras_mobilenets.tflite.graph.sparsity import fit_sparse_kernels
 
             content = fit_sparse_kernels(content)
         if is_integer:
             content = int8_graph(graph, found, how, FORMS[target], wide=quantize == "int16x8")
-        content = widen_branches(fit_groups(content, FORMS[target]))
+        content = flatbuffer.changed(content, fit, widen_branches)
         if detects:
             content = attach(with_post_process(content, model), model.name, scaling, labels)
         else:

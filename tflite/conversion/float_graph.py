@@ -78,9 +78,12 @@ def float_graph(
     converted = flatbuffer.read(_convert(graph, weights))
     signature.name_ends(converted, [source.name for source in graph.declared], graph.output_names)
     layer_names.name_by_layers(converted, graph.model)
-    content = flatbuffer.write(converted)
     if weights == "none":
-        content = simplify(fold_channel_scales(fuse_activations(content)), for_int8=for_int8)
+        float_ops = flatbuffer.Graph(converted)
+        fuse_activations(float_ops)
+        fold_channel_scales(float_ops)
+        simplify(float_ops, for_int8=for_int8)
+    content = flatbuffer.write(converted)
     return FloatGraph(model.name, content, graph.declared, False, front_end=_front_end(content, graph.model))
 
 
@@ -149,7 +152,8 @@ def _trained_model(model: Any) -> FloatGraph:
     floats = {layer.name for layer in quantized_layers(model) if layer.in_float}
     made = [graph.tensors[output].name.decode() for operator in graph.operators for output in operator.outputs]
     in_float |= {name for name in made if floats.issuperset(layer_names.layers(name))}  # inside of such layers
-    content = simplify(flatbuffer.write(converted), for_int8=True, folds=False)
+    simplify(flatbuffer.Graph(converted), for_int8=True, folds=False)
+    content = flatbuffer.write(converted)
     return FloatGraph(model.name, content, declared, True, tuple(sorted(in_float)), _front_end(content, model))
 
 

@@ -62,7 +62,7 @@ def int8_graph(graph: FloatGraph, found: Samples | None, how: Int8, forms: Forms
 
     said, points = "int8, trained for it", tuple[Point, ...]()
     if found is None or graph.is_trained:
-        result = quantize(fold_scaling(content))
+        result = quantize(flatbuffer.changed(content, fold_scaling))
     else:
         if how.calibration_method == "auto" and not (how.equalize or how.bias_correction or wide):
             choice = choose(content, found.values, found.ranges, quantize, how.effort)
@@ -76,7 +76,7 @@ def int8_graph(graph: FloatGraph, found: Samples | None, how: Int8, forms: Forms
             layers, points = _bought(quantization.calibrated(recipe), result, found.values, how, forms)
             result, said = quantization.int8(recipe), f"int8, {recipe}, {_paid(points)}"
     if wide:
-        return int16_activations.with_int16_activations(fold_shuffles(result))
+        return int16_activations.with_int16_activations(flatbuffer.changed(result, fold_shuffles))
     result = rewrite(flatbuffer.described(result, said), forms)
     if points:
         result = attach(result, points)

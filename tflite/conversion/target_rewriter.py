@@ -39,7 +39,8 @@ def rewrite(content: bytes, forms: Forms) -> bytes:
         but for a rare tie (their scales are float32), and h-swish with the ranges of `convert`; with other ranges it
         may differ from the HARD_SWISH kernel's by a rounding.
     """
-    graph = Int8Graph(flatbuffer.read(fold_shuffles(content)))
+    graph = Int8Graph(flatbuffer.read(content))
+    fold_shuffles(graph)
     for operator in [operator for operator in graph.operators if graph.is_int8(operator)]:
         name = graph.name(operator)
         if name == "ADD":

@@ -1,5 +1,6 @@
 """A .tflite as Python objects and back, by the schema that ships with the runtime."""
 
+from collections.abc import Callable
 from typing import Any
 
 import flatbuffers
@@ -64,6 +65,14 @@ def write(model: Any) -> bytes:
     builder = flatbuffers.Builder(weights + (1 << 16))
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
+
+
+def changed(content: bytes, *changes: Callable[["Graph"], None]) -> bytes:
+    """A .tflite after changes of its first graph, one behind the other."""
+    graph = Graph(read(content))
+    for change in changes:
+        change(graph)
+    return write(graph.model)
 
 
 def description(content: bytes) -> str:
@@ -203,9 +212,19 @@ class Graph:
 
     def __init__(self, model: Any, number: int = 0) -> None:
         """Takes one of the model's graphs; changes of the lists are changes of the model."""
-        self.model = model
-        self.operators: list[Any] = model.subgraphs[number].operators
-        self.tensors: list[Any] = model.subgraphs[number].tensors
+        self.model, self._graph = model, model.subgraphs[number]
+        self.operators: list[Any] = self._graph.operators
+        self.tensors: list[Any] = self._graph.tensors
+
+    @property
+    def inputs(self) -> np.ndarray:
+        """The places of what it takes among its tensors."""
+        return self._graph.inputs
+
+    @property
+    def outputs(self) -> np.ndarray:
+        """The places of what it gives among its tensors."""
+        return self._graph.outputs
 
     def name(self, operator: Any) -> str:
         """As `operator_name`."""

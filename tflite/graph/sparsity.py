@@ -187,7 +187,7 @@ class _Graph(flatbuffer.Graph):
             sizes = self.shape(operator.inputs[0])[1:3]
             if self.strides(operator) == (1, 1) or all(size % 2 for size in sizes):
                 return None
-            good = self.shape(self.model.subgraphs[0].inputs[0])[1] // 32 * 32 + 1
+            good = self.shape(self.inputs[0])[1] // 32 * 32 + 1
             return f"pads {sizes[0]}×{sizes[1]} on one side only: build the model for images of 32n + 1, such as {good}"
         padding = self.values(source.inputs[1]) if source is not None and self.name(source) == "PAD" else None
         even = padding is not None and padding.tolist() == [0, 0, half, half, half, half, 0, 0]

@@ -18,7 +18,6 @@ class WeightedGraph(flatbuffer.Graph):
     def __init__(self, content: bytes) -> None:
         """Takes a .tflite, float or int8."""
         super().__init__(flatbuffer.read(content))
-        self.outputs = {int(tensor) for tensor in self.model.subgraphs[0].outputs}
         self._arrays: dict[int, np.ndarray] = {}
 
     def has_own_weights(self, operator: Any) -> bool:

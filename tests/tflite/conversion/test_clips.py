@@ -62,7 +62,7 @@ def test_int8_takes_pixels_and_has_operators_of_images_alone(files, network, cli
     graph = flatbuffer.Graph(flatbuffer.read(files[1].read_bytes()))
     names = {graph.name(operator) for operator in graph.operators}
     assert not {name for name in names if "3D" in name or "FLEX" in name.upper() or name in ("MUL", "TRANSPOSE")}
-    source = graph.tensors[graph.model.subgraphs[0].inputs[0]]
+    source = graph.tensors[graph.inputs[0]]
     assert flatbuffer.shape_of(source) == (1, 8, 32, 32, 3) and flatbuffer.text(source.name) == "clip"
     assert tflite.evaluate(files[1], clips[:2]).predictions.shape == (2, 8)
 

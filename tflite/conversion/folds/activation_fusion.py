@@ -22,17 +22,13 @@ _MOVE = (
 )
 
 
-def fuse_activations(content: bytes) -> bytes:
+def fuse_activations(graph: flatbuffer.Graph) -> None:
     """Fuses ReLU, ReLU6 and the clamp to −1..1 into the operator before, past those that only move values.
 
     Args:
-        content: A float .tflite without ranges.
-
-    Returns:
-        The .tflite, which computes the same; unchanged where there is nothing to fuse.
+        graph: Of a float .tflite without ranges; it computes the same afterwards.
     """
-    graph = flatbuffer.Graph(flatbuffer.read(content))
-    makers, is_same = graph.makers(), True
+    makers, count = graph.makers(), len(graph.operators)
     for clamp in [operator for operator in graph.operators if graph.name(operator) in _CLAMPS]:
         x, output = int(clamp.inputs[0]), int(clamp.outputs[0])
         source = _source(graph, makers, x)
@@ -41,16 +37,13 @@ def fuse_activations(content: bytes) -> bytes:
             makers[output] = makers[x]
             makers[output].outputs = np.array([output], np.int32)
             del graph.operators[graph.place(clamp)]
-            is_same = False
-    if is_same:
-        return content
-    drop_unused(graph.model)
-    return flatbuffer.write(graph.model)
+    if len(graph.operators) < count:
+        drop_unused(graph.model)
 
 
 def _source(graph: flatbuffer.Graph, makers: dict[int, Any], tensor: int) -> Any:
     """The operator that computes a tensor's values, if nothing else reads them on the way and it has no activation."""
-    while tensor not in graph.model.subgraphs[0].outputs and len(graph.readers(tensor)) == 1:
+    while tensor not in graph.outputs and len(graph.readers(tensor)) == 1:
         maker = makers.get(tensor)
         if maker is None:
             return None

@@ -15,23 +15,16 @@ _NONE = schema.ActivationFunctionType.NONE
 _FLOAT = schema.TensorType.FLOAT32
 
 
-def fold_channel_scales(content: bytes) -> bytes:
+def fold_channel_scales(graph: flatbuffer.Graph) -> None:
     """Folds depthwise 1×1 convolutions into the convolution or dense layer before them.
 
     Args:
-        content: A float32 .tflite, with ranges in it or without.
-
-    Returns:
-        The .tflite, which computes the same but for rounding.
+        graph: Of a float32 .tflite, with ranges in it or without; it computes the same afterwards but for rounding.
     """
-    graph = flatbuffer.Graph(flatbuffer.read(content))
-    folded = 0
     for scale in list(graph.operators):
         source = _foldable(graph, scale)
         if source is not None:
             _fold(graph, source, scale)
-            folded += 1
-    return flatbuffer.write(graph.model) if folded else content
 
 
 def _foldable(graph: flatbuffer.Graph, scale: Any) -> Any:
@@ -44,7 +37,7 @@ def _foldable(graph: flatbuffer.Graph, scale: Any) -> Any:
     source = next((operator for operator in graph.operators if x in operator.outputs), None)
     if source is None or graph.name(source) not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
         return None
-    alone = len(graph.readers(x)) == 1 and x not in graph.model.subgraphs[0].outputs
+    alone = len(graph.readers(x)) == 1 and x not in graph.outputs
     linear = source.builtinOptions.fusedActivationFunction == _NONE
     return source if alone and linear and _has_float_constants(graph, source) else None
 
@@ -67,7 +60,7 @@ def _fold(graph: flatbuffer.Graph, source: Any, scale: Any) -> None:
         graph.tensors[index].name = graph.tensors[int(old)].name
     source.inputs = np.array([int(source.inputs[0]), *own], np.int32)
     output, inner = (graph.tensors[int(operator.outputs[0])] for operator in (scale, source))
-    if int(scale.outputs[0]) not in graph.model.subgraphs[0].outputs:  # the graph's own names stay
+    if int(scale.outputs[0]) not in graph.outputs:  # the graph's own names stay
         output.name = inner.name.split(b":")[0] + b";" + output.name
     source.outputs = scale.outputs
     source.builtinOptions.fusedActivationFunction = scale.builtinOptions.fusedActivationFunction

@@ -51,7 +51,7 @@ def fold(
 def _readers(graph: flatbuffer.Graph, tensor: int, channels: int) -> list[Any] | None:
     """All readers behind moves; None where one cannot be folded into."""
     readers = graph.readers(tensor)
-    if tensor in graph.model.subgraphs[0].outputs or not readers:
+    if tensor in graph.outputs or not readers:
         return None
     found: list[Any] = []
     for reader in readers:

@@ -18,21 +18,16 @@ from keras_mobilenets.tflite.graph import flatbuffer
 _NONE = schema.ActivationFunctionType.NONE
 
 
-def fold_scaling(content: bytes) -> bytes:
+def fold_scaling(graph: flatbuffer.Graph) -> None:
     """Folds factors and offsets of channels between an input and the first convolution into that.
 
     Args:
-        content: A float32 .tflite, with ranges in it or without.
-
-    Returns:
-        The .tflite, which computes the same but for rounding; unchanged where no scaling comes first, or something
-        else than a convolution behind it.
+        graph: Of a float32 .tflite, with ranges in it or without; it computes the same afterwards but for rounding. It
+            stays as it is where no scaling comes first, or something else than a convolution behind it.
     """
-    graph = flatbuffer.Graph(flatbuffer.read(content))
-    stems = [stem for image in graph.model.subgraphs[0].inputs if (stem := _stem(graph, int(image))) is not None]
+    stems = [stem for image in graph.inputs if (stem := _stem(graph, int(image))) is not None]
     for stem in stems:
         stem.fold(graph)
-    return flatbuffer.write(graph.model) if stems else content
 
 
 @dataclass(frozen=True)
@@ -126,7 +121,7 @@ def _is_whole(graph: flatbuffer.Graph, operator: Any, channels: tuple[int, ...])
 
 def _only_reader(graph: flatbuffer.Graph, tensor: int) -> Any:
     readers = graph.readers(tensor)
-    return readers[0] if len(readers) == 1 and tensor not in graph.model.subgraphs[0].outputs else None
+    return readers[0] if len(readers) == 1 and tensor not in graph.outputs else None
 
 
 def _affine(graph: flatbuffer.Graph, operator: Any, tensor: int, channels: tuple[int, ...]) -> Any:

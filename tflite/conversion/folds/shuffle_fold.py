@@ -27,34 +27,29 @@ _ONE_BY_ONE = (
 )
 
 
-def fold_shuffles(content: bytes) -> bytes:
+def fold_shuffles(graph: flatbuffer.Graph) -> None:
     """Folds permutations of channels into the weights of what reads them.
 
     Args:
-        content: A .tflite, float or quantized.
-
-    Returns:
-        The .tflite, which computes the same, but for the order of sums in float; unchanged where no channels are
-        permuted, or where something needs them in their order.
+        graph: Of a .tflite, float or quantized; it computes the same afterwards, but for the order of sums in float. It
+            stays as it is where no channels are permuted, or where something needs them in their order.
     """
-    graph = flatbuffer.Graph(flatbuffer.read(content))
     if not {graph.name(operator) for operator in graph.operators} & {"TRANSPOSE", "GATHER"}:
-        return content
+        return
     routes = Routes(graph)
     maps = [_Map.of(graph, routes, tensor) for tensor in routes.permuted if _is_wanted(graph, routes, tensor)]
     foldable = [each for region in _regions(maps) if _is_foldable(region) for each in region]
     if not foldable:
-        return content
+        return
     slices: dict[tuple[int, int, int], int] = {}
     for each in sorted(foldable, key=lambda each: each.place(graph)):  # so that a slice stands before all its readers
         each.fold(graph, slices)
     for operator in reversed(list(graph.operators)):
         if id(operator) in {id(maker) for each in foldable for maker in each.makers} and not any(
-            graph.readers(int(tensor)) or tensor in graph.model.subgraphs[0].outputs for tensor in operator.outputs
+            graph.readers(int(tensor)) or tensor in graph.outputs for tensor in operator.outputs
         ):
             del graph.operators[graph.place(operator)]
     drop_unused(graph.model)
-    return flatbuffer.write(graph.model)
 
 
 def _is_foldable(region: list["_Map"]) -> bool:
@@ -67,7 +62,7 @@ def _is_foldable(region: list["_Map"]) -> bool:
 def _is_wanted(graph: flatbuffer.Graph, routes: Routes, tensor: int) -> bool:
     """Whether a tensor leaves the operators that only move numbers."""
     readers = graph.readers(tensor)
-    return tensor in graph.model.subgraphs[0].outputs or any(
+    return tensor in graph.outputs or any(
         int(output) not in routes.places for reader in readers for output in reader.outputs
     )
 
@@ -95,7 +90,7 @@ class _Map:
         """The map of a tensor that `routes` knows."""
         makers, channels = routes.makers[tensor], routes.of_channels(tensor)
         readers = [each for each in graph.readers(tensor) if int(each.outputs[0]) not in routes.places]
-        if channels is None or tensor in graph.model.subgraphs[0].outputs:
+        if channels is None or tensor in graph.outputs:
             return cls(tensor, makers, [], None, readers)
         order = sorted(range(len(channels)), key=channels.__getitem__)
         runs: list[tuple[int, int, int]] = []
@@ -174,7 +169,7 @@ def channelwise_chain(graph: flatbuffer.Graph, tensor: int) -> list[Any]:
         maker = _maker(graph, tensor)
         if maker is None or not keeps_channels(graph, maker, channels) or (chain and len(graph.readers(tensor)) > 1):
             return []
-        if tensor in graph.model.subgraphs[0].outputs:
+        if tensor in graph.outputs:
             return []
         chain.insert(0, maker)
         tensor = int(maker.inputs[0])
@@ -237,7 +232,7 @@ def _absorbs(graph: flatbuffer.Graph, reader: Any, tensor: int, channels: int) -
     return (
         passes
         and bool(readers)
-        and output not in graph.model.subgraphs[0].outputs
+        and output not in graph.outputs
         and graph.shape(output)[-1] == channels
         and all(_absorbs(graph, each, output, channels) for each in readers)
     )

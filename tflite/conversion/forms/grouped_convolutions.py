@@ -18,22 +18,21 @@ from keras_mobilenets.tflite.targets.operator_forms import Forms
 _STORED = tuple(getattr(schema.TensorType, name) for name in ("INT8", "FLOAT16", "FLOAT32"))
 
 
-def fit_groups(content: bytes, forms: Forms) -> bytes:
+def fit_groups(graph: flatbuffer.Graph, forms: Forms) -> None:
     """Gives the convolutions in groups of a .tflite the form that a target wants.
 
     Args:
-        content: A .tflite, float or quantized. Sparse weights stay as they are.
+        graph: Of a .tflite, float or quantized. Sparse weights stay as they are.
         forms: The target's row of `FORMS`.
-
-    Returns:
-        The .tflite; the same bytes where nothing is to be done.
     """
-    graph = flatbuffer.Graph(flatbuffer.read(content))
     grouped = [operator for operator in graph.operators if _groups(graph, operator) > 1]
-    joined = [_join(graph, operator, forms) for operator in grouped]
-    joined += [_repeat(graph, operator) for operator in list(graph.operators)] if forms.repeats_channels else []
-    versioned = grouped and forms.conv_version and _set_version(graph, grouped[0], forms.conv_version)
-    return flatbuffer.write(graph.model) if any(joined) or versioned else content
+    for operator in grouped:
+        _join(graph, operator, forms)
+    for operator in list(graph.operators) if forms.repeats_channels else ():
+        _repeat(graph, operator)
+    if grouped and forms.conv_version:
+        code = graph.model.operatorCodes[grouped[0].opcodeIndex]
+        code.version = min(int(code.version), forms.conv_version)
 
 
 def _groups(graph: flatbuffer.Graph, operator: Any) -> int:
@@ -44,18 +43,18 @@ def _groups(graph: flatbuffer.Graph, operator: Any) -> int:
     return channels // share
 
 
-def _join(graph: flatbuffer.Graph, operator: Any, forms: Forms) -> bool:
-    """Joins as many groups as the target asks for; whether it asks for any."""
+def _join(graph: flatbuffer.Graph, operator: Any, forms: Forms) -> None:
+    """Joins as many groups as the target asks for."""
     groups, read = _groups(graph, operator), int(operator.inputs[1])
     filters, height, width, share = graph.shape(read)
     tensor = _stored(graph, read)
     if tensor is None:
-        return False
+        return
     stored = graph.tensors[tensor]
     most = forms.group_channels if stored.type == schema.TensorType.INT8 else 1
     times = joined_groups(groups, share, filters // groups, forms.group_multiple, most)
     if times == 1:
-        return False
+        return
     kernel = graph.constant(tensor).reshape(groups // times, times, filters // groups, height, width, share)
     wide = np.zeros((*kernel.shape[:5], times, share), kernel.dtype)
     for place in range(times):
@@ -67,18 +66,17 @@ def _join(graph: flatbuffer.Graph, operator: Any, forms: Forms) -> bool:
     else:
         graph.replace_constant(tensor, values)
         graph.tensors[read].shape = np.array(values.shape, np.int32)
-    return True
 
 
-def _repeat(graph: flatbuffer.Graph, operator: Any) -> bool:
-    """Repeats the channels before a depthwise convolution of several filters for each; whether it is one."""
+def _repeat(graph: flatbuffer.Graph, operator: Any) -> None:
+    """Repeats the channels before a depthwise convolution of several filters for each."""
     if graph.name(operator) != "DEPTHWISE_CONV_2D":
-        return False
+        return
     x, filters = int(operator.inputs[0]), graph.shape(int(operator.inputs[1]))[-1]
     batch, height, width, channels = graph.shape(x)
     times = filters // channels
     if times == 1 or channels == 1:
-        return False
+        return
     stored = graph.tensors[x]
     version = 2 if stored.type == schema.TensorType.INT8 else 1
     column, repeated = (batch, height * width, channels, 1), (batch, height * width, channels, times)
@@ -93,7 +91,6 @@ def _repeat(graph: flatbuffer.Graph, operator: Any) -> bool:
         x = given
     operator.inputs = np.array([x, *operator.inputs[1:]], np.int32)
     operator.builtinOptions.depthMultiplier = 1
-    return True
 
 
 def _stored(graph: flatbuffer.Graph, kernel: int) -> int | None:
@@ -129,11 +126,3 @@ def joined_groups(groups: int, inputs: int, filters: int, multiple: int = 1, mos
     fitting = [t for t in divisors if t * inputs % multiple == 0 and t * filters % multiple == 0] or [groups]
     within = [times for times in fitting if times * max(inputs, filters) <= most]
     return within[-1] if within else fitting[0]
-
-
-def _set_version(graph: flatbuffer.Graph, operator: Any, version: int) -> bool:
-    """Lowers the version of the operator; whether it was higher."""
-    code = graph.model.operatorCodes[operator.opcodeIndex]
-    was_higher = int(code.version) > version
-    code.version = min(int(code.version), version)
-    return was_higher

@@ -197,7 +197,7 @@ def _behind(graph: flatbuffer.Graph, tensor: int) -> list[Any]:
     chain: list[Any] = []
     while not chain or graph.name(chain[-1]) != "CONV_2D":
         readers = graph.readers(tensor)
-        if tensor in graph.model.subgraphs[0].outputs or len(readers) != 1 or int(readers[0].inputs[0]) != tensor:
+        if tensor in graph.outputs or len(readers) != 1 or int(readers[0].inputs[0]) != tensor:
             return []
         if not keeps_channels(graph, readers[0], graph.shape(tensor)[3]):
             return []

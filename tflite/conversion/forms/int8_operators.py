@@ -17,11 +17,6 @@ _NONE, _RELU, _RELU6 = (getattr(schema.ActivationFunctionType, name) for name in
 class Int8Graph(flatbuffer.Graph):
     """The graph of an int8 .tflite, with what changes of it look up and do."""
 
-    def __init__(self, model: Any) -> None:
-        """Takes a `ModelT`."""
-        super().__init__(model)
-        self.inputs, self.outputs = model.subgraphs[0].inputs, model.subgraphs[0].outputs
-
     def is_int8(self, operator: Any) -> bool:
         """Whether an operator takes and gives int8."""
         return all(self.tensors[int(i)].type == schema.TensorType.INT8 for i in (operator.inputs[0], *operator.outputs))

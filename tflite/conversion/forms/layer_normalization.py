@@ -32,25 +32,19 @@ _FLOAT = schema.TensorType.FLOAT32
 _MARK = ":float "  # in the names of activations
 
 
-def simplify(content: bytes, *, for_int8: bool = False, folds: bool = True) -> bytes:
+def simplify(graph: flatbuffer.Graph, *, for_int8: bool = False, folds: bool = True) -> None:
     """Writes each layer normalization over channels, and each group normalization of one group, in fewer operators.
 
     Args:
-        content: A float32 .tflite; with ranges where nothing folds.
+        graph: Of a float32 .tflite, with ranges where nothing folds; it computes the same afterwards but for rounding.
         for_int8: Whether it is to be quantized.
         folds: Whether factor and offset may go into weights, which are then others than a network was trained for.
-
-    Returns:
-        The .tflite, which computes the same but for rounding; as it was where it has no normalization.
     """
-    graph = flatbuffer.Graph(flatbuffer.read(content))
     found = normalizations(graph)
     for normalization in found:
         _write(graph, normalization, for_int8, folds)
-    if not found:
-        return content
-    _remove_unread(graph)
-    return flatbuffer.write(graph.model)
+    if found:
+        _remove_unread(graph)
 
 
 def inner_activations(content: bytes) -> list[str]:
@@ -90,7 +84,7 @@ def _write(graph: flatbuffer.Graph, found: Normalization, for_int8: bool, folds:
         )
         scaled = steps.add("MUL", [normal, factor], shape, "scaled")
         steps.add("ADD", [scaled, offset], shape, output=output)
-    if for_int8 and output not in graph.model.subgraphs[0].outputs:  # the graph's own names stay
+    if for_int8 and output not in graph.outputs:  # the graph's own names stay
         graph.tensors[output].name = f"{name}{_MARK}whole".encode()
 
 
@@ -154,7 +148,7 @@ def _ends(graph: flatbuffer.Graph, found: Normalization) -> tuple[int, int]:
     source, behind = int(before.inputs[0]), int(readers[0].outputs[0])
     shape = graph.shape(source)
     fits = shape[:1] == (1,) and shape[-1] == graph.shape(found.x)[-1] and shape == graph.shape(behind)
-    if graph.name(readers[0]) != "RESHAPE" or not fits or found.output in graph.model.subgraphs[0].outputs:
+    if graph.name(readers[0]) != "RESHAPE" or not fits or found.output in graph.outputs:
         return found.x, found.output
     return source, behind
 
@@ -173,7 +167,7 @@ def _scale_of_difference(graph: flatbuffer.Graph, tensor: int) -> Any:
     behind = graph.readers(result)
     if len(graph.readers(average)) != 1 or len(behind) != 1 or graph.name(behind[0]) != "DEPTHWISE_CONV_2D":
         return None
-    if {average, tensor, result}.intersection(map(int, graph.model.subgraphs[0].outputs)):
+    if {average, tensor, result}.intersection(map(int, graph.outputs)):
         return None
     weights = int(behind[0].inputs[1])
     plain = graph.shape(weights)[1:3] == (1, 1) and behind[0].builtinOptions.depthMultiplier == 1
@@ -193,7 +187,7 @@ def _remove_unread(graph: flatbuffer.Graph) -> None:
     """Removes the operators whose results nothing reads any more."""
     while True:
         read = {int(i) for operator in graph.operators for i in operator.inputs}
-        read |= set(map(int, graph.model.subgraphs[0].outputs))
+        read |= set(map(int, graph.outputs))
         kept = [operator for operator in graph.operators if read.intersection(map(int, operator.outputs))]
         if len(kept) == len(graph.operators):
             return

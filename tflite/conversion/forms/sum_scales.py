@@ -15,18 +15,14 @@ _SUMS = ("ADD", "SUB")
 _FREE = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL", "MUL", "GELU", "QUANTIZE", *_SUMS)
 
 
-def widen_branches(content: bytes) -> bytes:
+def widen_branches(graph: flatbuffer.Graph) -> None:
     """Gives a branch that only an int8 sum reads the least scale that is taken: the sum moves by less than a
     thousandth of its step.
 
     Args:
-        content: A .tflite, float or quantized.
-
-    Returns:
-        The .tflite; the same bytes where nothing is to be done.
+        graph: Of a .tflite, float or quantized.
     """
-    graph = flatbuffer.Graph(flatbuffer.read(content))
-    makers, outputs, is_changed = graph.makers(), graph.model.subgraphs[0].outputs, False
+    makers, outputs = graph.makers(), graph.outputs
     for operator in reversed(graph.operators):  # what a sum reads may be a sum
         if graph.name(operator) not in _SUMS:
             continue
@@ -35,8 +31,6 @@ def widen_branches(content: bytes) -> bytes:
             is_free = place in makers and graph.name(makers[place]) in _FREE and len(graph.readers(place)) == 1
             if is_free and place not in outputs and 0 < _scale(graph, place) < least:
                 graph.tensors[place].quantization.scale = np.array([least], np.float32)
-                is_changed = True
-    return flatbuffer.write(graph.model) if is_changed else content
 
 
 def _scale(graph: flatbuffer.Graph, tensor: int) -> float:

@@ -11,6 +11,7 @@ from keras_mobilenets.tflite.conversion.quantization.activation_noise import wit
 from keras_mobilenets.tflite.conversion.quantization.calibration import PERCENTILE, Observation
 from keras_mobilenets.tflite.conversion.quantization.correction.equalization import equalize
 from keras_mobilenets.tflite.conversion.quantization.correction.layer_correction import correct_layers
+from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.runtime.activations import outputs
 
 LADDER = (97.0, 98.5, 99.3, 99.7, 99.9, 99.97, PERCENTILE, 100.0)  # of percentiles, from narrow ranges to wide ones
@@ -93,4 +94,4 @@ class Quantization:
             content = equalize(self._content, self._samples) if recipe.equalize else self._content
             observed = Observation(content, self._samples, self._ranges, counts)
             self._observed[recipe.equalize, counts] = observed
-        return fold_scaling(observed.with_ranges(recipe.method, recipe.percentile))
+        return flatbuffer.changed(observed.with_ranges(recipe.method, recipe.percentile), fold_scaling)

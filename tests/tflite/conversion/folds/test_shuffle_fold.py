@@ -48,7 +48,7 @@ def units(kind, shuffle, count):
 @pytest.mark.parametrize("shuffle", [four_dimensions, five_dimensions, channels_first, gather])
 def test_shuffles_of_every_writing_are_gone(kind, shuffle):
     before = units(kind, shuffle, 3)
-    after = fold_shuffles(before)
+    after = flatbuffer.changed(before, fold_shuffles)
     assert not any(input_shapes(after, name) for name in ("TRANSPOSE", "GATHER", "RESHAPE"))
     for found, expected in zip(outputs(after), outputs(before), strict=True):
         np.testing.assert_allclose(found, expected, atol=0 if kind == "int8" else 1e-5)
@@ -57,7 +57,7 @@ def test_shuffles_of_every_writing_are_gone(kind, shuffle):
 
 def test_no_concatenation_has_more_inputs_than_xnnpack_takes():
     before = units("int8", four_dimensions, 8)
-    after = fold_shuffles(before)
+    after = flatbuffer.changed(before, fold_shuffles)
     graph = flatbuffer.Graph(flatbuffer.read(after))
     joined = [len(op.inputs) for op in graph.operators if graph.name(op) == "CONCATENATION"]
     assert not input_shapes(after, "TRANSPOSE") and max(joined) == MOST_JOINED
@@ -68,7 +68,7 @@ def test_a_dense_convolution_makes_the_channels_of_a_grouped_one_in_their_order(
     graph = BuiltGraph((1, 6, 5, 8))
     x = graph.depthwise(graph.convolution(graph.input, 12))
     before = graph.written(graph.convolution(four_dimensions(graph, x), 6, groups=3))
-    after = fold_shuffles(before)
+    after = flatbuffer.changed(before, fold_shuffles)
     assert not input_shapes(after, "TRANSPOSE")
     assert np.array_equal(outputs(after), outputs(before))
 
@@ -82,7 +82,7 @@ def test_shuffled_channels_that_are_read_whole_and_in_parts():
         whole = graph.convolution(shuffled, 6, groups)
         last = graph.convolution(first, 5)
         before = graph.written(graph.convolution(second, 5), whole, last, graph.convolution(graph.depthwise(first), 3))
-        after = fold_shuffles(before)
+        after = flatbuffer.changed(before, fold_shuffles)
         assert bool(input_shapes(after, "TRANSPOSE")) == (groups > 1)
         assert all(np.array_equal(*pair) for pair in zip(outputs(after), outputs(before), strict=True))
 
@@ -101,11 +101,11 @@ def test_what_needs_channels_in_their_order_keeps_its_shuffle():
                 yield graph.written(graph.convolution(shuffled, 6, groups=2))
 
     for before in graphs():
-        assert fold_shuffles(before) is before and input_shapes(before, "TRANSPOSE")
+        assert flatbuffer.changed(before, fold_shuffles) == before and input_shapes(before, "TRANSPOSE")
 
 
 def test_nothing_unused_stays_in_the_file():
-    model = flatbuffer.read(fold_shuffles(units("float32", five_dimensions, 3)))
+    model = flatbuffer.read(flatbuffer.changed(units("float32", five_dimensions, 3), fold_shuffles))
     graph = model.subgraphs[0]
     used = {int(t) for operator in graph.operators for t in (*operator.inputs, *operator.outputs)}
     assert used == set(range(len(graph.tensors)))

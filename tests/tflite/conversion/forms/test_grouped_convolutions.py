@@ -3,6 +3,8 @@
 The files are written operator by operator, without a converter.
 """
 
+import functools
+
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
@@ -19,6 +21,10 @@ SIZE = 6
 LAYERS = ((12, 3, 6), (20, 1, 4), (16, 3, 4), (32, 3, 4), (32, 3, 2), (32, 3, 32))
 INT8, FLOAT16, FLOAT32 = (getattr(schema.TensorType, name) for name in ("INT8", "FLOAT16", "FLOAT32"))
 RELU6 = schema.ActivationFunctionType.RELU6
+
+
+def _fitted(content, target):
+    return flatbuffer.changed(content, functools.partial(fit_groups, forms=FORMS[target]))
 
 
 class _Network(flatbuffer.Graph):
@@ -156,7 +162,7 @@ def _groups(content):
 @pytest.mark.parametrize("weights", [INT8, FLOAT16, FLOAT32], ids=["int8", "float16", "float32"])
 def test_joined_groups_give_the_same_numbers_and_none_that_the_gpu_delegate_computes_wrongly(weights, target):
     native = _grouped(weights)
-    joined = fit_groups(native, FORMS[target])
+    joined = _fitted(native, target)
     np.testing.assert_allclose(_outputs(joined), _outputs(native), atol=0 if weights == INT8 else 1e-5)
     before, after = list(_groups(native)), list(_groups(joined))
     assert [inputs for inputs, _ in before] == [2, 3, 5, 4, 16, 1]
@@ -167,7 +173,7 @@ def test_joined_groups_give_the_same_numbers_and_none_that_the_gpu_delegate_comp
 
 def test_a_joined_file_is_taken_by_the_gpu_delegates_rules(tmp_path):
     refused = []
-    for name, content in (("native", _grouped(INT8)), ("joined", fit_groups(_grouped(INT8), FORMS["gpu"]))):
+    for name, content in (("native", _grouped(INT8)), ("joined", _fitted(_grouped(INT8), "gpu"))):
         path = tmp_path / f"{name}.tflite"
         path.write_bytes(content)
         refused.append([operator.index for operator in tflite.check_gpu(path).refused])
@@ -176,7 +182,7 @@ def test_a_joined_file_is_taken_by_the_gpu_delegates_rules(tmp_path):
 
 def test_nnapi_takes_groups_of_the_version_that_its_delegate_knows(tmp_path):
     native = _grouped(INT8)
-    fitted = fit_groups(native, FORMS["nnapi"])
+    fitted = _fitted(native, "nnapi")
     assert list(_groups(fitted)) == list(_groups(native))
     for name, content in (("native", native), ("fitted", fitted)):
         (tmp_path / name).with_suffix(".tflite").write_bytes(content)
@@ -189,7 +195,7 @@ def test_a_file_without_groups_stays_as_it_is():
     network = _Network(INT8)
     network.convolve(8, 3, 1)
     content = network.content()
-    assert all(fit_groups(content, forms) is content for forms in FORMS.values())
+    assert all(_fitted(content, target) == content for target in FORMS)
 
 
 def test_relus_that_follow_no_convolution_stay_in_xnnpacks_partition(with_relus, tmp_path):
@@ -242,8 +248,8 @@ def test_channels_of_several_filters_are_repeated_for_the_gpu_delegate_that_take
     network.multiply(4)
     network.convolve(8, 1, 1)
     content = network.content()
-    assert fit_groups(content, FORMS["litert"]) == content
-    fitted = fit_groups(content, FORMS["gpu"])
+    assert _fitted(content, "litert") == content
+    fitted = _fitted(content, "gpu")
     graph = flatbuffer.Graph(flatbuffer.read(fitted))
     names = [graph.name(operator) for operator in graph.operators]
     assert names == ["CONV_2D", "RESHAPE", "CONCATENATION", "RESHAPE", "DEPTHWISE_CONV_2D", "CONV_2D"]
