@@ -1,5 +1,6 @@
 """The embedded data set: the same everywhere, balanced, and not solvable by colour or by raw pixels."""
 
+import dataclasses
 import hashlib
 import io
 import os
@@ -117,8 +118,8 @@ def test_logistic_regression_on_pixels_stays_under_45_percent(pixels):
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
     shapes = pytest.importorskip("keras_mobilenets.training.datasets.shapes")
-    config = shapes.ShapesConfig(name="tiny", train=40, validation=20, test=30)
-    builder = shapes.Shapes(data_dir=tmp_path_factory.mktemp("shapes"), config=config)
+    sizes = dataclasses.replace(shapes.Shapes.SIZES, name="tiny", train=40, validation=20, test=30)
+    builder = shapes.Shapes(data_dir=tmp_path_factory.mktemp("shapes"), config=sizes)
     builder.download_and_prepare()
     return builder
 
@@ -136,19 +137,18 @@ def test_builder_stores_the_rendered_pixels(tiny):
 
 
 def test_default_data_set_has_the_published_sizes(tmp_path):
-    from keras_mobilenets.training.datasets.shapes import Shapes, ShapesConfig
+    from keras_mobilenets.training.datasets.shapes import Shapes
 
     assert Shapes(data_dir=tmp_path).data_path == tmp_path / "shapes" / "1.0.0"
-    default = ShapesConfig(name="default")
-    assert (default.train, default.validation, default.test) == (8000, 1000, 2000)
+    assert (Shapes.SIZES.train, Shapes.SIZES.validation, Shapes.SIZES.test) == (8000, 1000, 2000)
 
 
 def test_load_data_draws_the_data_set_on_first_use(tmp_path, monkeypatch):
     from keras_mobilenets import training
-    from keras_mobilenets.training.datasets import shapes
+    from keras_mobilenets.training.datasets.shapes import Shapes
 
-    small = shapes.ShapesConfig(name="default", train=40, validation=10, test=10)
-    monkeypatch.setattr(shapes, "ShapesConfig", lambda **_: small)
+    few = dataclasses.replace(Shapes.SIZES, train=40, validation=10, test=10)
+    monkeypatch.setattr(Shapes, "SIZES", few)
     data = training.load_data("shapes", image_size=32, batch_size=10, data_dir=tmp_path)
     images, labels = data.images("train")
     assert images.shape == (40, 32, 32, 3)
@@ -157,9 +157,11 @@ def test_load_data_draws_the_data_set_on_first_use(tmp_path, monkeypatch):
 
 def test_interrupted_generation_leaves_nothing_that_looks_prepared(tmp_path):
     program = (
-        "import sys; from keras_mobilenets.training.datasets.shapes import Shapes, ShapesConfig;"
+        "import sys; from keras_mobilenets.training.datasets.shapes import Shapes;"
+        "from keras_mobilenets.training.datasets.embedded_builder import Sizes;"
         "print('ready', flush=True);"
-        "Shapes(data_dir=sys.argv[1], config=ShapesConfig(name='tiny', train=10**5)).download_and_prepare()"
+        "sizes = Sizes(name='tiny', train=10**5, validation=1, test=1);"
+        "Shapes(data_dir=sys.argv[1], config=sizes).download_and_prepare()"
     )
     arguments = [sys.executable, "-c", program, str(tmp_path)]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:

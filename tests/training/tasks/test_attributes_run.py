@@ -4,14 +4,14 @@ import pytest
 
 from keras_mobilenets import pipeline, tflite
 from keras_mobilenets.tflite.bundles.manifest import read_bundle
-from keras_mobilenets.training.datasets.attributes import shapes_attributes
+from keras_mobilenets.training.datasets.attributes.shapes_attributes import ShapesAttributes
+from keras_mobilenets.training.datasets.embedded_builder import Sizes
 from keras_mobilenets.training.evaluation import precision_recall
 
 
 @pytest.mark.slow
 def test_a_run_of_several_labels_goes_the_whole_road(tmp_path, monkeypatch):
-    few = shapes_attributes.AttributesConfig(name="default", train=96, validation=32, test=32)
-    monkeypatch.setattr(shapes_attributes, "AttributesConfig", lambda **_: few)
+    monkeypatch.setattr(ShapesAttributes, "SIZES", Sizes(name="default", train=96, validation=32, test=32))
     run = pipeline.Run(tmp_path / "run")
     changes = {"epochs": 1, "augmentation": "none", "class_weights": "balanced"}
     given = {"data": "shapes_attributes", "image_size": 32, "batch_size": 16, "data_dir": str(tmp_path)}

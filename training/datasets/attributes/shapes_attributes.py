@@ -3,8 +3,6 @@
 It is drawn on this machine (attributes_renderer.py) in half a minute, so the demo and the tests need no download.
 """
 
-import dataclasses
-import inspect
 import io
 from collections.abc import Iterator
 from typing import Any
@@ -12,20 +10,9 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from keras_mobilenets.progress import track
 from keras_mobilenets.training.datasets import shapes_renderer
 from keras_mobilenets.training.datasets.attributes import attributes_renderer
-from keras_mobilenets.training.datasets.embedded_builder import Embedded
-
-
-@dataclasses.dataclass(kw_only=True)
-class AttributesConfig(tfds.core.BuilderConfig):
-    """How many images of each split to draw, and from which seed; give a changed one a name of its own."""
-
-    train: int = 8_000
-    validation: int = 1_000
-    test: int = 2_000
-    seed: int = 2017  # the year of the MobileNets
+from keras_mobilenets.training.datasets.embedded_builder import Embedded, Sizes
 
 
 class ShapesAttributes(Embedded):
@@ -36,25 +23,15 @@ class ShapesAttributes(Embedded):
     booleans.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012
+    SIZES = Sizes(name="default", train=8_000, validation=1_000, test=2_000)
 
-    def _info(self) -> tfds.core.DatasetInfo:
+    def _features(self) -> dict[str, Any]:
         image = tfds.features.Image(shape=(shapes_renderer.SIZE, shapes_renderer.SIZE, 3), encoding_format="png")
-        attributes = dict.fromkeys(attributes_renderer.ATTRIBUTES, np.bool_)
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description=inspect.cleandoc(type(self).__doc__ or ""),
-            features=tfds.features.FeaturesDict({"image": image, "attributes": attributes}),
-        )
+        return {"image": image, "attributes": dict.fromkeys(attributes_renderer.ATTRIBUTES, np.bool_)}
 
-    def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
-        config = self.builder_config or AttributesConfig(name="default")
-        number, count = self.SPLITS.index(split), getattr(config, split)
-        images = shapes_renderer.stream(config.seed, number, count, program=attributes_renderer.__file__)
-        for index, png in enumerate(track(images, f"drawing shapes with attributes, {split}", total=count)):
-            has = attributes_renderer.attributes_of(config.seed, number, index)
-            yield (
-                index,
-                {"image": io.BytesIO(png), "attributes": dict(zip(attributes_renderer.ATTRIBUTES, has, strict=True))},
-            )
+    def _examples(self, seed: int, split: int, count: int) -> Iterator[dict[str, Any]]:
+        images = shapes_renderer.stream(seed, split, count, program=attributes_renderer.__file__)
+        for index, png in enumerate(images):
+            has = attributes_renderer.attributes_of(seed, split, index)
+            attributes = dict(zip(attributes_renderer.ATTRIBUTES, has, strict=True))
+            yield {"image": io.BytesIO(png), "attributes": attributes}

@@ -19,9 +19,10 @@ def test_attributes_have_their_shares_and_are_independent():
 
 
 def test_builder_stores_the_rendered_pixels_with_their_attributes(tmp_path):
-    from keras_mobilenets.training.datasets.attributes.shapes_attributes import AttributesConfig, ShapesAttributes
+    from keras_mobilenets.training.datasets.attributes.shapes_attributes import ShapesAttributes
+    from keras_mobilenets.training.datasets.embedded_builder import Sizes
 
-    builder = ShapesAttributes(data_dir=tmp_path, config=AttributesConfig(name="tiny", train=6, validation=4, test=5))
+    builder = ShapesAttributes(data_dir=tmp_path, config=Sizes(name="tiny", train=6, validation=4, test=5))
     builder.download_and_prepare()
     names = list(attributes_renderer.ATTRIBUTES)
     stored = {

@@ -10,10 +10,11 @@ from scipy.io import wavfile
 
 from keras_mobilenets import UserError, training
 from keras_mobilenets.training.datasets import augmentation
+from keras_mobilenets.training.datasets.embedded_builder import Sizes
 from keras_mobilenets.training.datasets.speech import synthesizer
 from keras_mobilenets.training.datasets.speech.recordings import Recordings
 from keras_mobilenets.training.datasets.speech.wave_file import read_wave
-from keras_mobilenets.training.datasets.speech.words import Words, WordsConfig
+from keras_mobilenets.training.datasets.speech.words import Words
 from keras_mobilenets.training.datasets.tfds_source import open_records, prepare
 from keras_mobilenets.training.tasks.classification import Classification
 
@@ -234,7 +235,7 @@ def test_words_are_the_same_on_every_machine_and_all_of_a_loudness():
 
 
 def test_words_are_stored_by_tensorflow_datasets(tmp_path):
-    builder = prepare(Words(config=WordsConfig(name="few", train=24, validation=12, test=12), data_dir=tmp_path))
+    builder = prepare(Words(config=Sizes(name="few", train=24, validation=12, test=12), data_dir=tmp_path))
     task, splits = open_records(builder, Recordings())
     data = training.Data("few", task, splits, Recordings(), 8)
     examples, labels = data.images("train")

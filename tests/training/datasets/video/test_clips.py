@@ -7,10 +7,11 @@ from PIL import Image
 
 from keras_mobilenets import UserError, pipeline, training
 from keras_mobilenets.training.datasets import augmentation
+from keras_mobilenets.training.datasets.embedded_builder import Sizes
 from keras_mobilenets.training.datasets.tfds_source import open_records, prepare, type_of_records
 from keras_mobilenets.training.datasets.video import motion_renderer
 from keras_mobilenets.training.datasets.video.clips import Clips
-from keras_mobilenets.training.datasets.video.motion import Motion, MotionConfig
+from keras_mobilenets.training.datasets.video.motion import Motion
 from keras_mobilenets.training.tasks.classification import Classification
 
 SEED = tf.constant([3, 4], tf.int64)
@@ -64,7 +65,7 @@ def test_a_single_frame_does_not_tell_the_class():
 
 
 def test_motion_is_stored_by_tensorflow_datasets(tmp_path):
-    builder = prepare(Motion(config=MotionConfig(name="few", train=16, validation=8, test=8), data_dir=tmp_path))
+    builder = prepare(Motion(config=Sizes(name="few", train=16, validation=8, test=8), data_dir=tmp_path))
     kind = Clips(32)
     assert type_of_records(builder) is kind.files
     task, splits = open_records(builder, kind)
