@@ -21,12 +21,11 @@ from keras_mobilenets.tflite.results.layer_errors import LayerError
 from keras_mobilenets.tflite.results.results import Results, Row, read_results
 from keras_mobilenets.tflite.results.trade_off import Point, read_points
 from keras_mobilenets.training.evaluation.attribute_examination import (
-    TASK,
     AttributeExamination,
-    read_attribute_examination,
 )
-from keras_mobilenets.training.evaluation.examination import Examination, read_examination, task_of
-from keras_mobilenets.training.tasks.detection.examination import DetectionExamination, read_detection_examination
+from keras_mobilenets.training.evaluation.examination import Examination
+from keras_mobilenets.training.evaluation.examination_file import task_of
+from keras_mobilenets.training.tasks.detection.examination import DetectionExamination
 
 API_LEVEL = 31  # of Android 12, the last that brought NNAPI new operators
 _FILES = (
@@ -118,7 +117,7 @@ def read_source(path: str | Path) -> Source:
         network=_network(record),
         history=_read_history(files["history.csv"]) if "history.csv" in files else {},
         examination=_read_examination(files["examination.npz"]) if "examination.npz" in files else None,
-        detection=read_detection_examination(files["detection.npz"]) if "detection.npz" in files else None,
+        detection=DetectionExamination.read(files["detection.npz"]) if "detection.npz" in files else None,
         predictions=image_grid.read_predictions(files["predictions.npz"]) if "predictions.npz" in files else {},
         layer_errors=_read_layer_errors(files["layer_errors.json"]) if "layer_errors.json" in files else {},
         trade_offs=trade_offs,
@@ -165,7 +164,7 @@ def _read_history(path: Path) -> dict[str, list[float]]:
 
 
 def _read_examination(path: Path) -> Examination | AttributeExamination:
-    return read_attribute_examination(path) if task_of(path) == TASK else read_examination(path)
+    return AttributeExamination.read(path) if task_of(path) == AttributeExamination.TASK else Examination.read(path)
 
 
 def _read_layer_errors(path: Path) -> dict[str, list[LayerError]]:

@@ -1,17 +1,15 @@
-"""examination.npz of several labels an image: all scores on a split, and what is most confidently wrong."""
+"""Several labels an image: all scores on a split, and what is most confidently wrong."""
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from keras_mobilenets.errors import UserError
-from keras_mobilenets.files import atomic
 from keras_mobilenets.training.evaluation import precision_recall
-from keras_mobilenets.training.evaluation.examination import MISTAKES, WorstAnswers, read_arrays, up_to_date
+from keras_mobilenets.training.evaluation.examination import MISTAKES, WorstAnswers
+from keras_mobilenets.training.evaluation.examination_file import ExaminationFile
 from keras_mobilenets.training.evaluation.forward_pass import answers
 from keras_mobilenets.training.introspection import gives_logits, without_nesting
 
@@ -19,7 +17,7 @@ TASK = "attributes"
 
 
 @dataclass(frozen=True)
-class AttributeExamination:
+class AttributeExamination(ExaminationFile):
     """What a model says of the labels of a split.
 
     Attributes:
@@ -34,6 +32,7 @@ class AttributeExamination:
         model_sha256: SHA-256 of the model's file, in hexadecimal; empty where there is none.
     """
 
+    TASK: ClassVar[str] = TASK
     class_names: tuple[str, ...]
     split: str
     scores: np.ndarray
@@ -64,25 +63,26 @@ class AttributeExamination:
         """Mean average precision, 0..1."""
         return precision_recall.mean(self.average_precision) or 0.0
 
-    def save(self, path: str | Path) -> Path:
-        """Writes the file atomically.
-
-        Raises:
-            UserError: It cannot be written.
-        """
-        about = {
-            "task": TASK,
-            "class_names": self.class_names,
-            "split": self.split,
-            "model_sha256": self.model_sha256,
-        }
-        arrays = {name: getattr(self, name) for name in _ARRAYS}
-        with atomic(path) as temporary:
-            np.savez_compressed(temporary, allow_pickle=False, about=np.array(json.dumps(about)), **arrays)
-        return Path(path)
-
-
-_ARRAYS = ("scores", "truth", "images", "wrong", "missed", "confidence")
+    def inconsistency(self) -> str:
+        """Why the arrays are inconsistent; empty when they are not."""
+        labels, count = len(self.class_names), len(self.images)
+        if self.scores.ndim != 2 or self.scores.shape[1] != labels or self.truth.shape != self.scores.shape:
+            return f"scores {self.scores.shape} and truth {self.truth.shape} do not fit {labels} labels"
+        if self.scores.dtype.kind != "f" or not ((self.scores >= 0) & (self.scores <= 1)).all():
+            return "scores are no probabilities"
+        if self.truth.dtype.kind not in "iu" or not np.isin(self.truth, (0, 1)).all():
+            return "truth is not of 0 and 1"
+        if (
+            self.wrong.shape != (count,)
+            or self.wrong.dtype.kind not in "iu"
+            or not np.isin(self.wrong, range(labels)).all()
+        ):
+            return f"wrong labels do not fit {count} images"
+        if self.missed.shape != (count,) or self.missed.dtype != bool:
+            return f"missed labels do not fit {count} images"
+        if self.confidence.shape != (count,) or not ((self.confidence >= 0) & (self.confidence <= 1)).all():
+            return "confidence is not a probability for each image"
+        return super().inconsistency()
 
 
 def examine_attributes(
@@ -121,48 +121,4 @@ def examine_attributes(
 
 def examine_attributes_into(run_dir: str | Path, model: Any, data: Any, again: bool = False) -> AttributeExamination:
     """Writes the examination of a run's model on its validation images; as `examine_into`."""
-    return up_to_date(run_dir, read_attribute_examination, lambda: examine_attributes(model, data), again)
-
-
-def read_attribute_examination(path: str | Path) -> AttributeExamination:
-    """Reads an examination.npz of several labels an image.
-
-    Raises:
-        UserError: It is missing, damaged or inconsistent.
-    """
-    arrays = read_arrays(path, ["about", *_ARRAYS])
-    try:
-        about = json.loads(str(arrays.pop("about")))
-        names = tuple(map(str, about["class_names"]))
-        found = AttributeExamination(names, str(about["split"]), **arrays, model_sha256=str(about["model_sha256"]))
-        reason = "" if about.get("task") == TASK else "it is of another task"
-        reason = reason or _inconsistency(found)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = " ".join(str(error).split())
-    if reason:
-        raise UserError(f"{path} is no examination of labels: {reason}; delete it and train again")
-    return found
-
-
-def _inconsistency(found: AttributeExamination) -> str:
-    """Why the arrays are inconsistent; empty when they are not."""
-    labels, count = len(found.class_names), len(found.images)
-    if found.scores.ndim != 2 or found.scores.shape[1] != labels or found.truth.shape != found.scores.shape:
-        return f"scores {found.scores.shape} and truth {found.truth.shape} do not fit {labels} labels"
-    if found.scores.dtype.kind != "f" or not ((found.scores >= 0) & (found.scores <= 1)).all():
-        return "scores are no probabilities"
-    if found.truth.dtype.kind not in "iu" or not np.isin(found.truth, (0, 1)).all():
-        return "truth is not of 0 and 1"
-    if found.images.dtype != np.uint8 or found.images.ndim != 4 or found.images.shape[3] != 3:
-        return f"images are {found.images.dtype} {found.images.shape}"
-    if (
-        found.wrong.shape != (count,)
-        or found.wrong.dtype.kind not in "iu"
-        or not np.isin(found.wrong, range(labels)).all()
-    ):
-        return f"wrong labels do not fit {count} images"
-    if found.missed.shape != (count,) or found.missed.dtype != bool:
-        return f"missed labels do not fit {count} images"
-    if found.confidence.shape != (count,) or not ((found.confidence >= 0) & (found.confidence <= 1)).all():
-        return "confidence is not a probability for each image"
-    return ""
+    return AttributeExamination.up_to_date(run_dir, lambda: examine_attributes(model, data), again)

@@ -1,14 +1,7 @@
-"""examination.npz: a classifier's confusion matrix on a split and its most confident mistakes.
-
-It is read without TensorFlow and without pickle.
-"""
+"""A classifier's confusion matrix on a split and its most confident mistakes."""
 
 import contextlib
 import dataclasses
-import json
-import zipfile
-import zlib
-from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,20 +9,19 @@ from typing import Any
 import numpy as np
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.files import atomic, sha256
 from keras_mobilenets.pixels.batches import to_input
 from keras_mobilenets.pixels.preprocessing_layers import scaling_of
 from keras_mobilenets.pixels.scaling import PixelScaling
+from keras_mobilenets.training.evaluation.examination_file import ExaminationFile
 from keras_mobilenets.training.evaluation.forward_pass import answers, forward_pass
 from keras_mobilenets.training.introspection import gives_logits, without_nesting
 from keras_mobilenets.weights.imagenet_classes import softmax
 
-FILE = "examination.npz"
 MISTAKES = 24
 
 
 @dataclass(frozen=True)
-class Examination:
+class Examination(ExaminationFile):
     """A classifier's predictions on a split.
 
     Attributes:
@@ -90,20 +82,28 @@ class Examination:
             if wrong[true, predicted]
         ]
 
-    def save(self, path: str | Path) -> Path:
-        """Writes the file atomically.
-
-        Raises:
-            UserError: It cannot be written.
-        """
-        arrays = {name: value for name in _ARRAYS if (value := getattr(self, name)) is not None}
-        about = {"class_names": self.class_names, "split": self.split, "model_sha256": self.model_sha256}
-        with atomic(path) as temporary:
-            np.savez_compressed(temporary, allow_pickle=False, about=np.array(json.dumps(about)), **arrays)
-        return Path(path)
-
-
-_ARRAYS = ("confusion", "images", "labels", "predicted", "confidence", "heat")
+    def inconsistency(self) -> str:
+        """Why the arrays are inconsistent; empty when they are not."""
+        classes, count = len(self.class_names), len(self.images)
+        if (
+            self.confusion.shape != (classes, classes)
+            or self.confusion.dtype.kind not in "iu"
+            or self.confusion.min() < 0
+        ):
+            return f"the confusion matrix does not fit {classes} classes"
+        for name in ("labels", "predicted"):
+            values = getattr(self, name)
+            if (
+                values.shape != (count,)
+                or values.dtype.kind not in "iu"
+                or not ((values >= 0) & (values < classes)).all()
+            ):
+                return f"{name} do not fit {count} images of {classes} classes"
+        if self.confidence.shape != (count,) or not ((self.confidence >= 0) & (self.confidence <= 1)).all():
+            return "confidence is not a probability for each image"
+        if self.heat is not None and (self.heat.dtype != np.uint8 or self.heat.shape != self.images.shape[:3]):
+            return "heat does not fit the images"
+        return super().inconsistency()
 
 
 def examine(model: Any, data: Any, split: str = "validation", mistakes: int = MISTAKES) -> Examination:
@@ -166,6 +166,15 @@ def _probabilities(model: Any, outputs: np.ndarray) -> np.ndarray:
     return softmax(outputs) if gives_logits(model) else outputs
 
 
+def read_examination(path: str | Path) -> Examination:
+    """Reads an examination.npz of a classifier.
+
+    Raises:
+        UserError: It is missing, damaged or inconsistent.
+    """
+    return Examination.read(path)
+
+
 def examine_into(run_dir: str | Path, model: Any, data: Any, again: bool = False) -> Examination:
     """Writes the examination of a run's model on its validation images, unless it is up to date.
 
@@ -178,66 +187,7 @@ def examine_into(run_dir: str | Path, model: Any, data: Any, again: bool = False
     Returns:
         The examination.
     """
-    return up_to_date(run_dir, read_examination, lambda: examine(model, data), again)
-
-
-def up_to_date(
-    run_dir: str | Path, read: Callable[[Path], Any], make: Callable[[], Any], again: bool = False, file: str = FILE
-) -> Any:
-    """The examination of a run's model that is there, or a new one, which is written.
-
-    Args:
-        run_dir: The folder, with model.keras.
-        read: Reads its file.
-        make: Examines the model.
-        again: As in `examine_into`.
-        file: The name of the file.
-    """
-    path, digest = Path(run_dir) / file, sha256(Path(run_dir) / "model.keras")
-    if not again and path.exists():
-        with contextlib.suppress(UserError):  # a damaged one is replaced
-            found = read(path)
-            if found.model_sha256 == digest:
-                return found
-    found = dataclasses.replace(make(), model_sha256=digest)
-    found.save(path)
-    return found
-
-
-def task_of(path: str | Path) -> str:
-    """What the labels of an examination.npz are: the name of a task.
-
-    Raises:
-        UserError: It is missing or damaged.
-    """
-    arrays = read_arrays(path, ["about"])
-    try:
-        return str(json.loads(str(arrays["about"])).get("task", "classification"))
-    except (ValueError, KeyError, AttributeError) as error:
-        raise UserError(f"{path} is no examination; delete it and train again") from error
-
-
-def read_examination(path: str | Path) -> Examination:
-    """Reads an examination.npz.
-
-    Raises:
-        UserError: It is missing, damaged or inconsistent.
-    """
-    arrays = read_arrays(path, ["about", *_ARRAYS])
-    try:
-        about = json.loads(str(arrays.pop("about")))
-        found = Examination(
-            tuple(map(str, about["class_names"])),
-            str(about["split"]),
-            **arrays,
-            model_sha256=str(about["model_sha256"]),
-        )
-        reason = _inconsistency(found)
-    except (ValueError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split())
-    if reason:
-        raise UserError(f"{path} is no examination: {reason}; delete it and train again")
-    return found
+    return Examination.up_to_date(run_dir, lambda: examine(model, data), again)
 
 
 class WorstAnswers:
@@ -268,40 +218,3 @@ def _first(confidence: np.ndarray, count: int) -> np.ndarray:
 
 def _shares(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
-
-
-def read_arrays(path: str | Path, names: Collection[str]) -> dict[str, np.ndarray]:
-    """Those arrays of an examination.npz that are there.
-
-    Raises:
-        UserError: It is missing or damaged.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in names if name in file}
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist") from error
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"{path} is damaged: {' '.join(str(error).split())}; delete it and train again") from error
-
-
-def _inconsistency(found: Examination) -> str:
-    """Why the arrays are inconsistent; empty when they are not."""
-    classes, count = len(found.class_names), len(found.images)
-    if (
-        found.confusion.shape != (classes, classes)
-        or found.confusion.dtype.kind not in "iu"
-        or found.confusion.min() < 0
-    ):
-        return f"the confusion matrix does not fit {classes} classes"
-    if found.images.dtype != np.uint8 or found.images.ndim != 4 or found.images.shape[3] != 3:
-        return f"images are {found.images.dtype} {found.images.shape}"
-    for name in ("labels", "predicted"):
-        values = getattr(found, name)
-        if values.shape != (count,) or values.dtype.kind not in "iu" or not ((values >= 0) & (values < classes)).all():
-            return f"{name} do not fit {count} images of {classes} classes"
-    if found.confidence.shape != (count,) or not ((found.confidence >= 0) & (found.confidence <= 1)).all():
-        return "confidence is not a probability for each image"
-    if found.heat is not None and (found.heat.dtype != np.uint8 or found.heat.shape != found.images.shape[:3]):
-        return "heat does not fit the images"
-    return ""

@@ -3,26 +3,22 @@
 It is read without TensorFlow and without pickle.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from keras_mobilenets.errors import UserError
-from keras_mobilenets.files import atomic
-from keras_mobilenets.training.evaluation.examination import read_arrays, up_to_date
+from keras_mobilenets.training.evaluation.examination_file import ExaminationFile
 from keras_mobilenets.training.evaluation.forward_pass import answers
 from keras_mobilenets.training.introspection import without_nesting
 
-FILE = "detection.npz"
 MISSES = 12  # images
 SURE = 0.3  # score from which a box is drawn
 
 
 @dataclass(frozen=True)
-class DetectionExamination:
+class DetectionExamination(ExaminationFile):
     """What a detector finds on a split.
 
     Attributes:
@@ -41,6 +37,8 @@ class DetectionExamination:
         model_sha256: SHA-256 of the model's file, in hexadecimal; empty where there is none.
     """
 
+    TASK: ClassVar[str] = "detection"
+    FILE: ClassVar[str] = "detection.npz"
     class_names: tuple[str, ...]
     split: str
     count: int
@@ -54,36 +52,6 @@ class DetectionExamination:
     truth: np.ndarray
     answers: np.ndarray
     model_sha256: str = ""
-
-    def save(self, path: str | Path) -> Path:
-        """Writes the file atomically.
-
-        Raises:
-            UserError: It cannot be written.
-        """
-        about = {name: getattr(self, name) for name in _WORDS}
-        arrays = {name: getattr(self, name) for name in _ARRAYS}
-        with atomic(path) as temporary:
-            np.savez_compressed(temporary, allow_pickle=False, about=np.array(json.dumps(about)), **arrays)
-        return Path(path)
-
-
-_ARRAYS = ("by_class", "recall", "precision", "images", "truth", "answers")
-_WORDS = ("class_names", "split", "count", "map", "map50", "by_size", "model_sha256")
-
-
-def read_detection_examination(path: str | Path) -> DetectionExamination:
-    """Reads a detection.npz.
-
-    Raises:
-        UserError: It is missing or damaged.
-    """
-    arrays = read_arrays(path, ["about", *_ARRAYS])
-    try:
-        about = json.loads(str(arrays.pop("about")))
-        return DetectionExamination(**about | {"class_names": tuple(about["class_names"])}, **arrays)
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is damaged: {' '.join(str(error).split())}; delete it and train again") from error
 
 
 def examine(model: Any, data: Any, split: str = "validation", misses: int = MISSES) -> DetectionExamination:
@@ -139,7 +107,7 @@ def examine_into(run_dir: str | Path, model: Any, data: Any, again: bool = False
         data: The training data.
         again: Whether to evaluate again even where it is up to date.
     """
-    return up_to_date(run_dir, read_detection_examination, lambda: examine(model, data), again, FILE)
+    return DetectionExamination.up_to_date(run_dir, lambda: examine(model, data), again)
 
 
 def _errors(table: np.ndarray, found: Any) -> int:
