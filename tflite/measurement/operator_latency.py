@@ -38,6 +38,7 @@ class OperatorLatencies:
         path: The file that keeps it.
         target: What runs them.
         error: Median relative error for whole networks that `fit` did not see; None before `fit`.
+        reference_ms: The least that the network took which others are timed beside; None before it was measured.
     """
 
     def __init__(self, path: str | Path, target: str = "xnnpack") -> None:
@@ -58,6 +59,7 @@ class OperatorLatencies:
         self._run_ms: float | None = None
         self._fit = 1.0, 0.0  # factor on an operator's time, and what each takes longer in a network
         self.error: float | None = None
+        self.reference_ms: float | None = None
         if self.path.exists():
             self._read(files.read_json(self.path))
 
@@ -119,10 +121,17 @@ class OperatorLatencies:
         self.write()
         return self.error
 
+    def refer(self, ms: float) -> float:
+        """The least that the reference has taken, this time included: what else a machine does only adds."""
+        self.reference_ms = min(ms, self.reference_ms or ms)
+        self.write()
+        return self.reference_ms
+
     def write(self) -> Path:
         """Writes the table."""
         rows = [[*part, ms] for part, ms in self._ms.items()]
         content = {"machine": self._machine, "run_ms": self.run_ms, "fit": self._fit, "error": self.error}
+        content["reference_ms"] = self.reference_ms
         with files.atomic(self.path) as temporary:
             lines = ",\n".join(json.dumps(row) for row in rows)
             temporary.write_text(f'{json.dumps(content)[:-1]}, "operators": [\n{lines}\n]}}\n', encoding="utf-8")
@@ -133,6 +142,7 @@ class OperatorLatencies:
             found = {Operator(*row[:-1]): float(row[-1]) for row in content["operators"]}
             machine, run, known = content["machine"], float(content["run_ms"]), content["error"]
             factor, more = map(float, content["fit"])
+            reference = content["reference_ms"] and float(content["reference_ms"])
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise UserError(f"{self.path} is no table of operators: delete it, and it is measured anew") from error
         if machine != self._machine:
@@ -140,6 +150,7 @@ class OperatorLatencies:
                 f"{self.path} was measured on {machine}, not here ({self._machine}): delete it or give another"
             )
         self._ms, self._run_ms, self._fit, self.error = found, run, (factor, more), known
+        self.reference_ms = reference
 
 
 def _relative_fit(sums: np.ndarray, times: np.ndarray) -> np.ndarray:

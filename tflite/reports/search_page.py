@@ -33,6 +33,7 @@ def search_page(found: Search, out: str | Path, title: str, beside: Mapping[str,
         beside=beside,
         number=len(found.candidates),
         method=found.method,
+        correction=found.correction,
     )
     with atomic(out) as temporary:
         temporary.write_text(page, encoding="utf-8")
@@ -47,7 +48,8 @@ def front_plot(found: Search, beside: Mapping[str, SpecCost]) -> str:
         return (each.latency_ms or 0.0) if in_ms else each.macs / 1e6
 
     places = [
-        (cost(each.cost), 100 * estimate) for each, estimate in zip(found.candidates, found.estimates, strict=True)
+        (cost(each.known_cost), 100 * estimate)
+        for each, estimate in zip(found.candidates, found.estimates, strict=True)
     ]
     front = [places[place] for place in found.front]
     with figure.figure(9.6, 4.8) as drawn:

@@ -8,6 +8,9 @@ import numpy as np
 from keras_mobilenets.tflite.runtime.activations import interpreter_of
 
 _WARM, _SECONDS, _LEAST, _MOST = 3, 0.3, 8, 100
+_ROUND, _PAUSE = 0.03, 0.1  # seconds of a file in a round, and between rounds, which meet other moments so
+_ENOUGH, _MOST_ROUNDS = 8, 60
+_QUIET = 1.07  # times what the reference takes at least
 
 
 def thread_times(contents: Sequence[bytes], *, seconds: float = _SECONDS) -> list[float]:
@@ -40,3 +43,32 @@ def thread_times(contents: Sequence[bytes], *, seconds: float = _SECONDS) -> lis
             spent += found[-1]
         rounds += 1
     return [float(np.quantile(found, 0.25)) for found in times]
+
+
+def times_beside(
+    reference: bytes, contents: Sequence[bytes], known: float | None = None
+) -> tuple[float, list[tuple[float, float, float]]]:
+    """Thread times of files as multiples of a reference's, which differ less between minutes than seconds do.
+
+    Short rounds of all in turns, until the reference has taken what it takes on a quiet machine in eight of them, or
+    60 were had, which always are where nothing is known. The eight count in which it took least, since a busy machine
+    slows one file more than another.
+
+    Args:
+        reference: A file that is much like the others.
+        contents: The files, of fixed shapes.
+        known: Seconds that the reference takes on a quiet machine; None where it was never measured.
+
+    Returns:
+        The least seconds of the reference, and the median, least and most of each file's multiples of it.
+    """
+    rounds: list[list[float]] = []
+    quiet, limit = 0, _QUIET * (known or 0.0)
+    while quiet < _ENOUGH and len(rounds) < _MOST_ROUNDS:
+        rounds.append(thread_times([reference, *contents], seconds=_ROUND))
+        quiet += rounds[-1][0] <= limit
+        time.sleep(_PAUSE)
+    times = np.array(sorted(rounds)[:_ENOUGH])
+    multiples = times[:, 1:] / times[:, :1]
+    summary = (np.median(multiples, axis=0), multiples.min(axis=0), multiples.max(axis=0))
+    return float(times[0, 0]), [tuple(map(float, row)) for row in np.transpose(summary)]  # type: ignore[misc]

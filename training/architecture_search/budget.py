@@ -77,28 +77,37 @@ class Costs:
     Attributes:
         budget: The limits.
         classes: Number of classes.
+        correction: What the target's latencies are multiplied by.
     """
 
-    def __init__(self, budget: Budget, classes: int, latency: Latency | None) -> None:
+    def __init__(self, budget: Budget, classes: int, latency: Latency | None, slack: float = 1.0) -> None:
         """Takes the budget.
 
         Args:
             budget: The limits.
             classes: Number of classes.
             latency: The target's; None for none.
+            slack: Multiple of the budget's latency up to which a prediction fits, where networks are measured later.
 
         Raises:
             UserError: The budget is of latency, and nothing gives it.
         """
         if budget.ms is not None and latency is None:
             raise UserError("a budget of latency needs the target's latencies: give latency=, or a budget of macs")
-        self.budget, self.classes, self._latency = budget, classes, latency
+        self.budget, self.classes, self._latency, self.correction = budget, classes, latency, 1.0
         self._known: dict[Spec, SpecCost] = {}
+        self._predicted = dataclasses.replace(budget, ms=budget.ms and slack * budget.ms)
+
+    def correct(self, correction: float) -> None:
+        """Sets what the target's latencies are multiplied by."""
+        self.correction = correction
+        self._known.clear()
 
     def of(self, spec: Spec) -> SpecCost:
         """The cost of a network."""
         if spec not in self._known:
-            ms = self._latency.ms(operators(spec, self.classes)) if self._latency else None
+            parts = operators(spec, self.classes)
+            ms = self.correction * self._latency.ms(parts) if self._latency else None
             self._known[spec] = spec_cost(spec, self.classes, ms)
         return self._known[spec]
 
@@ -107,11 +116,11 @@ class Costs:
         quick = dataclasses.replace(self.budget, ms=None)
         if spec not in self._known and quick.exceeded(spec_cost(spec, self.classes)):
             return False
-        return not self.budget.exceeded(self.of(spec))
+        return not self._predicted.exceeded(self.of(spec))
 
     def price(self, part: Operator) -> float:
         """What one operator adds to what a front is drawn over."""
-        return part.macs if self._latency is None else self._latency.operator_ms(part)
+        return part.macs if self._latency is None else self.correction * self._latency.operator_ms(part)
 
     def limit(self) -> float | None:
         """The budget of what a front is drawn over; None for no limit."""

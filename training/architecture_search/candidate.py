@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,23 @@ from keras_mobilenets.training.architecture_search.space import Genes
 ACCURACY = "accuracy"  # the figure that is an estimate by itself
 
 
+class Measured(NamedTuple):
+    """What a whole network took on the target, in milliseconds; `str()` of it is for a table.
+
+    Attributes:
+        ms: The median of the rounds.
+        least: Of the rounds.
+        most: Of the rounds.
+    """
+
+    ms: float
+    least: float
+    most: float
+
+    def __str__(self) -> str:
+        return f"{self.ms:.3f} ({self.least:.3f} to {self.most:.3f})"
+
+
 @dataclass(frozen=True)
 class Candidate:
     """One network.
@@ -24,14 +41,21 @@ class Candidate:
     Attributes:
         genes: Its place in the space.
         spec: Its specification.
-        cost: What it costs.
+        cost: What it is predicted to cost.
         figures: What the method says of it, by name: an accuracy, or proxies of it.
+        measured: What it took on the target; None where it was not measured.
     """
 
     genes: Genes
     spec: Spec
     cost: SpecCost
     figures: dict[str, float]
+    measured: Measured | None = None
+
+    @property
+    def known_cost(self) -> SpecCost:
+        """What it costs, its latency as measured where it was."""
+        return dataclasses.replace(self.cost, latency_ms=self.measured.ms) if self.measured else self.cost
 
 
 def scores(found: Sequence[dict[str, float]]) -> np.ndarray:
@@ -118,13 +142,16 @@ class Search:
         method: How networks were estimated.
         candidates: All that were, in the order of the search.
         estimates: An estimate of each: an accuracy, 0 to 1, or a geometric mean of ranks.
-        front: Places of those on the Pareto front of estimate over latency (or multiply-adds), the cheapest first.
+        front: Places of those on the Pareto front of estimate over latency (or multiply-adds), the cheapest first;
+            latencies are measured ones where there are, the best network's among them.
+        correction: What the target's latencies were multiplied by, as networks at the budget took when measured.
     """
 
     method: str
     candidates: tuple[Candidate, ...]
     estimates: tuple[float, ...]
     front: tuple[int, ...]
+    correction: float = 1.0
 
     @property
     def best(self) -> Candidate:
@@ -142,18 +169,20 @@ class Search:
             {
                 "estimate": self.estimates[place],
                 "cost": dataclasses.asdict(self.candidates[place].cost),
+                "measured": (measured := self.candidates[place].measured) and measured._asdict(),
                 "figures": self.candidates[place].figures,
                 "spec": self.candidates[place].spec.record(),
             }
             for place in self.front
         ]
-        return {"method": self.method, "candidates": len(self.candidates), "front": rows}
+        found = {"method": self.method, "candidates": len(self.candidates), "correction": self.correction}
+        return found | {"front": rows}
 
     def __str__(self) -> str:
-        lines = [f"{'ms':>8} {'M multiply-adds':>15} {'parameters':>10} {'estimate':>8}"]
+        lines = [f"{'predicted ms':>12} {'measured ms':>22} {'M multiply-adds':>15} {'parameters':>10} {'estimate':>8}"]
         for place in self.front:
-            cost = self.candidates[place].cost
+            cost, measured = self.candidates[place].cost, self.candidates[place].measured
             ms = "" if cost.latency_ms is None else f"{cost.latency_ms:.3f}"
-            row = f"{ms:>8} {cost.macs / 1e6:15.2f} {cost.parameters:10,} {self.estimates[place]:8.3f}"
-            lines.append(row)
+            figures = f"{cost.macs / 1e6:15.2f} {cost.parameters:10,} {self.estimates[place]:8.3f}"
+            lines.append(f"{ms:>12} {measured or ''!s:>22} {figures}")
         return "\n".join(lines)

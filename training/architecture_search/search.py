@@ -22,6 +22,7 @@ from keras_mobilenets.training.architecture_search.candidate import (
 )
 from keras_mobilenets.training.architecture_search.differentiable import Choices
 from keras_mobilenets.training.architecture_search.evolution import evolve
+from keras_mobilenets.training.architecture_search.measurement import Measurements, Stopwatch
 from keras_mobilenets.training.architecture_search.shared_weights import SharedWeights
 from keras_mobilenets.training.architecture_search.space import Genes, Space, mobile_space
 from keras_mobilenets.training.architecture_search.supernet import Supernet
@@ -31,10 +32,12 @@ from keras_mobilenets.training.recipe import Recipe, mixes
 from keras_mobilenets.training.tasks.classification import Classification
 
 METHODS = {
-    "zero-cost": "proxies of untrained networks, ranked together, about a second a network",
     "one-shot": "a supernet whose weights all networks share, trained first",
+    "zero-cost": "proxies of untrained networks, ranked together, about 2 seconds a network; finds worse ones",
     "differentiable": "the same supernet, then gradients of the choices, with their latency in the loss",
 }
+TOGETHER = 3  # of the best networks, which are measured in one go
+SLACK = 1.05  # of predicted latencies, where measured ones decide
 SUPERNET = Recipe(epochs=12, learning_rate=2e-3, warmup_epochs=0.3, weight_decay=0.01, label_smoothing=0.0)
 
 
@@ -42,10 +45,11 @@ def search(
     data: Data,
     space: Space | None = None,
     budget: Budget | None = None,
-    method: str = "zero-cost",
+    method: str = "one-shot",
     *,
     candidates: int = 200,
     latency: Latency | None = None,
+    stopwatch: Stopwatch | None = None,
     recipe: Recipe = SUPERNET,
     seed: int = 0,
     run_dir: str | Path | None = None,
@@ -53,6 +57,8 @@ def search(
     """Searches the space for networks that promise most within a budget.
 
     Regularized evolution over the estimates of a method; "differentiable" draws from the choices that it learned.
+    With a stopwatch, networks at the budget are measured first and correct the latencies; then the best of the front
+    are, until the first of them is within the budget as measured.
     Called again with the same arguments after a kill it goes on where it was and ends in the same front.
 
     Args:
@@ -63,9 +69,11 @@ def search(
         candidates: How many networks are estimated, 1 or more.
         latency: The target's latencies, such as tflite's `OperatorLatencies`. Needed for `budget.ms`; with it the
             front is drawn over latency, else over multiply-adds.
+        stopwatch: Measures whole networks on the target, such as the pipeline's `Stopwatch`. Default: none is.
         recipe: How the supernet is trained, without mixup and cutmix; its seed is `seed`.
         seed: Random seed of everything.
-        run_dir: Folder that keeps candidates.jsonl, front.json and spec.json, the best network. Default: none is kept.
+        run_dir: Folder that keeps candidates.jsonl, measured.jsonl, front.json and spec.json, the best network.
+            Default: none is kept.
 
     Returns:
         Every network that was estimated, with its costs, and the front. `search(...).spec` is the best one's, for
@@ -81,7 +89,7 @@ def search(
         raise UserError("a supernet is trained on labels and one size: no mixup, cutmix or stages in its recipe")
     if not isinstance(data.task, Classification):
         raise UserError(f"a search compares networks by their classes, and {data.name} is for {data.task.name}")
-    costs = Costs(budget, len(data.class_names), latency)
+    costs = Costs(budget, len(data.class_names), latency, SLACK if stopwatch else 1.0)
     costs.check(space)
     folder = Path(run_dir) if run_dir else None
     asked = {
@@ -96,10 +104,14 @@ def search(
     with locked(folder) if folder else nullcontext():
         if folder:
             _record(folder, asked, space)
+        measurements = Measurements(space, stopwatch, folder and folder / "measured.jsonl") if stopwatch else None
+        if measurements and budget.ms is not None:
+            costs.correct(measurements.correction(costs, seed))
+            costs.check(space)
         history = History(folder / "candidates.jsonl" if folder else None)
         if len(history.rows) < candidates:
             _estimate(method, data, space, costs, history, candidates, recipe, folder)
-        found = _result(method, space, costs, history)
+        found = _result(method, space, costs, history, measurements)
         if folder:
             files.write_json(folder / "front.json", found.record())
             found.spec.write(folder / "spec.json")
@@ -149,14 +161,34 @@ def _estimate(
         choices.estimate(accuracy, history, count)
 
 
-def _result(method: str, space: Space, costs: Costs, history: History) -> Search:
-    found = []
-    for row in history.rows:
-        spec = space.spec(tuple(row["genes"]))
-        found.append(Candidate(tuple(row["genes"]), spec, costs.of(spec), row["figures"]))
-    estimates = scores([each.figures for each in found])
-    places = front([costs.x(each.cost) for each in found], list(estimates))
-    return Search(method, tuple(found), tuple(map(float, estimates)), tuple(places))
+def _result(method: str, space: Space, costs: Costs, history: History, measurements: Measurements | None) -> Search:
+    """The front of what was estimated; the best of it are measured until the first is within the budget."""
+    genes = [tuple(row["genes"]) for row in history.rows]
+    figures = [row["figures"] for row in history.rows]
+    estimates = [float(estimate) for estimate in scores(figures)]
+    while True:
+        measured = measurements.all() if measurements else {}
+        specs = [space.spec(each) for each in genes]
+        found = [
+            Candidate(each, spec, costs.of(spec), said, measured.get(each))
+            for each, spec, said in zip(genes, specs, figures, strict=True)
+        ]
+        within = [
+            place
+            for place, each in enumerate(found)
+            if (not costs.budget.exceeded(each.known_cost) if each.measured else costs.fits(each.spec))
+        ]
+        if not within:
+            least = min(costs.x(each.known_cost) for each in found)
+            raise UserError(
+                f"no network of {len(found)} is within the budget when measured, the first at {least:.3g} ms: "
+                "give more ms in another run folder"
+            )
+        drawn = front([costs.x(found[place].known_cost) for place in within], [estimates[place] for place in within])
+        places = [within[place] for place in drawn]
+        if measurements is None or found[places[-1]].measured:
+            return Search(method, tuple(found), tuple(estimates), tuple(places), costs.correction)
+        measurements.take(genes[place] for place in places[-TOGETHER:])
 
 
 def _record(folder: Path, asked: dict[str, Any], space: Space) -> None:

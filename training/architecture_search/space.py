@@ -99,6 +99,10 @@ class Space:
         """The genes of the network of the last choices."""
         return tuple(len(choices) - 1 for _, choices in self.decisions())
 
+    def middle(self) -> Spec:
+        """The network of the middle choices."""
+        return self.spec(tuple(len(choices) // 2 for _, choices in self.decisions()))
+
     def size(self) -> int:
         """The number of networks."""
         return math.prod(len(choices) for _, choices in self.decisions())

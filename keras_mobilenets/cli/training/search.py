@@ -24,7 +24,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_run(parser)
     group = parser.add_argument_group("budget", "what the network may cost in int8, at most")
     group.add_argument("--target", default="xnnpack", help="what runs it: xnnpack, on this machine (default: xnnpack)")
-    group.add_argument("--max-ms", type=float, metavar="MS", help="latency on the target, one thread")
+    group.add_argument("--max-ms", type=float, metavar="MS", help="latency on the target, one thread, as measured")
     group.add_argument("--max-macs", type=count, metavar="N", help="multiply-adds, such as 5M")
     group.add_argument("--max-params", type=count, metavar="N", help="parameters, such as 400K")
     group.add_argument("--max-size-kb", type=float, metavar="KB", help="weights, 1000 bytes")
@@ -32,9 +32,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     group = parser.add_argument_group("search")
     group.add_argument(
         "--method",
-        default="zero-cost",
-        help="how networks are estimated: zero-cost, by untrained ones; one-shot, by a supernet that all share the "
-        "weights of; differentiable, by gradients of the choices in it (default: zero-cost)",
+        default="one-shot",
+        help="how networks are estimated: one-shot, by a supernet that all share the weights of; zero-cost, by "
+        "untrained ones, in half the time or less, for worse networks; differentiable, by gradients of the choices in "
+        "a supernet (default: one-shot)",
     )
     group.add_argument("--epochs", type=int, metavar="N", help="that the supernet is trained (default: 12)")
     group.add_argument("--candidates", type=int, default=200, metavar="N", help="networks to estimate (default: 200)")
@@ -66,6 +67,8 @@ def run(options: Namespace) -> None:
     )
     print(found)
     print(found.spec)
+    if found.best.measured:
+        print(f"{found.best.cost.latency_ms:.3f} ms predicted, {found.best.measured} ms measured")
     spec = filled.folder / "spec.json"
     say(
         f"{filled.folder / 'report.html'} shows the front; next: keras-mobilenets train Searched --set spec={spec} "

@@ -162,24 +162,26 @@ def digits(options, data):
 
 def latency(options, data):
     """Prints what the table says of networks at a latency budget, and what they take."""
-    from keras_mobilenets.pipeline.architecture_search import converted, fit_table, measured_ms
+    from keras_mobilenets.pipeline.architecture_search import Stopwatch, fit_table
     from keras_mobilenets.tflite.measurement.operator_latency import OperatorLatencies
 
-    table, space = OperatorLatencies(options.out / "operators.json"), mobile_space(options.size)
+    table, space, classes = OperatorLatencies(options.out / "operators.json"), mobile_space(options.size), 10
+    stopwatch = Stopwatch(table, classes)
     if table.error is None:
-        fit_table(table, space)
+        fit_table(table, space, stopwatch)
     print(f"median error for networks that were left out of the fit: {table.error:.1%}")
-    costs, generator = Costs(Budget(ms=options.ms), len(data.class_names), table), np.random.default_rng(3)
+    costs, generator = Costs(Budget(ms=options.ms), classes, table), np.random.default_rng(3)
     near = []
     while len(near) < options.networks:
         genes = draw(space, costs, generator)
         if costs.of(space.spec(genes)).latency_ms > 0.9 * options.ms:
             near.append(space.spec(genes))
-    estimated = [table.ms(operators(spec, len(data.class_names))) for spec in near]
-    measured = np.median([measured_ms([converted(spec, "xnnpack") for spec in near]) for _ in range(3)], axis=0)
+    estimated = [table.ms(operators(spec, classes)) for spec in near]
+    measured = stopwatch(near)
     for said, took in zip(estimated, measured, strict=True):
-        print(f"{said:.3f} ms by the table, {took:.3f} measured, ×{took / said:.3f}")
-    print(f"median error {np.median(abs(np.array(estimated) / measured - 1)):.1%}")
+        print(f"{said:.3f} ms by the table, {took} measured, ×{took.ms / said:.3f}")
+    errors = [abs(said / took.ms - 1) for said, took in zip(estimated, measured, strict=True)]
+    print(f"median error {np.median(errors):.1%}")
 
 
 def main():

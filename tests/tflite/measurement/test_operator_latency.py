@@ -10,6 +10,7 @@ from keras_mobilenets.models.mobilenets.searched import mobilenet_v2_spec
 from keras_mobilenets.tflite.measurement import operator_latency
 from keras_mobilenets.tflite.measurement.operator_latency import OperatorLatencies
 from keras_mobilenets.tflite.measurement.operator_model import operator_model
+from keras_mobilenets.tflite.runtime import stopwatch
 from keras_mobilenets.tflite.runtime.interpreter import open_model
 from keras_mobilenets.tflite.targets.operator_forms import FORMS
 
@@ -65,3 +66,33 @@ def test_a_table_of_another_machine_is_refused(tmp_path):
     files.write_json(path, [])
     with pytest.raises(km.UserError, match="is no table of operators"):
         OperatorLatencies(path)
+
+
+def test_a_busy_machine_does_not_decide_what_networks_take_beside_a_reference(monkeypatch):
+    generator, quiet = np.random.default_rng(0), np.array([2.0, 4.0, 1.0])
+
+    def thread_times(contents, *, seconds):
+        busy = generator.random() < 0.6  # most of the time, and one file slows down more than another
+        return list(quiet * ([1.6, 1.4, 1.5] if busy else 1 + 0.01 * generator.random(3)))
+
+    monkeypatch.setattr(stopwatch, "thread_times", thread_times)
+    monkeypatch.setattr(stopwatch, "_PAUSE", 0)
+    reference, multiples = stopwatch.times_beside(b"", [b"", b""])
+    assert reference == pytest.approx(2, rel=0.01)
+    np.testing.assert_allclose([median for median, _, _ in multiples], [2, 0.5], rtol=0.01)
+    for median, least, most in multiples:
+        assert 0.98 * median < least < median < most < 1.02 * median
+
+
+def test_a_reference_keeps_the_least_that_it_took(tmp_path):
+    table = OperatorLatencies(tmp_path / "table.json")
+    assert [table.refer(ms) for ms in (1.3, 1.0, 1.2)] == [1.3, 1.0, 1.0]
+    assert OperatorLatencies(tmp_path / "table.json").reference_ms == 1.0
+
+
+def test_a_network_takes_beside_itself_what_it_takes(tmp_path):
+    small, large = (operator_model(Operator("conv", side, 32, 32), 4, FORMS["xnnpack"]) for side in (8, 24))
+    seconds, ((same, _, _), (more, _, _)) = stopwatch.times_beside(small, [small, large], known=1.0)
+    assert 0 < seconds < 1
+    assert same == pytest.approx(1, rel=0.1)
+    assert more > 3

@@ -1,18 +1,20 @@
 """The search itself: budgets, ranks, fronts, and going on after a kill."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
 from command_line import one_line
 
 import keras_mobilenets as km
-from keras_mobilenets import training
+from keras_mobilenets import files, training
 from keras_mobilenets.cli import main
 from keras_mobilenets.costs.operators import operators
 from keras_mobilenets.models.mobilenets.spec import read_spec
 from keras_mobilenets.tflite.measurement.operator_latency import OperatorLatencies
 from keras_mobilenets.training.architecture_search.budget import Budget, Costs
-from keras_mobilenets.training.architecture_search.candidate import History, front, scores
+from keras_mobilenets.training.architecture_search.candidate import History, Measured, front, scores
 from keras_mobilenets.training.architecture_search.evolution import evolve
 from keras_mobilenets.training.architecture_search.proxies import az_nas, naswot, synflow
 from keras_mobilenets.training.architecture_search.space import Space, StageChoices, mobile_space
@@ -98,7 +100,7 @@ def test_blocks_are_judged_by_their_principal_components_and_their_jacobians():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"method": "guess"}, "method must be zero-cost, one-shot, differentiable"),
+        ({"method": "guess"}, "method must be one-shot, zero-cost, differentiable"),
         ({"candidates": 0}, "candidates=0"),
         ({"budget": Budget(ms=1.0)}, "needs the target's latencies"),
         ({"budget": Budget(parameters=1000)}, "no network of the space fits: the smallest has parameters"),
@@ -122,6 +124,66 @@ def test_the_space_is_made_of_choices():
         Budget(macs=-1)
 
 
+class _Target:
+    """A target whose table says a tenth less than its networks take, and of some even less."""
+
+    def __init__(self):
+        self.slowness, self.measured = {}, []
+
+    def ms(self, parts):
+        return sum(part.macs for part in parts) / 1e6
+
+    def takes(self, spec):
+        return self.ms(operators(spec, 2)) / 0.9 * self.slowness.get(spec, 1)
+
+    def __call__(self, specs):
+        self.measured += specs
+        return [Measured(self.takes(spec), 0.99 * self.takes(spec), 1.01 * self.takes(spec)) for spec in specs]
+
+
+@pytest.fixture
+def measuring_search(photos, tmp_path):
+    """A search whose networks are estimated already, on a `_Target` with 0.4 ms."""
+    target, data = _Target(), training.load_data(photos, 32, batch_size=16)
+    costs = Costs(Budget(ms=0.4), 2, target, 1.05)
+    costs.correct(1 / 0.9)
+    history = History(tmp_path / "candidates.jsonl")
+    evolve(SMALL, costs, lambda genes: {"accuracy": sum(genes) / 50}, history, 40, 0, 8)
+    options = {"candidates": 40, "latency": target, "stopwatch": target, "run_dir": tmp_path}
+    return target, lambda: training.search(data, SMALL, costs.budget, "one-shot", **options)
+
+
+def test_what_is_found_is_within_the_budget_as_measured(measuring_search):
+    target, search = measuring_search
+    found = search()
+    assert found.correction == pytest.approx(1 / 0.9)
+    assert found.best.measured == (pytest.approx(target.takes(found.spec)), *found.best.measured[1:])
+    assert found.best.cost.latency_ms == pytest.approx(found.best.measured.ms)
+    assert str(found.best.measured) in str(found)
+    pairs = zip(found.estimates, found.candidates, strict=True)
+    assert found.estimates[found.front[-1]] == max(e for e, each in pairs if target.takes(each.spec) <= 0.4)
+    assert any(0.4 < each.cost.latency_ms < 0.42 for each in found.candidates)  # that might have fitted
+    count = len(target.measured)
+    assert search() == found
+    assert len(target.measured) == count  # nothing is measured twice
+
+
+def test_a_network_slower_than_predicted_gives_way_to_the_next_of_the_front(measuring_search, tmp_path):
+    target, search = measuring_search
+    predicted = search()
+    (tmp_path / "measured.jsonl").unlink()
+    target.slowness = {predicted.spec: 1.5}
+    found = search()
+    assert found.spec == read_spec(tmp_path / "spec.json") != predicted.spec
+    assert found.best.measured.ms <= 0.4
+    by_spec = {each.spec: each for each in found.candidates}
+    assert by_spec[predicted.spec].measured.ms > 0.4
+    (tmp_path / "measured.jsonl").unlink()
+    target.slowness = {each.spec: 9 for each in predicted.candidates}
+    with pytest.raises(km.UserError, match="no network of 40 is within the budget when measured"):
+        search()
+
+
 @pytest.mark.slow  # 20 seconds each, most of them to trace the supernet
 @pytest.mark.parametrize("method", ["one-shot", "differentiable"])
 def test_a_supernet_is_trained_once_and_its_networks_are_tried(method, photos, tmp_path, monkeypatch):
@@ -142,6 +204,9 @@ def test_the_verb_finds_a_network_that_train_takes(photos, tmp_path, monkeypatch
     parts = [operators(SMALL.spec(genes), 2) for genes in (SMALL.smallest(), SMALL.largest())] * 2
     table.fit(parts, [table.ms(each) for each in parts])
     monkeypatch.setattr("keras_mobilenets.training.architecture_search.space.mobile_space", lambda size: SMALL)
+    monkeypatch.setattr("keras_mobilenets.training.architecture_search.measurement.NEAR", 1)
+    monkeypatch.setattr("keras_mobilenets.training.architecture_search.search.TOGETHER", 1)
+    monkeypatch.setattr("keras_mobilenets.tflite.runtime.stopwatch._MOST_ROUNDS", 8)
     limit = 2 * table.ms(parts[0])
     command = [
         "search",
@@ -149,16 +214,23 @@ def test_the_verb_finds_a_network_that_train_takes(photos, tmp_path, monkeypatch
         str(photos),
         "--size",
         "32",
+        "--method",
+        "zero-cost",
         "--table",
         str(table.path),
         "--run",
         str(tmp_path / "run"),
     ]
     assert main([*command, "--max-ms", f"{limit:.6f}", "--candidates", "3"]) == 0
-    assert "spec.json" in capsys.readouterr().err
+    out, err = capsys.readouterr()
+    predicted, measured = re.search(r"([\d.]+) ms predicted, ([\d.]+ \(.*\)) ms measured\n$", out).groups()
+    assert "spec.json" in err
     spec, page = read_spec(tmp_path / "run" / "spec.json"), (tmp_path / "run" / "report.html").read_text()
-    measured = OperatorLatencies(table.path)  # with the operators that the search has added
-    assert measured.ms(operators(spec, 2)) <= limit * (1 + 1e-6)
+    front = files.read_json(tmp_path / "run" / "front.json")
+    by_table = OperatorLatencies(table.path).ms(operators(spec, 2))  # with the operators that the search has added
+    assert float(predicted) == pytest.approx(front["correction"] * by_table, abs=5e-4)
+    assert front["front"][-1]["measured"]["ms"] <= limit
+    assert measured in page
     assert spec.digest() in page
     assert f"on xnnpack within {limit:.3g} ms" in page
     assert "MobileNetV2 0.35" in page
