@@ -6,7 +6,11 @@ from keras_mobilenets.errors import UserError
 
 
 def library_of(model: Any) -> Any:
-    """The library of a model: the module keras, or tf_keras."""
+    """The library of a model: the module keras, or tf_keras.
+
+    Raises:
+        UserError: It is no Keras model.
+    """
     import keras
 
     if isinstance(model, keras.Model):

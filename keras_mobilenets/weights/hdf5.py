@@ -19,6 +19,9 @@ def read(path: Path) -> Stored:
     """The layers of an HDF5 file: `.weights.h5`, weights in the older `.h5` format, or a whole model in that.
 
     A layer of a model inside the model is called `model/layer` in a `.weights.h5`.
+
+    Raises:
+        UserError: It is no such file, or damaged.
     """
     import h5py
 

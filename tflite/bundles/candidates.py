@@ -71,7 +71,11 @@ def _place(path: Path) -> tuple[int, int, str]:
 
 
 def names(given: Sequence[Candidate]) -> list[str]:
-    """What the models are called: the file's name, behind the folder's where two files share theirs."""
+    """What the models are called: the file's name, behind the folder's where two files share theirs.
+
+    Raises:
+        UserError: Two of them would be called alike.
+    """
     times = Counter(each.path.stem for each in given)
     names = [
         NOT_A_NAME.sub("_", each.path.stem if times[each.path.stem] == 1 else _with_folder(each.path)).lstrip(".-+")[

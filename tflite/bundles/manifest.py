@@ -136,7 +136,11 @@ class Bundle:
         return sum((self.folder / path).stat().st_size for path in (NAME, *self.files))
 
     def model(self, name: str) -> BundledModel:
-        """A model by its name."""
+        """A model by its name.
+
+        Raises:
+            UserError: There is none of that name.
+        """
         found = next((model for model in self.models if model.name == name), None)
         if found is None:
             raise UserError(f"{self.folder} holds no model {name}: it has {', '.join(m.name for m in self.models)}")

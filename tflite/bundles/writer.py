@@ -105,7 +105,11 @@ class _Writer:
         self._pictures: dict[Any, tuple[np.ndarray, np.ndarray | None]] = {}
 
     def add(self, given: Candidate, name: str) -> BundledModel:
-        """Scores a model, and writes it with its images and probes."""
+        """Scores a model, and writes it with its images and probes.
+
+        Raises:
+            UserError: It takes no image, cannot be run, or its data do not fit it.
+        """
         if not takes_image(given.path):
             raise UserError(f"{given.path} takes no image, and the app shows images: leave it out")
         model = open_model(given.path)

@@ -123,23 +123,9 @@ def convert(
             images are missing or do not fit, the model has an input of no fixed size or an operator that TensorFlow
             Lite lacks, or the file cannot be written.
     """
-    known = {
-        "quantize": (*QUANTIZATIONS, None),
-        "target": tuple(FORMS),
-        "calibration_method": ("auto", *METHODS),
-        "effort": EFFORTS,
-        "io_dtype": IO_DTYPES,
-    }
-    given = {
-        "quantize": quantize,
-        "target": target,
-        "calibration_method": calibration_method,
-        "effort": effort,
-        "io_dtype": io_dtype,
-    }
-    for name, value in given.items():
-        if value not in known[name]:
-            raise UserError(f"{name}={value!r}: choose one of {', '.join(filter(None, known[name]))}")
+    _check_words(
+        quantize=quantize, target=target, calibration_method=calibration_method, effort=effort, io_dtype=io_dtype
+    )
     if calibration_images < 1:
         raise UserError(f"calibration_images={calibration_images}: give 1 or more")
     model, is_trained = opened(model)
@@ -169,13 +155,14 @@ def convert(
             scaling = found.scaling
         elif takes_one_image(graph.inputs):
             scaling = scaling_of(model, pixels)
-        content = graph.content if is_integer else flatbuffer.changed(graph.content, fold_shuffles)
+        if is_integer:
+            content = int8_graph(graph, found, how, FORMS[target], wide=quantize == "int16x8")
+        else:
+            content = flatbuffer.changed(graph.content, fold_shuffles)
         if sparse:
             from keras_mobilenets.tflite.graph.sparsity import fit_sparse_kernels
 
             content = fit_sparse_kernels(content)
-        if is_integer:
-            content = int8_graph(graph, found, how, FORMS[target], wide=quantize == "int16x8")
         content = flatbuffer.changed(content, fit, widen_branches)
         if detects:
             content = attach(with_post_process(content, model), model.name, scaling, labels)
@@ -187,6 +174,20 @@ def convert(
     mark_valid(path)
     warn_if_not_delegated(path, target)
     return Path(path)
+
+
+def _check_words(**given: str | None) -> None:
+    """Refuses a value that an argument does not know."""
+    known: dict[str, Sequence[str | None]] = {
+        "quantize": (*QUANTIZATIONS, None),
+        "target": tuple(FORMS),
+        "calibration_method": ("auto", *METHODS),
+        "effort": EFFORTS,
+        "io_dtype": IO_DTYPES,
+    }
+    for name, value in given.items():
+        if value not in known[name]:
+            raise UserError(f"{name}={value!r}: choose one of {', '.join(filter(None, known[name]))}")
 
 
 def _check(

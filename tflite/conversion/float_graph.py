@@ -88,7 +88,11 @@ def float_graph(
 
 
 def opened(model: Any) -> tuple[Any, bool]:
-    """A model, loaded if it is a path and in Keras 3 if it can be; and whether it is quantization-aware."""
+    """A model, loaded if it is a path and in Keras 3 if it can be; and whether it is quantization-aware.
+
+    Raises:
+        UserError: It is no Keras model, or a file that cannot be loaded.
+    """
     import keras
 
     if isinstance(model, str | Path):

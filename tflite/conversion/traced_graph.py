@@ -227,7 +227,11 @@ def _traced_export(model: ExportedModel, input_shape: Sequence[int] | None) -> T
 def frozen(
     name: str, model: Any, run: Callable[..., Any], declared: tuple[Input, ...], output_names: list[str]
 ) -> TracedGraph:
-    """Traces a function of the inputs; `output_names` may be filled while it runs."""
+    """Traces a function of the inputs; `output_names` may be filled while it runs.
+
+    Raises:
+        UserError: The model's own code fails.
+    """
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     try:

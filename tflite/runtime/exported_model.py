@@ -58,7 +58,11 @@ class ExportedModel(ABC):
 
     @property
     def output(self) -> dict[str, Any]:
-        """Name, shape, dtype and quantization of the one output."""
+        """Name, shape, dtype and quantization of the one output.
+
+        Raises:
+            UserError: There are several.
+        """
         if len(self.outputs) != 1:
             raise UserError(f"{self.path} has {len(self.outputs)} outputs; a classifier has one")
         return self.outputs[0]

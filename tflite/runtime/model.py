@@ -20,7 +20,11 @@ class UnsupportedModelError(UserError):
 
 
 def load(path: str | Path, threads: int = 1, input_shape: InputShape = None, *, delegate: bool = True) -> "Model":
-    """As `open_model`, of a file known to be valid: a damaged one may crash this process."""
+    """As `open_model`, of a file known to be valid: a damaged one may crash this process.
+
+    Raises:
+        UserError: The runtime refuses it, or `input_shape` does not fit.
+    """
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     resolver = OpResolverType.AUTO if delegate else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES

@@ -117,7 +117,11 @@ class Kind(ABC):
         """Examples as they are held as `tflite.convert` and `tflite.evaluate` take them."""
 
     def pictures(self, inputs: np.ndarray, scaling: Any) -> np.ndarray:
-        """What a model, or `inputs`, is given, as uint8 N×H×W×3 to look at, where the kind has pictures."""
+        """What a model, or `inputs`, is given, as uint8 N×H×W×3 to look at, where the kind has pictures.
+
+        Raises:
+            UserError: It has none.
+        """
         raise UserError(f"{self.noun}s cannot be looked at")
 
     def input_shape(self, scaling: Any) -> tuple[int, ...]:

@@ -149,7 +149,11 @@ def prepared_builder(name: str, data_dir: str | Path | None) -> Any:
 
 
 def prepare(builder: Any) -> Any:
-    """Downloads or generates a builder's data set when it is not there yet; returns the builder."""
+    """Downloads or generates a builder's data set when it is not there yet; returns the builder.
+
+    Raises:
+        UserError: It cannot be downloaded, made or written.
+    """
     if builder.data_path.exists():
         return builder
     folder = builder._data_dir_root

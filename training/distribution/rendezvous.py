@@ -16,7 +16,21 @@ PATIENCE = 5.0  # seconds after the deadline to wait for the answer of process 0
 
 
 def accept_processes(host: str, port: int, processes: int, deadline: float, service: int) -> dict[int, socket.socket]:
-    """Accepts all other processes; afterwards, the port relays to JAX's service."""
+    """Accepts all other processes; afterwards, the port relays to JAX's service.
+
+    Args:
+        host: Address of this machine.
+        port: Port.
+        processes: Their number, with this one.
+        deadline: When all must be there, by `time.monotonic`, in seconds.
+        service: The local port of JAX's service.
+
+    Returns:
+        The connections by the number of the process.
+
+    Raises:
+        UserError: The port cannot be listened at, or a process is missing at the deadline.
+    """
     try:
         listener = socket.create_server(
             (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2 * processes
@@ -67,7 +81,11 @@ def accept_processes(host: str, port: int, processes: int, deadline: float, serv
 
 
 def join(host: str, port: int, processes: int, process_id: int, deadline: float) -> socket.socket:
-    """Connects to process 0 and waits for the others; returns the connection."""
+    """Connects to process 0 and waits for the others; returns the connection.
+
+    Raises:
+        UserError: Process 0 does not answer, refuses this one, or has stopped waiting.
+    """
     connection = _keep_alive(_connect(host, port, deadline))
     try:
         connection.sendall(f"join {process_id} {processes}\n".encode())

@@ -36,6 +36,9 @@ def body(content: bytes) -> bytes:
 
     Returns:
         One with two outputs, `boxes` and `scores`: each has numbers of a range of its own.
+
+    Raises:
+        UserError: It does not end in their concatenation.
     """
     model = flatbuffer.read(content)
     graph = model.subgraphs[0]

@@ -94,7 +94,11 @@ def run(path: Path, inputs: np.ndarray, variant: str = "") -> np.ndarray:
 
 
 def arena_bytes(log: str) -> int:
-    """The bytes of the arena that a model takes, from what TensorFlow Lite Micro writes about its allocations."""
+    """The bytes of the arena that a model takes, from what TensorFlow Lite Micro writes about its allocations.
+
+    Raises:
+        UserError: It does not say them.
+    """
     found = _ARENA.search(log)
     if found is None:
         raise UserError(

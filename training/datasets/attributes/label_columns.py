@@ -94,7 +94,11 @@ class Table:
             yield line, name, labels, None if self.split is None else self._part(line, cells[self.split])
 
     def rows_that_fit(self) -> Iterator[tuple[int, list[str]]]:
-        """The rows, of which each has as many cells as the table has columns."""
+        """The rows, of which each has as many cells as the table has columns.
+
+        Raises:
+            UserError: One has not.
+        """
         columns = len(self.header) or 2
         for line, cells in self.rows:
             if len(cells) != columns:
