@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -55,7 +55,7 @@ def evaluate(
         UserError: The file cannot be opened, is no image classifier, or answers with NaN; or the images or labels do
             not fit it; or the target cannot be asked here, or fails: then with its own message.
     """
-    from keras_mobilenets.tflite.runtime.input_scaling import scaling_of_file, takes_history, takes_pixels
+    from keras_mobilenets.tflite.runtime.input_scaling import takes_history
 
     if limit is not None and limit < 1:
         raise UserError(f"limit is {limit}; give 1 or more images")
@@ -69,26 +69,57 @@ def evaluate(
     if run_there and is_exported(path):
         raise UserError(f"{path} runs on the CPU alone: leave out on={on!r}, or give the .tflite")
     shape = input_shape(path)
-    is_image, is_history = takes_pixels(path), takes_history(path)
-    is_open = -1 in shape[1:]
-    if run_there and is_open:
+    if run_there and -1 in shape[1:]:
         raise UserError(f"{path} takes images of any size, and {on} one size; convert it with a size")
+    threads = threads or min(4, usable_threads())
+    ran = _run(path, data, shape, threads, limit, pixels, several, keeps=run_there is not None)
+    ranked = takes_history(path)
+    here = score(_answers(ran.model, ran.outputs), ran.labels, ranked=ranked)
+    if run_there is None:
+        return here
+    raw = run_there(Path(path), np.stack(ran.inputs))
+    there = score(_answers(ran.model, list(raw.reshape(len(raw), -1)), f" on {on}"), ran.labels, ranked=ranked)
+    return replace(there, on=on, agreement=agreement(there, here), max_difference=max_abs_err(there, here))
+
+
+class _Run(NamedTuple):
+    """A model that ran: what it was given, where that is kept, flat outputs, one each; all labels, or None."""
+
+    model: Model | ExportedModel
+    inputs: list[np.ndarray]
+    outputs: list[np.ndarray]
+    labels: np.ndarray | None
+
+
+def _run(
+    path: str | Path,
+    data: Any,
+    shape: tuple[int, ...],
+    threads: int,
+    limit: int | None,
+    pixels: Any,
+    several: bool,
+    *,
+    keeps: bool,
+) -> _Run:
+    """Runs a model over data on the CPU, opened anew for each size where it takes any."""
+    from keras_mobilenets.tflite.runtime.input_scaling import scaling_of_file, takes_history, takes_pixels
+
+    is_image, is_history, is_open = takes_pixels(path), takes_history(path), -1 in shape[1:]
     model: Model | ExportedModel | None = None
     scaling = None
     inputs: list[np.ndarray] = []
     outputs: list[np.ndarray] = []
     labels: list[np.ndarray] = []
-    for images, batch_labels in track(
+    examples = (
         batches(data, None if is_open else shape, several=several)
         if is_image
-        else value_batches(data, shape, path, several=several, integers=is_history),
-        f"Evaluating {Path(path).name}",
-        total=_batch_count(data),
-    ):
+        else value_batches(data, shape, path, several=several, integers=is_history)
+    )
+    for images, batch_labels in track(examples, f"Evaluating {Path(path).name}", total=_batch_count(data)):
         images = images[: None if limit is None else limit - len(outputs)]
         if model is None or (is_open and images.shape[1:] != tuple(model.input["shape"][1:])):
-            size = (1, *images.shape[1:]) if is_open else None
-            model = _opened(path, threads or min(4, usable_threads()), size)
+            model = _opened(path, threads, (1, *images.shape[1:]) if is_open else None)
         source = model.input
         if is_image:
             check_images(images, source["shape"], path)
@@ -97,20 +128,13 @@ def evaluate(
         else:
             values = images if is_history else quantize(images, source["dtype"], source["quantization"])
         outputs += [model.run(value[None]).reshape(-1) for value in values]
-        if run_there:
-            inputs.append(values)
+        inputs += [*values] if keeps else []
         if batch_labels is not None:
             labels.append(batch_labels[: len(images)])
         if len(outputs) == limit:
             break
     assert model is not None  # there is an image
-    known = np.concatenate(labels) if labels else None
-    here = score(_answers(model, outputs), known, ranked=is_history)
-    if run_there is None:
-        return here
-    raw = run_there(Path(path), np.concatenate(inputs))
-    there = score(_answers(model, list(raw.reshape(len(raw), -1)), f" on {on}"), known, ranked=is_history)
-    return replace(there, on=on, agreement=agreement(there, here), max_difference=max_abs_err(there, here))
+    return _Run(model, inputs, outputs, np.concatenate(labels) if labels else None)
 
 
 def input_shape(path: str | Path) -> tuple[int, ...]:
