@@ -17,6 +17,7 @@ from keras_mobilenets.cli import main
 from keras_mobilenets.models.catalog import builder_named
 from keras_mobilenets.training.engine import model_transforms
 from keras_mobilenets.training.engine.optimizer import make_optimizer
+from keras_mobilenets.training.engine.precision import mixed_precision
 from keras_mobilenets.training.recipe import RECIPES, usual_recipe
 
 SIZE = 32
@@ -248,7 +249,7 @@ def test_in_mixed_precision_heads_compute_in_float32():
         (distilled, {"predictions_labels", "predictions_teacher"}),
         (nested, {"last"}),
     ):
-        with model_transforms.precision(model, "bfloat16"):
+        with mixed_precision(model, "bfloat16"):
             weighted = [layer for layer in model._flatten_layers(recursive=True) if layer.weights]
             alone = [layer for layer in weighted if not hasattr(layer, "layers")]
             assert {layer.name for layer in alone if layer.compute_dtype == "float32"} == heads
@@ -260,7 +261,7 @@ def test_in_mixed_precision_heads_compute_in_float32():
 def test_float16_without_a_gpu_is_refused_and_bfloat16_warned_of(data):
     with pytest.raises(UserError, match="float16 is for GPUs"):
         training.fit(network(), data, training.Recipe(epochs=1, precision="float16"), verbose=0)
-    with pytest.warns(UserWarning, match="slower in bfloat16"), model_transforms.precision(network(), "bfloat16"):
+    with pytest.warns(UserWarning, match="slower in bfloat16"), mixed_precision(network(), "bfloat16"):
         pass
 
 

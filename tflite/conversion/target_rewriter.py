@@ -1,4 +1,4 @@
-"""An int8 .tflite with operators in the form that its target runs best, by the table in forms.py.
+"""An int8 .tflite with operators in the form that its target runs best, by the table `FORMS`.
 
 It starts from the quantized graph, where every constant factor is a matter of scales: the int8 weights, the biases and
 the activations that a convolution gives stay, bit for bit, and only what they are said to stand for changes. So models
@@ -82,7 +82,7 @@ def _add_and_multiply(graph: Int8Graph, operator: Any) -> None:
 
     k goes into the scale of what computes x. The upper end of the clamp costs nothing, since the int8 values of the sum
     end there; where x ends before, they end earlier. Where x's steps and 3 are whole numbers of some finer step, as
-    calibration sees to (h_swish.py), the sum has that step and no rounding: the result is the real function, rounded.
+    calibration sees to (`hard_swish`), the sum has that step and no rounding: the result is the real function, rounded.
     """
     k = 1 / math.sqrt(6)
     x, result = int(operator.inputs[0]), int(operator.outputs[0])

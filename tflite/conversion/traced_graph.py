@@ -97,7 +97,7 @@ def traced(model: Any, input_shape: Sequence[int] | None = None, for_int8: bool 
 
     if isinstance(model, ExportedModel):
         return _traced_export(model, input_shape)
-    from keras_mobilenets.training.compression.precision import float32
+    from keras_mobilenets.training.engine.precision import float32
 
     if not isinstance(model, keras.Model):
         with float32(model):

@@ -1,24 +1,19 @@
-"""Changes to a model while it trains: dropout rates, stochastic depth, mixed precision, exponential moving averages.
+"""Changes to a model while it trains: dropout rates, stochastic depth, exponential moving averages.
 
 They end with the training. The saved model has its original layers, in float32.
 """
 
 import contextlib
-import importlib
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.graphs.flat_model import calls, flat_model
+from keras_mobilenets.training.engine.precision import float32
 from keras_mobilenets.training.introspection import library_of
 from keras_mobilenets.training.recipe import Recipe
-
-COMPUTE_CAPABILITY = {"bfloat16": (8, 0), "float16": (7, 0)}  # of NVIDIA's GPUs
 
 
 def apply(model: Any, recipe: Recipe) -> Any:
@@ -77,75 +72,6 @@ def with_stochastic_depth(model: Any, rate: float, seed: int = 0) -> Any:
 
 
 @contextlib.contextmanager
-def precision(model: Any, name: str) -> Iterator[None]:
-    """Mixed precision inside the block: layers compute in another dtype, weights stay float32.
-
-    Global average pooling and the head, a classifier or the convolutions that say a detector's boxes and scores, stay
-    in float32 (arXiv:1710.03740, section 3.3).
-
-    Args:
-        model: A Keras 3 model whose layers are in float32; any model where `name` is "float32".
-        name: "float32", "bfloat16" or "float16".
-
-    Raises:
-        UserError: There is no GPU that computes in float16.
-    """
-    if name == "float32":
-        yield
-        return
-    _check_hardware(name)
-    _set_policy(model, f"mixed_{name}")
-    try:
-        yield
-    finally:
-        _set_policy(model, "float32")
-
-
-def _set_policy(model: Any, policy: str) -> None:
-    head = _head(model) if policy != "float32" else []
-    for layer in list(model._flatten_layers()):
-        in_float32 = layer in head or type(layer).__name__ in ("GlobalAveragePooling2D", "Softmax")
-        layer.dtype_policy = "float32" if in_float32 else policy
-
-
-def _head(model: keras.Model) -> list[Any]:
-    """On every way to the outputs the last layer that has weights, and the layers behind it."""
-    flat = flat_model(model)
-    head, read = [], set(map(id, flat.outputs))
-    for call in reversed(calls(flat)):
-        if not read.isdisjoint(map(id, call.outputs)):
-            head.append(call.layer)
-            if not getattr(call.layer, "weights", None):
-                read.update(map(id, call.inputs))
-    return head
-
-
-def _check_hardware(name: str) -> None:
-    gpus = _gpus()
-    for gpu, capability in gpus.items():
-        if capability < COMPUTE_CAPABILITY[name]:
-            raise UserError(f"precision: {gpu} does not compute in {name}; give float32")
-    if not gpus and name == "float16":
-        library = "JAX" if keras.backend.backend() == "jax" else "TensorFlow"
-        raise UserError(f"precision: float16 is for GPUs, and {library} sees none; give bfloat16 or float32")
-    if not gpus:  # 1.9 times the time of float32 for MobileNetV2 on a CPU with AMX
-        warnings.warn(
-            "precision: on a CPU, TensorFlow trains mobile models slower in bfloat16 than in float32", stacklevel=2
-        )
-
-
-def _gpus() -> dict[str, tuple[int, ...]]:
-    """The GPUs of the model's backend, with their compute capabilities."""
-    if keras.backend.backend() == "jax":
-        jax = importlib.import_module("jax")
-        devices = [device for device in jax.local_devices() if device.platform in ("gpu", "cuda")]
-        return {str(device): tuple(map(int, device.compute_capability.split("."))) for device in devices}
-    details = tf.config.experimental.get_device_details
-    gpus = tf.config.list_physical_devices("GPU")
-    return {gpu.name: details(gpu).get("compute_capability", (0, 0)) for gpu in gpus}
-
-
-@contextlib.contextmanager
 def moving_averages(model: Any) -> Iterator[None]:
     """Inside the block, the weights are their exponential moving averages, where the optimizer keeps them."""
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # inside loss scaling
@@ -173,12 +99,5 @@ def average_validation(model: Any) -> Any:
 @contextlib.contextmanager
 def inference_form(model: Any) -> Iterator[None]:
     """Inside the block, the model is as it is saved: moving averages as weights, layers in float32."""
-    policy = model.dtype_policy.name if isinstance(model, keras.Model) else "float32"
-    with moving_averages(model):
-        if policy != "float32":
-            _set_policy(model, "float32")
-        try:
-            yield
-        finally:
-            if policy != "float32":
-                _set_policy(model, policy)
+    with moving_averages(model), float32(model):
+        yield

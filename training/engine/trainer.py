@@ -26,6 +26,7 @@ from keras_mobilenets.training.engine import model_transforms, progress_bar, pro
 from keras_mobilenets.training.engine.batch_normalization import fused_batch_norm
 from keras_mobilenets.training.engine.grouped_convolution import split_groups
 from keras_mobilenets.training.engine.optimizer import make_optimizer
+from keras_mobilenets.training.engine.precision import mixed_precision
 from keras_mobilenets.training.engine.recorder import Recorder
 from keras_mobilenets.training.introspection import library_of, shape_text
 from keras_mobilenets.training.recipe import PLAIN, Recipe
@@ -96,7 +97,7 @@ def fit(
         _record_settings(folder, model, data, {"recipe": dataclasses.asdict(recipe)} | objective.settings)
         whole = progressive_learning.multi_size_model(model_transforms.apply(model, recipe), recipe, data.image_size)
         with device_strategy.distribute(whole, data.batch_size) as trained:
-            with model_transforms.precision(trained, recipe.precision):
+            with mixed_precision(trained, recipe.precision):
                 _compile(trained, data, recipe, objective)
             recorder = Recorder(
                 trained,
@@ -116,7 +117,7 @@ def fit(
             logs = stack.enter_context(tensorboard_logger.Summaries(recorder))
             progress = stack.enter_context(progress_bar.Progress(recorder, _work(recipe, data), data, verbose))
             while len(recorder.rows) < recipe.epochs and not recorder.stopped:
-                with _logging_to(folder / "logs"), model_transforms.precision(trained, recipe.precision):
+                with _logging_to(folder / "logs"), mixed_precision(trained, recipe.precision):
                     _fit(trained, data, recipe, objective, recorder, callbacks, progress, logs)
             if recorder.out_of_patience and len(recorder.rows) < recipe.epochs:
                 progress.say(f"stopped early: none of the last {recipe.patience} epochs was better")
