@@ -34,6 +34,13 @@ def prefixes_of(pattern: str, arrays: Mapping[str, Any], count: int) -> list[str
     return found
 
 
+def matched_blocks(model: keras.Model, arrays: Mapping[str, Any], pattern: str) -> list[tuple[str, list[str], str]]:
+    """The blocks of a model in order, the roles of their layers, and PyTorch's prefixes of them, of that pattern."""
+    blocks = blocks_of(weighted(model))
+    prefixes = prefixes_of(pattern, arrays, len(blocks))
+    return [(block, roles, prefix) for (block, roles), prefix in zip(blocks.items(), prefixes, strict=True)]
+
+
 def attention_tensors(arrays: Mapping[str, Any]) -> dict[str, Any]:
     """The tensors of a transformer as its layers have them.
 

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_mobilenets.blocks.families.wavelet import BANDS
-from keras_mobilenets.weights.dialects.blocks import blocks_of, prefixes_of, weighted
+from keras_mobilenets.weights.dialects.blocks import matched_blocks, weighted
 
 # What timm calls the layers of a block.
 ROLES = {"depthwise": "conv_dw", "norm": "norm", "expand": "mlp.fc1", "project": "mlp.fc2", "scale": ""}
@@ -66,17 +66,14 @@ def tensors(arrays: Mapping[str, Any]) -> dict[str, Any]:
 
 def modules(model: keras.Model, arrays: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """For every layer with weights its module, in timm's words: (layer, module)."""
-    names = weighted(model)
-    blocks = blocks_of(names)
-    prefixes = prefixes_of(r"stages\.\d+\.blocks\.\d+", arrays, len(blocks))
-    for (block, roles), prefix in zip(blocks.items(), prefixes, strict=True):
+    for block, roles, prefix in matched_blocks(model, arrays, r"stages\.\d+\.blocks\.\d+"):
         for role in roles:
             if not role.endswith("_haar"):
                 yield f"{block}_{role}", f"{prefix}.{_module(role)}".rstrip(".")
     for stage in (1, 2, 3):
         yield f"downsample_{stage}_norm", f"stages.{stage}.downsample.0"
         yield f"downsample_{stage}", f"stages.{stage}.downsample.1"
-    stem = ("stem", "stem_2", "stem_norm") if "stem_2" in names else ("stem", "stem_norm")
+    stem = ("stem", "stem_2", "stem_norm") if "stem_2" in weighted(model) else ("stem", "stem_norm")
     yield from ((name, f"stem.{place}") for place, name in enumerate(stem))
     yield from (("head_norm", "head.norm"), ("predictions", "head.fc"))
 

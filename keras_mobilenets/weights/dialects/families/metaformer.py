@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_mobilenets.weights.dialects.blocks import attention_tensors, blocks_of, prefixes_of, weighted
+from keras_mobilenets.weights.dialects.blocks import attention_tensors, matched_blocks, weighted
 
 # Of a block; ...
 ROLES = {
@@ -42,10 +42,7 @@ def tensors(arrays: Mapping[str, Any]) -> dict[str, Any]:
 
 def modules(model: keras.Model, arrays: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """For every layer with weights its module: (layer, module)."""
-    names = weighted(model)
-    blocks = blocks_of(names)
-    prefixes = prefixes_of(r"stages\.\d+\.blocks\.\d+", arrays, len(blocks))
-    for (block, roles), prefix in zip(blocks.items(), prefixes, strict=True):
+    for block, roles, prefix in matched_blocks(model, arrays, r"stages\.\d+\.blocks\.\d+"):
         for role in roles:
             module = (POOLING if "query" not in roles else {}).get(role) or ROLES[role]
             yield f"{block}_{role}", f"{prefix}.{module}"
@@ -53,7 +50,7 @@ def modules(model: keras.Model, arrays: Mapping[str, Any]) -> Iterator[tuple[str
     for stage in (1, 2, 3):
         yield f"downsample_{stage}", f"stages.{stage}.downsample.conv"
         yield f"downsample_{stage}_bn", f"stages.{stage}.downsample.norm"
-    if "stem" in names:
+    if "stem" in weighted(model):
         yield from (("stem", "stem.conv"), ("head_norm", "head.norm"), ("predictions", "head.fc"))
         return
     for number in (1, 2):

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_mobilenets.weights.dialects.blocks import attention_tensors, blocks_of, prefixes_of, weighted
+from keras_mobilenets.weights.dialects.blocks import attention_tensors, matched_blocks
 
 RESIDUAL = {"expand": "conv1_1x1", "depthwise": "conv2_kxk", "project": "conv3_1x1"}
 # Of a MobileViT block: convolutions with a normalization, ...
@@ -37,9 +37,7 @@ def tensors(arrays: Mapping[str, Any]) -> dict[str, Any]:
 
 def modules(model: keras.Model, arrays: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """For every layer with weights its module: (layer, module)."""
-    blocks = blocks_of(weighted(model))
-    prefixes = prefixes_of(r"stages\.\d+\.\d+", arrays, len(blocks))
-    for (block, roles), prefix in zip(blocks.items(), prefixes, strict=True):
+    for block, roles, prefix in matched_blocks(model, arrays, r"stages\.\d+\.\d+"):
         for role in roles:
             number, _, inside = role.partition("_")
             if number.isdigit():

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_mobilenets.weights.dialects.blocks import blocks_of, prefixes_of, weighted
+from keras_mobilenets.weights.dialects.blocks import matched_blocks
 
 
 def matches(arrays: Mapping[str, Any]) -> bool:
@@ -15,8 +15,7 @@ def matches(arrays: Mapping[str, Any]) -> bool:
 
 def modules(model: keras.Model, arrays: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """For every layer with weights its module: (layer, module)."""
-    blocks = blocks_of(weighted(model))
-    for (block, roles), prefix in zip(blocks.items(), prefixes_of(r"layer\d+\.\d+", arrays, len(blocks)), strict=True):
+    for block, roles, prefix in matched_blocks(model, arrays, r"layer\d+\.\d+"):
         for role in roles:
             shortcut = role == "shortcut"
             yield f"{block}_{role}", f"{prefix}.downsample.0" if shortcut else f"{prefix}.{role.replace('_', '')}"

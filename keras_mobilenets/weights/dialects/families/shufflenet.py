@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_mobilenets.weights.dialects.blocks import blocks_of, prefixes_of, weighted
+from keras_mobilenets.weights.dialects.blocks import matched_blocks, weighted
 
 # The convolutions of a unit, each followed by its normalization in the next module.
 V1 = {"reduce": "branch_main_1.0", "depthwise": "branch_main_1.3", "expand": "branch_main_2.0"}
@@ -41,14 +41,13 @@ def tensors(arrays: Mapping[str, Any]) -> dict[str, Any]:
 
 def modules(model: keras.Model, arrays: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """For every layer with weights its module: (layer, module)."""
-    blocks = blocks_of(weighted(model))
     if "block_0_reduce" in weighted(model):
         unit, pattern, stem, head, classifier = V1, r"features\.\d+", "first_conv", "conv5", "classifier.0"
     elif "conv_last.0.weight" in arrays:
         unit, pattern, stem, head, classifier = V2, r"features\.\d+", "first_conv", "conv_last", "classifier.0"
     else:
         unit, pattern, stem, head, classifier = TORCHVISION_V2, r"stage\d+\.\d+", "conv1", "conv5", "fc"
-    for (block, roles), prefix in zip(blocks.items(), prefixes_of(pattern, arrays, len(blocks)), strict=True):
+    for block, roles, prefix in matched_blocks(model, arrays, pattern):
         for role in roles:
             branch, _, number = unit[role].rpartition(".")
             yield f"{block}_{role}", f"{prefix}.{unit[role]}"
