@@ -68,6 +68,9 @@ def _followed(layer: Any, call: Call) -> list[Call]:
 @_layer.register(layers.Conv1D)
 @_layer.register(layers.Conv2D)
 @_layer.register(layers.Conv3D)
+@_layer.register(layers.DepthwiseConv1D)
+@_layer.register(layers.DepthwiseConv2D)
+@_layer.register(StripConvolution)
 def _(layer: Any, call: Call) -> int:
     return _positions(layer, _shape(call.outputs[0])) * math.prod(layer.kernel.shape)
 
@@ -77,13 +80,6 @@ def _(layer: Any, call: Call) -> int:
 @_layer.register(layers.Conv3DTranspose)
 def _(layer: Any, call: Call) -> int:
     return _positions(layer, _shape(call.inputs[0])) * math.prod(layer.kernel.shape)
-
-
-@_layer.register(layers.DepthwiseConv1D)
-@_layer.register(layers.DepthwiseConv2D)
-@_layer.register(StripConvolution)
-def _(layer: Any, call: Call) -> int:
-    return _positions(layer, _shape(call.outputs[0])) * math.prod(layer.kernel.shape)
 
 
 @_layer.register(layers.SeparableConv1D)

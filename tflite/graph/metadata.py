@@ -146,7 +146,7 @@ def metadata_of(content: bytes) -> Metadata | None:
 
 def _input(tensor: Any, scaling: PixelScaling | None) -> dict[str, Any]:
     if scaling is None:
-        name = _text(tensor.name)
+        name = flatbuffer.text(tensor.name)
         return {"name": name, "description": DESCRIPTIONS.get(name, "Waveform in -1..1 at 16 kHz, or features of it")}
     low, high = scaling.range
     known = {
@@ -157,10 +157,10 @@ def _input(tensor: Any, scaling: PixelScaling | None) -> dict[str, Any]:
     }
     known = {} if scaling.is_assumed and not scaling.source else known
     if len(tensor.shape) != 4:  # whose frames the format has no word for
-        return {"name": _text(tensor.name), "description": "Clip to classify, in RGB order", **known}
+        return {"name": flatbuffer.text(tensor.name), "description": "Clip to classify, in RGB order", **known}
     space = _COLOUR_SPACES.get(int(tensor.shape[-1]), 0)
     return {
-        "name": _text(tensor.name),
+        "name": flatbuffer.text(tensor.name),
         "description": "Image to classify, in RGB order",
         "content": {"content_properties_type": _IMAGE_PROPERTIES, "content_properties": {"color_space": space}},
         **known,
@@ -168,7 +168,8 @@ def _input(tensor: Any, scaling: PixelScaling | None) -> dict[str, Any]:
 
 
 def _scores(tensor: Any, labels: Sequence[str] | None) -> dict[str, Any]:
-    return {"name": _text(tensor.name), "description": "Score of each class"} | _label_file(labels, _AXIS_LABELS)
+    scores = {"name": flatbuffer.text(tensor.name), "description": "Score of each class"}
+    return scores | _label_file(labels, _AXIS_LABELS)
 
 
 def _detections(labels: Sequence[str] | None) -> dict[str, Any]:
@@ -192,10 +193,6 @@ def _detections(labels: Sequence[str] | None) -> dict[str, Any]:
 def _label_file(labels: Sequence[str] | None, kind: int) -> dict[str, Any]:
     file = {"name": LABELS, "description": "Names of the classes, one a line", "type": kind}
     return {} if labels is None else {"associated_files": [file]}
-
-
-def _text(name: Any) -> str:
-    return (name or b"").decode("utf-8", "replace")
 
 
 def _line(label: object) -> str:

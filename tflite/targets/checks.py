@@ -20,7 +20,19 @@ class Runner(Protocol):
     """Runs a file on a variant of a target."""
 
     def __call__(self, path: Path, inputs: np.ndarray, variant: str) -> np.ndarray:
-        """As `runner` says."""
+        """Runs a .tflite on images.
+
+        Args:
+            path: A .tflite that is known to be sound, with one input and one output.
+            inputs: Images×height×width×channels in the input's own dtype.
+            variant: Of the target; "" where it has none.
+
+        Returns:
+            Raw outputs, images×..., in the output's own dtype.
+
+        Raises:
+            UserError: The target cannot be had here, does not take the file, or fails.
+        """
 
 
 @dataclass(frozen=True)

@@ -49,15 +49,7 @@ def check(path: Path, variant: str = "") -> GpuCheck:
 
 
 def run(path: Path, inputs: np.ndarray, variant: str = "") -> np.ndarray:
-    """Runs a .tflite on images; what the delegate leaves runs on the CPU, as on a phone.
-
-    Args:
-        path: A .tflite that is known to be sound, with one input and one output.
-        inputs: Images×height×width×channels in the input's own dtype.
-        variant: There is none.
-
-    Returns:
-        Raw outputs, images×..., in the output's own dtype.
+    """Runs a .tflite as `checks.Runner` says; what the delegate leaves runs on the CPU, as on a phone.
 
     Raises:
         UserError: The delegate cannot be had here, takes no operator, or fails: then with its own message.

@@ -70,15 +70,7 @@ def check(path: Path, variant: str = "") -> MicroCheck:
 
 
 def run(path: Path, inputs: np.ndarray, variant: str = "") -> np.ndarray:
-    """Runs a .tflite on images with TensorFlow Lite Micro.
-
-    Args:
-        path: A .tflite that is known to be sound, with one input and one output.
-        inputs: Images×height×width×channels in the input's own dtype.
-        variant: There is none.
-
-    Returns:
-        Raw outputs, images×..., in the output's own dtype.
+    """Runs a .tflite with TensorFlow Lite Micro, as `checks.Runner` says.
 
     Raises:
         UserError: TensorFlow Lite Micro is not installed, or does not run the file: then with operators and reasons.

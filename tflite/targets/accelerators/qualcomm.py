@@ -91,15 +91,9 @@ def check(path: Path, variant: str) -> QualcommCheck:
 
 
 def run(path: Path, inputs: np.ndarray, variant: str) -> np.ndarray:
-    """Compiles a model and runs it on the simulator of the NPU, which takes a tenth of a second for a small image.
+    """Compiles a model and runs it on the simulator of the NPU, as `checks.Runner` says; `variant` is one of `SOCS`.
 
-    Args:
-        path: A .tflite that is known to be sound, with one input and one output.
-        inputs: Images×height×width×channels in the input's own dtype.
-        variant: One of `SOCS`.
-
-    Returns:
-        Raw outputs, images×..., in the output's own dtype.
+    It takes a tenth of a second for a small image.
 
     Raises:
         UserError: The compiler cannot be had here, it leaves operators to the CPU, or the simulator fails.

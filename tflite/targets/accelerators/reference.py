@@ -9,15 +9,7 @@ from keras_mobilenets.tflite.targets.accelerators import processes
 
 
 def run(path: Path, inputs: np.ndarray, variant: str = "") -> np.ndarray:
-    """Runs a .tflite on images.
-
-    Args:
-        path: A .tflite that is known to be sound, with one input and one output.
-        inputs: Images×height×width×channels in the input's own dtype.
-        variant: There is none.
-
-    Returns:
-        Raw outputs, images×..., in the output's own dtype.
+    """Runs a .tflite, as `checks.Runner` says.
 
     Raises:
         UserError: The kernels do not run it.
