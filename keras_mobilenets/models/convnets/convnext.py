@@ -79,7 +79,7 @@ def _builder(variant: str) -> Builder:
     if variant in ("Atto", "Femto", "Pico", "Nano"):
         body.__doc__ = f"Builds timm's ConvNeXt-{variant}; alpha is a factor on its published width.{_ARGUMENT}"
     body.__doc__ += _OVERLAPPING
-    return builder(dropout_rate=0.0, last=_last)(body)
+    return builder(dropout_rate=0.0, last=partial(blocks.layer_norm, name="head"))(body)
 
 
 def _wavelet_builder(variant: str) -> Builder:
@@ -110,7 +110,7 @@ def _wavelet_builder(variant: str) -> Builder:
         f"Builds WTConvNeXt-{variant[0]} (Finder et al., section 4.1); alpha is a factor on its published width."
         f"{_ARGUMENT}    levels: Wavelet levels of the four stages. Small images want fewer.\n    "
     )
-    return builder(dropout_rate=0.0, last=_last)(body)
+    return builder(dropout_rate=0.0, last=partial(blocks.layer_norm, name="head"))(body)
 
 
 def _patch_stem(x: Any, filters: int, strides: int) -> Any:
@@ -135,10 +135,6 @@ def _network(x: Any, variant: Variant, stages: list[Any], alpha: float) -> Any:
             x = block(x, name=f"block_{index}")
             index += 1
     return x
-
-
-def _last(x: Any) -> Any:
-    return blocks.layer_norm(x, name="head")
 
 
 ConvNeXtAtto = _builder("Atto")

@@ -4,6 +4,7 @@ Stochastic depth is left out. The last normalization follows the pooling, over t
 are the ones to be had.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 from keras import layers
@@ -51,11 +52,7 @@ def _builder(variant: str) -> Builder:
         "        layer_scale: First value of the learned scale of each block's outputs. A short training wants more,\n"
         "            such as 0.1; on small images also `stem_strides=1`, since poolings mix what the stem tells.\n    "
     )
-    return builder(dropout_rate=0.0, last=_last)(body)
-
-
-def _last(x: Any) -> Any:
-    return blocks.layer_norm(x, name="head")
+    return builder(dropout_rate=0.0, last=partial(blocks.layer_norm, name="head"))(body)
 
 
 PoolFormerS12 = _builder("S12")
