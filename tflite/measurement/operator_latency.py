@@ -28,6 +28,7 @@ _BYTES = 2**18  # of all outputs: they stay in the caches, as those of a whole n
 _TOGETHER = 12  # models that are timed in turns
 _SECONDS = 0.04  # each
 _TINY = Operator("add", 1, 8, 8)  # takes next to nothing, so that its run is what a run itself takes
+_PROBE = Operator("conv", 16, 64, 64)  # is timed with every group: how much slower it is, the machine is
 TARGETS = ("xnnpack",)
 
 
@@ -57,6 +58,7 @@ class OperatorLatencies:
         self._machine = {"target": target, "processor": _processor(), "runtime": version("ai-edge-litert")}
         self._ms: dict[Operator, float] = {}
         self._run_ms: float | None = None
+        self._probe_ms: float | None = None
         self._fit = 1.0, 0.0  # factor on an operator's time, and what each takes longer in a network
         self.error: float | None = None
         self.reference_ms: float | None = None
@@ -83,6 +85,16 @@ class OperatorLatencies:
             self._run_ms = 1e3 * max(0.0, (_COPIES * once - often) / (_COPIES - 1))
         return self._run_ms
 
+    @property
+    def probe_ms(self) -> float:
+        """Milliseconds of the probe when the table was begun, to which all times of operators are related."""
+        if self._probe_ms is None:
+            self._probe_ms = 1e3 * min(thread_times([self._probe()], seconds=_SECONDS)[0] for _ in range(_COPIES))
+        return self._probe_ms
+
+    def _probe(self) -> bytes:
+        return operator_model(_PROBE, _COPIES, FORMS[self.target])
+
     def measure(self, parts: Iterable[Operator]) -> None:
         """Measures what is missing, and writes the file."""
         new = [part for part in dict.fromkeys(parts) if part not in self._ms]
@@ -92,8 +104,10 @@ class OperatorLatencies:
         for group in track(groups, "Measuring operators") if len(groups) > 4 else groups:
             copies = [max(1, min(_COPIES, _BYTES // part.activations)) for part in group]
             contents = [operator_model(part, n, FORMS[self.target]) for part, n in zip(group, copies, strict=True)]
-            for part, n, seconds in zip(group, copies, thread_times(contents, seconds=_SECONDS), strict=True):
-                self._ms[part] = round(max(0.0, (1e3 * seconds - self.run_ms) / n), 7)  # as the file keeps it
+            probe, *times = thread_times([self._probe(), *contents], seconds=_SECONDS)
+            for part, n, seconds in zip(group, copies, times, strict=True):
+                ms = seconds / probe * self.probe_ms
+                self._ms[part] = round(max(0.0, (ms - self.run_ms) / n), 7)  # as the file keeps it
         self.write()
 
     def fit(self, networks: Sequence[Sequence[Operator]], measured_ms: Sequence[float]) -> float:
@@ -130,7 +144,13 @@ class OperatorLatencies:
     def write(self) -> Path:
         """Writes the table."""
         rows = [[*part, ms] for part, ms in self._ms.items()]
-        content = {"machine": self._machine, "run_ms": self.run_ms, "fit": self._fit, "error": self.error}
+        content = {
+            "machine": self._machine,
+            "run_ms": self.run_ms,
+            "probe_ms": self.probe_ms,
+            "fit": self._fit,
+            "error": self.error,
+        }
         content["reference_ms"] = self.reference_ms
         with files.atomic(self.path) as temporary:
             lines = ",\n".join(json.dumps(row) for row in rows)
@@ -141,6 +161,7 @@ class OperatorLatencies:
         try:
             found = {Operator(*row[:-1]): float(row[-1]) for row in content["operators"]}
             machine, run, known = content["machine"], float(content["run_ms"]), content["error"]
+            probe = float(content["probe_ms"])
             factor, more = map(float, content["fit"])
             reference = content["reference_ms"] and float(content["reference_ms"])
         except (KeyError, TypeError, ValueError, IndexError) as error:
@@ -150,7 +171,7 @@ class OperatorLatencies:
                 f"{self.path} was measured on {machine}, not here ({self._machine}): delete it or give another"
             )
         self._ms, self._run_ms, self._fit, self.error = found, run, (factor, more), known
-        self.reference_ms = reference
+        self._probe_ms, self.reference_ms = probe, reference
 
 
 def _relative_fit(sums: np.ndarray, times: np.ndarray) -> np.ndarray:

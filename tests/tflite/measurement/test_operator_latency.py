@@ -49,6 +49,20 @@ def test_operators_are_measured_once(tmp_path, monkeypatch):
     assert 0 < again.operator_ms(NETWORKS[0][0]) < first
 
 
+def test_operators_of_a_busy_minute_are_related_to_the_probe(tmp_path, monkeypatch):
+    slowness = 1.0
+    monkeypatch.setattr(
+        operator_latency,
+        "thread_times",
+        lambda contents, *, seconds=0.3: [1e-9 * slowness * len(content) for content in contents],
+    )
+    quiet = OperatorLatencies(tmp_path / "table.json")
+    busy = OperatorLatencies(quiet.write())
+    expected = quiet.ms(NETWORKS[0])
+    slowness = 1.7
+    assert busy.ms(NETWORKS[0]) == pytest.approx(expected, rel=1e-4)
+
+
 def test_the_fit_finds_what_operators_take_more_in_a_network(tmp_path):
     table = OperatorLatencies(tmp_path / "table.json")
     alone = [table.ms(parts) - table.run_ms for parts in NETWORKS]
