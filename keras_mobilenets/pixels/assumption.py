@@ -1,5 +1,6 @@
 """What is assumed of a model's pixels where nothing says it, and the lines that say so: one a call."""
 
+import sys
 import warnings
 
 import numpy as np
@@ -63,4 +64,8 @@ def _say_if_half(scaling: PixelScaling, images: np.ndarray, model: object) -> No
 
 
 def _say(line: str) -> None:
-    warnings.warn(line, PixelWarning, stacklevel=5)
+    """Warns of the line of code outside of this package that asked."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back is not None and frame.f_globals["__name__"].startswith("keras_mobilenets"):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(line, PixelWarning, stacklevel=level)

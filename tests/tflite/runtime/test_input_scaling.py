@@ -117,10 +117,11 @@ def test_a_stock_file_says_by_its_range_what_it_takes(front, dtype, trained, bri
 
 def test_a_float_file_that_says_nothing_is_said_to_be_assumed(trained, brightness, tmp_path):
     path = tmp_path / "m.tflite"
-    with pytest.warns(PixelWarning, match=r"-1..1 is assumed; say it by pixels="):
+    with pytest.warns(PixelWarning, match=r"-1..1 is assumed; say it by pixels=") as said_of_model:
         tflite.convert(trained("trained on 0..1"), path)
-    with pytest.warns(PixelWarning, match=r"m.tflite does not say what its pixels mean: -1..1 is assumed"):
+    with pytest.warns(PixelWarning, match=r"m.tflite does not say what its pixels mean: -1..1 is assumed") as of_file:
         wrong = tflite.evaluate(path, brightness).top1
+    assert {each.filename for each in (*said_of_model, *of_file) if each.category is PixelWarning} == {__file__}
     assert wrong < tflite.evaluate(path, brightness, pixels="0..1").top1 == 1.0
 
 
