@@ -112,6 +112,14 @@ def set_range(tensor: Any, low: float, high: float) -> None:
     )
 
 
+def range_of(tensor: Any) -> tuple[float, float] | None:
+    """The range of an activation that `set_range` has written, least and greatest."""
+    known = tensor.quantization
+    if known is None or known.min is None or not len(known.min):
+        return None
+    return float(known.min[0]), float(known.max[0])
+
+
 def scales(tensor: Any) -> tuple[tuple[float, ...], int]:
     """A tensor's quantization scales (none, one, or one per channel) and its first zero point (0 without any)."""
     quantization = tensor.quantization

@@ -113,11 +113,8 @@ def _rounded(values: np.ndarray, known: Range) -> np.ndarray:
 
 
 def _range(tensor: Any) -> Range | None:
-    quantization = tensor.quantization
-    if quantization is None or quantization.min is None or not len(quantization.min):
-        return None
-    low, high = float(quantization.min[0]), float(quantization.max[0])
-    return (low, high) if high > low else None
+    known = flatbuffer.range_of(tensor)
+    return known if known and known[1] > known[0] else None
 
 
 def _is_free(graph: flatbuffer.Graph, tensor: int) -> bool:

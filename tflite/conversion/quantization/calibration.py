@@ -19,7 +19,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_mobilenets.errors import UserError
-from keras_mobilenets.tflite.conversion.quantization import fixed_ranges, hard_swish
+from keras_mobilenets.tflite.conversion.quantization import fixed_ranges, hard_swish, saturation
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.runtime.activations import Activations
 
@@ -102,6 +102,7 @@ class Observation:
                 greatest = 1.0
             flatbuffer.set_range(graph.tensors[tensor], least, greatest)
         fixed_ranges.keep(model)
+        saturation.cut(model)
         hard_swish.align(model)
         return flatbuffer.write(model)
 

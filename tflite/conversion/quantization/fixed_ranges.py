@@ -46,7 +46,7 @@ def _center_second_factors(graph: flatbuffer.Graph) -> None:
         moved = [int(product.inputs[1])]
         while (maker := makers.get(moved[-1])) is not None and graph.name(maker) in _REARRANGING:
             moved.append(int(maker.inputs[0]))
-        ranges = [_range(graph.tensors[tensor]) for tensor in moved if tensor in makers]
+        ranges = [flatbuffer.range_of(graph.tensors[tensor]) for tensor in moved if tensor in makers]
         known = next((found for found in ranges if found is not None), None)
         if known is None:
             continue
@@ -60,7 +60,7 @@ def _share_with_joined(graph: flatbuffer.Graph) -> None:
     """Gives a concatenation's range to the parts that come through operators without one, or each would be rescaled."""
     makers = graph.makers()
     for joined in graph.operators:
-        known = _range(graph.tensors[int(joined.outputs[0])])
+        known = flatbuffer.range_of(graph.tensors[int(joined.outputs[0])])
         if graph.name(joined) != "CONCATENATION" or known is None:
             continue
         for part in map(int, joined.inputs):
@@ -68,13 +68,6 @@ def _share_with_joined(graph: flatbuffer.Graph) -> None:
             while (maker := makers.get(moved[-1])) is not None and graph.name(maker) in _REARRANGING:
                 moved.append(int(maker.inputs[0]))
             is_alone = all(len(graph.readers(tensor)) == 1 for tensor in moved)
-            if is_alone and moved[-1] in makers and _range(graph.tensors[part]) is None:
+            if is_alone and moved[-1] in makers and flatbuffer.range_of(graph.tensors[part]) is None:
                 for tensor in moved:
                     flatbuffer.set_range(graph.tensors[tensor], *known)
-
-
-def _range(tensor: Any) -> tuple[float, float] | None:
-    known = tensor.quantization
-    if known is None or known.min is None or not len(known.min):
-        return None
-    return float(known.min[0]), float(known.max[0])

@@ -5,6 +5,7 @@ XNNPACK takes (target_rewriter.py) round differently where a result lies about h
 networks that is up to 4% of a layer's values, enough to change 2% to 5% of the answers of a MobileNetV3 of 64 pixels.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ def _align(x: Any, result: Any) -> None:
     parts = max(1, int(_STEPS / 2 / three))  # of a step; 0 to 6 are 255 of them at most
     if 1 <= parts * three <= 250:  # finer steps than 0.012 stay: 3 lies beyond their range
         step = 3 * parts / int(parts * three)
-        first = round(low / step)
+        first = math.floor(low / step + 1e-3)  # a lowest value of −3 or less stays at −3 or less, where h-swish is 0
         flatbuffer.set_range(x, first * step, (first + _STEPS) * step)
         values = np.arange(first, first + _STEPS + 1) * step
         _keep_from_ties(result, values * np.clip(values + 3, 0, 6) / 6)
@@ -63,5 +64,5 @@ def _keep_from_ties(result: Any, values: np.ndarray) -> None:
 
 def _range(tensor: Any) -> tuple[float, float]:
     """The range of an activation, with zero in it."""
-    quantization = tensor.quantization
-    return min(float(quantization.min[0]), 0.0), max(float(quantization.max[0]), 0.0)
+    low, high = flatbuffer.range_of(tensor) or (0.0, 0.0)
+    return min(low, 0.0), max(high, 0.0)
