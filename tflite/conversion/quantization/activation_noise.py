@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from keras_mobilenets.progress import track
+from keras_mobilenets.tflite.conversion.quantization import hard_swish
 from keras_mobilenets.tflite.conversion.output_error import sqnr_db, without_softmax
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.runtime.activations import outputs
@@ -20,8 +21,9 @@ Range = tuple[float, float]
 _SCANNED, _COMPARED = 8, 48  # images to find where most noise is, and to choose ranges there
 _SHARE, _MOST = 0.02, 14  # of the noise, that an activation must make to be looked at; how many are
 _GAIN = 0.95  # of the noise by a range is the most that the next one may leave
-# Writers and readers whose scales are their own; others share them, or have fixed ones.
-_FREE = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "MUL", "MEAN"}
+# Operators whose scales are their own; others share one with what they read.
+_FREE = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "MUL", "MEAN", "HARD_SWISH", "GELU", "ELU"}
+_FIXED = {"LOGISTIC", "TANH"}  # their results have a scale that nothing changes
 
 
 def activation_noise(
@@ -67,6 +69,7 @@ def with_quiet_ranges(ladder: Sequence[bytes], start: int, samples: Sequence[np.
         wanted.remove(number)
         if not wanted:
             break
+    hard_swish.align(chosen.model)
     return flatbuffer.write(chosen.model)
 
 
@@ -119,6 +122,6 @@ def _range(tensor: Any) -> Range | None:
 
 def _is_free(graph: flatbuffer.Graph, tensor: int) -> bool:
     """Whether the range of an activation concerns itself alone."""
-    writers = [operator for operator in graph.operators if tensor in operator.outputs]
-    users = [*writers, *graph.readers(tensor)]
-    return len(users) > 1 and bool(writers) and all(graph.name(operator) in _FREE for operator in users)
+    writers = {graph.name(operator) for operator in graph.operators if tensor in operator.outputs}
+    readers = {graph.name(operator) for operator in graph.readers(tensor)}
+    return bool(writers and readers) and writers <= _FREE and readers <= _FREE | _FIXED
