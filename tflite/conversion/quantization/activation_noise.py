@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from keras_mobilenets.progress import track
-from keras_mobilenets.tflite.conversion.quantization import hard_swish
 from keras_mobilenets.tflite.conversion.output_error import sqnr_db, without_softmax
+from keras_mobilenets.tflite.conversion.quantization import hard_swish
 from keras_mobilenets.tflite.graph import flatbuffer
 from keras_mobilenets.tflite.runtime.activations import outputs
 from keras_mobilenets.tflite.runtime.segments import Segments, spread
