@@ -47,7 +47,7 @@ def cut(model: Any) -> None:
         functions = _functions(graph, tensor, found, readers)
         if tensor in kept or known is None or not functions:
             continue
-        ends = [_ends(*known, function, graph.tensors[result]) for function, result in functions]
+        ends = [_ends(known, function, graph.tensors[result]) for function, result in functions]
         low, high = min(low for low, _ in ends), max(high for _, high in ends)
         flatbuffer.set_range(graph.tensors[tensor], min(low, 0.0), max(high, 0.0))
 
@@ -79,14 +79,14 @@ def _function(graph: flatbuffer.Graph, tensor: int, operator: Any) -> Function |
     return lambda x: _FUNCTIONS[fused](x + added)  # hard-sigmoid's
 
 
-def _ends(low: float, high: float, function: Function, result: Any) -> tuple[float, float]:
+def _ends(known: tuple[float, float], function: Function, result: Any) -> tuple[float, float]:
     """The part of a range outside of which a function hardly changes, by the int8 steps of its result."""
-    known = flatbuffer.range_of(result)
-    if known is None:
-        return low, high
-    least, greatest = min(known[0], 0.0), max(known[1], 0.0)
+    given = flatbuffer.range_of(result)
+    if given is None:
+        return known
+    least, greatest = min(given[0], 0.0), max(given[1], 0.0)
     told = _TELLS * (greatest - least) / 255
-    values = np.linspace(low, high, _POINTS)
+    values = np.linspace(*known, _POINTS)
     results = np.clip(function(values), least, greatest)
     return _first_change(values, results, told), _first_change(values[::-1], results[::-1], told)
 
