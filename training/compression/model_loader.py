@@ -89,12 +89,12 @@ def _agree(old: Any, new: Any) -> bool:
     """Whether two models give the same on noise: a layer may mean something else in the other version of Keras."""
     import keras
 
-    from keras_mobilenets.training.compression import precision
+    from keras_mobilenets.training.engine.precision import float32
 
     rng = np.random.default_rng(0)
     shapes = [tuple(size or 64 for size in tensor.shape[1:]) for tensor in new.inputs]
     noise = [rng.uniform(-1, 1, (2, *shape)).astype("float32") for shape in shapes]
-    with precision.float32(old):
+    with float32(old):
         expected, found = (
             keras.tree.flatten(model(noise[0] if len(noise) == 1 else noise, training=False)) for model in (old, new)
         )
