@@ -8,13 +8,7 @@
 Importing the package is cheap: the names in `__init__.pyi` are imported when they are first used.
 """
 
-import importlib
-import sys
-
 import lazy_loader
 
 __version__ = "0.1.0"
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-
-if "keras" in sys.modules:  # keras.models.load_model knows the package's own layers then, without any name used
-    importlib.import_module("keras_mobilenets.blocks.custom_layers")
