@@ -163,16 +163,14 @@ def _estimate(
 
 def _result(method: str, space: Space, costs: Costs, history: History, measurements: Measurements | None) -> Search:
     """The front of what was estimated; the best of it are measured until the first is within the budget."""
-    genes = [tuple(row["genes"]) for row in history.rows]
-    figures = [row["figures"] for row in history.rows]
-    estimates = [float(estimate) for estimate in scores(figures)]
+    found = []
+    for row in history.rows:
+        spec = space.spec(tuple(row["genes"]))
+        found.append(Candidate(tuple(row["genes"]), spec, costs.of(spec), row["figures"]))
+    estimates = [float(estimate) for estimate in scores([each.figures for each in found])]
     while True:
         measured = measurements.all() if measurements else {}
-        specs = [space.spec(each) for each in genes]
-        found = [
-            Candidate(each, spec, costs.of(spec), said, measured.get(each))
-            for each, spec, said in zip(genes, specs, figures, strict=True)
-        ]
+        found = [dataclasses.replace(each, measured=measured.get(each.genes)) for each in found]
         within = [
             place
             for place, each in enumerate(found)
@@ -188,7 +186,7 @@ def _result(method: str, space: Space, costs: Costs, history: History, measureme
         places = [within[place] for place in drawn]
         if measurements is None or found[places[-1]].measured:
             return Search(method, tuple(found), tuple(estimates), tuple(places), costs.correction)
-        measurements.take(genes[place] for place in places[-TOGETHER:])
+        measurements.take(found[place].genes for place in places[-TOGETHER:])
 
 
 def _record(folder: Path, asked: dict[str, Any], space: Space) -> None:

@@ -41,7 +41,7 @@ def cut(model: Any) -> None:
     for operator in graph.operators:
         for tensor in map(int, operator.inputs):
             readers.setdefault(tensor, []).append(operator)
-    kept = set(map(int, model.subgraphs[0].outputs)) | set(map(int, model.subgraphs[0].inputs))
+    kept = {*map(int, graph.inputs), *map(int, graph.outputs)}
     for tensor, found in readers.items():
         known = flatbuffer.range_of(graph.tensors[tensor])
         functions = _functions(graph, tensor, found, readers)
