@@ -207,7 +207,7 @@ def test_the_verb_finds_a_network_that_train_takes(photos, tmp_path, monkeypatch
     monkeypatch.setattr("keras_mobilenets.training.architecture_search.measurement.NEAR", 1)
     monkeypatch.setattr("keras_mobilenets.training.architecture_search.search.TOGETHER", 1)
     monkeypatch.setattr("keras_mobilenets.tflite.runtime.stopwatch._MOST_ROUNDS", 8)
-    limit = 2 * table.ms(parts[0])
+    limit = 20 * table.ms(parts[0])  # microseconds: a busy machine must not decide whether a network fits
     command = [
         "search",
         "--data",
